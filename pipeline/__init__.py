@@ -1,0 +1,1 @@
+"""melmill: mel-spectrogram corpora in Zarr become audio shards and a manifest."""

@@ -1,0 +1,1 @@
+"""Signal code: pure numpy, no input or output."""

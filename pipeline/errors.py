@@ -1,0 +1,91 @@
+"""Every error that melmill raises on purpose, with its exit code.
+
+    MelmillError                 1
+    ├── ConfigError              2  the command line, the job file or a mel spec is wrong
+    │   └── StoreError           2  the input is no mel store, or not one we can read unambiguously
+    ├── ContractError            4  the store's mel contract does not fit the vocoder's
+    ├── OwnedError               5  another run owns this output, or won the race
+    ├── StorageError             6  storage failed: full, denied, unreachable
+    │   └── ClusterError         6  the Dask scheduler or its workers cannot be reached
+    ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
+    ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
+    └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
+        ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
+        ├── CorruptChunkError    3  a Zarr chunk does not decode
+        └── BadMelError          3  NaN or infinity, a wrong width, no frames, too many frames
+
+A message says what is wrong with the values, where, and what to do. All of them cross process borders: an error is
+rebuilt from its message alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MelmillError(Exception):
+    """Base of all errors that melmill raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(MelmillError):
+    """The command line, the job file or a mel spec is wrong."""
+
+    exit_code = 2
+
+
+class StoreError(ConfigError):
+    """The input is no mel store, or not one that can be read without guessing."""
+
+
+class ContractError(MelmillError):
+    """The store's mel contract does not fit the vocoder's, or is not known."""
+
+    exit_code = 4
+
+
+class OwnedError(MelmillError):
+    """Another run owns this output, or won the race for it."""
+
+    exit_code = 5
+
+
+class StorageError(MelmillError):
+    """Storage failed: full, denied or unreachable. What was committed is kept."""
+
+    exit_code = 6
+
+
+class ClusterError(StorageError):
+    """The Dask scheduler or its workers cannot be reached."""
+
+
+class TooManyFailuresError(MelmillError):
+    """More utterances were quarantined than `quality.max_failure_rate` allows."""
+
+    exit_code = 7
+
+
+class InterruptedRunError(MelmillError):
+    """The run was stopped by Ctrl-C or SIGTERM; running it again resumes it."""
+
+    exit_code = 75
+
+
+class UtteranceError(MelmillError):
+    """One utterance cannot be made. It is quarantined with this message; the others go on."""
+
+    exit_code = 3
+
+
+class MissingChunkError(UtteranceError):
+    """A Zarr chunk, or an inner chunk of a shard, is not there."""
+
+
+class CorruptChunkError(UtteranceError):
+    """A Zarr chunk does not decode."""
+
+
+class BadMelError(UtteranceError):
+    """A mel holds NaN or infinity, has a wrong width, no frames or too many."""

@@ -1,0 +1,1 @@
+"""Audio out: quantizing, encoding, and the containers that hold it."""

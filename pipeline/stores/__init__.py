@@ -1,0 +1,1 @@
+"""Mel stores in Zarr: opening, validating, listing, reading."""

@@ -1,0 +1,1 @@
+"""Making ragged mel stores from audio and from .npy mels."""

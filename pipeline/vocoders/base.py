@@ -1,0 +1,42 @@
+"""What every vocoder offers: a mel contract, a halo, a length rule, and mel -> waveform."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.melspec import MelSpec
+
+
+class Vocoder(Protocol):
+    """Turns log-mels into waveforms. The samples depend on the mel alone."""
+
+    name: str
+    digest: str
+    """Hexadecimal; another digest means that the samples may be others."""
+    spec: MelSpec
+    """The mels that it takes."""
+    halo: tuple[int, int]
+    """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
+
+    def samples(self, frames: int) -> int:
+        """Length of the waveform [samples] that a mel of `frames` frames gives."""
+        ...
+
+    def memory(self, frames: int) -> int:
+        """Bytes that decoding `frames` frames at once takes, the weights included; an estimate for planning."""
+        ...
+
+    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
+        """The waveform of one mel, or of one window of it.
+
+        Args:
+            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
+            first_frame: position of the first frame in the whole mel, for vocoders that draw noise by position.
+
+        Returns:
+            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+        """
+        ...

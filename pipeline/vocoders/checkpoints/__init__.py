@@ -1,0 +1,1 @@
+"""Readers of pretrained checkpoints, without torch: one file a family."""
