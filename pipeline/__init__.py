@@ -1,1 +1,59 @@
-"""melmill: mel-spectrogram corpora in Zarr become audio shards and a manifest."""
+"""melmill: mel-spectrogram corpora in Zarr become verified audio shards and a manifest.
+
+    waveform = pipeline.vocode(mel)                   # [n_mels, frames] float32 -> [samples] float32
+    store = pipeline.open_store("mels.zarr")          # its catalogue, its rows, its contract
+    job = pipeline.load_job(Path("job.yaml"))         # or pipeline.JobConfig.build({...})
+    pipeline.plan(job); pipeline.run(job); pipeline.verify("audio")
+
+Names are loaded when they are first asked for: importing one part does not import Dask, Zarr and ONNX Runtime.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.audit import VerifyReport, verify
+    from pipeline.config import JobConfig, load_job
+    from pipeline.errors import MelmillError
+    from pipeline.jobs import RunReport, plan, run
+    from pipeline.melspec import PRESETS, MelSpec
+    from pipeline.planner import Plan
+    from pipeline.stores import MelStore, open_store
+    from pipeline.vocoders import Vocoder, load_vocoder, vocode
+
+__all__ = [
+    "PRESETS",
+    "JobConfig",
+    "MelSpec",
+    "MelStore",
+    "MelmillError",
+    "Plan",
+    "RunReport",
+    "VerifyReport",
+    "Vocoder",
+    "load_job",
+    "load_vocoder",
+    "open_store",
+    "plan",
+    "run",
+    "verify",
+    "vocode",
+]
+
+_HOMES = {
+    "pipeline.audit": ("VerifyReport", "verify"),
+    "pipeline.config": ("JobConfig", "load_job"),
+    "pipeline.errors": ("MelmillError",),
+    "pipeline.jobs": ("RunReport", "plan", "run"),
+    "pipeline.melspec": ("PRESETS", "MelSpec"),
+    "pipeline.planner": ("Plan",),
+    "pipeline.stores": ("MelStore", "open_store"),
+    "pipeline.vocoders": ("Vocoder", "load_vocoder", "vocode"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module 'pipeline' has no attribute {name!r}")

@@ -51,8 +51,8 @@ class Difference:
         field: the field's name.
         source: the value of the mel's own contract.
         target: the value that is wanted.
-        remedy: "exact" if the values convert exactly, "negligible" if the field changes log-mel values by less than
-            0.02 and only near the floor, "impossible" if the information is not there.
+        remedy: "exact" if the values convert exactly, "negligible" if the field changes log-mel values only near
+            the floor, of speech by less than 0.02, "impossible" if the information is not there.
     """
 
     field: str
@@ -132,7 +132,7 @@ class MelSpec:
         for name, kind in (("mel_scale", MelScale), ("mel_norm", MelNorm), ("log", Log), ("framing", Framing)):
             value, allowed = getattr(self, name), get_args(kind)
             require(value in allowed, f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
-        require(self.power in (1, 2), f"power is {self.power!r}; it must be 1 or 2")
+        require(type(self.power) is int and self.power in (1, 2), f"power is {self.power!r}; it must be 1 or 2")
         require(self.n_fft % 2 == 0, f"n_fft is {self.n_fft}; it must be even")
         require(
             self.hop_length <= self.win_length <= self.n_fft,
@@ -203,7 +203,10 @@ class MelSpec:
             given = values["normalization"]
             if not isinstance(given, Mapping) or set(given) != {"mean", "scale"}:
                 raise ConfigError("mel spec: normalization must be null or hold mean and scale, one number a band each")
-            values["normalization"] = Normalization(tuple(map(float, given["mean"])), tuple(map(float, given["scale"])))
+            try:
+                values["normalization"] = Normalization(*(tuple(map(float, given[name])) for name in ("mean", "scale")))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"mel spec: normalization holds something that is no number: {error}") from error
         return cls(**values)
 
     def compare(self, target: MelSpec) -> tuple[Difference, ...]:

@@ -1,1 +1,1 @@
-"""Signal code: pure numpy, no input or output."""
+"""Signal processing in plain numpy, without I/O: STFT, log-mel, and mel back to a waveform."""

@@ -1,1 +1,50 @@
 """Audio out: quantizing, encoding, and the containers that hold it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from pipeline.config import Container
+from pipeline.records import StoredObject
+
+__all__ = ["Placement", "Sink", "open_sink", "stored_object"]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a member went: the shard as manifest rows name it, the member, its first byte and its size."""
+
+    shard: str
+    member: str
+    offset: int
+    bytes: int
+
+
+class Sink(Protocol):
+    """Gathers the members of one shard in a scratch folder."""
+
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+        """Take one utterance: its encoded audio, from where it stands to its end, and its JSON."""
+        ...
+
+    def finish(self) -> list[tuple[StoredObject, Path]]:
+        """Close the shard: each object with the scratch file that holds it. Empty if nothing was added."""
+        ...
+
+
+def open_sink(container: Container, folder: Path, base: str) -> Sink:
+    """A sink that writes below `folder`, for the shard that will be called `base` (`data/000123-1a2b3c4d`)."""
+    from pipeline.sinks.files import FilesSink
+    from pipeline.sinks.tar import TarSink
+
+    return TarSink(folder, base) if container == "tar" else FilesSink(folder, base)
+
+
+def stored_object(name: str, path: Path) -> tuple[StoredObject, Path]:
+    """The finished scratch file with its size and digest."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return StoredObject(name, file.tell(), digest), path

@@ -1,1 +1,8 @@
 """Vocoders: mel -> waveform."""
+
+from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
+from pipeline.vocoders.single import vocode
+from pipeline.vocoders.windows import decode_windows
+
+__all__ = ["DEFAULT_VOCODER", "Vocoder", "decode_windows", "load_vocoder", "vocode"]

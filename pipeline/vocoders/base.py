@@ -13,13 +13,25 @@ from pipeline.melspec import MelSpec
 class Vocoder(Protocol):
     """Turns log-mels into waveforms. The samples depend on the mel alone."""
 
-    name: str
-    digest: str
-    """Hexadecimal; another digest means that the samples may be others."""
-    spec: MelSpec
-    """The mels that it takes."""
-    halo: tuple[int, int]
-    """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
+    @property
+    def name(self) -> str:
+        """As in `load_vocoder`."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal; another digest means that the samples may be others."""
+        ...
+
+    @property
+    def spec(self) -> MelSpec:
+        """The mels that it takes."""
+        ...
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
+        ...
 
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""

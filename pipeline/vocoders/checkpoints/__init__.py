@@ -1,1 +1,1 @@
-"""Readers of pretrained checkpoints, without torch: one file a family."""
+"""Torch-free readers of trained checkpoints, one file a family; each builds an ONNX model of ours."""

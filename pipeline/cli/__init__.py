@@ -1,0 +1,76 @@
+"""The command line. The only code that prints or exits."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pipeline.cli.convert import plan, run, verify
+from pipeline.cli.stores import inspect, pack
+from pipeline.errors import InterruptedRunError, MelmillError
+
+__all__ = ["app", "main"]
+
+
+class _Commands(TyperGroup):
+    """Turns our errors into a message and their exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MelmillError as error:
+            _fail(f"melmill: {error}", error.exit_code)
+        except KeyboardInterrupt:
+            _fail("melmill: interrupted; run the same command again", InterruptedRunError.exit_code)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            if type(error).__module__.startswith("typer."):
+                raise
+            traceback.print_exc()
+            _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    print(message, file=sys.stderr)
+    raise typer.Exit(exit_code)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="melmill",
+    help="Mel-spectrogram corpora in Zarr become verified audio shards and a manifest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"melmill {importlib.metadata.version('melmill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (pack, inspect, plan, run, verify):
+    app.command()(command)
+
+
+def main() -> None:
+    """The command `melmill`."""
+    app()

@@ -1,0 +1,177 @@
+"""The commands plan, run and verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import jobs
+from pipeline.audit import VerifyReport
+from pipeline.audit import verify as verify_output
+from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
+from pipeline.config import JobConfig, load_job
+from pipeline.errors import MelmillError, UtteranceError
+from pipeline.ledger import FAILURES, MANIFEST
+
+JobFile = Annotated[Path | None, typer.Argument(metavar="[JOB.yaml]", help="Job file. Flags go over it.")]
+Store = Annotated[str | None, typer.Option("--store", help="Path or URL of the mel store (input.store).")]
+Out = Annotated[str | None, typer.Option("--out", help="Folder for the audio (output.url).")]
+VocoderName = Annotated[str | None, typer.Option("--vocoder", help="Name, or path of an .onnx of melmill's.")]
+CodecName = Annotated[str | None, typer.Option("--codec", help="flac or wav (output.codec).")]
+SubtypeName = Annotated[str | None, typer.Option("--subtype", help="PCM_16, PCM_24, or FLOAT for wav.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Local worker processes (default: one a core).")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port; or 'synchronous': this process."),
+]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
+
+
+def plan(
+    job: JobFile = None,
+    store: Store = None,
+    out: Out = None,
+    vocoder: VocoderName = None,
+    codec: CodecName = None,
+    subtype: SubtypeName = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    settings: Set = None,
+    adopt: Adopt = False,
+    as_json: Json = False,
+) -> None:
+    """Show what run would do and why. Writes nothing."""
+    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+    prepared = jobs.prepare(config, adopt)
+    plan = prepared.plan
+    if as_json:
+        facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}
+        differences = [str(difference) for difference in prepared.differences]
+        print(json.dumps({**facts, "vocoder": prepared.vocoder.name, "differences": differences, **plan.to_dict()}))
+        return
+    print(f"store     {prepared.store.describe()}")
+    print(f"vocoder   {prepared.vocoder.name} ({prepared.vocoder.digest[:8]})")
+    for difference in prepared.differences:
+        print(f"contract  {difference}")
+    print(f"output    {prepared.job.config.output.url}")
+    made = sum(len(shard.members) for shard in plan.todo)
+    print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
+    for reason, count in Counter(shard.reason for shard in plan.todo).most_common(LINES_SHOWN):
+        print(f"          {count} shards: {reason}")
+    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards")
+    print(f"refused   {len(plan.refused)} utterances")
+    print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
+    print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
+    print(f"amplification {plan.read_amplification:.2f}")
+    cluster = prepared.job.config.cluster
+    print(f"memory    about {size(plan.worker_bytes)} a worker", end="")
+    print(f", {cluster.worker_count()} workers" if cluster.kind == "local" else "")
+
+
+def run(
+    job: JobFile = None,
+    store: Store = None,
+    out: Out = None,
+    vocoder: VocoderName = None,
+    codec: CodecName = None,
+    subtype: SubtypeName = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    settings: Set = None,
+    adopt: Adopt = False,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")] = False,
+) -> None:
+    """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
+    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+    view = run_view(log_json)
+    try:
+        with view:
+            report = jobs.run(config, view, adopt)
+    except MelmillError as error:
+        if not log_json:
+            raise
+        what = {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+        print(json.dumps({"event": "RunFailed", **what}), file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    _summarize(report, config)
+    if report.totals.failed:
+        raise typer.Exit(UtteranceError.exit_code)
+
+
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")],
+    as_json: Json = False,
+) -> None:
+    """Read an output again, all of it, and check it.
+
+    Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
+    """
+    begun = time.monotonic()
+    report = verify_output(output)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        _print_verdict(report, output, time.monotonic() - begun)
+    raise typer.Exit(report.exit_code)
+
+
+def _config(
+    job: Path | None,
+    store: str | None,
+    out: str | None,
+    vocoder: str | None,
+    codec: str | None,
+    subtype: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    settings: list[str] | None,
+) -> JobConfig:
+    flags: dict[str, Any] = {
+        "input.store": store,
+        "output.url": out,
+        "vocoder.name": vocoder,
+        "output.codec": codec,
+        "output.subtype": subtype,
+        "cluster.workers": workers,
+    }
+    if scheduler == "synchronous":
+        flags["cluster.kind"] = "synchronous"
+    elif scheduler is not None:
+        flags |= {"cluster.kind": "dask", "cluster.address": scheduler}
+    return load_job(job, {key: value for key, value in flags.items() if value is not None}, settings or ())
+
+
+def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
+    totals = report.totals
+    there = f"{totals.utterances} utterances, {hours(totals.seconds)}"
+    if not report.run_id:
+        print(f"nothing to do: {config.output.url} holds {there} already")
+    else:
+        speed = report.made_seconds / report.elapsed if report.elapsed else 0.0
+        print(
+            f"done in {duration(report.elapsed)}: made {hours(report.made_seconds)}, {speed:.1f} x real time; "
+            f"{config.output.url}/{MANIFEST} lists {there}"
+        )
+    if totals.mel_distance_median is not None:
+        print(
+            f"mel_distance {totals.mel_distance_median:.3f} in the median ({totals.mel_distance_relative_median:.2f} "
+            f"relative), {totals.mel_distance_worst:.3f} at worst, for {totals.mel_distance_worst_key}"
+        )
+    if totals.failed:
+        print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")
+
+
+def _print_verdict(report: VerifyReport, output: str, elapsed: float) -> None:
+    print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
+    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
+    failed = f", {report.failed} failed" if report.failed else ""
+    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
+    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")

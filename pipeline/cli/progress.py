@@ -1,0 +1,227 @@
+"""What a person or a log sees of a run while it goes on. All of it listens to events."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from pipeline.events import Event, RunStarted, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+
+PLAIN_LINE_SECONDS = 10.0
+LINES_SHOWN = 20
+
+
+class RunView(Protocol):
+    """Shows a run while it is open."""
+
+    def __call__(self, event: Event) -> None:
+        """Take the next event; from any thread."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def run_view(log_json: bool) -> RunView:
+    """JSON lines if asked for, else a bar on a terminal, else plain lines; all on standard error."""
+    if log_json:
+        return JsonLog(sys.stderr)
+    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr)
+
+
+class Tally:
+    """Adds up events: utterances, audio, failures, speed and the time left."""
+
+    def __init__(self) -> None:
+        self.utterances = 0
+        self.seconds = 0.0
+        self._shards: dict[int, tuple[int, int, float]] = {}
+        self._committed = (0, 0, 0.0)
+        self._begun = time.monotonic()
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        if isinstance(event, RunStarted):
+            self.utterances, self.seconds = event.utterances, event.seconds
+            self._begun = time.monotonic()
+        elif isinstance(event, UtterancesMade):
+            self._shards[event.shard] = (event.made, event.failed, event.seconds)
+        elif isinstance(event, ShardRetried):
+            self._shards.pop(event.shard, None)
+        elif isinstance(event, ShardCommitted):
+            self._shards.pop(event.shard, None)
+            made, failed, seconds = self._committed
+            self._committed = (made + event.made, failed + event.failed, seconds + event.seconds)
+        elif isinstance(event, ShardAbandoned):
+            self._shards.pop(event.shard, None)
+            made, failed, seconds = self._committed
+            self._committed = (made, failed + event.utterances, seconds)
+
+    @property
+    def made(self) -> int:
+        """Utterances made so far, those of shards under way too."""
+        return self._committed[0] + sum(made for made, _, _ in self._shards.values())
+
+    @property
+    def failed(self) -> int:
+        """Utterances quarantined so far."""
+        return self._committed[1] + sum(failed for _, failed, _ in self._shards.values())
+
+    @property
+    def made_seconds(self) -> float:
+        """Audio made so far [s]."""
+        return self._committed[2] + sum(seconds for _, _, seconds in self._shards.values())
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio made in a second."""
+        elapsed = time.monotonic() - self._begun
+        return self.made_seconds / elapsed if elapsed > 0 else 0.0
+
+    def __str__(self) -> str:
+        left = (self.seconds - self.made_seconds) / self.speed if self.speed > 0 else float("inf")
+        return (
+            f"{self.made} of {self.utterances} utterances, {hours(self.made_seconds)} of {hours(self.seconds)}, "
+            f"{self.speed:.1f} x real time, {self.failed} failed, "
+            f"{duration(left) if left < 1e7 else 'unknown time'} left"
+        )
+
+
+class Bar:
+    """A bar on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._tally = Tally()
+        self._lock = threading.Lock()
+        self._progress = Progress(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
+        self._task = self._progress.add_task("starting", total=None)
+
+    def __call__(self, event: Event) -> None:
+        """See RunView."""
+        with self._lock:
+            self._tally.add(event)
+            done = self._tally.made_seconds
+            self._progress.update(
+                self._task, completed=done, total=self._tally.seconds or None, description=str(self._tally)
+            )
+            if isinstance(event, ShardRetried | ShardAbandoned):
+                self._progress.console.print(f"shard {event.shard}: {event.reason}")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class PlainLines:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._tally = Tally()
+        self._lock = threading.Lock()
+        self._told = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """See RunView."""
+        with self._lock:
+            self._tally.add(event)
+            if isinstance(event, RunStarted):
+                self._say(
+                    f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} "
+                    f"shards to {event.output}"
+                )
+            elif isinstance(event, ShardRetried | ShardAbandoned):
+                self._say(f"shard {event.shard}: {event.reason}")
+            elif time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
+                self._say(str(self._tally))
+
+    def _say(self, line: str) -> None:
+        self._told = time.monotonic()
+        print(line, file=self._stream, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+class JsonLog:
+    """Every event as a line of JSON with the time (UTC)."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """See RunView."""
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
+        with self._lock:
+            print(line, file=self._stream, flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
+    """Print the first lines of what may be a million, and how many more there are."""
+    for line in lines[:LINES_SHOWN]:
+        print(line, file=stream or sys.stdout)
+    if len(lines) > LINES_SHOWN:
+        print(f"... and {len(lines) - LINES_SHOWN} more", file=stream or sys.stdout)
+
+
+def hours(seconds: float) -> str:
+    """An amount of audio for people.
+
+    >>> hours(90), hours(5400)
+    ('1.5 min', '1.50 h')
+    """
+    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time for people.
+
+    >>> duration(4000)
+    '1:06:40'
+    """
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def size(count: float) -> str:
+    """A number of bytes for people.
+
+    >>> size(3_500_000)
+    '3.3 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

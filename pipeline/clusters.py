@@ -1,0 +1,88 @@
+"""Where the work is done: a local cluster, or a scheduler that is already running."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import tempfile
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import dask
+from distributed import Client, LocalCluster
+
+from pipeline.config import ClusterConfig
+from pipeline.errors import ClusterError, ConfigError
+
+
+@contextlib.contextmanager
+def connect(config: ClusterConfig) -> Iterator[Client]:
+    """A client whose scheduler has answered and has at least one worker.
+
+    Raises:
+        ClusterError: if the scheduler does not answer, or no worker comes, within `config.timeout` seconds.
+        ConfigError: if the scheduler is beyond this machine, without TLS, and `insecure` is not set.
+    """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context((_remote if config.kind == "dask" else _local)(config))
+        try:
+            client.wait_for_workers(1, timeout=config.timeout)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the cluster {config.address or ''} has had no worker for {config.timeout:g} s. Start workers "
+                "(dask worker ADDRESS), or wait longer with cluster.timeout"
+            ) from error
+        yield client
+
+
+@contextlib.contextmanager
+def _local(config: ClusterConfig) -> Iterator[Client]:
+    settings = {"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": f"{config.timeout}s"}
+    with (
+        tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=config.worker_count(),
+            threads_per_worker=config.threads_per_worker,
+            processes=True,
+            dashboard_address=None,
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, timeout=config.timeout) as client,
+    ):
+        yield client
+
+
+@contextlib.contextmanager
+def _remote(config: ClusterConfig) -> Iterator[Client]:
+    address = config.address or ""
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None:
+        raise ConfigError(f"the scheduler's address {address!r} must look like tcp://host:8786")
+    if parts.scheme != "tls" and not _is_loopback(parts.hostname) and not config.insecure:
+        raise ConfigError(
+            f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
+            "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
+        )
+    try:
+        client = Client(parts.geturl(), timeout=config.timeout)
+    except (OSError, TimeoutError) as error:
+        raise ClusterError(
+            f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "
+            "right? (cluster.timeout sets the limit)"
+        ) from error
+    with client:
+        yield client
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

@@ -1,0 +1,243 @@
+"""JobConfig: everything that a job file says, checked; and Job: the same with every `auto` resolved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec, preset
+
+Codec = Literal["flac", "wav"]
+Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+Container = Literal["tar", "files"]
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputConfig(_Section):
+    """Where the mels are and what they mean."""
+
+    store: str
+    """Path or fsspec URL of the Zarr store."""
+    layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
+    mel: Literal["auto"] | str | dict[str, Any] = "auto"
+    """`auto` (the contract that the store states), a preset's name, or every field of a MelSpec."""
+    convert: bool = False
+    """Convert log base, floor and normalization to the vocoder's where that is exact."""
+    max_utterance_seconds: PositiveFloat = 21600.0
+    """Longer utterances are quarantined. Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
+
+    @property
+    def public_store(self) -> str:
+        """The store's URL as it may be written down: without user and password."""
+        parts = urlsplit(self.store)
+        if "@" not in parts.netloc:
+            return self.store
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+    def stated_spec(self) -> MelSpec | None:
+        """The contract that the job names, or None for `auto`.
+
+        Raises:
+            ConfigError: if the preset is unknown or a field is wrong.
+        """
+        if isinstance(self.mel, dict):
+            return MelSpec.from_dict(self.mel)
+        return None if self.mel == "auto" else preset(self.mel)
+
+
+class VocoderConfig(_Section):
+    """What turns mels into audio."""
+
+    name: str = "hifigan-universal"
+    """A registered name, or the path of an .onnx that melmill made."""
+    runtime: Literal["auto", "onnxruntime"] = "auto"
+    device: Literal["cpu"] = "cpu"
+    window: Annotated[int, Field(ge=16)] = 512
+    """Frames decoded at once. It bounds the memory and does not change the samples."""
+
+
+class OutputConfig(_Section):
+    """What is written, and where."""
+
+    url: str
+    container: Container = "tar"
+    codec: Codec = "flac"
+    subtype: Subtype = "PCM_16"
+    shard_seconds: PositiveFloat = 600.0
+
+    @model_validator(mode="after")
+    def _codec_holds_subtype(self) -> Self:
+        if self.codec == "flac" and self.subtype == "FLOAT":
+            raise ValueError("FLAC holds no floats; choose codec: wav for subtype: FLOAT, or subtype: PCM_24")
+        return self
+
+
+class ClusterConfig(_Section):
+    """Where the work is done."""
+
+    kind: Literal["local", "dask", "synchronous"] = "local"
+    address: str | None = None
+    """Address of a running scheduler, for kind `dask`."""
+    workers: Literal["auto"] | PositiveInt = "auto"
+    """Worker processes of a local cluster; `auto` is one a core."""
+    threads_per_worker: PositiveInt = 1
+    timeout: PositiveFloat = 60.0
+    """Seconds to wait for a scheduler to answer, and for a first worker or a new one after the last was lost."""
+    insecure: bool = False
+    """Allow a scheduler beyond this machine without TLS."""
+
+    @model_validator(mode="after")
+    def _address_where_needed(self) -> Self:
+        if (self.kind == "dask") != (self.address is not None):
+            raise ValueError("kind: dask and address: tcp://host:port belong together")
+        return self
+
+    def worker_count(self) -> int:
+        """Worker processes of a local cluster."""
+        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+
+
+class QualityConfig(_Section):
+    """What is measured, and how much may fail."""
+
+    mel_distance: bool = True
+    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+class JobConfig(_Section):
+    """A whole job. Frozen; an unknown key is an error.
+
+    >>> JobConfig.build({"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}).output.codec
+    'flac'
+    """
+
+    input: InputConfig
+    vocoder: VocoderConfig = VocoderConfig()
+    output: OutputConfig
+    cluster: ClusterConfig = ClusterConfig()
+    quality: QualityConfig = QualityConfig()
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], origin: str = "job") -> JobConfig:
+        """The job that nested plain values describe.
+
+        Raises:
+            ConfigError: naming each wrong key, its value and what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, origin)) from None
+
+
+def load_job(
+    path: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}), settings: Sequence[str] = ()
+) -> JobConfig:
+    """A job from a YAML file, the flags given beside it, and `a.b=c` settings, the later over the earlier.
+
+    Args:
+        path: the job file, or None where the flags say everything.
+        overrides: dotted key -> value.
+        settings: `a.b=c` strings; the value is read as YAML.
+
+    Raises:
+        ConfigError: if the file cannot be read, is no mapping, or any key or value is wrong.
+    """
+    values = read_yaml(path, "job file") if path is not None else {}
+    for key, value in overrides.items():
+        _put(values, key, value)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {setting}: it must look like output.shard_seconds=60")
+        _put(values, key, _parse_yaml(text, f"--set {setting}"))
+    for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
+        if not isinstance(values.get(section), dict) or needed not in values[section]:
+            raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")
+    return JobConfig.build(values, str(path) if path is not None else "the command line")
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds; `what` names the file in errors.
+
+    Raises:
+        ConfigError: if it cannot be read or holds no mapping.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the {what} {path} cannot be read: {error}") from error
+    values = _parse_yaml(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"the {what} {path} must be a mapping, not {type(values).__name__}")
+    return values
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{origin} is not YAML: {error}") from error
+
+
+def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = values.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"{dotted} cannot be set: {section} is {inner!r}, not a section")
+        values = inner
+    values[last] = value
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, problem["loc"])) or "job"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key; {_known_keys(problem['loc'])}")
+        else:
+            value = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}")
+    return f"{origin}: " + "; ".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    model: Any = JobConfig
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return "the keys here are " + ", ".join(model.model_fields)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with everything resolved: what a worker needs besides its task. Small and picklable.
+
+    Args:
+        config: the job as the user gave it, with absolute local paths.
+        source: the contract of the mels in the store.
+        vocoder_digest: what the vocoder is known by; a worker refuses to work with another.
+        run_id: the run that this is, for records and logs.
+        generation: counts the runs that worked on this output, 1 for the first.
+    """
+
+    config: JobConfig
+    source: MelSpec
+    vocoder_digest: str
+    run_id: str
+    generation: int

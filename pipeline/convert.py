@@ -1,0 +1,147 @@
+"""convert_shard: the whole of what a worker does. The same in the main process, a local worker and a cluster node."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import threading
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.attempt import Attempt
+from pipeline.config import Job
+from pipeline.errors import ContractError, MelmillError, UtteranceError
+from pipeline.events import UtterancesMade
+from pipeline.ledger import Ledger
+from pipeline.melspec import convert_mel
+from pipeline.planner import ShardTask
+from pipeline.quality import Loudness, MelDistance
+from pipeline.records import Failure, Row, ShardRecord, Source
+from pipeline.sinks.encode import Encoder
+from pipeline.sinks.names import escape
+from pipeline.storage import open_storage
+from pipeline.stores import MelStore, Utterance, open_store
+from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
+
+logger = logging.getLogger(__name__)
+
+
+def convert_shard(
+    task: ShardTask, job: Job, threads: int = 1, report: Callable[[UtterancesMade], None] | None = None
+) -> ShardRecord:
+    """Read, decode, examine, encode and commit one shard.
+
+    An utterance that cannot be made is quarantined in the record, and the others go on. Memory holds one window of one
+    utterance, and the encoder's spool.
+
+    Args:
+        task: the shard.
+        job: what is to be done.
+        threads: for the vocoder.
+        report: is told after each utterance how far this shard is.
+
+    Returns:
+        The commit record, ours or that of an attempt that was faster.
+
+    Raises:
+        ContractError: if the vocoder is another one here than where the run was planned.
+        StorageError: if the output cannot be written.
+    """
+    config = job.config
+    store = _open_store(job)
+    vocoder = load_vocoder(config.vocoder.name, job.source, threads)
+    if vocoder.digest != job.vocoder_digest:
+        raise ContractError(
+            f"the vocoder {config.vocoder.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} "
+            "where the run was planned. Install the same melmill and the same checkpoint everywhere"
+        )
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    seconds = 0.0
+    with Attempt(Ledger(open_storage(config.output.url)), task, job) as attempt:
+        for utterance in task.utterances:
+            try:
+                rows.append(_convert_utterance(utterance, store, vocoder, job, attempt))
+                seconds += rows[-1].duration
+            except UtteranceError as error:
+                failures.append(_failure(utterance, job, error))
+            except MelmillError:
+                raise
+            except (ValueError, RuntimeError) as error:  # one utterance that trips the vocoder must not stop the corpus
+                logger.exception("utterance %s of shard %s", utterance.key, task.name)
+                failures.append(_failure(utterance, job, error))
+            if report is not None:
+                report(UtterancesMade(task.number, len(rows), len(failures), seconds))
+        return attempt.commit(rows, failures)
+
+
+def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, attempt: Attempt) -> Row:
+    output = job.config.output
+    spec = vocoder.spec
+    loudness = Loudness()
+    distance = MelDistance(spec) if job.config.quality.mel_distance else None
+    meta = store.meta(utterance)
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        mel = convert_mel(store.read(utterance, start, stop), job.source, spec)
+        if distance is not None:
+            distance.push_mel(mel[:, distance.mel_frames - start :])  # windows overlap by the halo
+        return mel
+
+    with Encoder(output.codec, output.subtype, spec.sample_rate) as encoder:
+        for piece in decode_windows(vocoder, read, utterance.frames, job.config.vocoder.window):
+            loudness.push(piece)
+            encoder.push(piece)
+            if distance is not None:
+                distance.push_audio(piece)
+        if not loudness.samples:
+            raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
+        encoder.finish()
+        duration = loudness.samples / spec.sample_rate
+        sidecar = {
+            "key": utterance.key,
+            "sample_rate": spec.sample_rate,
+            "num_samples": loudness.samples,
+            "duration": duration,
+            "meta": meta,
+        }
+        far, relative = distance.finish() if distance is not None else (None, None)
+        place = attempt.sink.add(escape(utterance.key), output.codec, encoder.encoded, json.dumps(sidecar).encode())
+        return Row(
+            key=utterance.key,
+            shard=place.shard,
+            member=place.member,
+            offset=place.offset,
+            bytes=place.bytes,
+            sample_rate=spec.sample_rate,
+            num_samples=loudness.samples,
+            duration=duration,
+            subtype=output.subtype,
+            pcm_sha256=encoder.pcm_sha256,
+            peak=loudness.peak,
+            rms_dbfs=loudness.rms_dbfs,
+            clipped=encoder.clipped,
+            mel_distance=far,
+            mel_distance_relative=relative,
+            source=Source(job.config.input.public_store, utterance.where, utterance.digest),
+            meta=meta,
+        )
+
+
+def _failure(utterance: Utterance, job: Job, error: Exception) -> Failure:
+    source = Source(job.config.input.public_store, utterance.where, utterance.digest)
+    return Failure(utterance.key, source, type(error).__name__, str(error))
+
+
+_local = threading.local()
+
+
+def _open_store(job: Job) -> MelStore:
+    """The job's store, opened once in each thread: a store keeps the chunk that it decoded last."""
+    if not hasattr(_local, "open_store"):
+        _local.open_store = functools.lru_cache(maxsize=4)(open_store)
+    store: MelStore = _local.open_store(job.config.input.store, job.config.input.layout, job.source)
+    return store

@@ -1,0 +1,186 @@
+"""The Dask graph of a run, fed to the scheduler in bounded pieces.
+
+The graph is one task a shard and, after all of them, the publication. On a cluster only a window of shard tasks is in
+flight, and each result is released as soon as it is counted, so neither the driver nor the scheduler grows with the
+corpus. The synchronous scheduler computes the same graph in this process, for debugging.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import distributed
+from dask.delayed import Delayed, delayed
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+
+from pipeline.clusters import connect
+from pipeline.config import Job
+from pipeline.convert import convert_shard
+from pipeline.errors import ClusterError
+from pipeline.events import Listener, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+from pipeline.planner import ShardTask
+from pipeline.records import ShardRecord
+
+WINDOW_PER_THREAD = 2
+"""Shard tasks in flight for each worker thread: one that runs, and one that waits so that no thread does."""
+
+DEATHS_ALLOWED = 3
+"""Times that Dask may give a shard up, each after several lost workers, before its utterances count as failed."""
+
+_TOPIC = "melmill"
+_REPORT_SECONDS = 0.5
+_TICK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """A shard that could not be made because its workers died each time."""
+
+    task: ShardTask
+    reason: str
+
+
+def execute(
+    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], listener: Listener
+) -> None:
+    """Make all shards, then publish.
+
+    Args:
+        tasks: the shards to be made.
+        job: what is to be done.
+        publish: the graph's last node; gets the shards that had to be given up.
+        listener: is told what happens.
+
+    Raises:
+        ClusterError: if the scheduler does not answer, or all workers are gone and none comes within the time limit.
+        MelmillError: whatever stops a shard for good, such as a StorageError.
+    """
+    if job.config.cluster.kind == "synchronous":
+        _execute_here(tasks, job, publish, listener)
+        return
+    with connect(job.config.cluster) as client:
+        client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1])))
+        publish(_feed(client, graph(tasks, job), job, listener))
+
+
+def graph(tasks: Iterable[ShardTask], job: Job) -> Iterator[tuple[ShardTask, Delayed]]:
+    """The shard nodes of the run's graph, made as they are asked for."""
+    make = delayed(_make_shard, pure=False, traverse=False)
+    return ((task, make(task, job, dask_key_name=f"shard-{task.name}-{job.run_id}")) for task in tasks)
+
+
+def _execute_here(
+    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], listener: Listener
+) -> None:
+    def make(task: ShardTask) -> None:
+        listener(_committed(convert_shard(task, job, job.config.cluster.threads_per_worker, listener)))
+
+    nodes = [delayed(make, pure=False, traverse=False)(task) for task in tasks]
+    publication = delayed(lambda _: publish([]), pure=False)(nodes)
+    publication.compute(scheduler="synchronous")
+
+
+def _make_shard(task: ShardTask, job: Job) -> ShardCommitted:
+    """What runs on a worker: convert_shard, with the worker's threads, telling the driver how far it is."""
+    worker = distributed.get_worker()
+    told = time.monotonic()
+
+    def report(progress: UtterancesMade) -> None:
+        nonlocal told
+        if time.monotonic() - told >= _REPORT_SECONDS:
+            told = time.monotonic()
+            worker.log_event(_TOPIC, dataclasses.asdict(progress))
+
+    return _committed(convert_shard(task, job, worker.state.nthreads, report))
+
+
+def _committed(record: ShardRecord) -> ShardCommitted:
+    return ShardCommitted(
+        shard=record.shard,
+        name=record.name,
+        made=len(record.rows),
+        failed=len(record.failures),
+        seconds=record.seconds,
+        bytes=sum(each.bytes for each in record.objects),
+    )
+
+
+def _feed(client: Client, nodes: Iterator[tuple[ShardTask, Delayed]], job: Job, listener: Listener) -> list[Abandoned]:
+    """Keep a window of shards in flight until all are committed or given up."""
+    in_flight: dict[Future[Any], tuple[ShardTask, Delayed]] = {}
+    deaths: dict[int, int] = {}
+    abandoned: list[Abandoned] = []
+    alive = Liveness(client, job.config.cluster.timeout)
+    try:
+        while True:
+            while len(in_flight) < WINDOW_PER_THREAD * alive.threads and (node := next(nodes, None)) is not None:
+                in_flight[client.compute(node[1])] = node
+            if not in_flight:
+                return abandoned
+            for future in _finished(in_flight):
+                task, node_of_task = in_flight.pop(future)
+                error = future.exception() if future.status == "error" else None
+                if error is None:
+                    listener(future.result())
+                elif not isinstance(error, KilledWorker):
+                    raise error
+                elif deaths.setdefault(task.number, 0) + 1 < DEATHS_ALLOWED:
+                    deaths[task.number] += 1
+                    listener(ShardRetried(task.number, str(error)))
+                    in_flight[client.compute(node_of_task)] = (task, node_of_task)
+                else:
+                    reason = f"every worker that tried shard {task.name} died ({DEATHS_ALLOWED} times in a row)"
+                    abandoned.append(Abandoned(task, reason))
+                    listener(ShardAbandoned(task.number, len(task.utterances), reason))
+                future.release()
+            alive.check()
+    finally:
+        client.cancel(list(in_flight), force=True)
+
+
+def _finished(in_flight: Iterable[Future[Any]]) -> list[Future[Any]]:
+    """The futures that are done, after waiting a moment for the first one."""
+    try:
+        return list(distributed.wait(list(in_flight), timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done)
+    except TimeoutError:
+        return []
+
+
+class Liveness:
+    """Knows how many worker threads there are, and gives up when there have been none for too long.
+
+    Args:
+        client: of the cluster.
+        timeout: seconds without a worker, or without the scheduler, that are borne.
+    """
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._seen = time.monotonic()
+        self.threads = 1
+        self.check()
+
+    def check(self) -> None:
+        """Look once.
+
+        Raises:
+            ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
+        """
+        threads: dict[str, Any] = {}
+        if self._client.status == "running":
+            threads = self._client.nthreads()
+        if threads:
+            self.threads = sum(threads.values())
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > self._timeout:
+            what = "the scheduler has been gone" if self._client.status != "running" else "there has been no worker"
+            raise ClusterError(
+                f"{what} for more than {self._timeout:g} s (cluster.timeout). What was committed is kept; run again to "
+                "resume"
+            )

@@ -1,0 +1,241 @@
+"""The ledger of one output: commit records, and the publication of the manifest.
+
+Order of every commit: the objects are durable, then the commit record is put if absent, then, at the end of the run,
+the manifest is replaced. So whatever is killed whenever, a shard is there whole or not at all, and a manifest names
+only what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import statistics
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import IO, Any
+
+from pipeline.config import Job
+from pipeline.errors import ConfigError, MelmillError, StorageError
+from pipeline.planner import Plan
+from pipeline.records import Failure, Row, ShardRecord
+from pipeline.storage import PRIVATE, Storage
+
+COMMITS = f"{PRIVATE}/commits"
+MANIFEST = "manifest.jsonl"
+FAILURES = "failures.jsonl"
+JOB = "job.json"
+PUBLISHED = f"{PRIVATE}/published.json"
+
+_COMMIT_NAME = re.compile(rf"{COMMITS}/(\d{{6,}}-[0-9a-f]{{8}})\.json")
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a publication holds.
+
+    Args:
+        utterances: rows in the manifest.
+        failed: rows in failures.jsonl.
+        seconds: of audio in the manifest.
+        mel_distance_median: over the manifest, or None if it was not measured.
+        mel_distance_relative_median: over the manifest, or None if it was not measured.
+        mel_distance_worst: the largest one, or None.
+        mel_distance_worst_key: the utterance that has it, or None.
+    """
+
+    utterances: int
+    failed: int
+    seconds: float
+    mel_distance_median: float | None = None
+    mel_distance_relative_median: float | None = None
+    mel_distance_worst: float | None = None
+    mel_distance_worst_key: str | None = None
+
+
+class _Sums:
+    """Adds up manifest rows; a million cost 16 MB."""
+
+    def __init__(self) -> None:
+        self._utterances = 0
+        self._seconds = 0.0
+        self._distances = array("d")
+        self._relative = array("d")
+        self._worst: tuple[float, str] | None = None
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self._utterances += 1
+            self._seconds += row.duration
+            if row.mel_distance is None or row.mel_distance_relative is None:
+                continue
+            self._distances.append(row.mel_distance)
+            self._relative.append(row.mel_distance_relative)
+            self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
+
+    def totals(self, failed: int) -> Totals:
+        if self._worst is None:
+            return Totals(self._utterances, failed, self._seconds)
+        medians = (statistics.median(self._distances), statistics.median(self._relative))
+        return Totals(self._utterances, failed, self._seconds, *medians, *self._worst)
+
+
+class Ledger:
+    """Commits shards to one output and publishes its manifest.
+
+    Args:
+        storage: of the output.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    # ---- whose output this is
+
+    def job(self) -> dict[str, Any] | None:
+        """What job.json says, or None for a new output.
+
+        Raises:
+            ConfigError: if job.json is there but cannot be read, or the folder holds something that is not melmill's.
+        """
+        try:
+            with self.storage.read(JOB) as file:
+                described = json.load(file)
+            if not isinstance(described, dict) or "generation" not in described:
+                raise ValueError("it describes no melmill job")
+            return described
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            raise ConfigError(f"{self.storage.url}/{JOB} is not of melmill: {error}. Choose another output") from error
+        stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
+        if stranger is not None:
+            raise ConfigError(
+                f"the output {self.storage.url} holds {stranger} but no {JOB}, so it is not melmill's. Choose an empty "
+                "or new folder"
+            )
+        return None
+
+    # ---- commits
+
+    def commits(self) -> Iterator[ShardRecord]:
+        """All commit records, one at a time.
+
+        Raises:
+            StorageError: if one cannot be read.
+        """
+        return (self.commit_record(name) for name in self.commit_names())
+
+    def commit_names(self) -> list[str]:
+        """Names of all commits: `000123-1a2b3c4d`."""
+        return [match[1] for name in self.storage.list(COMMITS) if (match := _COMMIT_NAME.fullmatch(name))]
+
+    def commit_record(self, name: str) -> ShardRecord:
+        """One commit record.
+
+        Raises:
+            StorageError: if it is not there or is none.
+        """
+        path = f"{COMMITS}/{name}.json"
+        try:
+            with self.storage.read(path) as file:
+                return ShardRecord.from_json(file.read())
+        except (FileNotFoundError, ValueError) as error:
+            raise StorageError(
+                f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete it, and the next run "
+                "makes its shard again"
+            ) from error
+
+    def put_commit(self, record: ShardRecord) -> ShardRecord:
+        """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one."""
+        if self.storage.put_if_absent(f"{COMMITS}/{record.name}.json", record.to_json()):
+            return record
+        return self.commit_record(record.name)
+
+    # ---- publication
+
+    def publish(self, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any]) -> Totals:
+        """Write failures.jsonl, job.json and, last, manifest.jsonl, each replaced atomically, from the commits.
+
+        Args:
+            plan: every shard of it must be committed, but those of which `crashed` names the utterances.
+            crashed: utterances whose shard could not be made at all; they have no commit and the next run tries again.
+            job: that was done.
+            described: what job.json says besides the counts.
+
+        Raises:
+            MelmillError: if the counts do not balance, a defect: nothing is published then.
+        """
+        crashed = tuple(crashed)
+        missing = {failure.key for failure in crashed}
+        sums = _Sums()
+        planned = failed = 0
+        with self.storage.scratch() as folder:
+            manifest, failures = folder / MANIFEST, folder / FAILURES
+            with open(manifest, "w", encoding="utf-8") as rows, open(failures, "w", encoding="utf-8") as bad:
+                for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
+                    planned += len(shard.members)
+                    if missing and not self._committed(shard.name):
+                        continue
+                    record = self.commit_record(shard.name)
+                    _write_lines(rows, record.rows)
+                    failed += _write_lines(bad, record.failures)
+                    sums.add(record.rows)
+                failed += _write_lines(bad, (*plan.refused, *crashed))
+            totals = sums.totals(failed)
+            if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:
+                raise MelmillError(
+                    f"the counts do not balance: {totals.utterances} made and {failed} failed of {plan.utterances} "
+                    "utterances. This is a defect of melmill; nothing was published, all commits are kept"
+                )
+            self.storage.replace(FAILURES, failures)
+            self.storage.replace(JOB, _pretty({**described, "counts": dataclasses.asdict(totals)}))
+            self.storage.replace(MANIFEST, manifest)
+        state = {"state": publication_state(plan, job), "complete": not crashed, **dataclasses.asdict(totals)}
+        self.storage.replace(PUBLISHED, _pretty(state))
+        return totals
+
+    def published(self, plan: Plan, job: Job) -> Totals | None:
+        """What is published, if that is all that this plan would publish; None if a publication is due."""
+        try:
+            with self.storage.read(PUBLISHED) as file:
+                plain = json.load(file)
+            with self.storage.read(MANIFEST):
+                pass
+            if plain.pop("state") != publication_state(plan, job) or not plain.pop("complete"):
+                return None
+            return Totals(**plain)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def _committed(self, name: str) -> bool:
+        try:
+            self.storage.read(f"{COMMITS}/{name}.json").close()
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def publication_state(plan: Plan, job: Job) -> str:
+    """Digest over what a publication is made of: the shards, the refused utterances, and the job's output."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(shard.name for shard in (*plan.todo, *plan.done)):
+        digest.update(name.encode() + b"\n")
+    for failure in plan.refused:
+        digest.update(json.dumps(dataclasses.asdict(failure)).encode() + b"\n")
+    digest.update(job.config.output.url.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _write_lines(file: IO[str], values: Iterable[Row | Failure]) -> int:
+    count = 0
+    for value in values:
+        file.write(json.dumps(dataclasses.asdict(value)) + "\n")
+        count += 1
+    return count
+
+
+def _pretty(plain: Mapping[str, Any]) -> bytes:
+    return (json.dumps(plain, indent=2) + "\n").encode()

@@ -1,0 +1,118 @@
+"""float -> PCM -> FLAC or WAV bytes, a piece at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from types import TracebackType
+from typing import IO, Self, cast
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.config import Codec, Subtype
+
+_SPOOL_BYTES = 16 * 2**20
+"""Encoded audio stays in memory up to this size and then goes to a temporary file."""
+
+BITS = {"PCM_16": 16, "PCM_24": 24}
+
+
+def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[NDArray[np.int32] | NDArray[np.float32], int]:
+    """Samples as they will be written, and how many had to be clipped.
+
+    A full scale of 1.0 is 2**(bits - 1) steps, as libsndfile reads them; values are rounded to the nearest step, ties
+    to even, and clipped to -2**(bits - 1) .. 2**(bits - 1) - 1. FLOAT is left as it is, also beyond full scale.
+
+    Args:
+        samples: `[samples] float32`, finite.
+        subtype: PCM_16, PCM_24 or FLOAT.
+
+    Returns:
+        `[samples] int32` in steps (float32 for FLOAT), and the count of clipped samples.
+
+    >>> quantize(np.array([0.5, 1.0, -1.5], np.float32), "PCM_16")
+    (array([ 16384,  32767, -32768], dtype=int32), 2)
+    """
+    if subtype == "FLOAT":
+        return samples, 0
+    full = 2 ** (BITS[subtype] - 1)
+    steps = np.rint(samples.astype(np.float64) * full)
+    clipped = int(np.count_nonzero((steps < -full) | (steps > full - 1)))
+    return np.clip(steps, -full, full - 1).astype(np.int32), clipped
+
+
+def pcm_bytes(steps: NDArray[np.int32] | NDArray[np.float32], subtype: Subtype) -> bytes:
+    """The samples as little-endian PCM of 2, 3 or 4 bytes each: what `pcm_sha256` is taken over."""
+    if subtype == "FLOAT":
+        return steps.astype("<f4").tobytes()
+    if subtype == "PCM_16":
+        return steps.astype("<i2").tobytes()
+    return steps.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+class Encoder:
+    """Encodes one utterance. `encoded` holds its bytes once `finish` has been called.
+
+    Args:
+        codec: flac or wav.
+        subtype: PCM_16, PCM_24, or FLOAT (wav).
+        sample_rate: [Hz].
+    """
+
+    def __init__(self, codec: Codec, subtype: Subtype, sample_rate: int) -> None:
+        self._subtype = subtype
+        self._digest = hashlib.sha256()
+        self.clipped = 0
+        self.encoded: IO[bytes] = cast(IO[bytes], tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115
+        self._file = soundfile.SoundFile(
+            self.encoded, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
+        )
+
+    def push(self, piece: NDArray[np.float32]) -> None:
+        """Encode the next `[samples] float32`, finite."""
+        steps, clipped = quantize(piece, self._subtype)
+        self.clipped += clipped
+        self._digest.update(pcm_bytes(steps, self._subtype))
+        if self._subtype == "FLOAT":
+            self._file.write(steps)
+        elif self._subtype == "PCM_16":
+            self._file.write(steps.astype(np.int16))
+        else:
+            self._file.write(np.left_shift(steps, 8))  # libsndfile takes the upper 24 bits of 32
+
+    def finish(self) -> None:
+        """Write what the codec still holds; `encoded` then stands at its first byte."""
+        self._file.close()
+        self.encoded.seek(0)
+
+    @property
+    def pcm_sha256(self) -> str:
+        """Digest of the PCM as written, as hexadecimal."""
+        return self._digest.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.encoded.close()
+
+
+def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
+    """Digest of the PCM that an encoded file decodes to, and its length [samples]; read in blocks.
+
+    Raises:
+        soundfile.LibsndfileError: if it does not decode.
+    """
+    digest, samples = hashlib.sha256(), 0
+    dtype = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}[subtype]
+    with soundfile.SoundFile(encoded) as file:
+        for block in file.blocks(2**18, dtype=dtype):
+            steps = block >> 8 if subtype == "PCM_24" else block
+            digest.update(pcm_bytes(steps, subtype))
+            samples += len(block)
+    return digest.hexdigest(), samples

@@ -1,0 +1,47 @@
+"""One tar a shard: pairs of audio and JSON, readable as a WebDataset shard as it is."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from pipeline.records import StoredObject
+from pipeline.sinks import Placement, stored_object
+
+
+class TarSink:
+    """See Sink. Members carry mtime 0, mode 0444 and no owner, so that equal audio gives equal bytes."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self._name = f"{base}.tar"
+        self._path = folder / "shard.tar"
+        self._tar: tarfile.TarFile | None = None
+
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+        """See Sink."""
+        member = f"{name}.{extension}"
+        offset, size = self._write(member, encoded)
+        self._write(f"{name}.json", io.BytesIO(sidecar))
+        return Placement(self._name, member, offset, size)
+
+    def finish(self) -> list[tuple[StoredObject, Path]]:
+        """See Sink."""
+        if self._tar is None:
+            return []
+        self._tar.close()
+        return [stored_object(self._name, self._path)]
+
+    def _write(self, member: str, source: IO[bytes]) -> tuple[int, int]:
+        if self._tar is None:
+            self._tar = tarfile.open(self._path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        info = tarfile.TarInfo(member)
+        info.mode = 0o444
+        start = source.tell()
+        info.size = source.seek(0, os.SEEK_END) - start
+        source.seek(start)
+        offset = self._tar.offset + len(info.tobuf(tarfile.PAX_FORMAT))
+        self._tar.addfile(info, source)
+        return offset, info.size

@@ -1,0 +1,231 @@
+"""Storage behind five verbs: read, list, put_if_absent, replace, delete. Here: a local directory.
+
+Each write is durable when its verb returns: the bytes are synced, then linked or renamed into place, then the folder is
+synced. A reader sees a name with all of its bytes or does not see it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from pipeline.errors import ConfigError, OwnedError, StorageError
+
+PRIVATE = "_melmill"
+"""The folder of an output that holds what no reader needs."""
+SCRATCH = f"{PRIVATE}/scratch"
+
+
+class Storage(Protocol):
+    """Named objects, each written whole. Names are relative, with forward slashes."""
+
+    url: str
+
+    def read(self, name: str) -> io.BufferedReader:
+        """The object, opened for reading and seeking. FileNotFoundError if it is not there."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names of all objects below the folder `prefix` ("" for all), sorted."""
+        ...
+
+    def put_if_absent(self, name: str, source: Path | bytes) -> bool:
+        """Make `source` durable under `name`; False, and nothing changed, if the name is taken.
+
+        A `source` that is a path must come from `scratch`.
+        """
+        ...
+
+    def replace(self, name: str, source: Path | bytes) -> None:
+        """Make `source` durable under `name`, in place of what was there, atomically."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the object; nothing happens if it is not there."""
+        ...
+
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
+        """A folder for files that will be put; removed at the end."""
+        ...
+
+    def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
+        """Hold the output for one run. OwnedError, with the holder's own words, if another live run holds it."""
+        ...
+
+
+def open_storage(url: str) -> Storage:
+    """The storage at a local path or `file://` URL. Nothing is created before the first write.
+
+    Raises:
+        ConfigError: if the URL is of a kind that melmill cannot write to.
+    """
+    return LocalStorage(local_path(url))
+
+
+def local_path(url: str) -> Path:
+    """The absolute path that a local path or `file://` URL names.
+
+    Raises:
+        ConfigError: if the URL is of another kind.
+    """
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme not in ("", "file"):
+        raise ConfigError(f"{url}: output to {scheme}:// is not supported; give a local folder")
+    return Path(os.path.abspath(url.removeprefix("file://")))
+
+
+class LocalStorage:
+    """A directory on a POSIX file system. Workers on other machines may share it over a network file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.url = str(root)
+
+    def read(self, name: str) -> io.BufferedReader:
+        """See Storage."""
+        with _translated(f"reading {self.root / name}", passing=FileNotFoundError):
+            return open(self.root / name, "rb")
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See Storage. What lies in scratch is no object."""
+        scratch = str(self.root / SCRATCH)
+        for folder, folders, files in os.walk(self.root / prefix, onerror=_walk_error):
+            folders[:] = sorted(f for f in folders if os.path.join(folder, f) != scratch)
+            for file in sorted(files):
+                yield os.path.relpath(os.path.join(folder, file), self.root).replace(os.sep, "/")
+
+    def put_if_absent(self, name: str, source: Path | bytes) -> bool:
+        """See Storage."""
+        target = self.root / name
+        with _translated(f"writing {target}"), self._durable(source) as file:
+            _make_folders(target.parent)
+            try:
+                os.link(file, target)
+            except FileExistsError:
+                return False
+            _sync_folder(target.parent)
+            return True
+
+    def replace(self, name: str, source: Path | bytes) -> None:
+        """See Storage."""
+        target = self.root / name
+        with _translated(f"writing {target}"), self._durable(source) as file:
+            _make_folders(target.parent)
+            os.replace(file, target)
+            _sync_folder(target.parent)
+
+    def delete(self, name: str) -> None:
+        """See Storage."""
+        with _translated(f"deleting {self.root / name}"):
+            (self.root / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """See Storage."""
+        folder = self.root / SCRATCH / uuid.uuid4().hex
+        with _translated(f"writing {folder}"):
+            _make_folders(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
+        path = self.root / PRIVATE / "run.lock"
+        with _translated(f"writing {path}"):
+            _make_folders(path.parent)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise StorageError(f"locking {path}: {error.strerror}") from error
+                holder = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").strip()
+                raise OwnedError(
+                    f"another run is working on {self.root}: {holder or 'it has just begun'}. Wait for it to end; "
+                    "this run changed nothing"
+                ) from error
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, owner.encode(), 0)
+            shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _durable(self, source: Path | bytes) -> Iterator[Path]:
+        """The source as a synced file on this file system, gone afterwards."""
+        if isinstance(source, Path):
+            descriptor = os.open(source, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            yield source
+            return
+        with self.scratch() as folder:
+            file = folder / "object"
+            with open(file, "wb") as stream:
+                stream.write(source)
+                stream.flush()
+                os.fsync(stream.fileno())
+            yield file
+
+
+def _make_folders(folder: Path) -> None:
+    """Like mkdir -p, with every new folder's name durable in its parent."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _sync_folder(new.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _walk_error(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise StorageError(f"listing {error.filename}: {error.strerror}") from error
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room, then run again to resume",
+    errno.EDQUOT: "raise the quota or make room, then run again to resume",
+    errno.EACCES: "check the permissions of the folder",
+    errno.EPERM: "check the permissions of the folder",
+    errno.EROFS: "choose an output on a writable file system",
+    errno.EEXIST: "a part of this path is a file; choose another output",
+    errno.ENOTDIR: "a part of this path is a file; choose another output",
+}
+
+
+@contextlib.contextmanager
+def _translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    """Errors of the operating system become ours, with what to do about them."""
+    try:
+        yield
+    except passing:
+        raise
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "what was committed is kept; run again to resume")
+        raise StorageError(f"{doing}: {error.strerror or error} ({remedy})") from error

@@ -1,0 +1,94 @@
+"""What the three layouts share: keys, duplicates, digests, the stated contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, ConfigError, StoreError
+from pipeline.melspec import MelSpec, preset
+from pipeline.stores.base import Utterance
+from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.tree import Tree
+
+DIGEST_BYTES = 16
+Faults = dict[int, str]
+
+
+def stated_spec(tree: Tree) -> MelSpec | None:
+    """The mel contract in the root's attributes: `{"melmill": {"mel": {...}}}`, or `{"mel": a preset's name}`.
+
+    Raises:
+        StoreError: if one is stated that is no contract.
+    """
+    ours = tree.attributes.get("melmill")
+    stated = ours.get("mel") if isinstance(ours, Mapping) else tree.attributes.get("mel")
+    try:
+        if isinstance(stated, str):
+            return preset(stated)
+        return MelSpec.from_dict(stated) if isinstance(stated, Mapping) else None
+    except (ConfigError, TypeError, ValueError) as exc:
+        raise StoreError(f"{tree.url} states a mel contract in its attributes that is none: {exc}") from exc
+
+
+def add_fault(faults: Faults, index: int, reason: str) -> None:
+    """Notes one more reason against an utterance."""
+    faults[index] = f"{faults[index]}; {reason}" if index in faults else reason
+
+
+def key_faults(keys: NDArray[Any], faults: Faults) -> None:
+    """Adds a fault for every empty key and for all occurrences of a key that stands more than once.
+
+    Args:
+        keys: `[utterances]` of numpy's StringDType.
+        faults: is added to.
+    """
+    for empty in np.flatnonzero(keys == "").tolist():
+        add_fault(faults, empty, "its key is empty")
+    unique, counts = np.unique(keys, return_counts=True)
+    if len(unique) == len(keys):
+        return
+    for key in unique[counts > 1]:
+        places = np.flatnonzero(keys == key).tolist()
+        named = ", ".join(map(str, places[:-1]))[:200] + f" and {places[-1]}"
+        for index in places:
+            add_fault(faults, index, f"key {str(key)!r} stands {len(places)} times: items {named}")
+
+
+def metadata_digest(metadata: ArrayMetadata) -> bytes:
+    """Digest of what decides how an array's chunks are decoded."""
+    return digest(json.dumps(metadata.document, sort_keys=True))
+
+
+def digest(*parts: str | bytes) -> bytes:
+    """BLAKE2b of parts that are kept apart, 16 bytes."""
+    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        state.update(len(encoded).to_bytes(8, "little") + encoded)
+    return state.digest()
+
+
+def digest_column(digests: Iterable[bytes]) -> NDArray[np.uint8]:
+    """`[utterances, 16] uint8` of digests."""
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def window(utterance: Utterance, start: int, stop: int | None) -> tuple[int, int]:
+    """Start and stop of a read, checked against the utterance's frames.
+
+    Raises:
+        BadMelError: if the utterance has no frames.
+        ValueError: if the window is not within it.
+    """
+    if utterance.frames <= 0:
+        raise BadMelError(f"utterance {utterance.key!r}: it has no frames")
+    end = utterance.frames if stop is None else stop
+    if not 0 <= start < end <= utterance.frames:
+        raise ValueError(f"frames {start} to {end} are not within the {utterance.frames} of {utterance.key!r}")
+    return start, end

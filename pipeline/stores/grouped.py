@@ -1,0 +1,221 @@
+"""The grouped layout: a group tree with one array per utterance, [n_mels, frames] or [frames, n_mels]."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, ContractError, StoreError
+from pipeline.melspec import MelSpec
+from pipeline.stores.arrays import ChunkedArray
+from pipeline.stores.axes import fitting_axes, named_mel_axis
+from pipeline.stores.base import Catalogue, Layout, Utterance
+from pipeline.stores.common import digest, digest_column, metadata_digest, stated_spec, window
+from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.tree import Tree
+
+_FIRST_LOOK = 16  # arrays whose metadata opening reads, where there is no consolidated metadata
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """All arrays of the store: those that may be mels, and the names of the others."""
+
+    mels: list[ArrayMetadata]
+    others: list[str]
+    objects: dict[str, str]
+
+
+class GroupedStore:
+    """One array per utterance; its path is the key. See `MelStore`.
+
+    Arrays of two dimensions are utterances, and faulty ones if they are not floating or have another width. Arrays of
+    three or more dimensions are faulty utterances too. Arrays of none or one (pitch, ids) are not utterances;
+    `describe` counts and names them.
+
+    Args:
+        tree: the store.
+        mel: gives n_mels where the store states no contract.
+
+    Raises:
+        StoreError: if there is no mel, or the mel axis cannot be told.
+        ContractError: if no mel has the contract's number of bands.
+    """
+
+    layout: Layout = "grouped"
+
+    def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
+        self.url = tree.url
+        self.zarr_format: Literal[2, 3] = tree.zarr_format
+        self.tree = tree
+        self.spec: MelSpec | None = stated_spec(tree)
+        spec = self.spec or mel
+        self._expected = spec.n_mels if spec else None
+        self._last: tuple[str, ChunkedArray] | None = None
+        look = [array for array in tree.first_arrays(_FIRST_LOOK) if _is_mel(array)]
+        try:
+            self._sample = look[0] if look else self._listing.mels[0]
+            self.n_mels, self._order = self._decide(look)
+        except (StoreError, ContractError, IndexError):  # the first ones do not tell; all of them may
+            self.n_mels, self._order = self._decide([array for array in self._listing.mels if _is_mel(array)])
+            self._sample = self._listing.mels[0]
+
+    @cached_property
+    def _listing(self) -> _Listing:
+        objects = self.tree.objects()
+        arrays = list(self.tree.arrays(objects))
+        return _Listing(
+            mels=[array for array in arrays if len(array.shape) >= 2],
+            others=[array.path for array in arrays if len(array.shape) < 2],
+            objects=objects,
+        )
+
+    def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
+        """n_mels and the store's mel axis, by a majority of the arrays that show it."""
+        if not arrays:
+            raise StoreError(f"{self.url} has no array of two dimensions with floating numbers, so no mels")
+        named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names)) is not None]
+        n_mels = self._expected
+        if n_mels is None:
+            if not named:
+                raise StoreError(
+                    f"{self.url}: nothing says which axis of its mels ({_shown(arrays[0])}, ...) holds the mel bands; "
+                    "name their dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
+                )
+            n_mels = Counter(array.shape[axis] for array, axis in named).most_common(1)[0][0]
+        votes = Counter(axis for array in arrays if (axis := _own_axis(array, n_mels)) is not None)
+        ranked = votes.most_common(2)
+        if not ranked and any(fitting_axes(array.shape, n_mels) for array in arrays):
+            raise StoreError(
+                f"{self.url}: both axes of its mels ({_shown(arrays[0])}, ...) fit {n_mels} bands; name their "
+                "dimensions (dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
+            )
+        if not any(array.shape[axis] == n_mels for array in arrays for axis in votes):
+            widths = sorted({array.shape[axis] for array, axis in named}) or _shown(arrays[0])
+            raise ContractError(f"{self.url}: its mels have {widths} bands, the contract says {n_mels}; none fits")
+        if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
+            raise StoreError(
+                f"{self.url}: {ranked[0][1]} mels stand bands first and as many frames first; name their dimensions"
+            )
+        return n_mels, ranked[0][0]
+
+    @cached_property
+    def _settled_order(self) -> int:
+        """The mel axis by all arrays of the store, for those that do not show it themselves."""
+        return self._decide([array for array in self._listing.mels if _is_mel(array)])[1]
+
+    def _mel_axis(self, array: ArrayMetadata) -> int:
+        """The array's mel axis.
+
+        Raises:
+            BadMelError: if it is no mel of this store.
+        """
+        if len(array.shape) != 2 or array.kind != "float":
+            raise BadMelError(
+                f"array {array.path} is {array.dtype} {list(array.shape)}; a mel is floating, with 2 axes"
+            )
+        named = named_mel_axis(array.names)
+        fits = fitting_axes(array.shape, self.n_mels)
+        axis = named if named is not None else fits[0] if len(fits) == 1 else self._settled_order
+        if axis not in fits:
+            where = f"width {array.shape[axis]} in" if named is not None else "no axis of the right width in"
+            raise BadMelError(f"{where} array {_shown(array)}; the store's mels have {self.n_mels} bands")
+        if array.shape[1 - axis] == 0:
+            raise BadMelError(f"array {_shown(array)} has no frames")
+        return axis
+
+    def describe(self) -> str:
+        """What was found, in one line."""
+        order = "[mels, frames]" if self._order == 0 else "[frames, mels]"
+        others = self._listing.others
+        beside = f"; {len(others)} other arrays, not mels: {', '.join(others[:3])}" if others else ""
+        return (
+            f"grouped, Zarr v{self.zarr_format}: {len(self._listing.mels)} arrays {order} of {self.n_mels} mels, "
+            f"{self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}{beside}"
+        )
+
+    def catalogue(self) -> Catalogue:
+        """All arrays that are or should be mels, by path; those that are not are faults. See `MelStore`."""
+        mels = self._listing.mels
+        frames = np.zeros(len(mels), np.int64)
+        faults: dict[int, str] = {}
+        for index, array in enumerate(mels):
+            try:
+                axis = self._mel_axis(array)
+                if named_mel_axis(array.names) is None and axis != self._settled_order:
+                    raise BadMelError(
+                        f"array {_shown(array)} stands the other way round than the store's other mels; "
+                        "name its dimensions if that is meant"
+                    )
+                frames[index] = array.shape[1 - axis]
+            except BadMelError as exc:
+                faults[index] = str(exc)
+        keys = np.array([array.path for array in mels], np.dtypes.StringDType())
+        return Catalogue(keys=keys, frames=frames, digests=self._digests(), where=keys, faults=faults)
+
+    def _digests(self) -> NDArray[np.uint8]:
+        stamps: dict[str, list[str]] = {array.path: [] for array in self._listing.mels}
+        arrays = {array.path: array for array in self._listing.mels}
+        for name, stamp in sorted(self._listing.objects.items()):
+            path = name
+            while path and path not in stamps:
+                path = path.rpartition("/")[0]
+            if path and arrays[path].object_coordinates(name[len(path) + 1 :]) is not None:
+                stamps[path].append(f"{name[len(path) + 1 :]}\0{stamp}")
+        return digest_column(digest(metadata_digest(arrays[path]), *found) for path, found in stamps.items())
+
+    def _reader(self, path: str, key: str) -> ChunkedArray:
+        if self._last is None or self._last[0] != path:
+            array = self.tree.array(path)
+            if array is None:
+                raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
+            self._last = path, ChunkedArray(self.tree, array, frame_axis=1 - self._mel_axis(array))
+        return self._last[1]
+
+    def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Frames of one utterance's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
+        start, stop = window(utterance, start, stop)
+        reader = self._reader(str(utterance.where), utterance.key)
+        axis = self._mel_axis(reader.metadata)
+        if reader.metadata.shape[1 - axis] != utterance.frames:
+            raise BadMelError(
+                f"utterance {utterance.key!r}: array {_shown(reader.metadata)} had {utterance.frames} frames when it "
+                "was listed; was the store replaced?"
+            )
+        bands, frames = slice(0, self.n_mels), slice(start, stop)
+        values = reader.read_mel((bands, frames) if axis == 0 else (frames, bands), f"utterance {utterance.key!r}")
+        return np.ascontiguousarray(values if axis == 0 else values.T)
+
+    def meta(self, utterance: Utterance) -> dict[str, Any]:
+        """The attributes of the utterance's array. See `MelStore`."""
+        return dict(self._reader(str(utterance.where), utterance.key).metadata.attributes)
+
+    def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
+        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        sizes = (np.prod(a.grid) * a.chunk_bytes for a in self._listing.mels[first.index : last.index + 1])
+        return int(sum(sizes))
+
+    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
+        """The mel arrays, each with the chunks of its grid that utterances need."""
+        return [(array, np.ones(array.grid, np.bool_)) for array in self._listing.mels if _is_mel(array)]
+
+
+def _is_mel(array: ArrayMetadata) -> bool:
+    return len(array.shape) == 2 and array.kind == "float"
+
+
+def _own_axis(array: ArrayMetadata, n_mels: int) -> int | None:
+    """The mel axis that an array shows by itself."""
+    if (named := named_mel_axis(array.names)) is not None:
+        return named
+    fits = fitting_axes(array.shape, n_mels)
+    return fits[0] if len(fits) == 1 else None
+
+
+def _shown(array: ArrayMetadata) -> str:
+    return f"{array.path} {list(array.shape)}"

@@ -1,0 +1,212 @@
+"""The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, ContractError, StoreError
+from pipeline.melspec import MelSpec
+from pipeline.stores.arrays import ChunkedArray, read_column
+from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
+from pipeline.stores.base import Catalogue, Layout, Utterance
+from pipeline.stores.common import (
+    Faults,
+    add_fault,
+    digest,
+    digest_column,
+    key_faults,
+    metadata_digest,
+    stated_spec,
+    window,
+)
+from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.tree import Tree
+
+MEL_ARRAYS = ("mel", "mels", "mel_spec", "mel_spectrogram", "mel_spectrograms", "spectrogram", "features")
+LENGTH_ARRAYS = (
+    "lengths", "length", "mel_lengths", "mel_length", "mel_lens", "mel_len", "lens", "n_frames", "num_frames",
+    "frames", "frame_counts",
+)  # fmt: skip
+KEY_ARRAYS = ("keys", "key", "ids", "id", "utt_id", "utt_ids", "utterance_id", "utterance_ids", "names", "name")
+
+
+class PaddedStore:
+    """Items padded to one length. See `MelStore`.
+
+    Args:
+        tree: the store.
+        mel: gives n_mels where the store states no contract.
+
+    Raises:
+        StoreError: if the arrays are not there, or the mel axis cannot be told.
+        ContractError: if no axis fits n_mels.
+    """
+
+    layout: Layout = "padded"
+
+    def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
+        self.url = tree.url
+        self.zarr_format: Literal[2, 3] = tree.zarr_format
+        self.tree = tree
+        self.spec: MelSpec | None = stated_spec(tree)
+        found = [array for path in tree.children() if (array := tree.array(path)) is not None]
+        self.mel = self._find_mel(found)
+        self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
+        self._lengths = self._find_lengths()
+        self._keys = next((c for name in self._key_names() for c in self._columns if _is_keys(c, name)), None)
+        spec = self.spec or mel
+        self._mel_axis = self._find_axis(spec.n_mels if spec else None)
+        self._frame_axis = 3 - self._mel_axis
+        self.n_mels = self.mel.shape[self._mel_axis]
+        self._reader = ChunkedArray(tree, self.mel, self._frame_axis)
+        self._texts = {
+            column.path: ChunkedArray(tree, column)
+            for column in self._columns
+            if column.kind == "string" and column is not self._keys
+        }
+
+    def _find_mel(self, found: list[ArrayMetadata]) -> ArrayMetadata:
+        solid = [array for array in found if len(array.shape) == 3]
+        named = [array for array in solid if array.path.lower() in MEL_ARRAYS]
+        chosen = named if len(named) == 1 else solid
+        if len(chosen) != 1:
+            raise StoreError(
+                f"{self.url} has {len(solid)} arrays of three dimensions ({', '.join(a.path for a in solid)}); "
+                "a padded store has one, or one that is named mel"
+            )
+        if chosen[0].kind != "float":
+            raise StoreError(f"{self.url}: array {chosen[0].path} is {chosen[0].dtype}; mels are floating numbers")
+        return chosen[0]
+
+    def _key_names(self) -> tuple[str, ...]:
+        return (*KEY_ARRAYS, self.mel.names[0] or "")
+
+    def _find_lengths(self) -> ArrayMetadata:
+        for name in LENGTH_ARRAYS:
+            for column in self._columns:
+                if column.path.lower() == name and column.kind == "int":
+                    return column
+        raise StoreError(
+            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} integers says how long its "
+            f"items are; add one that is named lengths (or {', '.join(LENGTH_ARRAYS[1:5])})"
+        )
+
+    def _find_axis(self, n_mels: int | None) -> int:
+        names, shape = self.mel.names, self.mel.shape
+        if (names[0] or "").lower() in MEL_NAMES | TIME_NAMES:
+            raise StoreError(f"{self.url}: {self.mel.path} is {list(names)}; the items must be its first dimension")
+        axis = named_mel_axis(names[1:])
+        if n_mels is None and axis is None:
+            raise StoreError(
+                f"{self.url}: nothing says which axis of {self.mel.path} {list(shape)} holds the mel bands; name its "
+                "dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
+            )
+        if n_mels is None or axis is not None:
+            if axis is not None and n_mels is not None and shape[1 + axis] != n_mels:
+                raise ContractError(f"{self.url}: its mels have {shape[1 + axis]} bands, the contract says {n_mels}")
+            return 1 + (axis or 0)
+        fits = fitting_axes(shape[1:], n_mels)
+        if not fits:
+            raise ContractError(
+                f"{self.url}: no axis of {self.mel.path} {list(shape)} has the contract's {n_mels} bands"
+            )
+        if len(fits) == 2:
+            raise StoreError(
+                f"{self.url}: both axes of {self.mel.path} {list(shape)} fit {n_mels} bands; name its dimensions "
+                "(dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
+            )
+        return 1 + fits[0]
+
+    def describe(self) -> str:
+        """What was found, in one line."""
+        order = "[items, mels, frames]" if self._mel_axis == 1 else "[items, frames, mels]"
+        keys = f"keys from {self._keys.path}" if self._keys else "keys are item numbers"
+        return (
+            f"padded, Zarr v{self.zarr_format}: {self.mel.path} {list(self.mel.shape)} {order} {self.mel.dtype}, "
+            f"chunks {list(self.mel.chunks)}, lengths from {self._lengths.path}, {keys}"
+        )
+
+    @cached_property
+    def _frames(self) -> NDArray[np.int64]:
+        return read_column(self.tree, self._lengths).astype(np.int64)
+
+    def catalogue(self) -> Catalogue:
+        """All items; those whose length is impossible are faults. See `MelStore`."""
+        count, most = self.mel.shape[0], self.mel.shape[self._frame_axis]
+        faults: Faults = {}
+        good = (self._frames > 0) & (self._frames <= most)
+        for index in map(int, np.flatnonzero(~good)):
+            length = int(self._frames[index])
+            reason = "it has no frames" if length == 0 else f"its length is {length}, the array holds {most} frames"
+            add_fault(faults, index, f"{reason} ({self._lengths.path}[{index}])")
+        if self._keys is None:
+            width = max(6, len(str(count - 1)))
+            keys = np.array([f"{index:0{width}d}" for index in range(count)], np.dtypes.StringDType())
+        else:
+            keys = read_column(self.tree, self._keys)
+        key_faults(keys, faults)
+        frames = np.where(good, self._frames, 0)
+        return Catalogue(keys=keys, frames=frames, digests=self._digests(), where=np.arange(count), faults=faults)
+
+    def _digests(self) -> NDArray[np.uint8]:
+        """From the chunk objects that an item lies in, so an item whose neighbour is rewritten changes with it."""
+        below: dict[int, list[str]] = {}
+        prefix = len(self.mel.path) + 1
+        for name, stamp in sorted(self.tree.objects(self.mel.path).items()):
+            if (at := self.mel.object_coordinates(name[prefix:])) is not None:
+                below.setdefault(at[0], []).append(f"{name[prefix:]}\0{stamp}")
+        decoded, size = metadata_digest(self.mel), self.mel.objects[0]
+        rows = {row: digest(decoded, *stamps) for row, stamps in below.items()}
+        return digest_column(
+            digest(rows.get(item // size, decoded), f"{item}:{length}") for item, length in enumerate(self._frames)
+        )
+
+    def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Frames of one item's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
+        start, stop = window(utterance, start, stop)
+        item = int(utterance.where)
+        if not 0 <= item < self.mel.shape[0] or utterance.frames > self.mel.shape[self._frame_axis]:
+            raise BadMelError(
+                f"utterance {utterance.key!r}: item {item} with {utterance.frames} frames is not within "
+                f"{self.mel.path} {list(self.mel.shape)} of {self.url}; was the store replaced?"
+            )
+        parts = {0: slice(item, item + 1), self._mel_axis: slice(0, self.n_mels), self._frame_axis: slice(start, stop)}
+        values = self._reader.read_mel((parts[0], parts[1], parts[2]), f"utterance {utterance.key!r} (item {item})")[0]
+        return np.ascontiguousarray(values if self._mel_axis == 1 else values.T)
+
+    def meta(self, utterance: Utterance) -> dict[str, Any]:
+        """The item's values in the store's other string arrays (text, speaker, ...). See `MelStore`."""
+        item = int(utterance.where)
+        return {
+            path: str(column.read((slice(item, item + 1),), f"{path} of utterance {utterance.key!r}")[0])
+            for path, column in self._texts.items()
+        }
+
+    def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
+        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        size = self.mel.chunks
+        total = 0
+        for row in range(int(first.where) // size[0], int(last.where) // size[0] + 1):
+            items = slice(max(row * size[0], int(first.where)), min((row + 1) * size[0], int(last.where) + 1))
+            longest = int(self._frames[items].max())
+            total += -(-longest // size[self._frame_axis]) * self.mel.grid[self._mel_axis]
+        return total * self.mel.chunk_bytes
+
+    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
+        """The mel array with the chunks of its grid that items need; those of padding alone are not needed."""
+        needed = np.zeros(self.mel.grid, np.bool_)
+        frames = np.minimum(self._frames, self.mel.shape[self._frame_axis])
+        items = self.mel.chunks[0]
+        for row in range(self.mel.grid[0]):
+            longest = int(frames[row * items : (row + 1) * items].max(initial=0))
+            stop = -(-longest // self.mel.chunks[self._frame_axis])
+            needed[(row, slice(None), slice(0, stop)) if self._mel_axis == 1 else (row, slice(0, stop))] = True
+        return [(self.mel, needed)]
+
+
+def _is_keys(column: ArrayMetadata, name: str) -> bool:
+    return column.kind == "string" and column.path.lower() == name.lower()

@@ -1,0 +1,153 @@
+"""The native layout: all mels in one array, one after another, with offsets, keys and digests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, StoreError, UtteranceError
+from pipeline.melspec import MelSpec
+from pipeline.stores.arrays import ChunkedArray, read_column
+from pipeline.stores.base import Catalogue, Layout, Utterance
+from pipeline.stores.common import DIGEST_BYTES, Faults, add_fault, key_faults, stated_spec, window
+from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.tree import Tree
+
+VERSION = 1
+
+
+class RaggedStore:
+    """A store as `melmill pack` writes it. See `MelStore`.
+
+    Arrays: `mel [total_frames, n_mels]` floating, `offsets [utterances + 1]` integer, `keys [utterances]` string,
+    `digests [utterances, 16] uint8`, and if there is any `meta [utterances]` string (a JSON object each).
+
+    Raises:
+        StoreError: if an array is missing or the arrays do not belong together.
+    """
+
+    layout: Layout = "ragged"
+
+    def __init__(self, tree: Tree) -> None:
+        self.url = tree.url
+        self.zarr_format: Literal[2, 3] = tree.zarr_format
+        self.tree = tree
+        self.spec: MelSpec | None = stated_spec(tree)
+        if self.spec is None:
+            raise StoreError(f'{self.url} has no mel contract in its attributes ("melmill": {{"mel": ...}})')
+        ours = tree.attributes["melmill"] if isinstance(tree.attributes.get("melmill"), dict) else {}
+        if ours.get("version") != VERSION:
+            raise StoreError(
+                f"{self.url} is a ragged store of version {ours.get('version')!r}; this melmill reads {VERSION}"
+            )
+        self.mel = self._array("mel", "float", 2)
+        self._offsets = self._array("offsets", "int", 1)
+        self._keys = self._array("keys", "string", 1)
+        self._digests = self._array("digests", "int", 2)
+        self.n_mels = self.mel.shape[1]
+        meta = tree.array("meta")
+        self._check_shapes(meta)
+        self._reader = ChunkedArray(tree, self.mel)
+        self._meta = None if meta is None else ChunkedArray(tree, meta)
+
+    def _array(self, name: str, kind: str, dimensions: int) -> ArrayMetadata:
+        found = self.tree.array(name)
+        if found is None:
+            raise StoreError(f"{self.url} is a ragged store without the array {name!r}; pack it again")
+        if found.kind != kind or len(found.shape) != dimensions:
+            raise StoreError(
+                f"{self.url}: array {name!r} is {found.dtype} with {len(found.shape)} dimensions; "
+                f"a ragged store has {kind} values there, with {dimensions}"
+            )
+        return found
+
+    def _check_shapes(self, meta: ArrayMetadata | None) -> None:
+        count = self._offsets.shape[0] - 1
+        if self.spec is not None and self.n_mels != self.spec.n_mels:
+            raise StoreError(f"{self.url}: its mels have {self.n_mels} bands, its contract says {self.spec.n_mels}")
+        if count < 0 or self._keys.shape != (count,) or self._digests.shape != (count, DIGEST_BYTES):
+            raise StoreError(
+                f"{self.url}: offsets {self._offsets.shape}, keys {self._keys.shape} and digests "
+                f"{self._digests.shape} do not belong together; they must be [n + 1], [n] and [n, {DIGEST_BYTES}]"
+            )
+        if self._digests.dtype != "uint8":
+            raise StoreError(f"{self.url}: digests are {self._digests.dtype}; they must be uint8")
+        if meta is not None and (meta.kind != "string" or meta.shape != (count,)):
+            raise StoreError(f"{self.url}: meta is {meta.dtype} {meta.shape}; it must be one string an utterance")
+
+    def describe(self) -> str:
+        """What was found, in one line."""
+        sharding = f" in shards of {self.mel.shards[0]}" if self.mel.shards else ""
+        return (
+            f"ragged, Zarr v{self.zarr_format}: {self._keys.shape[0]} utterances, mel {list(self.mel.shape)} "
+            f"[frames, mels] {self.mel.dtype}, chunks of {self.mel.chunks[0]} frames{sharding}"
+        )
+
+    def catalogue(self) -> Catalogue:
+        """All utterances; those whose offsets are wrong are faults. See `MelStore`."""
+        offsets = read_column(self.tree, self._offsets).astype(np.int64)
+        keys = read_column(self.tree, self._keys)
+        frames, faults = self._frames(offsets)
+        key_faults(keys, faults)
+        digests = read_column(self.tree, self._digests)
+        return Catalogue(keys=keys, frames=frames, digests=digests, where=offsets[:-1], faults=faults)
+
+    def _frames(self, offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], Faults]:
+        total = self.mel.shape[0]
+        first, last = offsets[:-1], offsets[1:]
+        frames = np.where((first >= 0) & (last > first) & (last <= total), last - first, 0)
+        faults: Faults = {}
+        for index in map(int, np.flatnonzero(frames == 0)):
+            begin, end = int(first[index]), int(last[index])
+            if begin == end:
+                reason = f"it has no frames (offsets[{index}] and [{index + 1}] are both {begin})"
+            elif end < begin:
+                reason = f"offsets go back from {begin} to {end} (offsets[{index}] and [{index + 1}])"
+            else:
+                reason = f"rows {begin} to {end} are not within the {total} of mel (offsets[{index}] and [{index + 1}])"
+            add_fault(faults, index, reason)
+        return frames, faults
+
+    def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Frames of one utterance's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
+        start, stop = window(utterance, start, stop)
+        origin = int(utterance.where)
+        if not 0 <= origin <= origin + utterance.frames <= self.mel.shape[0]:
+            raise BadMelError(
+                f"utterance {utterance.key!r}: rows {origin} to {origin + utterance.frames} are not within the "
+                f"{self.mel.shape[0]} of mel in {self.url}; was the store replaced?"
+            )
+        region = (slice(origin + start, origin + stop), slice(0, self.n_mels))
+        rows = self._reader.read_mel(region, f"utterance {utterance.key!r}", origin)
+        return np.ascontiguousarray(rows.T)
+
+    def meta(self, utterance: Utterance) -> dict[str, Any]:
+        """The utterance's JSON object; empty if there is none.
+
+        Raises:
+            UtteranceError: if it is no JSON object.
+        """
+        if self._meta is None:
+            return {}
+        index = utterance.index
+        text = str(self._meta.read((slice(index, index + 1),), f"meta of utterance {utterance.key!r}")[0])
+        try:
+            value = json.loads(text) if text else {}
+        except (ValueError, RecursionError) as exc:
+            raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is no JSON ({exc})") from exc
+        if not isinstance(value, dict):
+            raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is {text[:80]!r}, not a JSON object")
+        return value
+
+    def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
+        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        size = self.mel.chunks[0]
+        rows = range(int(first.where) // size, -(-(int(last.where) + last.frames) // size))
+        return len(rows) * self.mel.grid[1] * self.mel.chunk_bytes
+
+    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
+        """The mel arrays, each with the chunks of its grid that utterances need."""
+        return [(self.mel, np.ones(self.mel.grid, np.bool_))]

@@ -1,0 +1,188 @@
+"""What lies in a store: metadata documents and object listings, read through fsspec, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
+
+import fsspec
+import zarr
+from fsspec.implementations.local import LocalFileSystem
+from zarr.abc.store import Store
+
+from pipeline.errors import ConfigError, StorageError, StoreError
+from pipeline.stores.metadata import ArrayMetadata, parse_array, parse_json
+
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
+# What says that an object was written anew, best first: S3, Google, Azure, zip, local folders, memory.
+_STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "CRC", "mtime", "LastModified", "last_modified", "created")
+_BATCH = 512  # metadata documents that are fetched at once
+
+
+class Tree:
+    """The Zarr group at a URL, opened read-only.
+
+    Args:
+        url: a local path or any fsspec URL.
+
+    Raises:
+        ConfigError: if the URL's protocol is not known or its library is not installed.
+        StoreError: if there is no Zarr group.
+        StorageError: if storage cannot be reached.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as exc:
+            raise ConfigError(f"{url} cannot be opened: {exc}") from exc
+        self._fs.invalidate_cache()
+        self._root = str(root).rstrip("/")
+        self.zarr_format, self.attributes, self._consolidated = self._read_root()
+        self.store = self._open_store()
+
+    def _open_store(self) -> Store:
+        if isinstance(self._fs, LocalFileSystem):
+            return zarr.storage.LocalStore(self._root or "/", read_only=True)
+        return zarr.storage.FsspecStore.from_url(self.url, read_only=True)
+
+    def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], dict[str, ArrayMetadata] | None]:
+        if (document := self._json("zarr.json")) is not None:
+            if document.get("node_type") != "group":
+                raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
+            listed = (document.get("consolidated_metadata") or {}).get("metadata")
+            return 3, document.get("attributes") or {}, None if listed is None else self._from_v3(listed)
+        if (document := self._json(".zmetadata")) is not None:
+            listed = document.get("metadata") or {}
+            return 2, listed.get(".zattrs") or {}, self._from_v2(listed)
+        if self._json(".zgroup") is not None:
+            return 2, self._json(".zattrs") or {}, None
+        if self._json(".zarray") is not None:
+            raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
+        raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); check the path")
+
+    def _from_v3(self, listed: Mapping[str, Any]) -> dict[str, ArrayMetadata]:
+        return {
+            _safe(path): parse_array(path, document)
+            for path, document in listed.items()
+            if document.get("node_type") == "array"
+        }
+
+    def _from_v2(self, listed: Mapping[str, Any]) -> dict[str, ArrayMetadata]:
+        paths = [name.removesuffix("/.zarray") for name in listed if name.endswith("/.zarray")]
+        return {
+            _safe(path): parse_array(path, listed[f"{path}/.zarray"], listed.get(f"{path}/.zattrs")) for path in paths
+        }
+
+    def array(self, path: str) -> ArrayMetadata | None:
+        """Metadata of the array at `path`, None if there is none."""
+        if self._consolidated is not None and path in self._consolidated:
+            return self._consolidated[path]
+        name = _safe(path)
+        if self.zarr_format == 3:
+            document = self._json(f"{name}/zarr.json")
+            return parse_array(path, document) if document and document.get("node_type") == "array" else None
+        document = self._json(f"{name}/.zarray")
+        return parse_array(path, document, self._json(f"{name}/.zattrs")) if document else None
+
+    def children(self, path: str = "") -> list[str]:
+        """Paths of what lies directly in a group, sorted; folders only."""
+        if self._consolidated is not None:
+            prefix = f"{path}/" if path else ""
+            below = [name.removeprefix(prefix) for name in self._consolidated if name.startswith(prefix)]
+            return sorted({prefix + name.split("/")[0] for name in below})
+        found = self._guard(lambda: self._fs.ls(self._full(path), detail=True))
+        return sorted(self._relative(entry["name"]) for entry in found if entry["type"] == "directory")
+
+    def first_arrays(self, limit: int) -> list[ArrayMetadata]:
+        """Up to `limit` arrays, found by walking down: a look at a store that may be large."""
+        found: list[ArrayMetadata] = []
+        pending = self.children()[::-1]
+        while pending and len(found) < limit:
+            path = pending.pop()
+            if (array := self.array(path)) is not None:
+                found.append(array)
+            else:
+                pending += self.children(path)[::-1]
+        return found
+
+    def objects(self, path: str = "") -> dict[str, str]:
+        """All objects below `path`: their paths below the root, and a stamp that changes when one is rewritten."""
+        listed = self._guard(lambda: self._fs.find(self._full(path), detail=True))
+        return {self._relative(name): _stamp(entry) for name, entry in listed.items()}
+
+    def arrays(self, objects: Iterable[str]) -> Iterator[ArrayMetadata]:
+        """All arrays, sorted by path: those that consolidated metadata lists and those it has missed.
+
+        Args:
+            objects: paths of all objects of the store.
+        """
+        known = self._consolidated or {}
+        ending = "/zarr.json" if self.zarr_format == 3 else "/.zarray"
+        paths = sorted({*known, *(name.removesuffix(ending) for name in objects if name.endswith(ending))})
+        for batch in (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)):
+            unknown = [path for path in batch if path not in known]
+            documents = self._documents([path + ending for path in unknown])
+            attributes = self._documents([path + "/.zattrs" for path in unknown] if self.zarr_format == 2 else [])
+            for path in batch:
+                document = documents.get(path + ending, {})
+                if path in known:
+                    yield known[path]
+                elif document.get("node_type", "array") == "array":
+                    yield parse_array(path, document, attributes.get(path + "/.zattrs"))
+
+    def _documents(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        """Several documents at once, which remote file systems fetch concurrently; without those that are absent."""
+        full = {self._full(name): name for name in names}
+        found = self._guard(lambda: self._fs.cat(list(full), on_error="return")) if full else {}
+        documents = {}
+        for path, content in found.items():
+            if isinstance(content, _ABSENT):
+                continue
+            if isinstance(content, Exception):
+                raise StorageError(f"{self.url}: {path} cannot be read: {content}") from content
+            name = self._relative(path)
+            documents[name] = parse_json(bytes(content), f"{self.url}: {name}")
+        return documents
+
+    def tail(self, name: str, size: int) -> bytes:
+        """The last `size` bytes of the object `name`."""
+        return bytes(self._guard(lambda: self._fs.cat_file(self._full(name), start=-size)))
+
+    def head(self, name: str, size: int) -> bytes:
+        """The first `size` bytes of the object `name`."""
+        return bytes(self._guard(lambda: self._fs.cat_file(self._full(name), start=0, end=size)))
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        try:
+            content = self._guard(lambda: self._fs.cat_file(self._full(name)))
+        except StoreError:
+            return None
+        return parse_json(bytes(content), f"{self.url}: {name}")
+
+    def _full(self, name: str) -> str:
+        return f"{self._root}/{name}" if self._root and name else (self._root or name)
+
+    def _relative(self, full: str) -> str:
+        return full.lstrip("/").removeprefix(self._root.lstrip("/")).strip("/")
+
+    def _guard(self, call: Any) -> Any:
+        """`call()`, with what file systems raise translated: absent is StoreError, all else StorageError."""
+        try:
+            return call()
+        except _ABSENT as exc:
+            raise StoreError(f"{self.url}: {exc} is not there") from exc
+        except Exception as exc:  # each remote file system has its own
+            raise StorageError(f"{self.url} cannot be read: {type(exc).__name__}: {exc}") from exc
+
+
+def _safe(path: str) -> str:
+    if not path or any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
+        raise StoreError(f"the store's metadata names an array {path!r}, which would lie outside the store")
+    return path
+
+
+def _stamp(entry: Mapping[str, Any]) -> str:
+    written = next((str(entry[name]) for name in _STAMPS if entry.get(name) is not None), "")
+    return f"{entry.get('size')}:{written}"

@@ -1,0 +1,64 @@
+"""Where models built from checkpoints are kept, so that a checkpoint is converted once on each machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+
+
+def cached(name: str, build: Callable[[], bytes]) -> Path:
+    """The file of that name in the cache folder, built now if it is not there.
+
+    The folder is `$MELMILL_CACHE`, else `$XDG_CACHE_HOME/melmill`, else `~/.cache/melmill`. Where neither of the last
+    two can be written (a container without a home), a temporary folder of this process takes their place and goes with
+    it. Many processes may build the same file at once: each writes its own and moves it into place whole.
+
+    Args:
+        name: the file's name; holds a digest of all that the content depends on.
+        build: makes the content.
+
+    Raises:
+        ConfigError: if `$MELMILL_CACHE` is set and cannot be written.
+    """
+    if chosen := os.environ.get("MELMILL_CACHE"):
+        try:
+            return _kept(Path(chosen).absolute(), name, build)
+        except OSError as error:
+            raise ConfigError(f"MELMILL_CACHE: {chosen} cannot be used as the folder for models: {error}") from error
+    try:
+        return _kept(_default_folder(), name, build)
+    except (OSError, RuntimeError):  # RuntimeError: no home folder is known
+        return _kept(Path(_temporary_folder().name), name, build)
+
+
+def _default_folder() -> Path:
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # A relative path is to be ignored: XDG Base Directory Specification 0.8.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "melmill"
+
+
+@functools.cache
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="melmill-")
+
+
+def _kept(folder: Path, name: str, build: Callable[[], bytes]) -> Path:
+    path = folder / name
+    if path.is_file():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as file:
+        try:
+            file.write(build())
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    return path

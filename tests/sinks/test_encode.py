@@ -1,0 +1,100 @@
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.config import Codec, Subtype
+from pipeline.sinks.encode import Encoder, decoded_pcm_sha256, pcm_bytes, quantize
+
+FORMATS: list[tuple[Codec, Subtype]] = [
+    ("flac", "PCM_16"),
+    ("flac", "PCM_24"),
+    ("wav", "PCM_16"),
+    ("wav", "PCM_24"),
+    ("wav", "FLOAT"),
+]
+STEP = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 0.0}
+SEED = np.loadtxt(Path(__file__).parents[1] / "data" / "seed.txt", dtype=np.float32)
+
+
+def encode(samples: np.ndarray, codec: Codec, subtype: Subtype, pieces: int = 1) -> tuple[bytes, Encoder]:
+    encoder = Encoder(codec, subtype, 22050)
+    with encoder:
+        for piece in np.array_split(samples, pieces):
+            encoder.push(piece)
+        encoder.finish()
+        return encoder.encoded.read(), encoder
+
+
+@pytest.mark.parametrize(("codec", "subtype"), FORMATS)
+def test_the_seed_comes_back_within_half_a_step(codec: Codec, subtype: Subtype) -> None:
+    encoded, encoder = encode(SEED, codec, subtype)
+    back, rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    assert (len(SEED), rate, encoder.clipped) == (428, 22050, 0)
+    assert np.abs(back.astype(np.float64) - SEED).max() <= STEP[subtype] / 2
+
+
+def test_the_seed_is_about_twelve_steps_of_16_bit_audio() -> None:
+    steps, _ = quantize(SEED, "PCM_16")
+    assert np.abs(steps).max() == 12
+
+
+@pytest.mark.parametrize(("codec", "subtype"), FORMATS)
+def test_the_pieces_in_which_audio_comes_do_not_matter(codec: Codec, subtype: Subtype) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.4, 50_000).astype(np.float32)
+    _, whole = encode(noise, codec, subtype)
+    _, cut = encode(noise, codec, subtype, pieces=7)
+    assert (whole.pcm_sha256, whole.clipped) == (cut.pcm_sha256, cut.clipped)
+
+
+@pytest.mark.parametrize(("codec", "subtype"), FORMATS)
+def test_the_digest_is_that_of_the_decoded_pcm(codec: Codec, subtype: Subtype) -> None:
+    noise = np.random.default_rng(1).normal(0, 0.4, 300_001).astype(np.float32)
+    encoded, encoder = encode(noise, codec, subtype, pieces=3)
+    assert decoded_pcm_sha256(io.BytesIO(encoded), subtype) == (encoder.pcm_sha256, len(noise))
+    steps, _ = quantize(noise, subtype)
+    assert hashlib.sha256(pcm_bytes(steps, subtype)).hexdigest() == encoder.pcm_sha256
+
+
+def test_flac_of_equal_audio_has_equal_bytes() -> None:
+    noise = np.random.default_rng(2).normal(0, 0.1, 30_000).astype(np.float32)
+    assert encode(noise, "flac", "PCM_16")[0] == encode(noise, "flac", "PCM_16", pieces=5)[0]
+
+
+@pytest.mark.parametrize(
+    ("subtype", "value", "step", "clipped"),
+    [
+        ("PCM_16", 1.0, 32767, 1),  # `* 32768` into int16 would wrap this to -32768
+        ("PCM_16", 32767 / 32768, 32767, 0),
+        ("PCM_16", -1.0, -32768, 0),
+        ("PCM_16", 7.5, 32767, 1),
+        ("PCM_16", -7.5, -32768, 1),
+        ("PCM_16", 0.6 / 32768, 1, 0),
+        ("PCM_16", -0.6 / 32768, -1, 0),
+        ("PCM_24", 1.0, 8388607, 1),
+        ("PCM_24", -1.0, -8388608, 0),
+    ],
+)
+def test_quantizing_rounds_and_clips_and_counts(subtype: Subtype, value: float, step: int, clipped: int) -> None:
+    steps, count = quantize(np.array([value], np.float32), subtype)
+    assert (steps.tolist(), count) == ([step], clipped)
+
+
+def test_float_keeps_what_is_beyond_full_scale() -> None:
+    loud = np.array([1.5, -2.0, 0.1], np.float32)
+    encoded, encoder = encode(loud, "wav", "FLOAT")
+    assert soundfile.read(io.BytesIO(encoded), dtype="float32")[0].tolist() == loud.tolist()
+    assert encoder.clipped == 0
+
+
+@given(arrays(np.float32, st.integers(1, 300), elements=st.floats(-1.25, 1.25, width=32)))
+def test_any_audio_decodes_to_its_quantized_self(samples: np.ndarray) -> None:
+    for codec, subtype in FORMATS:
+        encoded, encoder = encode(samples, codec, subtype)
+        assert decoded_pcm_sha256(io.BytesIO(encoded), subtype) == (encoder.pcm_sha256, len(samples))

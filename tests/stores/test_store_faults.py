@@ -1,0 +1,397 @@
+"""What a store's reader does about chunks that are missing or damaged, bad values, bad listings and hostile codecs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from making import MAKERS, N_MELS, SPEC, make_grouped, make_padded, make_ragged, open_group, random_mel, some_mels
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
+
+from pipeline.errors import (
+    BadMelError,
+    CorruptChunkError,
+    MissingChunkError,
+    StorageError,
+    StoreError,
+    UtteranceError,
+)
+from pipeline.stores import MelStore, Utterance, open_store
+from pipeline.stores.arrays import ChunkedArray
+
+
+def by_key(store: MelStore) -> dict[str, Utterance]:
+    return {utterance.key: utterance for utterance in store.catalogue()}
+
+
+def readable(store: MelStore, kind: type[Exception]) -> dict[str, bool]:
+    """Which utterances read as they were written; the others must raise `kind`."""
+    found = {}
+    for key, utterance in by_key(store).items():
+        try:
+            np.testing.assert_array_equal(store.read(utterance), some_mels()[key])
+            found[key] = True
+        except kind:
+            found[key] = False
+    return found
+
+
+@pytest.mark.parametrize(
+    ("layout", "zarr_format", "chunk"),
+    [
+        ("ragged", 3, "mel/c/4/0"),  # rows 64..80 are b/c's
+        ("ragged", 2, "mel/4.0"),
+        ("grouped", 3, "b/c/c/0/3"),
+        ("grouped", 2, "b/c/0.3"),
+        ("padded", 3, "mel/c/0/0/3"),  # frames 48..64 of the first two items: the first has but 37
+        ("padded", 2, "mel/0.0.3"),
+    ],
+)
+def test_missing_chunk_fails_only_its_utterance(tmp_path: Path, layout: str, zarr_format: int, chunk: str) -> None:
+    MAKERS[layout](tmp_path / "s", some_mels(), zarr_format=zarr_format)
+    (tmp_path / "s" / chunk).unlink()
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    assert readable(store, MissingChunkError) == {"a": True, "b/c": False, "ünï": True, "d": True}
+    with pytest.raises(MissingChunkError, match=rf"'b/c'.*chunk {chunk} of .* is missing"):
+        store.read(by_key(store)["b/c"])
+    whole = store.read(by_key(store)["b/c"], 0, 16)
+    np.testing.assert_array_equal(whole, some_mels()["b/c"][:, :16])
+
+
+def test_missing_inner_chunk_of_a_shard_is_not_read_as_fill_values(tmp_path: Path) -> None:
+    group = open_group(tmp_path / "s", 3)
+    mel = random_mel(64)
+    array = group.create_array(
+        "u", shape=(N_MELS, 64), chunks=(N_MELS, 16), shards=(N_MELS, 64), dtype="float32", fill_value=0
+    )
+    array[:, :16], array[:, 32:] = mel[:, :16], mel[:, 32:]
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    utterance = store.catalogue()[0]
+    with pytest.raises(MissingChunkError, match=r"inner chunk \(0, 1\) of shard u/c/0/0"):
+        store.read(utterance)
+    np.testing.assert_array_equal(store.read(utterance, 32), mel[:, 32:])
+    (tmp_path / "s/u/c/0/0").unlink()
+    with pytest.raises(MissingChunkError, match=r"inner chunk \(0, 2\) of shard u/c/0/0"):
+        open_store(str(tmp_path / "s"), mel=SPEC).read(utterance, 32)
+
+
+@pytest.mark.parametrize("layout", MAKERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_stored_value_that_is_not_finite_is_named_with_its_place(tmp_path: Path, layout: str, value: float) -> None:
+    mels = some_mels()
+    mels["b/c"][3, 41] = value
+    MAKERS[layout](tmp_path / "s", mels)
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    place = {"ragged": r"mel\[78, 3\]", "grouped": r"b/c\[3, 41\]", "padded": r"mel\[1, 3, 41\]"}[layout]
+    with pytest.raises(BadMelError, match=rf"'b/c'.*frame 41 \({place}"):
+        store.read(by_key(store)["b/c"])
+    assert np.isfinite(store.read(by_key(store)["b/c"], 42)).all()
+    assert readable(store, BadMelError) == {"a": True, "b/c": False, "ünï": True, "d": True}
+
+
+def test_a_float64_beyond_float32_is_bad(tmp_path: Path) -> None:
+    mel = random_mel(30).astype(np.float64)
+    mel[0, 7] = 1e300
+    make_grouped(tmp_path / "s", {"a": mel}, dtype="float64")
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    with pytest.raises(BadMelError, match="infinity in frame 7"):
+        store.read(store.catalogue()[0])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize(
+    ("options", "damage"),
+    [
+        ({"compressors": [ZstdCodec(), Crc32cCodec()]}, flip),
+        ({"compressors": [ZstdCodec(checksum=True)]}, flip),
+        ({"compressors": [GzipCodec()]}, flip),
+        ({"compressors": [GzipCodec()]}, cut),
+        ({"compressors": [BloscCodec(cname="lz4")]}, cut),
+        ({"compressors": [BloscCodec(cname="lz4")], "shards": True}, cut),
+        ({"compressors": None}, cut),
+        ({"compressors": [ZstdCodec(), Crc32cCodec()], "shards": True}, flip),
+        ({"compressors": [ZstdCodec(), Crc32cCodec()], "shards": True}, cut),
+        ({"zarr_format": 2}, cut),
+    ],
+)
+def test_damaged_chunk_fails_only_its_utterance_and_is_named(
+    tmp_path: Path, options: dict[str, Any], damage: Any
+) -> None:
+    make_grouped(tmp_path / "s", some_mels(), **options)
+    name = "0.1" if "zarr_format" in options else "c/0/0" if "shards" in options else "c/0/1"
+    damage(tmp_path / "s" / "b/c" / name)
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    assert readable(store, CorruptChunkError) == {"a": True, "b/c": False, "ünï": True, "d": True}
+    with pytest.raises(CorruptChunkError, match=rf"'b/c'.*b/c/{name} of"):
+        store.read(by_key(store)["b/c"])
+
+
+def test_a_chunk_that_decodes_the_second_time_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    decode, calls = ChunkedArray._decode, []
+
+    def flaky(self: ChunkedArray, box: Any) -> Any:
+        calls.append(box)
+        if len(calls) == 1:
+            raise ValueError("checksum")
+        return decode(self, box)
+
+    monkeypatch.setattr(ChunkedArray, "_decode", flaky)
+    store = open_store(str(tmp_path / "s"))
+    np.testing.assert_array_equal(store.read(store.catalogue()[0]), some_mels()["a"])
+
+
+def test_storage_that_fails_is_not_taken_for_a_damaged_chunk(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    store = open_store(str(tmp_path / "s"))
+    listed = store.catalogue()
+    store.__dict__["_reader"]._array = Denied()
+    with pytest.raises(StorageError, match="denied"):
+        store.read(listed[0])
+
+
+class Denied:
+    def __getitem__(self, region: Any) -> Any:
+        raise PermissionError("denied")
+
+
+@pytest.mark.parametrize("layout", MAKERS)
+def test_neighbouring_reads_decode_each_chunk_once(
+    tmp_path: Path, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mels = {f"u{index}": random_mel(5, index) for index in range(20)}
+    MAKERS[layout](tmp_path / "s", mels)
+    decode, boxes = ChunkedArray._decode, []
+
+    def counted(self: ChunkedArray, box: Any) -> Any:
+        boxes.append((self.metadata.path, box))
+        return decode(self, box)
+
+    monkeypatch.setattr(ChunkedArray, "_decode", counted)
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    for utterance in store.catalogue():
+        for start in range(5):
+            np.testing.assert_array_equal(
+                store.read(utterance, start, start + 1), mels[utterance.key][:, start : start + 1]
+            )
+    assert len(boxes) == {"ragged": 7, "grouped": 20, "padded": 10}[layout]
+
+
+@pytest.mark.parametrize(
+    ("filters", "compressor", "named"),
+    [
+        ([{"id": "pickle", "protocol": 5}], None, "pickle"),
+        (None, {"id": "pickle"}, "pickle"),
+        ([{"id": "json2"}], None, "json2"),
+        ([{"id": "msgpack2"}], None, "msgpack2"),
+        ([{"id": "delta", "dtype": "|O", "astype": "|O"}], None, "delta"),
+        (None, {"id": "mine.evil"}, "mine.evil"),
+    ],
+)
+def test_codec_that_is_not_allowed_is_refused_in_zarr_v2(
+    tmp_path: Path, filters: Any, compressor: Any, named: str
+) -> None:
+    make_grouped(tmp_path / "s", {"a": random_mel(30)}, 2)
+    document = tmp_path / "s/a/.zarray"
+    metadata = json.loads(document.read_text())
+    document.write_text(json.dumps(metadata | {"filters": filters, "compressor": compressor}))
+    bomb = tmp_path / "exploded"
+    for chunk in ("0.0", "0.1"):
+        (tmp_path / "s/a" / chunk).write_bytes(pickle.dumps(Bomb(bomb)))
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    with pytest.raises(StoreError, match=f"codec '{named}'"):
+        store.read(store.catalogue()[0])
+    assert not bomb.exists()
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_codec_that_is_not_allowed_is_refused_in_zarr_v3_and_inside_shards(tmp_path: Path, nested: bool) -> None:
+    make_ragged(tmp_path / "s", some_mels(), shards=nested)
+    document = tmp_path / "s/mel/zarr.json"
+    metadata = json.loads(document.read_text())
+    codecs = metadata["codecs"][0]["configuration"]["codecs"] if nested else metadata["codecs"]
+    codecs.append({"name": "numcodecs.pickle", "configuration": {}})
+    document.write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match="codec 'pickle'"):
+        open_store(str(tmp_path / "s"))
+
+
+@pytest.mark.parametrize("layout", ["ragged", "padded"])
+def test_an_array_of_objects_is_no_list_of_keys(tmp_path: Path, layout: str) -> None:
+    MAKERS[layout](tmp_path / "s", some_mels(), zarr_format=2)
+    document = tmp_path / "s/keys/.zarray"
+    metadata = json.loads(document.read_text())
+    document.write_text(json.dumps(metadata | {"filters": [{"id": "pickle"}, {"id": "vlen-utf8"}]}))
+    bomb = tmp_path / "exploded"
+    (tmp_path / "s/keys/0").write_bytes(pickle.dumps(Bomb(bomb)))
+    with pytest.raises(StoreError, match="codec 'pickle'"):
+        open_store(str(tmp_path / "s"), mel=SPEC).catalogue()
+    assert not bomb.exists()
+
+
+@pytest.mark.parametrize("layout", MAKERS)
+def test_a_huge_chunk_is_refused_before_memory_is_taken(tmp_path: Path, layout: str) -> None:
+    MAKERS[layout](tmp_path / "s", {"a": random_mel(30)})
+    document = next((tmp_path / "s").glob("[am]*/zarr.json"))
+    metadata = json.loads(document.read_text())
+    huge = [size * 20_000_000 for size in metadata["chunk_grid"]["configuration"]["chunk_shape"]]
+    metadata["chunk_grid"]["configuration"]["chunk_shape"] = huge
+    document.write_text(json.dumps(metadata))
+
+    def read_first() -> None:
+        store = open_store(str(tmp_path / "s"), mel=SPEC)
+        store.read(store.catalogue()[0])
+
+    with pytest.raises(StoreError, match="more than 1 GiB"):
+        read_first()
+
+
+def test_an_absurdly_long_utterance_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels(), offsets=[0, 37, 101, 106, 10**12])
+    document = tmp_path / "s/mel/zarr.json"
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"shape": [10**12, N_MELS]}))
+    store = open_store(str(tmp_path / "s"))
+    assert not store.catalogue().faults
+    with pytest.raises(BadMelError, match="more than 1 GiB"):
+        store.read(store.catalogue()[3])
+
+
+@pytest.mark.parametrize("column", ["offsets", "keys", "digests"])
+def test_a_listing_with_a_missing_chunk_is_refused(tmp_path: Path, column: str) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    for chunk in (tmp_path / "s" / column / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.unlink()
+    with pytest.raises(StoreError, match=rf"array {column} of .* has no chunk"):
+        open_store(str(tmp_path / "s")).catalogue()
+
+
+@pytest.mark.parametrize(
+    ("offsets", "faulty"),
+    [
+        ([0, 37, 20, 106, 207], {1: "go back from 37 to 20"}),
+        ([0, 37, 37, 106, 207], {1: "no frames"}),
+        ([0, 37, 101, 106, 999], {3: "rows 106 to 999 are not within the 207"}),
+        ([-4, 37, 101, 106, 207], {0: "rows -4 to 37"}),
+        ([0, 37, 101, 106, 207], {}),
+    ],
+)
+def test_wrong_offsets_are_faults_of_their_utterances(
+    tmp_path: Path, offsets: list[int], faulty: dict[int, str]
+) -> None:
+    make_ragged(tmp_path / "s", some_mels(), offsets=offsets)
+    listed = open_store(str(tmp_path / "s")).catalogue()
+    assert set(listed.faults) == set(faulty)
+    for index, reason in faulty.items():
+        assert reason in listed.faults[index]
+        assert listed[index].frames == 0
+
+
+def test_lengths_that_cannot_be_are_faults_of_their_items(tmp_path: Path) -> None:
+    make_padded(tmp_path / "s", some_mels(), lengths=[37, 0, 102, -1])
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    faults = store.catalogue().faults
+    assert set(faults) == {1, 2, 3}
+    assert "its length is 102, the array holds 101 frames (lengths[2])" in faults[2]
+    with pytest.raises(BadMelError, match="no frames"):
+        store.read(store.catalogue()[1])
+
+
+def test_arrays_that_are_no_mels_of_the_store_are_faults_or_named(tmp_path: Path) -> None:
+    make_grouped(tmp_path / "s", some_mels())
+    group = zarr.open_group(str(tmp_path / "s"), mode="r+")
+    group.create_array("wide", data=np.zeros((33, 40), "f4"))
+    group.create_array("whole", data=np.zeros((N_MELS, 40), "i2"))
+    group.create_array("batch", data=np.zeros((1, N_MELS, 40), "f4"))
+    group.create_array("none", data=np.zeros((N_MELS, 0), "f4"))
+    group.create_array("turned", data=np.zeros((40, N_MELS), "f4"))
+    group.create_array("pitch", data=np.zeros(40, "f4"))
+    store = open_store(str(tmp_path / "s"), mel=SPEC, layout="grouped")
+    listed = store.catalogue()
+    faults = {listed[index].key: reason for index, reason in listed.faults.items()}
+    assert set(faults) == {"wide", "whole", "batch", "none", "turned"}
+    assert "[33, 40]" in faults["wide"]
+    assert "20 bands" in faults["wide"]
+    assert "other way round" in faults["turned"]
+    assert "1 other arrays, not mels: pitch" in store.describe()
+    assert len(listed) == 9
+
+
+@pytest.mark.parametrize("layout", ["ragged", "padded"])
+def test_every_occurrence_of_a_duplicate_key_is_a_fault(tmp_path: Path, layout: str) -> None:
+    MAKERS[layout](tmp_path / "s", some_mels(), keys=["x", "y", "", "x"])
+    faults = open_store(str(tmp_path / "s"), mel=SPEC).catalogue().faults
+    assert set(faults) == {0, 2, 3}
+    assert faults[0] == faults[3] == "key 'x' stands 2 times: items 0 and 3"
+    assert "empty" in faults[2]
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '"x"'])
+def test_meta_that_is_no_object_fails_its_utterance(tmp_path: Path, text: str) -> None:
+    make_ragged(tmp_path / "s", some_mels(), meta=["", text, "{}", '{"a": 1}'])
+    store = open_store(str(tmp_path / "s"))
+    listed = store.catalogue()
+    assert store.meta(listed[0]) == {}
+    assert store.meta(listed[3]) == {"a": 1}
+    with pytest.raises(UtteranceError, match=r"meta\[1\]"):
+        store.meta(listed[1])
+
+
+@pytest.mark.parametrize("layout", ["grouped", "padded"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_rewritten_chunk_changes_the_digest_of_what_lies_in_it(tmp_path: Path, layout: str, zarr_format: int) -> None:
+    MAKERS[layout](tmp_path / "s", some_mels(), zarr_format=zarr_format)
+    before = {u.key: u.digest for u in open_store(str(tmp_path / "s"), mel=SPEC).catalogue()}
+    assert len(set(before.values())) == 4
+    again = {u.key: u.digest for u in open_store(str(tmp_path / "s"), mel=SPEC).catalogue()}
+    assert again == before
+    group = zarr.open_group(str(tmp_path / "s"), mode="r+", zarr_format=zarr_format)  # type: ignore[arg-type]
+    array: Any = group["d" if layout == "grouped" else "mel"]
+    array[..., :3] = np.float32(-5) if layout == "grouped" else array[..., :3]
+    after = {u.key: u.digest for u in open_store(str(tmp_path / "s"), mel=SPEC).catalogue()}
+    changed = {key for key in before if before[key] != after[key]}
+    assert changed == ({"d"} if layout == "grouped" else set(before))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    keys=st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+        | st.sampled_from(["..", "a/b", "/", "a/../../b", "\0", "\n", "x" * 300, "ключ", "𝔘", " ", "é", "é"]),
+        min_size=1,
+        max_size=6,
+        unique=True,
+    )
+)
+def test_any_key_survives_a_ragged_store(tmp_path_factory: pytest.TempPathFactory, keys: list[str]) -> None:
+    path = tmp_path_factory.mktemp("keys") / "s"
+    make_ragged(path, {key: random_mel(3, index) for index, key in enumerate(keys)})
+    store = open_store(str(path))
+    listed = store.catalogue()
+    assert [u.key for u in listed] == keys
+    assert not listed.faults
+    np.testing.assert_array_equal(store.read(listed[len(keys) - 1]), random_mel(3, len(keys) - 1))

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config import JobConfig, load_job
+from pipeline.errors import ConfigError
+from pipeline.melspec import PRESETS
+
+BASE = {"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}
+FLAGS = {"input.store": "s.zarr", "output.url": "o"}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[1].joinpath("configs").glob("*.yaml")), ids=lambda p: p.name
+)
+def test_every_shipped_job_file_is_valid(path: Path) -> None:
+    assert load_job(path, {}).input.store
+
+
+def test_flags_go_over_the_file_and_set_over_the_flags(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text("input: {store: a}\noutput: {url: o, shard_seconds: 10, codec: wav}\n")
+    job = load_job(path, {"input.store": "b", "output.codec": "flac"}, ["input.store=c", "output.shard_seconds=7.5"])
+    assert (job.input.store, job.output.codec, job.output.shard_seconds) == ("c", "flac", 7.5)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    job = JobConfig.build(BASE)
+    assert (job.vocoder.name, job.vocoder.window) == ("hifigan-universal", 512)
+    assert (job.output.container, job.output.codec, job.output.subtype) == ("tar", "flac", "PCM_16")
+    assert (job.output.shard_seconds, job.cluster.kind, job.cluster.threads_per_worker) == (600, "local", 1)
+    assert (job.quality.mel_distance, job.quality.max_failure_rate) == (True, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("output.shard_second=60", "output.shard_second: unknown key; the keys here are url, container, codec"),
+        ("outputs.url=x", "outputs: unknown key; the keys here are input, vocoder, output, cluster, quality"),
+        ("output.codec=mp3", "output.codec: Input should be 'flac' or 'wav' (it is 'mp3')"),
+        ("output.shard_seconds=-1", "output.shard_seconds: Input should be greater than 0 (it is -1)"),
+        ("output.shard_seconds=.inf", "output.shard_seconds"),
+        ("output.subtype=FLOAT", "FLAC holds no floats"),
+        ("quality.max_failure_rate=2", "quality.max_failure_rate"),
+        ("cluster.kind=dask", "kind: dask and address: tcp://host:port belong together"),
+        ("cluster.workers=0", "cluster.workers"),
+        ("vocoder.window=4", "vocoder.window"),
+        ("nonsense", "must look like output.shard_seconds=60"),
+        ("output.url.x=1", "not a section"),
+        ("output.url=[", "is not YAML"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_job(None, FLAGS, [setting])
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- a list\n", "must be a mapping"),
+        ("input: {store: x}\n", "names no output.url"),
+        ("output: {url: x}\n", "names no input.store"),
+        ("input: store\noutput: {url: x}\n", "names no input.store"),
+        ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not YAML"),
+        ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel spec: missing key"),
+    ],
+)
+def test_a_wrong_job_file_is_named(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        load_job(path, {}).input.stated_spec()
+
+
+def test_a_job_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
+        load_job(tmp_path / "nowhere.yaml", {})
+
+
+def test_a_mel_contract_is_a_preset_or_every_field_of_one() -> None:
+    spec = PRESETS["hifigan-22k"]
+    for mel in ("hifigan-22k", spec.to_dict()):
+        assert JobConfig.build({**BASE, "input": {"store": "x", "mel": mel}}).input.stated_spec() == spec
+    assert JobConfig.build(BASE).input.stated_spec() is None
+
+
+def test_credentials_in_a_stores_url_are_not_written_down() -> None:
+    job = JobConfig.build({**BASE, "input": {"store": "s3://me:secret@host/mels.zarr"}})
+    assert job.input.public_store == "s3://host/mels.zarr"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.dictionaries(st.text(), x)))
+def test_no_value_is_taken_for_a_job_unless_it_is_one(values: object) -> None:
+    try:
+        JobConfig.build(values if isinstance(values, dict) else {"input": values})
+    except ConfigError:
+        return
+    raise AssertionError(values)

@@ -1,0 +1,262 @@
+"""The mel contract: what it refuses, its presets, comparison, and conversions held against the real thing."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.dsp.mel import log_mel
+from pipeline.errors import ConfigError, ContractError
+from pipeline.melspec import PRESETS, MelSpec, Normalization, convert_mel, preset
+
+PROMPT = Path(__file__).parent / "data" / "prompts" / "fr_CA_f_June" / "transfer.flac"
+HIFIGAN = PRESETS["hifigan-22k"]
+NORMALIZED = Normalization(tuple(np.linspace(-7.0, -4.0, 80)), tuple(np.linspace(0.5, 2.0, 80)))
+
+
+def changed(**fields):
+    return dataclasses.replace(HIFIGAN, **fields)
+
+
+@pytest.fixture(scope="module")
+def speech():
+    return soxr.resample(soundfile.read(PROMPT, dtype="float32")[0], 16000, 22050)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"sample_rate": 0}, "sample_rate is 0; it must be a whole number above 0"),
+        ({"n_fft": 1024.0}, "n_fft is 1024.0; it must be a whole number"),
+        ({"hop_length": -256}, "hop_length is -256"),
+        ({"win_length": "1024"}, "win_length is '1024'"),
+        ({"n_mels": True}, "n_mels is True"),
+        ({"fmin": math.nan}, "fmin is nan; it must be a finite number"),
+        ({"fmax": math.inf}, "fmax is inf"),
+        ({"fmax": None}, "fmax is None"),
+        ({"floor": False}, "floor is False"),
+        ({"magnitude_eps": math.inf}, "magnitude_eps is inf"),
+        ({"mel_scale": "bark"}, "mel_scale is 'bark'; it must be one of slaney, htk"),
+        ({"mel_norm": None}, "mel_norm is None; it must be one of slaney, none"),
+        ({"log": "log2"}, "log is 'log2'; it must be one of ln, log10, db"),
+        ({"framing": "left"}, "framing is 'left'; it must be one of same, center"),
+        ({"power": 3}, "power is 3; it must be 1 or 2"),
+        ({"n_fft": 1025, "framing": "center"}, "n_fft is 1025; it must be even"),
+        ({"win_length": 2048}, "hop_length <= win_length <= n_fft, not 256, 2048, 1024"),
+        ({"win_length": 200}, "hop_length <= win_length <= n_fft, not 256, 200, 1024"),
+        ({"fmin": -1.0}, "0 <= fmin < fmax <= sample_rate / 2 does not hold for -1.0, 8000.0, 22050"),
+        ({"fmin": 8000.0}, "0 <= fmin < fmax"),
+        ({"fmax": 11026.0}, "0 <= fmin < fmax <= sample_rate / 2"),
+        ({"floor": 0.0}, "floor is 0.0; it must be above 0"),
+        ({"magnitude_eps": -1e-9}, "magnitude_eps is -1e-09; it must not be negative"),
+        ({"hop_length": 255}, "an even n_fft - hop_length, not 1024 - 255"),
+        ({"normalization": Normalization((0.0,), (1.0,))}, "normalization has 1 bands, n_mels is 80"),
+    ],
+)
+def test_an_impossible_value_is_refused_with_its_name_and_value(fields, message):
+    with pytest.raises(ConfigError) as refusal:
+        changed(**fields)
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("mean", "scale", "message"),
+    [
+        ((0.0, 1.0), (1.0,), "2 means, 1 scales"),
+        ((math.nan,), (1.0,), "every mean must be finite"),
+        ((0.0,), (0.0,), "every scale must be finite and above 0"),
+        ((0.0,), (-1.0,), "every scale must be finite and above 0"),
+        ((0.0,), (math.inf,), "every scale must be finite and above 0"),
+    ],
+)
+def test_an_impossible_normalization_is_refused(mean, scale, message):
+    with pytest.raises(ConfigError, match=message):
+        Normalization(mean, scale)
+
+
+def test_an_odd_hop_is_allowed_where_frames_are_centred():
+    assert changed(hop_length=275, framing="center").padding == 512
+
+
+# docs: jik876/hifi-gan config_v1.json and meldataset.py; NVIDIA/tacotron2 hparams.py and layers.py.
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("hifigan-22k", (22050, 1024, 256, 1024, 80, 0, 8000, "slaney", "slaney", 1, "ln", 1e-5, "same", None, 1e-9)),
+        ("tacotron2-22k", (22050, 1024, 256, 1024, 80, 0, 8000, "slaney", "slaney", 1, "ln", 1e-5, "center", None, 0)),
+    ],
+)
+def test_presets_have_the_values_of_the_code_that_they_stand_for(name, values):
+    assert dataclasses.astuple(preset(name)) == values
+
+
+def test_an_unknown_preset_is_refused_with_the_names_that_there_are():
+    with pytest.raises(ConfigError, match=r"'hifigan'.*hifigan-22k.*tacotron2-22k"):
+        preset("hifigan")
+
+
+@pytest.mark.parametrize(
+    ("fields", "padding", "of_1000", "of_0"),
+    [({}, 384, 3, 0), ({"framing": "center"}, 512, 4, 1), ({"hop_length": 300, "n_fft": 2048}, 874, 3, 0)],
+)
+def test_frames_and_padding_follow_the_framing(fields, padding, of_1000, of_0):
+    spec = changed(**fields)
+    assert (spec.padding, spec.frames(1000), spec.frames(0)) == (padding, of_1000, of_0)
+
+
+def test_a_second_of_audio_lasts_a_second():
+    assert changed(sample_rate=24000, hop_length=240).seconds(100) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "silence"),
+    [
+        ({}, -11.512925),
+        ({"floor": 1e-7}, -16.118096),
+        ({"log": "log10", "floor": 1e-10}, -10),
+        ({"log": "db"}, -100),
+        ({"log": "db", "power": 2}, -50),
+    ],
+)
+def test_silence_is_the_logarithm_of_the_floor(fields, silence):
+    assert changed(**fields).silence == pytest.approx(silence, rel=1e-7)
+
+
+EXACT = {
+    "log": {"log": "log10"},
+    "floor": {"floor": 1e-4},
+    "normalization": {"normalization": NORMALIZED},
+}
+IMPOSSIBLE = {
+    "sample_rate": {"sample_rate": 24000},
+    "n_fft": {"n_fft": 2048},
+    "hop_length": {"hop_length": 300},
+    "win_length": {"win_length": 800},
+    "n_mels": {"n_mels": 100},
+    "fmin": {"fmin": 20.0},
+    "fmax": {"fmax": 7600.0},
+    "mel_scale": {"mel_scale": "htk"},
+    "mel_norm": {"mel_norm": "none"},
+    "power": {"power": 2},
+    "framing": {"framing": "center"},
+    "floor": {"floor": 1e-6},
+    "magnitude_eps": {"magnitude_eps": 1e-5},
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "remedy"),
+    [(field, change, "exact") for field, change in EXACT.items()]
+    + [(field, change, "impossible") for field, change in IMPOSSIBLE.items()]
+    + [("magnitude_eps", {"magnitude_eps": 0.0}, "negligible")],
+)
+def test_compare_names_the_field_both_values_and_whether_it_converts(field, change, remedy):
+    (difference,) = HIFIGAN.compare(changed(**change))
+    assert (difference.field, difference.remedy) == (field, remedy)
+    assert (difference.source, difference.target) == (getattr(HIFIGAN, field), change[field])
+
+
+def test_every_field_is_compared():
+    assert {field.name for field in dataclasses.fields(MelSpec)} == EXACT.keys() | IMPOSSIBLE.keys()
+
+
+def test_equal_contracts_do_not_differ_and_leave_the_mel_alone():
+    mel = np.zeros((80, 3), np.float32)
+    assert HIFIGAN.compare(changed()) == ()
+    assert convert_mel(mel, HIFIGAN, changed()) is mel
+
+
+@pytest.mark.parametrize("change", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_cannot_be_converted_is_refused_with_the_field_and_both_values(change):
+    (field, value), *_ = change.items()
+    with pytest.raises(ContractError) as refusal:
+        convert_mel(np.zeros((80, 3), np.float32), HIFIGAN, changed(log="log10", **change))
+    assert f"{field}: {getattr(HIFIGAN, field)} -> {value} (cannot be converted)" in str(refusal.value)
+    assert "log: " not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ({}, {"log": "log10"}),
+        ({"log": "log10"}, {}),
+        ({"log": "db"}, {"log": "log10"}),
+        ({"log": "db", "power": 2}, {"log": "ln", "power": 2}),
+        ({"floor": 1e-7}, {"floor": 1e-3}),
+        ({}, {"normalization": NORMALIZED}),
+        ({"normalization": NORMALIZED}, {}),
+        ({"normalization": NORMALIZED}, {"normalization": Normalization((1.0,) * 80, (3.0,) * 80)}),
+        ({"log": "db", "floor": 1e-9, "normalization": NORMALIZED}, {"log": "log10", "floor": 1e-4}),
+    ],
+)
+def test_a_converted_mel_is_the_mel_of_the_audio_in_the_wanted_contract(speech, source, target):
+    converted = convert_mel(log_mel(speech, changed(**source)), changed(**source), changed(**target))
+    wanted = log_mel(speech, changed(**target))
+    assert converted.dtype == np.float32
+    # Single precision: a step of a value in [64, 128) is 8e-6, so that of a decibel in [-100, 20].
+    np.testing.assert_allclose(converted, wanted, rtol=1e-6, atol=5e-6)
+
+
+def test_the_epsilon_under_the_root_is_negligible_in_speech(speech):
+    mel = log_mel(speech, changed(magnitude_eps=0.0))
+    assert convert_mel(mel, changed(magnitude_eps=0.0), HIFIGAN) is mel
+    assert np.abs(mel - log_mel(speech, HIFIGAN)).max() < 0.02
+
+
+POSITIVE = st.floats(1e-12, 1e3)
+
+
+@st.composite
+def specs(draw):
+    n_fft = 2 * draw(st.integers(8, 2048))
+    hop_length = 2 * draw(st.integers(1, n_fft // 2))
+    n_mels = draw(st.integers(1, 12))
+    sample_rate = draw(st.integers(8000, 96000))
+    bands = st.lists(st.floats(-1e3, 1e3), min_size=n_mels, max_size=n_mels)
+    scales = st.lists(POSITIVE, min_size=n_mels, max_size=n_mels)
+    normalization = st.builds(lambda m, s: Normalization(tuple(m), tuple(s)), bands, scales)
+    return MelSpec(
+        sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length,
+        win_length=draw(st.integers(hop_length, n_fft)), n_mels=n_mels,
+        fmin=draw(st.floats(0, 1000)), fmax=draw(st.floats(1001, sample_rate / 2)),
+        mel_scale=draw(st.sampled_from(["slaney", "htk"])), mel_norm=draw(st.sampled_from(["slaney", "none"])),
+        power=draw(st.sampled_from([1, 2])), log=draw(st.sampled_from(["ln", "log10", "db"])), floor=draw(POSITIVE),
+        framing=draw(st.sampled_from(["same", "center"])), normalization=draw(st.none() | normalization),
+        magnitude_eps=draw(st.floats(0, 1)),
+    )  # fmt: skip
+
+
+@given(spec=specs())
+def test_a_spec_written_as_json_and_read_again_is_the_same_spec(spec):
+    assert MelSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_normalization_and_epsilon_may_be_left_out_of_a_written_spec():
+    plain = HIFIGAN.to_dict()
+    del plain["normalization"], plain["magnitude_eps"]
+    assert MelSpec.from_dict(plain) == changed(magnitude_eps=0.0)
+
+
+def test_an_unknown_key_is_refused_with_the_keys_that_there_are():
+    with pytest.raises(ConfigError, match=r"unknown key hop; the keys are .*hop_length"):
+        MelSpec.from_dict({**HIFIGAN.to_dict(), "hop": 256})
+
+
+def test_every_missing_key_is_named():
+    plain = HIFIGAN.to_dict()
+    del plain["hop_length"], plain["floor"]
+    with pytest.raises(ConfigError, match="missing key floor, hop_length"):
+        MelSpec.from_dict(plain)
+
+
+@pytest.mark.parametrize("given", [3, [0.0], {"mean": [0.0]}, {"mean": [0.0], "scale": [1.0], "axis": 0}])
+def test_a_normalization_of_another_shape_is_refused(given):
+    with pytest.raises(ConfigError, match="normalization must be null or hold mean and scale"):
+        MelSpec.from_dict({**HIFIGAN.to_dict(), "normalization": given})

