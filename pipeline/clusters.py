@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import signal
 import tempfile
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from urllib.parse import urlsplit
 
 import dask
@@ -43,17 +45,29 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
-        LocalCluster(
-            n_workers=config.worker_count(),
-            threads_per_worker=config.threads_per_worker,
-            processes=True,
-            dashboard_address=None,
-            local_directory=folder,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster, timeout=config.timeout) as client,
     ):
-        yield client
+        with _interrupts_held():
+            cluster = LocalCluster(
+                n_workers=config.worker_count(),
+                threads_per_worker=config.threads_per_worker,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                local_directory=folder,
+                silence_logs=logging.CRITICAL,
+            )
+        with cluster, Client(cluster, timeout=config.timeout) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C goes to all processes of a terminal. Those started in here leave it to this one, which then stops them."""
+    resource_tracker.ensure_running()  # starting it later would release SIGINT again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,11 @@ def pack(
         on_progress: is told how far it is.
     """
     target = Path(out)
-    identity = {"parameters": {**parameters, "mel": spec.to_dict()}, "sources": sources.digest()}
+    identity = {
+        "parameters": {**parameters, "mel": spec.to_dict()},
+        "versions": {name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
+        "sources": sources.digest(),
+    }
     with _storage_errors(target), _owned(target) as partial:
         journal = Journal(partial / "journal.jsonl", identity)
         kept, restarted = journal.packed.done, journal.restarted
