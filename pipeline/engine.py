@@ -64,7 +64,7 @@ def execute(
         _execute_here(tasks, job, publish, listener)
         return
     with connect(job.config.cluster) as client:
-        client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1])))
+        client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1]["progress"])))
         publish(_feed(client, graph(tasks, job), job, listener))
 
 
@@ -94,7 +94,7 @@ def _make_shard(task: ShardTask, job: Job) -> ShardCommitted:
         nonlocal told
         if time.monotonic() - told >= _REPORT_SECONDS:
             told = time.monotonic()
-            worker.log_event(_TOPIC, dataclasses.asdict(progress))
+            worker.log_event(_TOPIC, {"progress": dataclasses.asdict(progress)})
 
     return _committed(convert_shard(task, job, worker.state.nthreads, report))
 

@@ -59,6 +59,19 @@ def test_local_workers_make_what_this_process_makes(job: Build, tmp_path: Path) 
     assert run(config).run_id == ""
 
 
+def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tmp_path: Path) -> None:
+    """With Griffin-Lim, slow enough that a shard takes longer than the time between two reports."""
+    events: list[Event] = []
+    run(
+        job(vocoder__name="griffin-lim", cluster__kind="local", cluster__workers=1, output__shard_seconds=600),
+        events.append,
+    )
+    told = [(event.made, event.seconds) for event in events if isinstance(event, UtterancesMade)]
+    assert told
+    assert told == sorted(told)
+    assert 0 < told[0][0] < 24
+
+
 @pytest.mark.parametrize("after", [0, 3, 9])
 def test_killed_as_a_whole_and_run_again_it_is_as_if_never_killed(job: Build, tmp_path: Path, after: int) -> None:
     whole = job(output__url=str(tmp_path / "whole"), output__shard_seconds=2)

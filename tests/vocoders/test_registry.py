@@ -4,6 +4,7 @@ import importlib.util
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, registry
+from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 
 
 @pytest.fixture(autouse=True)
@@ -37,14 +39,22 @@ def test_the_two_checkpoints_are_two_vocoders() -> None:
     assert load_vocoder("hifigan-universal").digest != load_vocoder("hifigan-ljspeech").digest
 
 
-def test_one_vocoder_and_so_one_session_in_a_process(small_model: Path) -> None:
+def test_one_vocoder_and_so_one_session_in_a_process(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def slowly(path: Path, threads: int) -> OnnxVocoder:
+        made.append(path)
+        time.sleep(0.1)  # so that every thread comes while the first one loads
+        return OnnxVocoder(path, threads=threads)
+
+    monkeypatch.setattr(registry, "OnnxVocoder", slowly)
     found: list[Vocoder] = []
     threads = [threading.Thread(target=lambda: found.append(load_vocoder(str(small_model)))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
+    assert made == [small_model]
     assert len(set(map(id, found))) == 1
     assert load_vocoder(str(small_model), PRESETS["hifigan-22k"]) is found[0]
     assert load_vocoder(str(small_model), threads=2) is not found[0]

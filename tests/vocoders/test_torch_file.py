@@ -179,9 +179,7 @@ def test_a_pickle_that_is_no_checkpoint_at_all_does_not_run_either(tmp_path: Pat
         pytest.param(lambda s, t: {1, 2}, id="set"),
         pytest.param(lambda s, t: Tensor(Storage("Float", "1", s.elements, 7), 0, (1,), (1,)), id="count too large"),
         pytest.param(lambda s, t: Tensor(Storage("Float", "1", s.elements, -1), 0, (1,), (1,)), id="count below 0"),
-        pytest.param(
-            lambda s, t: Tensor(Storage("Float", "1", s.elements, 1 << 50), 0, (1,), (1,)), id="a petabyte of elements"
-        ),
+        pytest.param(lambda s, t: Tensor(Storage("Float", "1", s.elements, 1 << 50), 0, (1,), (1,)), id="a petabyte"),
         pytest.param(
             lambda s, t: [
                 tensor(np.zeros(4), "Float", "1"),
@@ -281,6 +279,19 @@ def test_a_text_that_claims_gigabytes_reserves_nothing(read: Read) -> None:
     for operation in (b"X\xff\xff\xff\xff", b"\x8d" + b"\xff" * 7 + b"\x7f", b"\x96" + b"\xff" * 7 + b"\x7f"):
         with pytest.raises(CheckpointError, match="damaged"):
             read(head + operation + b"abc.")
+
+
+def test_a_storage_larger_than_its_file_is_refused_before_memory_is_taken(read: Read) -> None:
+    claimed = Storage("Float", "0", np.zeros(4, np.float32), 10_000)
+    with pytest.raises(CheckpointError, match="of 10000 elements does not fit the file"):
+        read(legacy_file(Tensor(claimed, 0, (1,), (1,))))
+
+
+def test_a_storage_whose_count_is_not_its_tensors_is_refused(read: Read) -> None:
+    content, tail = legacy_file(tensor(np.arange(4, dtype=np.float32))), 8 + 4 * 4
+    assert content[-tail] == 4
+    with pytest.raises(CheckpointError, match="'0' should have 4 elements"):
+        read(content[:-tail] + b"\x05" + content[-tail + 1 :])
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""The built command, as a shell sees it: what it prints, and its exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import zarr
+from conftest import PROMPTS
+from corpora import every_byte, rows
+
+COMMAND = Path(sys.executable).with_name("melmill")
+
+
+def melmill(*arguments: object, code: int = 0) -> str:
+    """Standard output and error of a command that must end with this exit code."""
+    done = subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def run_arguments(store: Path, vocoder_path: Path, tmp_path: Path) -> list[object]:
+    return [
+        "--store", store, "--out", tmp_path / "audio", "--vocoder", vocoder_path, "--scheduler", "synchronous",
+        "--set", "output.shard_seconds=10",
+    ]  # fmt: skip
+
+
+def test_from_audio_to_verified_shards(tmp_path: Path, vocoder_path: Path) -> None:
+    store, out = tmp_path / "mels.zarr", tmp_path / "audio"
+    assert "packed 24 utterances, 1.2 min" in melmill("pack", PROMPTS, store, "--mel", "hifigan-22k")
+    assert "contract   hifigan-22k" in melmill("inspect", store)
+    common = ["--store", store, "--out", out, "--vocoder", vocoder_path]
+    assert "to make   24 utterances, 1.2 min, 1 shards" in melmill("plan", *common)
+    assert not out.exists()
+    said = melmill("run", *common, "--workers", 1)
+    assert f"{out}/manifest.jsonl lists 24 utterances, 1.2 min" in said
+    assert "mel_distance" in said
+    before = every_byte(out)
+    assert "nothing to do" in melmill("run", *common)
+    assert every_byte(out) == before
+    assert "is whole: 24 utterances" in melmill("verify", out)
+
+
+def test_json_is_one_document(run_arguments: list[object], store: Path, tmp_path: Path) -> None:
+    assert json.loads(melmill("inspect", store, "--json"))["utterances"] == 24
+    assert len(json.loads(melmill("plan", *run_arguments, "--json"))["todo"]) > 3
+    melmill("run", *run_arguments)
+    report = json.loads(melmill("verify", tmp_path / "audio", "--json"))
+    assert (report["utterances"], report["exit_code"]) == (24, 0)
+
+
+def test_log_json_is_a_line_an_event(run_arguments: list[object]) -> None:
+    lines = [line for line in melmill("run", *run_arguments, "--log-json").splitlines() if line.startswith("{")]
+    names = [json.loads(line)["event"] for line in lines]
+    assert (names[0], names[-1]) == ("RunStarted", "RunFinished")
+    failed = melmill("run", *run_arguments, "--set", "input.mel=tacotron2-22k", "--log-json", code=4)
+    assert json.loads(failed.splitlines()[-1])["exit_code"] == 4
+
+
+def test_a_job_file_runs(run_arguments: list[object], tmp_path: Path) -> None:
+    settings = dict(zip(run_arguments[::2], map(str, run_arguments[1::2]), strict=True))
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        f"input: {{store: {settings['--store']}}}\nvocoder: {{name: {settings['--vocoder']}}}\n"
+        f"output: {{url: {settings['--out']}, codec: wav}}\ncluster: {{kind: synchronous}}\n"
+    )
+    melmill("run", job, "--subtype", "FLOAT")
+    with tarfile.open(tmp_path / "audio" / rows(tmp_path / "audio")[0]["shard"]) as tar:
+        assert {member.name.rpartition(".")[2] for member in tar} == {"wav", "json"}
+
+
+def test_quarantined_utterances_give_exit_code_3_again_and_again(run_arguments: list[object], store: Path) -> None:
+    group = zarr.open_group(str(store))
+    mel = group["mel"][:5]
+    mel[3] = np.nan
+    group["mel"][:5] = mel
+    assert "1 utterances failed" in melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
+    assert "nothing to do" in melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
+    assert "more than quality.max_failure_rate, 1.0%" in melmill("run", *run_arguments, code=7)
+
+
+def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: list[object], tmp_path: Path) -> None:
+    out = ["--out", tmp_path / "x"]
+    cases: list[tuple[list[object], int, str]] = [
+        (["run", "--store", tmp_path / "nowhere.zarr", *out], 2, "nowhere.zarr"),
+        (["run", "--store", tmp_path, *out], 2, str(tmp_path)),
+        (["run", *run_arguments, "--vocoder", "wavenet"], 2, "no vocoder is named 'wavenet'"),
+        (["run", *run_arguments, "--vocoder", tmp_path / "no.onnx"], 2, "no.onnx"),
+        (["run", *run_arguments, "--set", "output.bitrate=5"], 2, "output.bitrate: unknown key"),
+        (["run", *run_arguments, "--set", "input.mel=tacotron2-22k"], 4, "framing"),
+        (["run", *out], 2, "names no input.store"),
+        (["run", tmp_path / "job.yaml"], 2, "cannot be read"),
+        (["run", *run_arguments, "--no-such-flag"], 2, "no-such-flag"),
+        (["run", *run_arguments, "--out", "/proc/audio"], 6, "/proc/audio"),
+        (["verify", tmp_path / "nowhere"], 2, "holds no melmill output"),
+        (["inspect", tmp_path / "nowhere.zarr"], 2, "nowhere.zarr"),
+        (["pack", tmp_path / "nowhere", tmp_path / "s.zarr", "--mel", "hifigan-22k"], 2, "nowhere"),
+        (["pack", PROMPTS, tmp_path / "s.zarr"], 2, "--mel is needed"),
+        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan"], 2, "the presets are hifigan-22k"),
+        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "no.yaml cannot be read"),
+        (["pack", PROMPTS, run_arguments[1], "--mel", "hifigan-22k"], 2, "exists"),
+    ]
+    for arguments, code, words in cases:
+        assert words in melmill(*arguments, code=code).replace("\n", " "), arguments
+
+
+def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        "{sample_rate: 16000, n_fft: 512, hop_length: 160, win_length: 400, n_mels: 40, fmin: 50, fmax: 7600,\n"
+        " mel_scale: htk, mel_norm: none, power: 2, log: log10, floor: 1.0e-10, framing: center}\n"
+    )
+    store = tmp_path / "mels.zarr"
+    melmill("pack", PROMPTS, store, "--mel", spec)
+    assert json.loads(melmill("inspect", store, "--json"))["spec"]["n_mels"] == 40
+    assert "do not fit the vocoder" in melmill("run", "--store", store, "--out", tmp_path / "a", code=4)
+    melmill("run", "--store", store, "--out", tmp_path / "b", "--vocoder", "griffin-lim", "--workers", 2)
+    audio = tmp_path / "b" / rows(tmp_path / "b")[0]["shard"]
+    with tarfile.open(audio) as tar:
+        member = tar.extractfile(next(iter(tar)))
+        assert member is not None
+        assert soundfile.info(member).samplerate == 16000
+
+
+def test_npy_mels_are_packed(mels: Path, tmp_path: Path) -> None:
+    (mels / "broken.npy").write_bytes(b"no array")
+    try:
+        said = melmill("pack", mels, tmp_path / "s.zarr", "--mel", "hifigan-22k", code=3)
+    finally:
+        (mels / "broken.npy").unlink()
+    assert "packed 24 utterances" in said
+    assert "broken.npy" in said
+
+
+def test_ctrl_c_while_packing_is_75_and_resumable(tmp_path: Path) -> None:
+    command = [COMMAND, "pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k", "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (tmp_path / "s.zarr.partial").exists() and process.poll() is None:
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate()[1].decode()
+    assert process.returncode == 75, said
+    assert "Traceback" not in said
+    assert not (tmp_path / "s.zarr").exists()
+    melmill("pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k")
+
+
+@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "verify"])
+def test_help_says_what_there_is(command: str) -> None:
+    assert "Usage: melmill" in melmill(*command.split(), "--help")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("melmill ")
+
+
+def test_importing_the_package_imports_no_torch_and_nothing_heavy() -> None:
+    code = "import pipeline, sys; print(sorted({'torch', 'dask', 'zarr', 'onnxruntime', 'typer'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

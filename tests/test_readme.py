@@ -1,0 +1,43 @@
+"""Every command and example in the README runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import PROMPTS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_python_example_runs() -> None:
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_commands_run_in_order(tmp_path: Path) -> None:
+    (commands,) = blocks("sh")
+    (tmp_path / "recordings").mkdir()
+    for path in sorted(PROMPTS.glob("*/*.flac"))[:2]:
+        shutil.copy(path, tmp_path / "recordings")
+    for line in commands.splitlines():
+        command = line.partition("#")[0].split()
+        assert command[0] == "melmill"
+        program = Path(sys.executable).with_name("melmill")
+        done = subprocess.run([program, *command[1:]], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def test_the_files_and_make_targets_it_names_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z]+)", README):
+        for each in target.split():
+            assert f"\n{each}:" in makefile or each in ("all",), each
+    for name in re.findall(r"`((?:configs|tests|\.ci)/[\w./]+)`", README):
+        assert (ROOT / name).exists(), name
