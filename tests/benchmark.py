@@ -42,7 +42,8 @@ def main() -> None:
         begun = time.perf_counter()
         packed = pack_audio(str(PROMPTS), store, SPEC)
         row(f"pack, {cores} cores, start of processes included", packed.seconds, time.perf_counter() - begun)
-        mels = [(opened := pipeline.open_store(store)).read(each) for each in opened.catalogue()][:6]
+        opened = pipeline.open_store(store)
+        mels = [opened.read(each) for each in opened.catalogue()][:6]
         seconds = sum(SPEC.seconds(mel.shape[1]) for mel in mels)
         for name in ("hifigan-universal", "griffin-lim"):
             pipeline.vocode(mels[0], name, SPEC)
