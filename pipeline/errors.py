@@ -3,7 +3,7 @@
     MelmillError                 1
     ├── ConfigError              2  the command line, the job file or a mel spec is wrong
     │   ├── StoreError           2  the input is no mel store, or not one we can read unambiguously
-    │   └── CheckpointError      2  a checkpoint is none, asks for code, or does not fit its config (vocoders.checkpoints)
+    │   └── CheckpointError      2  a checkpoint is none, asks for code, or not one of its config
     ├── ContractError            4  the store's mel contract does not fit the vocoder's
     ├── OwnedError               5  another run owns this output, or won the race
     ├── StorageError             6  storage failed: full, denied, unreachable

@@ -8,15 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cloudpickle
 import pytest
-from corpora import assert_whole, digests, objects
+from corpora import assert_whole, digests, objects, rows
 
 from pipeline import engine
 from pipeline.clusters import connect
-from pipeline.config import ClusterConfig, JobConfig
+from pipeline.config import ClusterConfig, Job, JobConfig
 from pipeline.errors import ClusterError, ConfigError
-from pipeline.events import Event, ShardCommitted, UtterancesMade
+from pipeline.events import Event, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
 from pipeline.jobs import prepare, run
+from pipeline.planner import ShardTask
 
 Build = Callable[..., JobConfig]
 SMALL = {"output__shard_seconds": 2, "cluster__kind": "local", "cluster__workers": 2}
@@ -126,6 +128,35 @@ def test_a_workers_death_costs_only_its_shard_in_flight(job: Build) -> None:
     assert killed
     assert (report.totals.utterances, report.totals.failed) == (24, 0)
     assert_whole(Path(config.output.url), 24)
+
+
+def die_on_the_second(task: ShardTask, job: Job) -> ShardCommitted:
+    if task.number == 1:
+        os._exit(1)
+    return make_shard(task, job)
+
+
+make_shard = engine._make_shard
+
+
+def test_a_shard_that_kills_its_workers_fails_alone_and_is_tried_again(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = job(**{**SMALL, "output__shard_seconds": 10, "quality__max_failure_rate": 0.5})
+    out = Path(config.output.url)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    events: list[Event] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "_make_shard", die_on_the_second)
+        patch.setattr(engine, "DEATHS_ALLOWED", 2)
+        lost = run(config, events.append).totals.failed
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    assert [type(event) for event in events].count(ShardRetried) == 1
+    assert [type(event) for event in events].count(ShardAbandoned) == 1
+    assert_whole(out, 24, failed=lost)
+    assert {row["error"] for row in rows(out, "failures.jsonl")} == {"WorkerDied"}
+    assert run(config).totals.failed == 0
+    assert_whole(out, 24)
 
 
 def parent(pid: int) -> int:

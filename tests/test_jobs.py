@@ -2,6 +2,8 @@ import dataclasses
 import io
 import json
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipeline.jobs import plan, run
 from pipeline.sinks.encode import quantize
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
+from pipeline.stores.pack import pack_npy
 from pipeline.vocoders import vocode
 
 Build = Callable[..., JobConfig]
@@ -151,6 +154,29 @@ def test_metadata_of_the_store_goes_along(job: Build, store: Path) -> None:
     with tarfile.open(out_of(config) / rows(out_of(config))[0]["shard"]) as tar:
         sidecar = json.load(tar.extractfile(next(m for m in tar if m.name.endswith(".json"))))
     assert sidecar["meta"] == {"text": "prompt 0", "speaker": "Аня"}
+
+
+def test_an_hour_in_one_utterance_takes_the_memory_of_a_window(
+    tmp_path: Path, packed: Path, vocoder_path: Path
+) -> None:
+    """Its waveform alone is 318 MB of float32, its mel 99 MB."""
+    opened = open_store(str(packed))
+    mel = np.concatenate([opened.read(each) for each in opened.catalogue()], axis=1)
+    frames = 3600 * 22050 // 256
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "hour.npy", np.tile(mel, (1, frames // mel.shape[1] + 1))[:, :frames])
+    pack_npy(str(tmp_path / "in"), str(tmp_path / "hour.zarr"), SPEC, workers=1)
+    code = (
+        "import resource, sys; from pipeline import JobConfig, run\n"
+        "store, out, vocoder = sys.argv[1:]\n"
+        "run(JobConfig.build({'input': {'store': store}, 'output': {'url': out}, 'vocoder': {'name': vocoder},"
+        " 'cluster': {'kind': 'synchronous'}}))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    arguments = [str(tmp_path / "hour.zarr"), str(tmp_path / "audio"), str(vocoder_path)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert rows(tmp_path / "audio")[0]["num_samples"] == frames * 256
+    assert int(done.stdout) < 300 * 1024  # KiB; 165 MiB when this was written
 
 
 # ---- the contract

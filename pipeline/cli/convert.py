@@ -19,7 +19,7 @@ from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
 from pipeline.ledger import FAILURES, MANIFEST
 
-JobFile = Annotated[Path | None, typer.Argument(metavar="[JOB.yaml]", help="Job file. Flags go over it.")]
+JobFile = Annotated[Path | None, typer.Argument(metavar="JOB.yaml", help="Job file. Flags go over it.")]
 Store = Annotated[str | None, typer.Option("--store", help="Path or URL of the mel store (input.store).")]
 Out = Annotated[str | None, typer.Option("--out", help="Folder for the audio (output.url).")]
 VocoderName = Annotated[str | None, typer.Option("--vocoder", help="Name, or path of an .onnx of melmill's.")]

@@ -6,10 +6,11 @@ import json
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,18 +21,20 @@ PLAIN_LINE_SECONDS = 10.0
 LINES_SHOWN = 20
 
 
-class RunView(Protocol):
+class RunView(ABC):
     """Shows a run while it is open."""
 
+    @abstractmethod
     def __call__(self, event: Event) -> None:
         """Take the next event; from any thread."""
-        ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
-    def __exit__(
+    def __exit__(  # noqa: B027  (most have nothing to end)
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        pass
 
 
 def run_view(log_json: bool) -> RunView:
@@ -99,7 +102,7 @@ class Tally:
         )
 
 
-class Bar:
+class Bar(RunView):
     """A bar on a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -129,7 +132,7 @@ class Bar:
         self._progress.stop()
 
 
-class PlainLines:
+class PlainLines(RunView):
     """A line now and then, for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -156,16 +159,8 @@ class PlainLines:
         self._told = time.monotonic()
         print(line, file=self._stream, flush=True)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-class JsonLog:
+class JsonLog(RunView):
     """Every event as a line of JSON with the time (UTC)."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -177,14 +172,6 @@ class JsonLog:
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
         with self._lock:
             print(line, file=self._stream, flush=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
 
 
 def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:

@@ -1,0 +1,77 @@
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from corpora import every_byte, rows
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError, MelmillError, StorageError
+from pipeline.jobs import describe_job, prepare, run
+from pipeline.ledger import COMMITS, Ledger
+from pipeline.records import ShardRecord
+from pipeline.storage import LocalStorage
+
+Build = Callable[..., JobConfig]
+
+
+def test_counts_that_do_not_balance_are_a_defect_and_publish_nothing(job: Build) -> None:
+    config = job()
+    run(config)
+    prepared = prepare(config)
+    before = every_byte(Path(config.output.url))
+    wrong = dataclasses.replace(prepared.plan, utterances=25)
+    with pytest.raises(MelmillError, match="24 made and 0 failed of 25") as caught:
+        prepared.ledger.publish(wrong, [], prepared.job, describe_job(prepared))
+    assert caught.value.exit_code == 1
+    assert every_byte(Path(config.output.url)) == before
+
+
+def test_a_shard_of_the_plan_without_commit_stops_the_publication(job: Build) -> None:
+    config = job()
+    run(config)
+    prepared = prepare(config)
+    next((Path(config.output.url) / COMMITS).iterdir()).unlink()
+    with pytest.raises(StorageError, match="commit record"):
+        prepared.ledger.publish(prepared.plan, [], prepared.job, describe_job(prepared))
+
+
+def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:
+    config = job()
+    run(config)
+    for record in Ledger(LocalStorage(Path(config.output.url))).commits():
+        assert ShardRecord.from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b'{"version": 99}', b'{"version": 1, "shard": 2}'])
+def test_what_is_no_commit_record_is_said_to_be_none(job: Build, text: bytes) -> None:
+    config = job()
+    run(config)
+    victim = next((Path(config.output.url) / COMMITS).iterdir())
+    victim.chmod(0o644)
+    victim.write_bytes(text)
+    with pytest.raises(StorageError, match=r"cannot be read.*Delete it, and the next run makes its shard again"):
+        run(config)
+    victim.unlink()
+    run(config)
+    assert len(rows(Path(config.output.url))) == 24
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_job_json_of_something_else_is_refused(job: Build, tmp_path: Path, text: str) -> None:
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "job.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"job\.json is not of melmill"):
+        run(job())
+
+
+def test_the_counts_in_job_json_are_those_of_the_files(job: Build) -> None:
+    config = job()
+    report = run(config)
+    described = json.loads((Path(config.output.url) / "job.json").read_text())
+    assert described["counts"] == dataclasses.asdict(report.totals)
+    assert described["run_id"] == report.run_id
+    distances = sorted(row["mel_distance"] for row in rows(Path(config.output.url)))
+    assert described["counts"]["mel_distance_worst"] == distances[-1]
+    assert described["counts"]["mel_distance_median"] == pytest.approx((distances[11] + distances[12]) / 2)
