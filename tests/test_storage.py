@@ -1,3 +1,4 @@
+import itertools
 import multiprocessing
 import os
 import signal
@@ -84,9 +85,10 @@ def test_every_write_is_synced_before_it_has_its_name_and_its_folder_after(
     monkeypatch.setattr(os, "fsync", seen_fsync)
     monkeypatch.setattr(os, "link", seen_link)
     monkeypatch.setattr(os, "replace", seen_replace)
-    for write in (storage.put_if_absent, storage.replace):
+    (tmp_path / "source").write_bytes(b"x")
+    for write, source in itertools.product((storage.put_if_absent, storage.replace), (b"x", tmp_path / "source")):
         calls.clear()
-        write("data/object", b"x")
+        write("data/object", source)
         named = next(i for i, (what, _) in enumerate(calls) if what == "name")
         assert ("fsync", calls[named][1]) in calls[:named]
         assert ("fsync", str(tmp_path / "data")) in calls[named:]
