@@ -65,24 +65,27 @@ def execute(
         return
     with connect(job.config.cluster) as client:
         client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1]["progress"])))
-        publish(_feed(client, graph(tasks, job), job, listener))
+        publish(_feed(client, graph(tasks, job, _make_shard), job, listener))
 
 
-def graph(tasks: Iterable[ShardTask], job: Job) -> Iterator[tuple[ShardTask, Delayed]]:
-    """The shard nodes of the run's graph, made as they are asked for."""
-    make = delayed(_make_shard, pure=False, traverse=False)
-    return ((task, make(task, job, dask_key_name=f"shard-{task.name}-{job.run_id}")) for task in tasks)
+def graph(
+    tasks: Iterable[ShardTask], job: Job, make: Callable[[ShardTask, Job], ShardCommitted]
+) -> Iterator[tuple[ShardTask, Delayed]]:
+    """The shard nodes of the run's graph, made as they are asked for. The publication depends on all of them."""
+    node = delayed(make, pure=False, traverse=False)
+    return ((task, node(task, job, dask_key_name=f"shard-{task.name}-{job.run_id}")) for task in tasks)
 
 
 def _execute_here(
     tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], listener: Listener
 ) -> None:
-    def make(task: ShardTask) -> None:
-        listener(_committed(convert_shard(task, job, job.config.cluster.threads_per_worker, listener)))
+    def make(task: ShardTask, job: Job) -> ShardCommitted:
+        committed = _committed(convert_shard(task, job, job.config.cluster.threads_per_worker, listener))
+        listener(committed)
+        return committed
 
-    nodes = [delayed(make, pure=False, traverse=False)(task) for task in tasks]
-    publication = delayed(lambda _: publish([]), pure=False)(nodes)
-    publication.compute(scheduler="synchronous")
+    nodes = [node for _, node in graph(tasks, job, make)]
+    delayed(lambda _: publish([]), pure=False)(nodes).compute(scheduler="synchronous")
 
 
 def _make_shard(task: ShardTask, job: Job) -> ShardCommitted:

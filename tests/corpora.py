@@ -1,11 +1,35 @@
-"""What several tests ask of an output."""
+"""Speech, a small vocoder, and what several tests ask of an output."""
 
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.audit import verify
+from pipeline.melspec import PRESETS
+from pipeline.vocoders.checkpoints.hifigan import build_hifigan
+from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig, generator
+
+PROMPTS = Path(__file__).parent / "data" / "prompts"
+SPEC = PRESETS["hifigan-22k"]
+
+TINY = HifiganConfig(
+    resblock="2", upsample_rates=(8, 8, 4), upsample_kernel_sizes=(16, 16, 8), upsample_initial_channel=16,
+    resblock_kernel_sizes=(3,), resblock_dilation_sizes=((1, 2),), num_mels=80, sampling_rate=22050, n_fft=1024,
+    hop_size=256, win_size=1024, fmin=0.0, fmax=8000.0,
+)  # fmt: skip
+
+
+def tiny_vocoder(path: Path, seed: int = 0, config: HifiganConfig = TINY) -> Path:
+    rng = np.random.default_rng(seed)
+    state = {}
+    for layer in generator(config).layers():
+        state[f"{layer.name}.weight"] = rng.normal(0, 0.05, layer.weight_shape).astype(np.float32)
+        state[f"{layer.name}.bias"] = rng.normal(0, 0.05, layer.outputs).astype(np.float32)
+    path.write_bytes(build_hifigan(state, config, "0" * 64).SerializeToString(deterministic=True))
+    return path
 
 
 def rows(out: Path, name: str = "manifest.jsonl") -> list[dict[str, Any]]:

@@ -3,8 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import tiny_vocoder
-from corpora import rows
+from corpora import rows, tiny_vocoder
 
 from pipeline.audit import verify
 from pipeline.config import JobConfig

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import zarr
-from conftest import PROMPTS
-from corpora import every_byte, rows
+from corpora import PROMPTS, every_byte, rows
 
 COMMAND = Path(sys.executable).with_name("melmill")
 

@@ -190,7 +190,7 @@ def test_the_graph_is_one_node_a_shard_made_as_it_is_asked_for(job: Build) -> No
             taken.append(task.name)
             yield task
 
-    nodes = engine.graph(tasks(), prepared.job)
+    nodes = engine.graph(tasks(), prepared.job, engine._make_shard)
     task, node = next(nodes)
     assert taken == [task.name]
     assert node.key == f"shard-{task.name}-{prepared.job.run_id}"

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import zarr
-from conftest import SPEC, tiny_vocoder
-from corpora import assert_whole, digests, every_byte, objects, rows
+from corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError

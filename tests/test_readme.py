@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import PROMPTS
+from corpora import PROMPTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
