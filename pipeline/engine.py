@@ -15,7 +15,8 @@ from typing import Any
 
 import distributed
 from dask.delayed import Delayed, delayed
-from distributed import Client, Future
+from distributed import CancelledError, Client, Future
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from pipeline.clusters import connect
@@ -28,9 +29,6 @@ from pipeline.records import ShardRecord
 
 WINDOW_PER_THREAD = 2
 """Shard tasks in flight for each worker thread: one that runs, and one that waits so that no thread does."""
-
-DEATHS_ALLOWED = 3
-"""Times that Dask may give a shard up, each after several lost workers, before its utterances count as failed."""
 
 _TOPIC = "melmill"
 _REPORT_SECONDS = 0.5
@@ -65,7 +63,13 @@ def execute(
         return
     with connect(job.config.cluster) as client:
         client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1]["progress"])))
-        publish(_feed(client, graph(tasks, job, _make_shard), job, listener))
+        try:
+            abandoned = _feed(client, graph(tasks, job, _make_shard), job, listener)
+        except (CommClosedError, CancelledError) as error:
+            raise ClusterError(
+                f"the connection to the scheduler was lost: {error}. What was committed is kept; run again to resume"
+            ) from error
+        publish(abandoned)
 
 
 def graph(
@@ -114,30 +118,43 @@ def _committed(record: ShardRecord) -> ShardCommitted:
 
 
 def _feed(client: Client, nodes: Iterator[tuple[ShardTask, Delayed]], job: Job, listener: Listener) -> list[Abandoned]:
-    """Keep a window of shards in flight until all are committed or given up."""
+    """Keep a window of shards in flight until all are committed or given up.
+
+    Dask blames a lost worker on every task that was queued there. So a shard that it gives up is only suspect: it is
+    tried once more when nothing else is in flight, and the innocent are made then.
+    """
     in_flight: dict[Future[Any], tuple[ShardTask, Delayed]] = {}
-    deaths: dict[int, int] = {}
+    suspects: list[tuple[ShardTask, Delayed]] = []
+    tried_alone: set[int] = set()
     abandoned: list[Abandoned] = []
     alive = Liveness(client, job.config.cluster.timeout)
     try:
         while True:
             while len(in_flight) < WINDOW_PER_THREAD * alive.threads and (node := next(nodes, None)) is not None:
                 in_flight[client.compute(node[1])] = node
+            if not in_flight and suspects:
+                node = suspects.pop()
+                tried_alone.add(node[0].number)
+                in_flight[client.compute(node[1])] = node
             if not in_flight:
                 return abandoned
             for future in _finished(in_flight):
-                task, node_of_task = in_flight.pop(future)
+                task, _ = node = in_flight.pop(future)
                 error = future.exception() if future.status == "error" else None
                 if error is None:
-                    listener(future.result())
+                    try:
+                        committed = future.result(timeout=_TICK_SECONDS)
+                    except TimeoutError:  # the worker that held the result is gone: Dask makes the shard again
+                        in_flight[future] = node
+                        continue
+                    listener(committed)
                 elif not isinstance(error, KilledWorker):
                     raise error
-                elif deaths.setdefault(task.number, 0) + 1 < DEATHS_ALLOWED:
-                    deaths[task.number] += 1
-                    listener(ShardRetried(task.number, str(error)))
-                    in_flight[client.compute(node_of_task)] = (task, node_of_task)
+                elif task.number not in tried_alone:
+                    suspects.append(node)
+                    listener(ShardRetried(task.number, "workers died while they had it; it is tried alone, at the end"))
                 else:
-                    reason = f"every worker that tried shard {task.name} died ({DEATHS_ALLOWED} times in a row)"
+                    reason = f"every worker that tried shard {task.name} died, also when it was tried alone"
                     abandoned.append(Abandoned(task, reason))
                     listener(ShardAbandoned(task.number, len(task.utterances), reason))
                 future.release()

@@ -142,7 +142,18 @@ def test_npy_mels_are_packed(mels: Path, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_packing_is_75_and_resumable(tmp_path: Path) -> None:
-    command = [COMMAND, "pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k", "--workers", "1"]
+    command = [
+        "env",
+        "--default-signal=INT",
+        COMMAND,
+        "pack",
+        PROMPTS,
+        tmp_path / "s.zarr",
+        "--mel",
+        "hifigan-22k",
+        "--workers",
+        "1",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         while not (tmp_path / "s.zarr.partial").exists() and process.poll() is None:
             time.sleep(0.005)

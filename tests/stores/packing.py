@@ -41,7 +41,18 @@ def start_packing(folder: Path, out: Path, ready_at: int, pause: float) -> subpr
     """A packing in a process group of its own, with shards of 2048 frames."""
     script = out.parent / "packing_script.py"
     script.write_text(_SCRIPT)
-    command = [sys.executable, "-W", "error", str(script), str(folder), str(out), str(ready_at), str(pause)]
+    command = [
+        "env",
+        "--default-signal=INT",
+        sys.executable,
+        "-W",
+        "error",
+        str(script),
+        str(folder),
+        str(out),
+        str(ready_at),
+        str(pause),
+    ]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
