@@ -34,7 +34,7 @@ from pipeline.storage import local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, load_vocoder
 
-WORKER_BASE_BYTES = 250 * 2**20
+WORKER_BASE_BYTES = 128 * 2**20
 """Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
 
 _VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile")
@@ -162,8 +162,10 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
 
 def replan(prepared: Prepared) -> Prepared:
     """The same job, planned again against what is committed now."""
-    plan = _plan(prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, prepared.job)
-    return replace(prepared, plan=plan)
+    described = prepared.ledger.job()
+    job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
+    plan = _plan(prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan)
 
 
 def _plan(ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:

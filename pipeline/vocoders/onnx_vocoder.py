@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BadMelError, ConfigError, MelmillError
 from pipeline.vocoders.checkpoints.card import Card
 
-# Measured on HiFi-GAN V1 with onnxruntime 1.32: a process with this module imported, and what converting a checkpoint
-# leaves behind in it; a session without mels (the weights as read, and once more in the layout of the kernels).
-_PROCESS_BYTES = 90 << 20
+# Measured on HiFi-GAN V1 with onnxruntime 1.32: the weights as read, and once more in the layout of the kernels.
 _COPIES_OF_WEIGHTS = 2
 
 
@@ -67,8 +65,8 @@ class OnnxVocoder:
         return frames * self.spec.hop_length + self._card.extra_samples
 
     def memory(self, frames: int) -> int:
-        """Memory [bytes] of a process that decodes `frames` frames at once, the weights included; an estimate."""
-        return _PROCESS_BYTES + _COPIES_OF_WEIGHTS * self._size + frames * self._card.frame_bytes
+        """See Vocoder."""
+        return _COPIES_OF_WEIGHTS * self._size + frames * self._card.frame_bytes
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
         """The waveform of one mel, or of one window of it.
