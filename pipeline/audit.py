@@ -18,7 +18,7 @@ import soundfile
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.events import Event, Listener
-from pipeline.ledger import FAILURES, JOB, MANIFEST, Ledger
+from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, Ledger
 from pipeline.records import Failure, Row, ShardRecord
 from pipeline.sinks.encode import decoded_pcm_sha256
 from pipeline.storage import PRIVATE, Storage, open_storage
@@ -141,7 +141,7 @@ def _lines(storage: Storage, name: str, kind: type[Row] | type[Failure], finding
 
 
 def _commit_name(shard: str) -> str | None:
-    match = _SHARD_OF_OBJECT.match(shard)
+    match = _SHARD_OF_OBJECT.match(str(shard))
     return match[1] if match else None
 
 
@@ -154,7 +154,7 @@ def _check_shard(ledger: Ledger, name: str, rows: tuple[Row, ...]) -> tuple[Shar
     else:
         findings += _check_rows(record, rows)
         findings += _check_objects(ledger.storage, record)
-        findings += _check_audio(ledger.storage, rows)
+        findings += _check_audio(ledger.storage, record, rows)
     event = ShardVerified(name, len(rows), sum(row.duration for row in rows), len(findings))
     return event, findings
 
@@ -187,17 +187,28 @@ def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
             yield Finding("corrupt", wanted.name, f"its sha256 is {sha256}, should be {wanted.sha256}")
 
 
-def _check_audio(storage: Storage, rows: Iterable[Row]) -> Iterator[Finding]:
+def _check_audio(storage: Storage, record: ShardRecord, rows: Iterable[Row]) -> Iterator[Finding]:
+    known = {each.name for each in record.objects}
     for row in rows:
-        in_tar = row.shard.endswith(".tar")
-        name = row.shard if in_tar else f"{row.shard}/{row.member}"
+        name = row.shard if row.shard.endswith(".tar") else f"{row.shard}/{row.member}"
+        if name not in known:
+            yield Finding("corrupt", f"{MANIFEST}: {row.key}", f"the commit record {record.name} has no object {name}")
+            continue
         try:
             with storage.read(name) as file:
                 file.seek(row.offset)
                 found = decoded_pcm_sha256(io.BytesIO(file.read(row.bytes)), row.subtype)
         except FileNotFoundError:
             continue  # reported with its object
-        except (soundfile.LibsndfileError, OSError, ValueError, KeyError) as error:
+        except (
+            soundfile.LibsndfileError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            MemoryError,
+            OverflowError,
+        ) as error:
             yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {error}")
             continue
         if found != (row.pcm_sha256, row.num_samples):
@@ -223,8 +234,11 @@ def _check_counts(described: dict[str, Any], utterances: int, failures: int, los
 
 def _check_names(ledger: Ledger) -> Iterator[Finding]:
     known = {MANIFEST, FAILURES, JOB}
-    for record in ledger.commits():
-        known |= {each.name for each in record.objects}
+    for name in ledger.commit_names():
+        try:
+            known |= {each.name for each in ledger.commit_record(name).objects}
+        except StorageError as error:
+            yield Finding("corrupt", f"{COMMITS}/{name}.json", str(error))
     for name in ledger.storage.list(""):
         if name not in known and not name.startswith(f"{PRIVATE}/"):
             yield Finding("unexpected", name, "no commit record names it")

@@ -87,6 +87,10 @@ def _remote(config: ClusterConfig) -> Iterator[Client]:
         )
     try:
         client = Client(parts.geturl(), timeout=config.timeout)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the scheduler {address} cannot be used: {error}. For tls:// set distributed.comm.tls"
+        ) from error
     except (OSError, TimeoutError) as error:
         raise ClusterError(
             f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "

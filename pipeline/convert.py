@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import threading
@@ -22,7 +21,7 @@ from pipeline.quality import Loudness, MelDistance
 from pipeline.records import Failure, Row, ShardRecord, Source
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
-from pipeline.storage import open_storage
+from pipeline.storage import open_storage, translated
 from pipeline.stores import MelStore, Utterance, open_store
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 
@@ -61,7 +60,10 @@ def convert_shard(
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
-    with Attempt(Ledger(open_storage(config.output.url)), task, job) as attempt:
+    with (
+        translated(f"writing shard {task.name}"),
+        Attempt(Ledger(open_storage(config.output.url)), task, job) as attempt,
+    ):
         for utterance in task.utterances:
             try:
                 rows.append(_convert_utterance(utterance, store, vocoder, job, attempt))
@@ -140,8 +142,9 @@ _local = threading.local()
 
 
 def _open_store(job: Job) -> MelStore:
-    """The job's store, opened once in each thread: a store keeps the chunk that it decoded last."""
-    if not hasattr(_local, "open_store"):
-        _local.open_store = functools.lru_cache(maxsize=4)(open_store)
-    store: MelStore = _local.open_store(job.config.input.store, job.config.input.layout, job.source)
+    """The run's store, opened once in each thread: it keeps what it decoded last, which the next run must not see."""
+    if getattr(_local, "run_id", None) != job.run_id:
+        _local.store = open_store(job.config.input.store, job.config.input.layout, job.source)
+        _local.run_id = job.run_id
+    store: MelStore = _local.store
     return store

@@ -62,7 +62,7 @@ def execute(
         _execute_here(tasks, job, publish, listener)
         return
     with connect(job.config.cluster) as client:
-        client.subscribe_topic(_TOPIC, lambda event: listener(UtterancesMade(**event[1]["progress"])))
+        client.subscribe_topic(f"{_TOPIC}-{job.run_id}", lambda event: listener(UtterancesMade(**event[1]["progress"])))
         try:
             abandoned = _feed(client, graph(tasks, job, _make_shard), job, listener)
         except (CommClosedError, CancelledError) as error:
@@ -101,7 +101,7 @@ def _make_shard(task: ShardTask, job: Job) -> ShardCommitted:
         nonlocal told
         if time.monotonic() - told >= _REPORT_SECONDS:
             told = time.monotonic()
-            worker.log_event(_TOPIC, {"progress": dataclasses.asdict(progress)})
+            worker.log_event(f"{_TOPIC}-{job.run_id}", {"progress": dataclasses.asdict(progress)})
 
     return _committed(convert_shard(task, job, worker.state.nthreads, report))
 

@@ -21,7 +21,7 @@ from pipeline.config import Job
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.planner import Plan
 from pipeline.records import Failure, Row, ShardRecord
-from pipeline.storage import PRIVATE, Storage
+from pipeline.storage import PRIVATE, Storage, translated
 
 COMMITS = f"{PRIVATE}/commits"
 MANIFEST = "manifest.jsonl"
@@ -157,7 +157,7 @@ class Ledger:
     # ---- publication
 
     def publish(self, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any]) -> Totals:
-        """Write failures.jsonl, job.json and, last, manifest.jsonl, each replaced atomically, from the commits.
+        """Write failures.jsonl, manifest.jsonl and the counts in job.json, each replaced atomically, from the commits.
 
         Args:
             plan: every shard of it must be committed, but those of which `crashed` names the utterances.
@@ -172,7 +172,7 @@ class Ledger:
         missing = {failure.key for failure in crashed}
         sums = _Sums()
         planned = failed = 0
-        with self.storage.scratch() as folder:
+        with translated(f"publishing {self.storage.url}"), self.storage.scratch() as folder:
             manifest, failures = folder / MANIFEST, folder / FAILURES
             with open(manifest, "w", encoding="utf-8") as rows, open(failures, "w", encoding="utf-8") as bad:
                 for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
@@ -183,7 +183,10 @@ class Ledger:
                     _write_lines(rows, record.rows)
                     failed += _write_lines(bad, record.failures)
                     sums.add(record.rows)
-                failed += _write_lines(bad, (*plan.refused, *crashed))
+                    missing -= {each.key for each in record.rows}  # committed by a worker that died right after
+                    missing -= {each.key for each in record.failures}
+                failed += _write_lines(bad, plan.refused)
+                failed += _write_lines(bad, (failure for failure in crashed if failure.key in missing))
             totals = sums.totals(failed)
             if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:
                 raise MelmillError(
@@ -191,8 +194,8 @@ class Ledger:
                     "utterances. This is a defect of melmill; nothing was published, all commits are kept"
                 )
             self.storage.replace(FAILURES, failures)
-            self.storage.replace(JOB, _pretty({**described, "counts": dataclasses.asdict(totals)}))
             self.storage.replace(MANIFEST, manifest)
+        self.storage.replace(JOB, _pretty({**described, "counts": dataclasses.asdict(totals)}))
         state = {"state": publication_state(plan, job), "complete": not crashed, **dataclasses.asdict(totals)}
         self.storage.replace(PUBLISHED, _pretty(state))
         return totals
@@ -202,8 +205,8 @@ class Ledger:
         try:
             with self.storage.read(PUBLISHED) as file:
                 plain = json.load(file)
-            with self.storage.read(MANIFEST):
-                pass
+            for name in (MANIFEST, FAILURES):
+                self.storage.read(name).close()
             if plain.pop("state") != publication_state(plan, job) or not plain.pop("complete"):
                 return None
             return Totals(**plain)

@@ -92,7 +92,7 @@ class LocalStorage:
 
     def read(self, name: str) -> io.BufferedReader:
         """See Storage."""
-        with _translated(f"reading {self.root / name}", passing=FileNotFoundError):
+        with translated(f"reading {self.root / name}", passing=FileNotFoundError):
             return open(self.root / name, "rb")
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -106,11 +106,12 @@ class LocalStorage:
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
         """See Storage."""
         target = self.root / name
-        with _translated(f"writing {target}"), self._durable(source) as file:
+        with translated(f"writing {target}"), self._durable(source) as file:
             _make_folders(target.parent)
             try:
                 os.link(file, target)
             except FileExistsError:
+                _sync_folder(target.parent)  # whoever linked it may have died before this
                 return False
             _sync_folder(target.parent)
             return True
@@ -118,21 +119,21 @@ class LocalStorage:
     def replace(self, name: str, source: Path | bytes) -> None:
         """See Storage."""
         target = self.root / name
-        with _translated(f"writing {target}"), self._durable(source) as file:
+        with translated(f"writing {target}"), self._durable(source) as file:
             _make_folders(target.parent)
             os.replace(file, target)
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
         """See Storage."""
-        with _translated(f"deleting {self.root / name}"):
+        with translated(f"deleting {self.root / name}"):
             (self.root / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """See Storage."""
         folder = self.root / SCRATCH / uuid.uuid4().hex
-        with _translated(f"writing {folder}"):
+        with translated(f"writing {folder}"):
             _make_folders(folder)
         try:
             yield folder
@@ -143,7 +144,7 @@ class LocalStorage:
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
         path = self.root / PRIVATE / "run.lock"
-        with _translated(f"writing {path}"):
+        with translated(f"writing {path}"):
             _make_folders(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -220,7 +221,7 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def _translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
     """Errors of the operating system become ours, with what to do about them."""
     try:
         yield

@@ -51,6 +51,11 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
 
 
+def spoil(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_text('{"version": 1}')
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a bit of audio": (lambda out: flip(first_tar(out), rows(out)[0]["offset"] + 2000), 11, "its sha256 is"),
     "a bit of padding": (lambda out: flip(first_tar(out), -1), 11, "its sha256 is"),
@@ -71,6 +76,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a row that is no JSON": (lambda out: edit_manifest(out, lambda lines: ["{\n"]), 11, "line 1 cannot be read"),
     "a row's subtype": (lambda out: edit_row(out, subtype="PCM_8"), 11, "does not decode"),
     "a row's shard": (lambda out: edit_row(out, shard="data/000099-00000000.tar"), 10, "no commit record"),
+    "a row's shard is a number": (lambda out: edit_row(out, shard=3), 10, "no commit record"),
+    "a row's offset is a word": (lambda out: edit_row(out, offset="x"), 11, "does not decode"),
+    "a row that leaves the output": (
+        lambda out: edit_row(out, shard=rows(out)[5]["shard"] + "/../../x"),
+        11,
+        "no object",
+    ),
+    "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "not a commit record"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "no commit record"),
     "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
     "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),

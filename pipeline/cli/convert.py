@@ -143,7 +143,7 @@ def _config(
         "cluster.workers": workers,
     }
     if scheduler == "synchronous":
-        flags["cluster.kind"] = "synchronous"
+        flags["cluster"] = {"kind": "synchronous"}
     elif scheduler is not None:
         flags |= {"cluster.kind": "dask", "cluster.address": scheduler}
     return load_job(job, {key: value for key, value in flags.items() if value is not None}, settings or ())
