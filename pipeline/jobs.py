@@ -20,13 +20,9 @@ from typing import Any
 
 from pipeline.config import Job, JobConfig
 from pipeline.contract import check_contract, source_contract
-from pipeline.errors import (
-    ConfigError,
-    InterruptedRunError,
-    TooManyFailuresError,
-)
+from pipeline.errors import ConfigError, InterruptedRunError, TooManyFailuresError
 from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
-from pipeline.ledger import Ledger, Totals
+from pipeline.ledger import JOB, Ledger, Totals
 from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.records import Failure, Source
@@ -49,7 +45,6 @@ class RunReport:
         totals: what the manifest holds.
         made_seconds: of audio made by this run.
         elapsed: wall-clock seconds of this run.
-        failure_rate: quarantined utterances of all.
     """
 
     run_id: str
@@ -186,7 +181,7 @@ def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     described = describe_job(prepared)
-    ledger.storage.replace("job.json", (json.dumps(described, indent=2) + "\n").encode())
+    ledger.storage.replace(JOB, (json.dumps(described, indent=2) + "\n").encode())
     made = 0.0
     published: list[Totals] = []
 

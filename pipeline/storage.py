@@ -167,7 +167,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def _durable(self, source: Path | bytes) -> Iterator[Path]:
-        """The source as a synced file on this file system, gone afterwards."""
+        """The source as a synced file on this file system, for as long as the context lasts."""
         if isinstance(source, Path):
             descriptor = os.open(source, os.O_RDONLY)
             try:
