@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 from corpora import PROMPTS, SPEC, tiny_vocoder
+from hypothesis import settings
 
 from pipeline.config import JobConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.stores.pack import pack_npy
+
+settings.register_profile("melmill", deadline=None)  # a busy machine is no failure
+settings.load_profile("melmill")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,7 +1,11 @@
-"""The short-time Fourier transform of a mel spec and its inverse, vectorized over frames, in single precision."""
+"""The short-time Fourier transform of a mel spec and its inverse, vectorized over frames, in single precision.
+
+Spectra are `[frames, 1 + n_fft // 2]` here: a frame is contiguous in memory.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -28,6 +32,13 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
     return centred
 
 
+@lru_cache(maxsize=16)
+def _single_window(spec: MelSpec, scale: int) -> NDArray[np.float32]:
+    scaled = (window(spec) * scale).astype(np.float32)
+    scaled.flags.writeable = False
+    return scaled
+
+
 def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     """The frames that lie wholly in a signal, as a view of it: `[1 + (samples - n_fft) // hop_length, n_fft] float32`.
 
@@ -37,54 +48,64 @@ def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     return np.lib.stride_tricks.sliding_window_view(signal, spec.n_fft)[:: spec.hop_length]
 
 
-def stft(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.complex64]:
-    """The Fourier transforms of the windowed frames that lie wholly in the signal; nothing is padded.
+def stft(frames: NDArray[np.float32], spec: MelSpec) -> NDArray[np.complex64]:
+    """The Fourier transforms of frames, windowed.
 
     Args:
-        signal: `[samples] float32`, at least `n_fft` samples.
+        frames: `[frames, n_fft] float32`, as `framed` gives them.
 
     Returns:
-        `[1 + n_fft // 2, frames] complex64` with `frames = 1 + (samples - n_fft) // hop_length`. A frame is contiguous
-        in memory.
+        `[frames, 1 + n_fft // 2] complex64`.
     """
     # norm="forward" divides by n_fft, which the window makes up for. With the default norm, numpy 2.4 computes the
     # transform of float32 in a wider type, 4 times slower.
-    scaled = (window(spec) * spec.n_fft).astype(np.float32)
-    spectrum = np.fft.rfft(framed(signal, spec) * scaled, norm="forward")
-    return spectrum.astype(np.complex64, copy=False).T
+    spectrum = np.fft.rfft(frames * _single_window(spec, spec.n_fft), norm="forward")
+    return spectrum.astype(np.complex64, copy=False)
 
 
-def istft(spectrum: NDArray[np.complex64], spec: MelSpec) -> NDArray[np.float32]:
+def istft(blocks: Sequence[NDArray[np.complex64]], spec: MelSpec) -> NDArray[np.float32]:
     """The signal whose STFT is nearest to the spectrum in least squares: windowed overlap-add over its envelope.
 
     Source: D. Griffin and J. Lim, "Signal estimation from modified short-time Fourier transform", IEEE Transactions on
     Acoustics, Speech, and Signal Processing 32 (1984), equation 6.
 
     Args:
-        spectrum: `[1 + n_fft // 2, frames] complex64`, at least one frame.
+        blocks: consecutive pieces of the spectrum, each `[frames, 1 + n_fft // 2] complex64`. A piece is transformed at
+            once, so it should not exceed a core's cache.
 
     Returns:
-        `[(frames - 1) * hop_length + n_fft] float32`.
+        `[(all frames - 1) * hop_length + n_fft] float32`.
     """
-    frames = np.fft.irfft(spectrum.T, spec.n_fft).astype(np.float32, copy=False)
-    shape = window(spec).astype(np.float32)
-    frames *= shape
-    envelope = _overlap_add(np.broadcast_to(shape**2, frames.shape), spec.hop_length)
-    signal = _overlap_add(frames, spec.hop_length)
-    signal /= np.maximum(envelope, _SMALLEST_ENVELOPE)
+    count, hop = sum(map(len, blocks)), spec.hop_length
+    hops = np.zeros((count + -(-spec.n_fft // hop) - 1, hop), np.float32)
+    done = 0
+    for spectrum in blocks:
+        frames = np.fft.irfft(spectrum, spec.n_fft).astype(np.float32, copy=False)
+        frames *= _single_window(spec, 1)
+        _add_overlapping(frames, hops[done:])
+        done += len(spectrum)
+    signal = hops.reshape(-1)[: (count - 1) * hop + spec.n_fft]
+    signal *= _inverse_envelope(spec, count)
     return signal
 
 
-def _overlap_add(frames: NDArray[np.float32], hop_length: int) -> NDArray[np.float32]:
-    """The sum of `[frames, n_fft]`, each a hop after the one before, as `[(frames - 1) * hop_length + n_fft]`.
+@lru_cache(maxsize=8)
+def _inverse_envelope(spec: MelSpec, count: int) -> NDArray[np.float32]:
+    """One over the sum of `count` overlapping squared windows, `[samples] float32`, where that is large enough."""
+    squares = np.broadcast_to(_single_window(spec, 1) ** 2, (count, spec.n_fft))
+    hops = np.zeros((count + -(-spec.n_fft // spec.hop_length) - 1, spec.hop_length), np.float32)
+    _add_overlapping(squares, hops)
+    envelope = hops.reshape(-1)[: (count - 1) * spec.hop_length + spec.n_fft]
+    return np.reciprocal(np.maximum(envelope, _SMALLEST_ENVELOPE))
+
+
+def _add_overlapping(frames: NDArray[np.float32], hops: NDArray[np.float32]) -> None:
+    """Adds `[frames, n_fft]`, each a hop after the one before, to a signal in rows of a hop, `[hops, hop_length]`.
 
     One addition for each hop-long slice of a frame, over all frames at once: slice s of frame t lies at hop t + s. A
     sample's terms are added in the same order wherever it lies in the signal.
     """
-    count, n_fft = frames.shape
-    slices = -(-n_fft // hop_length)
-    hops = np.zeros((count + slices - 1, hop_length), np.float32)
-    for s in range(slices):
+    hop_length = hops.shape[1]
+    for s in range(-(-frames.shape[1] // hop_length)):
         piece = frames[:, s * hop_length : (s + 1) * hop_length]
-        hops[s : s + count, : piece.shape[1]] += piece
-    return hops.reshape(-1)[: (count - 1) * hop_length + n_fft]
+        hops[s : s + len(frames), : piece.shape[1]] += piece

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.invert import griffin_lim, mel_to_magnitude
+from pipeline.dsp.magnitude import mel_to_magnitude
+from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct
 from pipeline.melspec import MelSpec
 
 # Counted up whenever the same mel gives other samples.
-_ALGORITHM = 1
+_ALGORITHM = 2
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,8 @@ class GriffinLim:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Frames of context (left, right) that make the samples of a window equal to those of the whole mel.
-
-        Two frames overlap where they are less than a window apart, so a frame that was projected once depends on
-        `ceil(win_length / hop_length) - 1` frames on each side of it, after n projections on n times as many. To that
-        comes the last synthesis: the hop of samples that belongs to frame 0 begins `padding` after that frame, its
-        window spans `lead - padding` to `lead - padding + win_length - 1` with the zeros before it as `lead`, and
-        frame s lies s hops later.
-        """
-        hop, win = self.spec.hop_length, self.spec.win_length
-        projections = self.iterations * (-(-win // hop) - 1)
-        into_window = self.spec.padding - (self.spec.n_fft - win) // 2
-        return projections + (win - 1 - into_window) // hop, projections + (into_window + hop - 1) // hop
+        """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
+        return phase_halo(self.spec, self.iterations)
 
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
@@ -62,9 +53,7 @@ class GriffinLim:
 
     def memory(self, frames: int) -> int:
         """Bytes that decoding `frames` frames at once takes; an estimate."""
-        bins = 1 + self.spec.n_fft // 2
-        # At the peak, in a projection: magnitudes twice, three complex spectra, and frames of samples twice.
-        return frames * (2 * 4 * bins + 3 * 8 * bins + 2 * 4 * self.spec.n_fft)
+        return phase_memory(self.spec, frames)
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
         """The waveform of one mel, or of one window of it.
@@ -77,4 +66,4 @@ class GriffinLim:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
         """
         magnitude = mel_to_magnitude(mel, self.spec, self.updates, first_frame)
-        return griffin_lim(magnitude, self.spec, self.iterations, first_frame=first_frame)
+        return reconstruct(magnitude, self.spec, self.iterations, first_frame=first_frame)

@@ -377,7 +377,7 @@ def test_a_rewritten_chunk_changes_the_digest_of_what_lies_in_it(tmp_path: Path,
     assert changed == ({"d"} if layout == "grouped" else set(before))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     keys=st.lists(
         st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)

@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from pipeline.dsp.mel import log_mel
+from pipeline.dsp.phase import PHASE_BLOCK
 from pipeline.melspec import PRESETS, Normalization
 from pipeline.vocoders.griffin_lim import GriffinLim
 
@@ -89,7 +90,7 @@ def test_another_position_gives_other_samples_of_the_same_mel(mel):
 def test_windows_of_a_mel_give_the_samples_of_the_whole(mel):
     vocoder = GriffinLim(HIFIGAN)
     whole = vocoder.decode(mel)
-    assert vocoder.halo == (98, 98)
+    assert vocoder.halo == (129, 98)
     for start, stop in ((0, 101), (101, 260), (260, 451), (451, mel.shape[1])):
         assert window_error(vocoder, mel, whole, start, stop, vocoder.halo) == 0
 
@@ -101,8 +102,9 @@ def test_the_halo_is_as_large_as_it_must_be_and_no_larger(spec, iterations):
     vocoder = GriffinLim(spec, iterations=iterations, updates=10)
     whole = vocoder.decode(mel)
     left, right = vocoder.halo
-    assert window_error(vocoder, mel, whole, 60, 110, (left, right)) == 0
-    assert window_error(vocoder, mel, whole, 60, 110, (left - 1, right)) > 0
+    starts = range(60, 60 + PHASE_BLOCK)  # the left halo is needed whole where a block begins at its end
+    assert max(window_error(vocoder, mel, whole, start, 110, (left, right)) for start in starts) == 0
+    assert max(window_error(vocoder, mel, whole, start, 110, (left - 1, right)) for start in starts) > 0
     assert window_error(vocoder, mel, whole, 60, 110, (left, right - 1)) > 0
 
 
@@ -129,8 +131,8 @@ def test_it_is_nearer_to_the_mel_than_librosa_with_as_many_iterations(name):
     linear = librosa.feature.inverse.mel_to_stft(np.exp(mel), sr=22050, n_fft=1024, power=1.0, fmin=0.0, fmax=8000.0)
     theirs = librosa.griffinlim(linear, n_iter=32, momentum=0.99, hop_length=256, center=False, random_state=0)
     ours = mel_distance(GriffinLim(HIFIGAN).decode(mel), mel, HIFIGAN)
-    assert ours < 0.14
-    assert ours < 0.9 * mel_distance(theirs[HIFIGAN.padding : -HIFIGAN.padding], mel, HIFIGAN)
+    assert ours < 0.08
+    assert ours < 0.6 * mel_distance(theirs[HIFIGAN.padding : -HIFIGAN.padding], mel, HIFIGAN)
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

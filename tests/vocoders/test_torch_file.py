@@ -211,7 +211,7 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(write: Callable[..., bytes], r
             read(content[:length])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     choice=st.sampled_from(WRITERS), edits=st.lists(st.tuples(st.integers(0, 4000), st.binary(max_size=9)), max_size=4)
 )

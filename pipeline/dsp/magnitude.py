@@ -1,4 +1,4 @@
-"""Mel back to a waveform: non-negative least squares for the magnitudes, fast Griffin-Lim for the phases."""
+"""Mel back to linear magnitudes, by non-negative least squares from a flat start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import filter_groups, mel_ceiling, mel_silence, mel_to_linear
-from pipeline.dsp.stft import istft, stft
 from pipeline.melspec import MelSpec
 
 # Frames whose magnitudes are found at once. A block begins at a multiple of it in the whole mel, with silence where the
@@ -16,13 +15,6 @@ _BLOCK = 128
 
 # Added to denominators: below all that occurs in them (1e-16 for squared magnitudes at a floor of 1e-10).
 _TINY = np.float32(1e-30)
-
-# Least magnitude that a direction is divided by, so that 0 stays 0; far below what any window leaks into a bin.
-_SMALLEST_MAGNITUDE = np.float32(1e-12)
-
-# Key of the random phases; another key gives other samples of the same quality.
-_PHASE_KEY = 0x6D656C6D696C6C  # "melmill"
-_DRAWS_PER_COUNT = 4  # numpy's Philox is Philox4x64: every count of its counter gives four 64-bit numbers
 
 
 def mel_to_magnitude(
@@ -68,53 +60,3 @@ def _nonnegative_least_squares(wanted: NDArray[np.float32], spec: MelSpec, updat
             denominator[bins] += weights.T @ (weights @ found[bins])
         found *= np.divide(numerator, denominator, out=denominator)
     return found
-
-
-def griffin_lim(
-    magnitude: NDArray[np.float32],
-    spec: MelSpec,
-    iterations: int = 32,
-    momentum: float = 0.99,
-    first_frame: int = 0,
-) -> NDArray[np.float32]:
-    """A waveform whose STFT has nearly the given magnitudes, by the fast Griffin-Lim algorithm from random phases.
-
-    Source: N. Perraudin, P. Balazs and P. Søndergaard, "A fast Griffin-Lim algorithm", WASPAA 2013. With the projection
-    t[n] = STFT(ISTFT(c[n-1])), the next phases are those of t[n] + momentum (t[n] - t[n-1]).
-
-    Args:
-        magnitude: `[1 + n_fft // 2, frames] float32`, at least one frame.
-        iterations: number of projections.
-        momentum: weight of the last step; 0 is plain Griffin-Lim, and 0.99 is the paper's choice.
-        first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
-
-    Returns:
-        `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
-        `(frames - 1) * hop_length` for "center".
-    """
-    frames = np.ascontiguousarray(magnitude.T)
-    wanted = frames.T  # a frame contiguous in memory, as stft gives them
-    spectrum = wanted * _random_phases(len(frames), frames.shape[1], first_frame)
-    inertia = np.float32(momentum / (1 + momentum))
-    previous = np.zeros_like(spectrum)
-    for _ in range(iterations):
-        projected = stft(istft(spectrum, spec), spec)
-        previous *= -inertia
-        previous += projected
-        previous *= wanted / np.maximum(np.abs(previous), _SMALLEST_MAGNITUDE)
-        spectrum, previous = previous, projected
-    signal = istft(spectrum, spec)
-    return signal[spec.padding : len(signal) - spec.padding]
-
-
-def _random_phases(frames: int, bins: int, first_frame: int) -> NDArray[np.complex64]:
-    """Unit phasors `[bins, frames] complex64`, uniform on the circle, each drawn by its bin and absolute frame."""
-    counts = -(-bins // _DRAWS_PER_COUNT)
-    draws = np.random.Philox(counter=first_frame * counts, key=_PHASE_KEY).random_raw(
-        frames * counts * _DRAWS_PER_COUNT
-    )
-    turns = (draws.reshape(frames, -1)[:, :bins] >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
-    angles = turns * np.float32(2 * np.pi)
-    phases = np.empty((frames, bins), np.complex64)
-    phases.real, phases.imag = np.cos(angles), np.sin(angles)
-    return phases.T

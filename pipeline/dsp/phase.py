@@ -1,0 +1,264 @@
+"""Magnitudes to a waveform: phases that start along the spectral peaks, then a fast Griffin-Lim that keeps the mel."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.stft import framed, istft, stft
+from pipeline.melspec import MelSpec
+
+PHASE_BLOCK = 32
+"""Frames over which start phases are carried on, and frames that are worked on at once (0.4 MB of spectra at n_fft
+1024, which a core's cache holds). Blocks begin at multiples of it in the whole mel, so that a frame gets the same start
+and the same matrix products in every window that it is decoded in."""
+
+# Blocks that are started at once.
+_BLOCKS_TOGETHER = 4
+
+# Added to denominators: below all that occurs in them (1e-16 for squared magnitudes at a floor of 1e-10).
+_TINY = np.float32(1e-30)
+
+# Least magnitude that a direction is divided by, so that 0 stays 0; far below what any window leaks into a bin.
+_SMALLEST_MAGNITUDE = np.float32(1e-12)
+
+# Bins whose bands are multiplied together. The filterbank is a narrow diagonal of weights, so a few products of
+# neighbouring bands and their bins do a quarter of the work of a dense one. They are also too small for OpenBLAS to
+# give to several threads (below 4 * 65536 multiplications: its interface/gemm.c), which would round in another way.
+_BINS_TOGETHER = 128
+
+# Key of the random phases; another key gives other samples of the same quality.
+_PHASE_KEY = 0x6D656C6D696C6C  # "melmill"
+_DRAWS_PER_COUNT = 4  # numpy's Philox is Philox4x64: every count of its counter gives four 64-bit numbers
+
+
+def reconstruct(
+    magnitude: NDArray[np.float32],
+    spec: MelSpec,
+    iterations: int = 32,
+    momentum: float = 0.99,
+    first_frame: int = 0,
+    anchor: float = 0.0,
+) -> NDArray[np.float32]:
+    """A waveform that has the mel of the given magnitudes, and in the bins that no band covers, the magnitudes.
+
+    The fast Griffin-Lim algorithm (N. Perraudin, P. Balazs and P. Søndergaard, WASPAA 2013) projects in turns onto the
+    spectra that some signal has and onto those with the wanted magnitudes. With the projection
+    t[n] = STFT(ISTFT(c[n-1])), the next phases are those of t[n] + momentum (t[n] - t[n-1]). Here the second
+    projection is onto the spectra with the wanted mel: the magnitudes of t[n], each bin scaled by the mean of its
+    bands' ratios of wanted to present energy, weighted by the filters. What the magnitudes were beyond their mel is a
+    start and no more. From flat-start magnitudes of eight utterances that is worth 0.5 PESQ over keeping them (3.79
+    against 3.29 after 32 iterations) and halves the distance to the mel. An anchor keeps something of magnitudes that
+    are known better.
+
+    Args:
+        magnitude: `[1 + n_fft // 2, frames] float32`, at least one frame.
+        iterations: number of projections.
+        momentum: weight of the last step; 0 is plain Griffin-Lim, and 0.99 is the paper's choice.
+        first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
+        anchor: weight of the given magnitudes, 0 to 1, against those of t[n], before they are scaled to the mel.
+
+    Returns:
+        `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
+        `(frames - 1) * hop_length` for "center".
+    """
+    before = first_frame % PHASE_BLOCK
+    wanted = np.ascontiguousarray(np.pad(magnitude.T, ((before, 0), (0, 0))))
+    blocks = [slice(start, start + PHASE_BLOCK) for start in range(0, len(wanted), PHASE_BLOCK)]
+    bands = [_Bands(wanted[block], spec, anchor) for block in blocks]
+    started = _start(wanted, spec, first_frame - before)
+    spectra = [started[block] for block in blocks]
+    previous = [np.zeros_like(spectrum) for spectrum in spectra]
+    inertia = np.float32(-momentum / (1 + momentum))
+    for _ in range(iterations):
+        frames = framed(istft(spectra, spec), spec)
+        for i, block in enumerate(blocks):
+            projected = stft(frames[block], spec)
+            # The array of the projection before becomes the next spectrum, in place.
+            direction, previous[i] = previous[i], projected
+            direction.view(np.float32)[:] *= inertia
+            direction += projected
+            length = np.abs(direction)
+            np.maximum(length, _SMALLEST_MAGNITUDE, out=length)
+            direction *= np.divide(bands[i].fitted(np.abs(projected)), length, out=length)
+            spectra[i] = direction
+    signal = istft(spectra, spec)
+    return signal[before * spec.hop_length + spec.padding : len(signal) - spec.padding]
+
+
+def phase_halo(spec: MelSpec, iterations: int) -> tuple[int, int]:
+    """Frames of context (left, right) that make the samples of a window equal to those of the whole magnitudes.
+
+    Two frames overlap where they are less than a window apart, so a frame that was projected once depends on
+    `ceil(win_length / hop_length) - 1` frames on each side of it, after n projections on n times as many. To that
+    comes the last synthesis: the hop of samples that belongs to frame 0 begins `padding` after that frame, its window
+    spans `lead - padding` to `lead - padding + win_length - 1` with the zeros before it as `lead`, and frame s lies s
+    hops later. The leftmost of those frames starts from phases that were carried on since its block began.
+    """
+    hop, win = spec.hop_length, spec.win_length
+    projections = iterations * (-(-win // hop) - 1)
+    into_window = spec.padding - (spec.n_fft - win) // 2
+    left = projections + (win - 1 - into_window) // hop + PHASE_BLOCK - 1
+    return left, projections + (into_window + hop - 1) // hop
+
+
+def phase_memory(spec: MelSpec, frames: int) -> int:
+    """Bytes that `reconstruct` takes for `frames` frames; an estimate."""
+    bins = 1 + spec.n_fft // 2
+    # Magnitudes three times, two spectra, the signal and its like; then the start of a few blocks.
+    each = 3 * 4 * bins + 2 * 8 * bins + 6 * 4 * spec.hop_length + 4 * spec.n_mels
+    return frames * each + _BLOCKS_TOGETHER * PHASE_BLOCK * 24 * bins
+
+
+class _Bands:
+    """What the bands of a block of frames are to be, and how magnitudes are brought there.
+
+    Args:
+        wanted: magnitudes `[frames, bins] float32`, at most a block of them.
+    """
+
+    def __init__(self, wanted: NDArray[np.float32], spec: MelSpec, anchor: float) -> None:
+        self._anchor = np.float32(1 - anchor)
+        self._kept = wanted * np.float32(anchor) if anchor else None
+        self._power = spec.power
+        self._filters = _filters(spec)
+        self._frames, self._bands = len(wanted), spec.n_mels
+        self._wanted = self._energies(wanted)
+        covered = np.flatnonzero(mel_filterbank(spec).any(axis=0))
+        # Bins without a filter lie at the ends.
+        ends = slice(None, covered[0]), slice(covered[-1] + 1, None)
+        self._uncovered = [(end, wanted[:, end]) for end in ends]
+
+    def fitted(self, present: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Magnitudes `[frames, bins] float32` scaled, in place, towards the wanted bands."""
+        if self._kept is not None:
+            present *= self._anchor
+            present += self._kept
+        ratio = self._energies(present)
+        np.maximum(ratio, _TINY, out=ratio)
+        np.divide(self._wanted, ratio, out=ratio)
+        gain = np.zeros((PHASE_BLOCK, present.shape[1]), np.float32)
+        for rows, bins, _, spread in self._filters:
+            gain[:, bins] += ratio[:, rows] @ spread
+        if self._power == 2:
+            np.sqrt(gain, out=gain)
+        present *= gain[: self._frames]
+        for bins, kept in self._uncovered:
+            present[:, bins] = kept
+        return present
+
+    def _energies(self, magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The bands `[PHASE_BLOCK, n_mels] float32` of magnitudes `[frames, bins] float32`; 0 after the last frame."""
+        linear = magnitude if self._power == 1 else magnitude**2
+        if len(linear) < PHASE_BLOCK:  # a matrix product rounds by its shape, so that shape is always the same
+            linear = np.pad(linear, ((0, PHASE_BLOCK - len(linear)), (0, 0)))
+        bands = np.empty((PHASE_BLOCK, self._bands), np.float32)
+        for rows, bins, weights, _ in self._filters:
+            bands[:, rows] = linear[:, bins] @ weights
+        return bands
+
+
+@lru_cache(maxsize=16)
+def _filters(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32], NDArray[np.float32]], ...]:
+    """The filterbank in few blocks along its diagonal, both ways.
+
+    Returns:
+        For each block: bands; bins that they cover; weights `[bins, bands] float32`, to sum up bins; and weights
+        `[bands, bins] float32`, to spread what is known of bands over bins, those of a bin summing to 1 over all bands.
+    """
+    bank = mel_filterbank(spec)
+    sums = np.maximum(bank.sum(axis=0), _TINY)
+    blocks = []
+    first = 0
+    while first < len(bank):
+        last = first + 1
+        low, high = _extent(bank[first:last])
+        while last < len(bank) and (wider := _extent(bank[first : last + 1]))[1] - wider[0] <= _BINS_TOGETHER:
+            last, (low, high) = last + 1, wider
+        part = bank[first:last, low:high]
+        blocks.append(
+            (
+                slice(first, last),
+                slice(low, high),
+                np.ascontiguousarray(part.T),
+                np.ascontiguousarray(part / sums[low:high]),
+            )
+        )
+        first = last
+    return tuple(blocks)
+
+
+def _extent(filters: NDArray[np.float32]) -> tuple[int, int]:
+    covered = np.flatnonzero(filters.any(axis=0))
+    return (int(covered[0]), int(covered[-1]) + 1) if len(covered) else (0, 0)
+
+
+def _start(magnitude: NDArray[np.float32], spec: MelSpec, first_frame: int) -> NDArray[np.complex64]:
+    """Spectra `[frames, bins] complex64` of the given magnitudes with phases that go on from frame to frame.
+
+    Source: G. Beauregard, M. Harish and L. Wyse, "Single pass spectrogram inversion", IEEE DSP 2015. Every peak of a
+    frame is taken for a sinusoid, its frequency from a parabola through three logarithms. Its bins, down to the valleys
+    beside it, get the phase that the peak's bin had one frame before, carried on at that frequency over a hop, with
+    alternating signs, as a window centred in the frame gives them. Phases are drawn anew at each block's beginning, so
+    that they depend on no frame before it.
+    """
+    bins = magnitude.shape[1]
+    spectrum = np.empty(magnitude.shape, np.complex64)
+    together = PHASE_BLOCK * _BLOCKS_TOGETHER
+    for begin in range(0, len(magnitude), together):
+        part = magnitude[begin : begin + together]
+        owners, steps = _peaks(np.pad(part, ((0, -len(part) % PHASE_BLOCK), (0, 0))), spec)
+        owner, step = owners.reshape(-1, PHASE_BLOCK, bins), steps.reshape(-1, PHASE_BLOCK, bins)
+        blocks = range(first_frame + begin, first_frame + begin + len(part), PHASE_BLOCK)
+        current = np.stack([_random_phases(frame, bins) for frame in blocks])
+        for j in range(PHASE_BLOCK):
+            step[:, j] *= np.take_along_axis(current, owner[:, j], axis=1)
+            current = step[:, j]
+        np.multiply(part, steps[: len(part)], out=spectrum[begin : begin + len(part)])
+    return spectrum
+
+
+def _peaks(magnitude: NDArray[np.float32], spec: MelSpec) -> tuple[NDArray[np.int32], NDArray[np.complex64]]:
+    """What each bin of `[frames, bins] float32` takes from its peak.
+
+    Returns:
+        The peak's bin, `[frames, bins] int32`, and the rotation from the peak's bin a frame before to this bin now,
+        unit phasors of the same shape.
+    """
+    frames, bins = magnitude.shape
+    left, middle, right = magnitude[:, :-2], magnitude[:, 1:-1], magnitude[:, 2:]
+    at_frame, at_bin = np.nonzero((middle > left) & (middle >= right))
+    at_bin += 1
+    # A bin belongs to the region between two valleys; regions are numbered on through the frames.
+    regions = np.zeros((frames, bins), np.int32)
+    np.cumsum((middle < left) & (middle <= right), axis=1, out=regions[:, 1:-1])
+    regions[:, -1] = regions[:, -2]
+    regions += np.arange(frames, dtype=np.int32)[:, None] * np.int32(bins)
+    owner_of_region = np.full(frames * bins, -1, np.int32)
+    owner_of_region[regions[at_frame, at_bin]] = at_bin
+    owner = owner_of_region[regions]
+    below, top, above = (np.log(np.maximum(magnitude[at_frame, at_bin + i], _SMALLEST_MAGNITUDE)) for i in (-1, 0, 1))
+    shift = np.clip(0.5 * (below - above) / np.minimum(below - 2 * top + above, -_TINY), -0.5, 0.5)
+    radians_per_bin = np.float32(2 * np.pi * spec.hop_length / spec.n_fft)
+    turn = np.empty((frames, bins), np.complex64)
+    # Without a peak, at the ends or where all is level, a bin is its own peak, at its centre.
+    alone = np.arange(bins, dtype=np.int32)
+    turn[:] = np.exp(1j * radians_per_bin * alone)
+    turn[at_frame, at_bin] = np.exp(1j * radians_per_bin * (at_bin + shift))
+    owner = np.where(owner < 0, alone, owner)
+    turn = np.take_along_axis(turn, owner, axis=1)
+    np.negative(turn, out=turn, where=((alone - owner) & 1).astype(np.bool_))
+    return owner, turn
+
+
+def _random_phases(frame: int, bins: int) -> NDArray[np.complex64]:
+    """Unit phasors `[bins] complex64`, uniform on the circle, each drawn by its bin and absolute frame."""
+    counts = -(-bins // _DRAWS_PER_COUNT)
+    draws = np.random.Philox(counter=frame * counts, key=_PHASE_KEY).random_raw(counts * _DRAWS_PER_COUNT)
+    angles = (draws[:bins] >> np.uint64(40)).astype(np.float32) * np.float32(2 * np.pi * 2**-24)
+    phases = np.empty(bins, np.complex64)
+    phases.real, phases.imag = np.cos(angles), np.sin(angles)
+    return phases

@@ -1,0 +1,123 @@
+"""The phase stage: what it promises of mels, magnitudes, windows and lengths."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from pipeline.dsp import phase
+from pipeline.dsp.magnitude import mel_to_magnitude
+from pipeline.dsp.mel import log_mel, mel_filterbank
+from pipeline.dsp.phase import PHASE_BLOCK, phase_halo, reconstruct
+from pipeline.dsp.stft import framed, stft
+from pipeline.melspec import PRESETS
+
+PROMPT = Path(__file__).parent.parent / "data" / "prompts" / "it_IT_m_Carlo" / "vm-nobodyavail.flac"
+HIFIGAN = PRESETS["hifigan-22k"]
+SPEECH = soxr.resample(soundfile.read(PROMPT, dtype="float32")[0], 16000, 22050)
+MEL = log_mel(SPEECH, HIFIGAN)
+
+
+def true_magnitude(spec=HIFIGAN):
+    """`[bins, frames]` of the speech, as its mel's frames lie."""
+    return np.abs(stft(framed(np.pad(SPEECH, spec.padding, mode="reflect"), spec), spec)).T
+
+
+def distance(audio, mel=MEL):
+    again = log_mel(audio, HIFIGAN)
+    return float(np.abs(again - mel[:, : again.shape[1]]).mean())
+
+
+def test_a_frame_starts_from_the_same_phases_in_every_window():
+    magnitude = mel_to_magnitude(MEL, HIFIGAN, updates=5)
+    whole = reconstruct(magnitude, HIFIGAN, iterations=0)
+    window = reconstruct(magnitude[:, 50:100], HIFIGAN, iterations=0, first_frame=50)
+    first = 64 + 3  # the first block that begins in the window, and what its first frames share with the one before
+    np.testing.assert_array_equal(window[(first - 50) * 256 : 40 * 256], whole[first * 256 : 90 * 256])
+
+
+def test_a_steady_sine_is_carried_on_at_its_own_frequency_within_a_block():
+    hertz, frames = 1234.5, 3 * PHASE_BLOCK
+    sine = np.sin(2 * np.pi * hertz / 22050 * np.arange((frames - 1) * 256 + 1024)).astype(np.float32)
+    started = reconstruct(np.abs(stft(framed(sine, HIFIGAN), HIFIGAN)).T, HIFIGAN, iterations=0)
+    block = started[(PHASE_BLOCK + 4) * 256 : (2 * PHASE_BLOCK - 4) * 256]
+    peak = np.argmax(np.abs(np.fft.rfft(block * np.hanning(len(block)), 1 << 18))) / (1 << 18) * 22050
+    assert abs(peak - hertz) < 1
+    assert np.abs(block).max() == pytest.approx(1, abs=0.05)  # all frames add up: they are in phase
+
+
+def test_blocks_start_from_phases_of_their_own():
+    started = phase._start(np.ones((3 * PHASE_BLOCK, 513), np.float32), HIFIGAN, 0)
+    first = [np.angle(started[block * PHASE_BLOCK]) for block in range(3)]
+    assert all(abs(np.corrcoef(first[a], first[b])[0, 1]) < 0.2 for a, b in ((0, 1), (0, 2), (1, 2)))
+
+
+@pytest.mark.parametrize(("framing", "lost"), [("same", 0), ("center", 1)])
+@pytest.mark.parametrize("sizes", [(1024, 256, 1024), (2048, 300, 1200)], ids=["hop 256", "hop 300"])
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_audio_has_a_hop_for_each_frame_or_for_each_but_the_last(framing, lost, sizes, frames):
+    names = ("n_fft", "hop_length", "win_length")
+    spec = dataclasses.replace(HIFIGAN, framing=framing, **dict(zip(names, sizes, strict=True)))
+    audio = reconstruct(np.ones((1 + sizes[0] // 2, frames), np.float32), spec, iterations=1)
+    assert audio.dtype == np.float32
+    assert audio.shape == ((frames - lost) * sizes[1],)
+
+
+def test_iterations_and_momentum_bring_the_audio_nearer_to_the_mel():
+    flat = mel_to_magnitude(MEL, HIFIGAN, updates=30)
+    few, plain, fast = (
+        distance(reconstruct(flat, HIFIGAN, iterations, momentum))
+        for iterations, momentum in ((4, 0.99), (32, 0.0), (32, 0.99))
+    )
+    assert fast < 0.85 * plain
+    assert fast < 0.5 * few
+
+
+def test_the_mel_is_kept_and_the_magnitudes_are_only_a_start():
+    flat = mel_to_magnitude(MEL, HIFIGAN, updates=30)
+    assert distance(reconstruct(flat, HIFIGAN, 32)) < 0.08
+    assert distance(reconstruct(flat, HIFIGAN, 32, anchor=1.0)) > 0.1
+
+
+def test_an_anchor_keeps_magnitudes_that_are_right():
+    true = true_magnitude()
+    apart = []
+    for anchor in (0.0, 1.0):
+        again = np.abs(stft(framed(np.pad(reconstruct(true, HIFIGAN, 16, anchor=anchor), 384), HIFIGAN), HIFIGAN)).T
+        apart.append(np.linalg.norm(again - true[:, : again.shape[1]]) / np.linalg.norm(true))
+    assert apart[1] < 0.7 * apart[0]
+
+
+def test_bins_without_a_band_keep_their_magnitudes():
+    magnitude = mel_to_magnitude(MEL, HIFIGAN, updates=10)
+    above = slice(np.flatnonzero(mel_filterbank(HIFIGAN).any(axis=0))[-1] + 8, 505)
+    magnitude[above] = 0.5
+    audio = reconstruct(magnitude, HIFIGAN, 16)
+    levels = np.abs(stft(framed(audio, HIFIGAN), HIFIGAN)).T[above]
+    assert 0.35 < np.median(levels) < 0.6
+
+
+@pytest.mark.parametrize("spec", [HIFIGAN, PRESETS["tacotron2-22k"]], ids=["same", "center"])
+@pytest.mark.parametrize("iterations", [0, 1, 3])
+def test_windows_equal_the_whole_at_the_halo_bit_for_bit_and_not_with_a_frame_less(spec, iterations):
+    magnitude = true_magnitude(spec)
+    whole = reconstruct(magnitude, spec, iterations, anchor=0.2)
+    left, right = phase_halo(spec, iterations)
+    stop = 150
+
+    def error(start, left, right):
+        first, last = start - left, stop + right
+        window = reconstruct(magnitude[:, first:last], spec, iterations, first_frame=first, anchor=0.2)
+        return np.abs(window[left * 256 : (left + stop - start) * 256] - whole[start * 256 : stop * 256]).max()
+
+    assert max(error(start, left, right) for start in range(100, 100 + PHASE_BLOCK)) == 0
+    assert max(error(start, left - 1, right) for start in range(100, 100 + PHASE_BLOCK)) > 0
+    assert error(100, left, right - 1) > 0
+
+
+def test_silence_stays_below_80_decibels():
+    silence = log_mel(np.zeros(8000, np.float32), HIFIGAN)
+    assert np.abs(reconstruct(mel_to_magnitude(silence, HIFIGAN), HIFIGAN)).max() < 1e-4
