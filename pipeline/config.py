@@ -24,6 +24,10 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+MAX_UTTERANCE_SECONDS = 21600.0
+"""Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,8 +42,8 @@ class InputConfig(_Section):
     """`auto` (the contract that the store states), a preset's name, or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
-    max_utterance_seconds: PositiveFloat = 21600.0
-    """Longer utterances are quarantined. Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
+    max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
+    """Longer utterances are quarantined."""
 
     @property
     def public_store(self) -> str:

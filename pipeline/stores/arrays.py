@@ -124,6 +124,12 @@ class ChunkedArray:
         """Decodes chunks in one go, and if that fails once more, one by one, to name the one that is bad."""
         low, high = (tuple(map(extreme, zip(*absent, strict=True))) for extreme in (min, max))
         box = self._extent(low, high)
+        size = math.prod(part.stop - part.start for part in box) * self.metadata.itemsize
+        if size > 2 * MAX_READ_BYTES:
+            raise BadMelError(
+                f"{name}: the chunks that hold it take {size / 2**30:.1f} GiB decoded, more than "
+                f"{2 * MAX_READ_BYTES / 2**30:.0f} GiB; rewrite {self.metadata.path} with smaller chunks"
+            )
         try:
             values = self._decode(box)
         except _CORRUPT:

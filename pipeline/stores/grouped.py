@@ -125,6 +125,8 @@ class GroupedStore:
         if axis not in fits:
             where = f"width {array.shape[axis]} in" if named is not None else "no axis of the right width in"
             raise BadMelError(f"{where} array {_shown(array)}; the store's mels have {self.n_mels} bands")
+        if array.too_many_chunks:
+            raise BadMelError(f"array {array.path} {array.too_many_chunks}")
         if array.shape[1 - axis] == 0:
             raise BadMelError(f"array {_shown(array)} has no frames")
         return axis
@@ -200,9 +202,13 @@ class GroupedStore:
         sizes = (np.prod(a.grid) * a.chunk_bytes for a in self._listing.mels[first.index : last.index + 1])
         return int(sum(sizes))
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel arrays, each with the chunks of its grid that utterances need."""
-        return [(array, np.ones(array.grid, np.bool_)) for array in self._listing.mels if _is_mel(array)]
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The arrays that hold mels."""
+        return [array for array in self._listing.mels if _is_mel(array)]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that utterances need."""
+        return np.ones(array.grid, np.bool_)
 
 
 def _is_mel(array: ArrayMetadata) -> bool:

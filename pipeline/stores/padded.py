@@ -196,16 +196,20 @@ class PaddedStore:
             total += -(-longest // size[self._frame_axis]) * self.mel.grid[self._mel_axis]
         return total * self.mel.chunk_bytes
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel array with the chunks of its grid that items need; those of padding alone are not needed."""
-        needed = np.zeros(self.mel.grid, np.bool_)
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The one array that holds mels."""
+        return [self.mel]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that items need; those of padding alone are not needed."""
+        needed = np.zeros(array.grid, np.bool_)
         frames = np.minimum(self._frames, self.mel.shape[self._frame_axis])
         items = self.mel.chunks[0]
         for row in range(self.mel.grid[0]):
             longest = int(frames[row * items : (row + 1) * items].max(initial=0))
             stop = -(-longest // self.mel.chunks[self._frame_axis])
             needed[(row, slice(None), slice(0, stop)) if self._mel_axis == 1 else (row, slice(0, stop))] = True
-        return [(self.mel, needed)]
+        return needed
 
 
 def _is_keys(column: ArrayMetadata, name: str) -> bool:

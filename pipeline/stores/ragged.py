@@ -148,6 +148,10 @@ class RaggedStore:
         rows = range(int(first.where) // size, -(-(int(last.where) + last.frames) // size))
         return len(rows) * self.mel.grid[1] * self.mel.chunk_bytes
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel arrays, each with the chunks of its grid that utterances need."""
-        return [(self.mel, np.ones(self.mel.grid, np.bool_))]
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The one array that holds mels."""
+        return [self.mel]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that utterances need."""
+        return np.ones(array.grid, np.bool_)
