@@ -114,6 +114,19 @@ def test_interrupted_it_exits_75_at_once_and_resumes(job: Build, stop: signal.Si
     assert_whole(out, 24)
 
 
+@pytest.mark.parametrize("after", [0.3, 1.0, 1.7])
+def test_terminated_while_the_cluster_starts_it_says_so_and_no_more(job: Build, after: float) -> None:
+    config = job(**SMALL)
+    with start(config) as process:
+        while not (Path(config.output.url) / "job.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(after)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[0].decode()
+    assert process.returncode == 75, said
+    assert len(said.splitlines()) == 2, said
+
+
 def test_a_workers_death_costs_only_its_shard_in_flight(job: Build) -> None:
     config = job(**SMALL)
     killed: list[int] = []
