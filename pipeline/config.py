@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, redacted
 from pipeline.melspec import MelSpec, preset
 
 Codec = Literal["flac", "wav"]
@@ -47,11 +46,8 @@ class InputConfig(_Section):
 
     @property
     def public_store(self) -> str:
-        """The store's URL as it may be written down: without user and password."""
-        parts = urlsplit(self.store)
-        if "@" not in parts.netloc:
-            return self.store
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        """The store's URL as it may be written down: without user, password and query."""
+        return redacted(self.store)
 
     def stated_spec(self) -> MelSpec | None:
         """The contract that the job names, or None for `auto`.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.attempt import Attempt
 from pipeline.config import Job
-from pipeline.errors import ContractError, MelmillError, UtteranceError
+from pipeline.errors import ContractError, MelmillError, UtteranceError, redacted
 from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
 from pipeline.melspec import convert_mel
@@ -135,7 +135,7 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
 
 def _failure(utterance: Utterance, job: Job, error: Exception) -> Failure:
     source = Source(job.config.input.public_store, utterance.where, utterance.digest)
-    return Failure(utterance.key, source, type(error).__name__, str(error))
+    return Failure(utterance.key, source, type(error).__name__, redacted(str(error)))
 
 
 _local = threading.local()

@@ -113,6 +113,23 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         assert words in melmill(*arguments, code=code).replace("\n", " "), arguments
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://user:secret@127.0.0.1:9/x",
+        "http://127.0.0.1:9/x?X-Amz-Signature=secret",
+        "simplecache::http://user:secret@127.0.0.1:9/x?sig=secret",
+        "nosuch://user:secret@host/x",
+        "zip://::http://user:secret@127.0.0.1:9/x",
+    ],
+)
+def test_secrets_of_a_url_are_never_said(url: str, tmp_path: Path) -> None:
+    for command in (["inspect", url], ["run", "--store", url, "--out", tmp_path / "x", "--log-json"]):
+        done = subprocess.run([COMMAND, *map(str, command)], capture_output=True, text=True, check=False)
+        assert done.returncode in (2, 6)
+        assert "secret" not in done.stdout + done.stderr
+
+
 def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from pipeline.cli.convert import plan, run, verify
 from pipeline.cli.stores import inspect, pack
-from pipeline.errors import InterruptedRunError, MelmillError
+from pipeline.errors import InterruptedRunError, MelmillError, redacted
 
 __all__ = ["app", "main"]
 
@@ -32,7 +32,7 @@ class _Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise
-            traceback.print_exc()
+            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
             _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
 
 
