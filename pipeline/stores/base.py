@@ -78,6 +78,9 @@ class MelStore(Protocol):
     spec: MelSpec | None
     """The mel contract that the store states, if it states one."""
 
+    digest_is_of_content: bool
+    """Whether an utterance's digest is the `MelDigest` of its mel, so that what is read can be held against it."""
+
     def describe(self) -> str:
         """What was found, in one line for people: layout, Zarr version, arrays, axes, dtype."""
         ...

@@ -60,6 +60,26 @@ def key_faults(keys: NDArray[Any], faults: Faults) -> None:
             add_fault(faults, index, f"key {str(key)!r} stands {len(places)} times: items {named}")
 
 
+class MelDigest:
+    """The content digest of a mel that is taken piece by piece: BLAKE2b of its frames as float32, and of its shape."""
+
+    def __init__(self) -> None:
+        self._state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        self._bands = 0
+        self.frames = 0
+
+    def push(self, rows: NDArray[np.float32]) -> None:
+        """Takes the next frames, `[frames, n_mels] float32`."""
+        self._state.update(np.ascontiguousarray(rows, "<f4").data)
+        self.frames += len(rows)
+        self._bands = rows.shape[1]
+
+    def finish(self) -> bytes:
+        """The digest, 16 bytes."""
+        self._state.update(f"{self.frames},{self._bands}".encode())
+        return self._state.digest()
+
+
 def metadata_digest(metadata: ArrayMetadata) -> bytes:
     """Digest of what decides how an array's chunks are decoded."""
     return digest(json.dumps(metadata.document, sort_keys=True))

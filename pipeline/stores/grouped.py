@@ -48,6 +48,7 @@ class GroupedStore:
     """
 
     layout: Layout = "grouped"
+    digest_is_of_content = False
 
     def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
         self.url = tree.url

@@ -47,6 +47,7 @@ class PaddedStore:
     """
 
     layout: Layout = "padded"
+    digest_is_of_content = False
 
     def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
         self.url = tree.url

@@ -48,6 +48,7 @@ class RaggedStore:
         self._keys = self._array("keys", "string", 1)
         self._digests = self._array("digests", "int", 2)
         self.n_mels = self.mel.shape[1]
+        self.digest_is_of_content = self.mel.dtype == "float32"  # halved after packing, the values are others
         meta = tree.array("meta")
         self._check_shapes(meta)
         self._reader = ChunkedArray(tree, self.mel)

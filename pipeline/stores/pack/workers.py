@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InterruptedRunError, MelmillError, StorageError
+from pipeline.stores.common import MelDigest
 
 SPOOL_BYTES = 8 << 20
 """A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
@@ -52,7 +52,7 @@ class MadeMel:
 
     Args:
         frames: its length.
-        digest: BLAKE2b of its `[frames, n_mels]` little-endian float32 bytes and its shape, 16 bytes.
+        digest: as `MelDigest` gives it.
         rows: `[frames, n_mels] float32`, or None if they are in the job's spool file.
         failure: why there is no mel.
     """
@@ -70,7 +70,7 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
         StorageError: if a long mel cannot be spooled.
         InterruptedRunError: if the packing was stopped.
     """
-    state, held, frames, n_mels = hashlib.blake2b(digest_size=16), [], 0, 0
+    digest, held = MelDigest(), []
     spooled, size = False, 0
     try:
         for block in blocks(job.path):
@@ -78,9 +78,9 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
                 raise InterruptedRunError("stopped")
             rows = np.ascontiguousarray(block.T, "<f4")
             if not np.isfinite(rows).all():
-                raise SourceError(f"its mel is not finite in frame {frames + int(_first_bad_row(rows))}")
-            state.update(rows.data)
-            frames, n_mels, size = frames + len(rows), rows.shape[1], size + rows.nbytes
+                raise SourceError(f"its mel is not finite in frame {digest.frames + int(_first_bad_row(rows))}")
+            digest.push(rows)
+            size += rows.nbytes
             held.append(rows)
             if size > SPOOL_BYTES:
                 _spool(job.spool, held, append=spooled)
@@ -91,10 +91,9 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
         return MadeMel(failure=str(exc))
     if spooled:
         _spool(job.spool, held, append=True)
-    if frames == 0:
+    if digest.frames == 0:
         return MadeMel(failure="it is too short for a single frame")
-    state.update(f"{frames},{n_mels}".encode())
-    return MadeMel(frames, state.digest(), None if spooled else np.concatenate(held))
+    return MadeMel(digest.frames, digest.finish(), None if spooled else np.concatenate(held))
 
 
 def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Generator[MadeMel, None, None]:
