@@ -13,7 +13,7 @@
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
-        └── BadMelError          3  NaN or infinity, a wrong width, no frames, too many frames
+        └── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
 
 A message says what is wrong with the values, where, and what to do, and no secret of a URL. All of them cross process
 borders: an error is rebuilt from its message alone.
@@ -110,4 +110,4 @@ class CorruptChunkError(UtteranceError):
 
 
 class BadMelError(UtteranceError):
-    """A mel holds NaN or infinity, has a wrong width, no frames or too many."""
+    """A mel holds NaN, infinity or a value that no mel has, has a wrong width, no frames or too many."""

@@ -15,7 +15,7 @@ from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray
 from pipeline.stores.axes import fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import digest, digest_column, metadata_digest, stated_spec, window
+from pipeline.stores.common import PossibleValues, digest, digest_column, metadata_digest, stated_spec, window
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -56,6 +56,7 @@ class GroupedStore:
         self.tree = tree
         self.spec: MelSpec | None = stated_spec(tree)
         spec = self.spec or mel
+        self._contract = spec
         self._expected = spec.n_mels if spec else None
         self._last: tuple[str, ChunkedArray] | None = None
         look = [array for array in tree.first_arrays(_FIRST_LOOK) if _is_mel(array)]
@@ -177,7 +178,9 @@ class GroupedStore:
             array = self.tree.array(path)
             if array is None:
                 raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
-            self._last = path, ChunkedArray(self.tree, array, frame_axis=1 - self._mel_axis(array))
+            axis = self._mel_axis(array)
+            possible = PossibleValues.of(self._contract, self.n_mels, axis, 2)
+            self._last = path, ChunkedArray(self.tree, array, 1 - axis, possible)
         return self._last[1]
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_
 from pipeline.stores.base import Catalogue, Layout, Utterance
 from pipeline.stores.common import (
     Faults,
+    PossibleValues,
     add_fault,
     digest,
     digest_column,
@@ -63,7 +64,8 @@ class PaddedStore:
         self._mel_axis = self._find_axis(spec.n_mels if spec else None)
         self._frame_axis = 3 - self._mel_axis
         self.n_mels = self.mel.shape[self._mel_axis]
-        self._reader = ChunkedArray(tree, self.mel, self._frame_axis)
+        possible = PossibleValues.of(spec, self.n_mels, self._mel_axis, 3)
+        self._reader = ChunkedArray(tree, self.mel, self._frame_axis, possible)
         self._texts = {
             column.path: ChunkedArray(tree, column)
             for column in self._columns

@@ -12,7 +12,15 @@ from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray, read_column
 from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import DIGEST_BYTES, Faults, add_fault, key_faults, stated_spec, window
+from pipeline.stores.common import (
+    DIGEST_BYTES,
+    Faults,
+    PossibleValues,
+    add_fault,
+    key_faults,
+    stated_spec,
+    window,
+)
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -51,7 +59,7 @@ class RaggedStore:
         self.digest_is_of_content = self.mel.dtype == "float32"  # halved after packing, the values are others
         meta = tree.array("meta")
         self._check_shapes(meta)
-        self._reader = ChunkedArray(tree, self.mel)
+        self._reader = ChunkedArray(tree, self.mel, possible=PossibleValues.of(self.spec, self.n_mels, 1, 2))
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
     def _array(self, name: str, kind: str, dimensions: int) -> ArrayMetadata:
