@@ -143,6 +143,8 @@ class JobConfig(_Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(_explain(error, origin)) from None
+        except RecursionError:
+            raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
 
 def load_job(
@@ -193,6 +195,8 @@ def _parse_yaml(text: str, origin: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -50,6 +50,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("nonsense", "must look like output.shard_seconds=60"),
         ("output.url.x=1", "not a section"),
         ("output.url=[", "is not YAML"),
+        ("input.mel=" + "[" * 2000 + "]" * 2000, "is nested too deeply"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str) -> None:
@@ -65,6 +66,8 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str)
         ("- a list\n", "must be a mapping"),
         ("input: {store: x}\n", "names no output.url"),
         ("output: {url: x}\n", "names no input.store"),
+        ("input: " + "[" * 3000, "is nested too deeply"),
+        ("input: " + "[" * 3000 + "]" * 3000 + "\noutput: {url: x}\n", "is nested too deeply"),
         ("input: store\noutput: {url: x}\n", "names no input.store"),
         ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not YAML"),
         ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel spec: missing key"),
