@@ -11,8 +11,6 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from multiprocessing import resource_tracker
-from types import FrameType
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +20,7 @@ from distributed import Client, LocalCluster, Security, rpc
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError, ConfigError
+from pipeline.interrupts import interrupts_held
 
 T = TypeVar("T")
 
@@ -57,7 +56,7 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
     ):
-        with _interrupts_held() as held:
+        with interrupts_held() as held:
             cluster = LocalCluster(
                 n_workers=config.worker_count(),
                 threads_per_worker=config.threads_per_worker,
@@ -71,33 +70,6 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
                 signal.raise_signal(held[0])
             with Client(cluster, timeout=config.timeout) as client:
                 yield client
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Ctrl-C goes to all processes of a terminal. Those started in here leave it to this one, which then stops them.
-
-    SIGTERM waits until they are started: Dask cannot close a cluster that is half there. It is not blocked, as those
-    processes would inherit that; a second one acts at once.
-    """
-    resource_tracker.ensure_running()  # starting it later would release SIGINT again
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
-    held: list[int] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        held.append(number)
-        signal.signal(number, before)
-
-    if main:
-        signal.signal(signal.SIGTERM, hold)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield held
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if main:
-            signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InterruptedRunError, MelmillError, StorageError
+from pipeline.interrupts import interrupts_held
 from pipeline.stores.common import MelDigest
 
 SPOOL_BYTES = 8 << 20
@@ -113,8 +114,10 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
         try:
             while True:
                 for job in waiting:
-                    with _as_workers_start():  # submitting starts the processes
+                    with _as_workers_start() as held:  # submitting starts the processes
                         pending.append(pool.submit(make_mel, blocks, job))
+                    if held:
+                        signal.raise_signal(held[0])
                     if len(pending) >= 4 * workers:
                         break
                 if not pending:
@@ -129,9 +132,12 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
+    with interrupts_held() as held:  # a semaphore that is half made is never unlinked
+        stopping = context.Event()
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
     try:
+        if held:
+            signal.raise_signal(held[0])
         yield pool
     finally:
         stopping.set()
@@ -139,8 +145,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _as_workers_start() -> Iterator[None]:
-    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back.
+def _as_workers_start() -> Iterator[list[int]]:
+    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back. As `interrupts_held`.
 
     The number of OpenBLAS's threads changes the last bits of a mel, and so its digest; and two workers of two threads
     on two processors take three times as long as with one (measured). Ctrl-C goes to all processes of a terminal;
@@ -148,17 +154,16 @@ def _as_workers_start() -> Iterator[None]:
     """
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {name: os.environ.get(name) for name in settings}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(settings)
     try:
-        yield
+        with interrupts_held() as held:
+            yield held
     finally:
         for name, value in environment.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _stopping: Event | None = None  # in a worker: set when the packing stops
