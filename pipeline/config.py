@@ -190,9 +190,22 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return values
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML where a key that stands twice is an error; PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                what = f"the key {key.value} stands twice"
+                raise yaml.constructor.ConstructorError(problem=what, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _parse_yaml(text: str, origin: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _OneOfEachKey)
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not YAML: {error}") from error
     except RecursionError:

@@ -66,6 +66,8 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str)
         ("- a list\n", "must be a mapping"),
         ("input: {store: x}\n", "names no output.url"),
         ("output: {url: x}\n", "names no input.store"),
+        ("input: {store: a}\noutput: {url: x, codec: wav}\noutput: {url: y}\n", "the key output stands twice"),
+        ("input: {store: a, store: b}\noutput: {url: x}\n", "the key store stands twice"),
         ("input: " + "[" * 3000, "is nested too deeply"),
         ("input: " + "[" * 3000 + "]" * 3000 + "\noutput: {url: x}\n", "is nested too deeply"),
         ("input: store\noutput: {url: x}\n", "names no input.store"),
