@@ -395,6 +395,14 @@ def test_a_folder_of_something_else_is_not_taken_for_an_output(job: Build, tmp_p
         run(job())
 
 
+@pytest.mark.parametrize("below", ["audio", "mel/audio", "."])
+def test_an_output_within_the_store_is_refused(job: Build, store: Path, below: str) -> None:
+    with pytest.raises(ConfigError, match="lies in the store"):
+        run(job(output__url=str(store / below)))
+    assert not (store / "mel" / "audio").exists()
+    assert not (store / "audio").exists()
+
+
 def test_a_second_run_at_once_is_told_so(job: Build, tmp_path: Path) -> None:
     with (
         LocalStorage(tmp_path / "audio").lock("run 7 on there, process 1"),
