@@ -31,6 +31,9 @@ EXIT_CODES: dict[FindingKind, int] = {"corrupt": 11, "missing": 10, "unexpected"
 _SHARD_OF_OBJECT = re.compile(r"data/(\d{6,}-[0-9a-f]{8})(?:-[0-9a-f]{8})?(?:\.tar|/|$)")
 
 
+_PUBLISH = f"Delete {MANIFEST}, then run again to publish it anew"
+
+
 @dataclass(frozen=True)
 class Finding:
     """Something that is not as it should be.
@@ -93,6 +96,8 @@ class VerifyReport:
 def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
     """Read every object of an output again: sizes, digests, PCM, the manifest against the commits, nothing besides.
 
+    What is committed but not in the manifest (before the first publication, or superseded) is read all the same.
+
     Args:
         url: of the output.
         listener: is told of each shard.
@@ -102,10 +107,8 @@ def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
         StorageError: if it cannot be read.
     """
     ledger = Ledger(open_storage(url))
-    described = ledger.job()
-    if described is None:
-        raise ConfigError(f"{url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to")
     findings: list[Finding] = []
+    described = _described(ledger, url, findings)
     rows = _lines(ledger.storage, MANIFEST, Row, findings)
     failures = sum(1 for _ in _lines(ledger.storage, FAILURES, Failure, findings))
     shards = groupby(rows, key=lambda row: _commit_name(row.shard))
@@ -122,10 +125,30 @@ def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
             utterances += event.utterances
             seconds += event.seconds
             listener(event)
+        unread = (name for name in ledger.commit_names() if name not in seen)
+        for event, found in pool.map(lambda name: _check_unpublished(ledger, name), unread):
+            findings += found
+            listener(event)
     lost = {finding.name for finding in findings if finding.kind == "missing"}
     findings += _check_counts(described, utterances, failures, lost)
     findings += _check_names(ledger)
     return VerifyReport(utterances, failures, seconds, tuple(findings))
+
+
+def _described(ledger: Ledger, url: str, findings: list[Finding]) -> dict[str, Any]:
+    """What job.json says, empty if it cannot be read but there are commits: then that is a finding."""
+    try:
+        described = ledger.job()
+    except ConfigError as error:
+        if not ledger.commit_names():
+            raise
+        findings.append(Finding("corrupt", JOB, str(error)))
+        return {}
+    if described is None:
+        raise ConfigError(f"{url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to")
+    if JOB not in ledger.storage.list(""):
+        findings.append(Finding("missing", JOB, "it is not there; run the job again to have it written anew"))
+    return described
 
 
 def _lines(storage: Storage, name: str, kind: type[Row] | type[Failure], findings: list[Finding]) -> Iterator[Any]:
@@ -135,7 +158,7 @@ def _lines(storage: Storage, name: str, kind: type[Row] | type[Failure], finding
                 try:
                     yield kind.from_dict(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    findings.append(Finding("corrupt", name, f"line {number} cannot be read: {error!r}"))
+                    findings.append(Finding("corrupt", name, f"line {number} cannot be read: {error!r}. {_PUBLISH}"))
     except FileNotFoundError:
         findings.append(Finding("missing", name, "it is not there; run the job again to publish it"))
 
@@ -150,26 +173,46 @@ def _check_shard(ledger: Ledger, name: str, rows: tuple[Row, ...]) -> tuple[Shar
     try:
         record = ledger.commit_record(name)
     except StorageError as error:
-        findings.append(Finding("missing", rows[0].shard, f"its rows in {MANIFEST} have no commit record: {error}"))
+        what = f"its rows in {MANIFEST} have no commit record: {error}. If that changes nothing: {_PUBLISH}"
+        findings.append(Finding("missing", rows[0].shard, what))
     else:
         findings += _check_rows(record, rows)
         findings += _check_objects(ledger.storage, record)
-        findings += _check_audio(ledger.storage, record, rows)
+        findings += _check_audio(ledger.storage, record, rows, _PUBLISH)
     event = ShardVerified(name, len(rows), sum(row.duration for row in rows), len(findings))
     return event, findings
+
+
+def _check_unpublished(ledger: Ledger, name: str) -> tuple[ShardVerified, list[Finding]]:
+    """A committed shard that the manifest does not name. A record that cannot be read is found by `_check_names`."""
+    findings: list[Finding] = []
+    try:
+        record = ledger.commit_record(name)
+    except StorageError:
+        return ShardVerified(name, 0, 0.0, 0), findings
+    findings += _check_objects(ledger.storage, record)
+    findings += _check_audio(ledger.storage, record, record.rows, _remake(record))
+    return ShardVerified(name, len(record.rows), record.seconds, len(findings)), findings
+
+
+def _remake(record: ShardRecord, damaged: str | None = None) -> str:
+    """What to do about a shard that is damaged or lost."""
+    delete = f"{damaged} and " if damaged else ""
+    return f"Delete {delete}{COMMITS}/{record.name}.json, then run again to have the shard made anew"
 
 
 def _check_rows(record: ShardRecord, rows: tuple[Row, ...]) -> Iterator[Finding]:
     if rows == record.rows:
         return
     committed = {row.key: row for row in record.rows}
+    there = f"the commit record {record.name}"
     for row in rows:
         if committed.pop(row.key, None) != row:
-            yield Finding("corrupt", f"{MANIFEST}: {row.key}", f"its row differs from the commit record {record.name}")
+            yield Finding("corrupt", f"{MANIFEST}: {row.key}", f"its row differs from {there}. {_PUBLISH}")
     for key in committed:
-        yield Finding("missing", f"{MANIFEST}: {key}", f"it is in the commit record {record.name} but has no row")
+        yield Finding("missing", f"{MANIFEST}: {key}", f"it is in {there} but has no row. {_PUBLISH}")
     if len(rows) == len(record.rows):
-        yield Finding("corrupt", MANIFEST, f"its rows differ from the commit record {record.name}")
+        yield Finding("corrupt", MANIFEST, f"its rows differ from {there}. {_PUBLISH}")
 
 
 def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
@@ -179,20 +222,23 @@ def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 size = file.tell()
         except FileNotFoundError:
-            yield Finding("missing", wanted.name, f"it should hold {wanted.bytes} bytes")
+            yield Finding("missing", wanted.name, f"it should hold {wanted.bytes} bytes. {_remake(record)}")
             continue
+        remedy = _remake(record, wanted.name)
         if size != wanted.bytes:
-            yield Finding("corrupt", wanted.name, f"it holds {size} bytes and should hold {wanted.bytes}")
+            yield Finding("corrupt", wanted.name, f"it holds {size} bytes and should hold {wanted.bytes}. {remedy}")
         elif sha256 != wanted.sha256:
-            yield Finding("corrupt", wanted.name, f"its sha256 is {sha256}, should be {wanted.sha256}")
+            yield Finding("corrupt", wanted.name, f"its sha256 is {sha256}, should be {wanted.sha256}. {remedy}")
 
 
-def _check_audio(storage: Storage, record: ShardRecord, rows: Iterable[Row]) -> Iterator[Finding]:
+def _check_audio(storage: Storage, record: ShardRecord, rows: Iterable[Row], remedy: str) -> Iterator[Finding]:
+    """The rows' audio, decoded. `remedy` is for rows that fit no object; what objects lack is found before."""
     known = {each.name for each in record.objects}
     for row in rows:
         name = row.shard if row.shard.endswith(".tar") else f"{row.shard}/{row.member}"
         if name not in known:
-            yield Finding("corrupt", f"{MANIFEST}: {row.key}", f"the commit record {record.name} has no object {name}")
+            what = f"the commit record {record.name} has no object {name}. {remedy}"
+            yield Finding("corrupt", f"{MANIFEST}: {row.key}", what)
             continue
         try:
             with storage.read(name) as file:
@@ -209,7 +255,7 @@ def _check_audio(storage: Storage, record: ShardRecord, rows: Iterable[Row]) -> 
             MemoryError,
             OverflowError,
         ) as error:
-            yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {error}")
+            yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {_reason(error)}")
             continue
         if found != (row.pcm_sha256, row.num_samples):
             yield Finding(
@@ -218,6 +264,11 @@ def _check_audio(storage: Storage, record: ShardRecord, rows: Iterable[Row]) -> 
                 f"it decodes to {found[1]} samples with PCM digest {found[0][:16]}..., the manifest says "
                 f"{row.num_samples} samples, {row.pcm_sha256[:16]}...",
             )
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the file object that libsndfile's errors name."""
+    return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
 
 
 def _check_counts(described: dict[str, Any], utterances: int, failures: int, lost: set[str]) -> Iterator[Finding]:
@@ -229,7 +280,7 @@ def _check_counts(described: dict[str, Any], utterances: int, failures: int, los
         (FAILURES, counts.get("failed"), failures),
     ):
         if wanted != found and name not in lost:
-            yield Finding("corrupt", name, f"it has {found} good lines, {JOB} counts {wanted}")
+            yield Finding("corrupt", name, f"it has {found} good lines, {JOB} counts {wanted}. {_PUBLISH}")
 
 
 def _check_names(ledger: Ledger) -> Iterator[Finding]:
@@ -241,4 +292,4 @@ def _check_names(ledger: Ledger) -> Iterator[Finding]:
             yield Finding("corrupt", f"{COMMITS}/{name}.json", str(error))
     for name in ledger.storage.list(""):
         if name not in known and not name.startswith(f"{PRIVATE}/"):
-            yield Finding("unexpected", name, "no commit record names it")
+            yield Finding("unexpected", name, "no commit record names it. Delete it, unless a run is going on")

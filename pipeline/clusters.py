@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
+import queue
 import signal
 import tempfile
-from collections.abc import Iterator
-from multiprocessing import resource_tracker
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 import dask
-from distributed import Client, LocalCluster
+import distributed.comm.registry
+from distributed import Client, LocalCluster, Security, rpc
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError, ConfigError
+from pipeline.interrupts import interrupts_held
+
+T = TypeVar("T")
+
+_GRACE_SECONDS = 5.0
+"""For what needs an answer of the scheduler and is not bounded by `cluster.timeout`: good-bye, above all."""
 
 
 @contextlib.contextmanager
@@ -30,7 +40,7 @@ def connect(config: ClusterConfig) -> Iterator[Client]:
     with contextlib.ExitStack() as stack:
         client = stack.enter_context((_remote if config.kind == "dask" else _local)(config))
         try:
-            client.wait_for_workers(1, timeout=config.timeout)
+            within(config.timeout + _GRACE_SECONDS, lambda: client.wait_for_workers(1, timeout=config.timeout))
         except TimeoutError as error:
             raise ClusterError(
                 f"the cluster {config.address or ''} has had no worker for {config.timeout:g} s. Start workers "
@@ -46,7 +56,7 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
     ):
-        with _interrupts_held():
+        with interrupts_held() as held:
             cluster = LocalCluster(
                 n_workers=config.worker_count(),
                 threads_per_worker=config.threads_per_worker,
@@ -55,19 +65,11 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
                 local_directory=folder,
                 silence_logs=logging.CRITICAL,
             )
-        with cluster, Client(cluster, timeout=config.timeout) as client:
-            yield client
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C goes to all processes of a terminal. Those started in here leave it to this one, which then stops them."""
-    resource_tracker.ensure_running()  # starting it later would release SIGINT again
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with cluster:
+            if held:
+                signal.raise_signal(held[0])
+            with Client(cluster, timeout=config.timeout) as client:
+                yield client
 
 
 @contextlib.contextmanager
@@ -85,19 +87,65 @@ def _remote(config: ClusterConfig) -> Iterator[Client]:
             f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
             "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
         )
+    if parts.scheme not in distributed.comm.registry.backends:
+        raise ConfigError(
+            f"the scheduler's address {address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
+        )
     try:
-        client = Client(parts.geturl(), timeout=config.timeout)
-    except (TypeError, ValueError) as error:
+        within(config.timeout, lambda: asyncio.run(_recognize(parts.geturl(), config.timeout)))
+        client = within(config.timeout, lambda: Client(parts.geturl(), timeout=config.timeout))
+    except TypeError as error:
         raise ConfigError(
             f"the scheduler {address} cannot be used: {error}. For tls:// set distributed.comm.tls"
         ) from error
-    except (OSError, TimeoutError) as error:
+    except OSError as error:  # TimeoutError is one
         raise ClusterError(
             f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "
             "right? (cluster.timeout sets the limit)"
         ) from error
-    with client:
+    except Exception as error:  # what comes of taking any bytes for Dask's: a MemoryError, for instance
+        raise ClusterError(
+            f"what answers at {address} is not a Dask scheduler, or one of another version "
+            f"({type(error).__name__}: {error}). Is the address right?"
+        ) from error
+    try:
         yield client
+    finally:
+        with contextlib.suppress(Exception):
+            within(_GRACE_SECONDS, lambda: client.close(timeout=_GRACE_SECONDS))
+
+
+async def _recognize(address: str, timeout: float) -> None:
+    """Ask who is there. Dask's own client waits without limit for the first answer."""
+    security = Security().get_connection_args("client")
+    async with rpc(address, timeout=timeout, connection_args=security) as there:
+        found = await there.identity()
+    if found.get("type") != "Scheduler":
+        raise ValueError(f"it is a {found.get('type')}")
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """What `call` gives, if that takes no longer; else it is left behind, in a thread that ends with the process.
+
+    Raises:
+        TimeoutError: after so many seconds.
+    """
+    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put((call(), None))
+        except BaseException as error:
+            answers.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+    if error is not None:
+        raise error
+    return cast(T, answer)
 
 
 def _is_loopback(host: str) -> bool:

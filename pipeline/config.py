@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, redacted
 from pipeline.melspec import MelSpec, preset
 
 Codec = Literal["flac", "wav"]
@@ -22,6 +21,10 @@ Container = Literal["tar", "files"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+MAX_UTTERANCE_SECONDS = 21600.0
+"""Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
 
 
 class _Section(BaseModel):
@@ -38,16 +41,13 @@ class InputConfig(_Section):
     """`auto` (the contract that the store states), a preset's name, or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
-    max_utterance_seconds: PositiveFloat = 21600.0
-    """Longer utterances are quarantined. Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
+    max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
+    """Longer utterances are quarantined."""
 
     @property
     def public_store(self) -> str:
-        """The store's URL as it may be written down: without user and password."""
-        parts = urlsplit(self.store)
-        if "@" not in parts.netloc:
-            return self.store
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        """The store's URL as it may be written down: without user, password and query."""
+        return redacted(self.store)
 
     def stated_spec(self) -> MelSpec | None:
         """The contract that the job names, or None for `auto`.
@@ -143,6 +143,8 @@ class JobConfig(_Section):
             return cls.model_validate(values)
         except ValidationError as error:
             raise ConfigError(_explain(error, origin)) from None
+        except RecursionError:
+            raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
 
 def load_job(
@@ -188,11 +190,26 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return values
 
 
+class _OneOfEachKey(yaml.SafeLoader):
+    """YAML where a key that stands twice is an error; PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                what = f"the key {key.value} stands twice"
+                raise yaml.constructor.ConstructorError(problem=what, problem_mark=key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
 def _parse_yaml(text: str, origin: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _OneOfEachKey)
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not YAML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.attempt import Attempt
 from pipeline.config import Job
-from pipeline.errors import ContractError, MelmillError, UtteranceError
+from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, redacted
 from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
 from pipeline.melspec import convert_mel
@@ -23,6 +23,7 @@ from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
 from pipeline.storage import open_storage, translated
 from pipeline.stores import MelStore, Utterance, open_store
+from pipeline.stores.common import MelDigest
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 
 logger = logging.getLogger(__name__)
@@ -87,10 +88,14 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
     distance = MelDistance(spec) if job.config.quality.mel_distance else None
     meta = store.meta(utterance)
 
+    digest = MelDigest()
+
     def read(start: int, stop: int) -> NDArray[np.float32]:
-        mel = convert_mel(store.read(utterance, start, stop), job.source, spec)
+        stored = store.read(utterance, start, stop)
+        digest.push(stored.T[digest.frames - start :])  # windows overlap by the halo
+        mel = convert_mel(stored, job.source, spec)
         if distance is not None:
-            distance.push_mel(mel[:, distance.mel_frames - start :])  # windows overlap by the halo
+            distance.push_mel(mel[:, distance.mel_frames - start :])
         return mel
 
     with Encoder(output.codec, output.subtype, spec.sample_rate) as encoder:
@@ -99,6 +104,12 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             encoder.push(piece)
             if distance is not None:
                 distance.push_audio(piece)
+        if store.digest_is_of_content and digest.finish().hex() != utterance.digest:
+            raise CorruptChunkError(
+                f"utterance {utterance.key!r}: the {utterance.frames} frames from row {utterance.where} of {store.url} "
+                f"are not those that were packed: their digest is not {utterance.digest}. The mel or the offsets were "
+                "changed; restore the store, or pack it again"
+            )
         if not loudness.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
         encoder.finish()
@@ -135,7 +146,7 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
 
 def _failure(utterance: Utterance, job: Job, error: Exception) -> Failure:
     source = Source(job.config.input.public_store, utterance.where, utterance.digest)
-    return Failure(utterance.key, source, type(error).__name__, str(error))
+    return Failure(utterance.key, source, type(error).__name__, redacted(str(error)))
 
 
 _local = threading.local()

@@ -7,6 +7,7 @@ corpus. The synchronous scheduler computes the same graph in this process, for d
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from distributed import CancelledError, Client, Future
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
-from pipeline.clusters import connect
+from pipeline.clusters import connect, within
 from pipeline.config import Job
 from pipeline.convert import convert_shard
 from pipeline.errors import ClusterError
@@ -33,6 +34,7 @@ WINDOW_PER_THREAD = 2
 _TOPIC = "melmill"
 _REPORT_SECONDS = 0.5
 _TICK_SECONDS = 2.0
+_ANSWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ def execute(
         _execute_here(tasks, job, publish, listener)
         return
     with connect(job.config.cluster) as client:
-        client.subscribe_topic(f"{_TOPIC}-{job.run_id}", lambda event: listener(UtterancesMade(**event[1]["progress"])))
         try:
+            client.subscribe_topic(
+                f"{_TOPIC}-{job.run_id}", lambda event: listener(UtterancesMade(**event[1]["progress"]))
+            )
             abandoned = _feed(client, graph(tasks, job, _make_shard), job, listener)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
@@ -144,7 +148,7 @@ def _feed(client: Client, nodes: Iterator[tuple[ShardTask, Delayed]], job: Job, 
                 if error is None:
                     try:
                         committed = future.result(timeout=_TICK_SECONDS)
-                    except TimeoutError:  # the worker that held the result is gone: Dask makes the shard again
+                    except OSError:  # a TimeoutError: the worker that held the result is gone, Dask makes it again
                         in_flight[future] = node
                         continue
                     listener(committed)
@@ -160,7 +164,8 @@ def _feed(client: Client, nodes: Iterator[tuple[ShardTask, Delayed]], job: Job, 
                 future.release()
             alive.check()
     finally:
-        client.cancel(list(in_flight), force=True)
+        with contextlib.suppress(Exception):
+            within(_TICK_SECONDS, lambda: client.cancel(list(in_flight), force=True))
 
 
 def _finished(in_flight: Iterable[Future[Any]]) -> list[Future[Any]]:
@@ -193,13 +198,16 @@ class Liveness:
             ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
         """
         threads: dict[str, Any] = {}
+        answers = False
         if self._client.status == "running":
-            threads = self._client.nthreads()
+            with contextlib.suppress(OSError):  # TimeoutError is one
+                threads = within(min(self._timeout, _ANSWER_SECONDS), self._client.nthreads)
+                answers = True
         if threads:
             self.threads = sum(threads.values())
             self._seen = time.monotonic()
         elif time.monotonic() - self._seen > self._timeout:
-            what = "the scheduler has been gone" if self._client.status != "running" else "there has been no worker"
+            what = "there has been no worker" if answers else "the scheduler has been gone"
             raise ClusterError(
                 f"{what} for more than {self._timeout:g} s (cluster.timeout). What was committed is kept; run again to "
                 "resume"

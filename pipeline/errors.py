@@ -13,21 +13,42 @@
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
-        └── BadMelError          3  NaN or infinity, a wrong width, no frames, too many frames
+        └── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
 
-A message says what is wrong with the values, where, and what to do. All of them cross process borders: an error is
-rebuilt from its message alone.
+A message says what is wrong with the values, where, and what to do, and no secret of a URL. All of them cross process
+borders: an error is rebuilt from its message alone.
 """
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
+
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/\s'\"]*@"), ""),  # user and password
+    (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?..."),  # a query: signatures and tokens have too many names to list
+    (re.compile(r"(://[^\s'\"?]*\?)(?!\.\.\.)[^\s'\"<>]+"), r"\1..."),  # a query that is a token alone
+)
+
+
+def redacted(text: str) -> str:
+    """A URL, or a text with URLs in it, as it may be shown and written down: without user, password and query.
+
+    >>> redacted("simplecache::https://me:secret@host/mels.zip?sig=abc cannot be read")
+    'simplecache::https://host/mels.zip?... cannot be read'
+    """
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
 
 
 class MelmillError(Exception):
-    """Base of all errors that melmill raises on purpose."""
+    """Base of all errors that melmill raises on purpose. Secrets of URLs go from its message."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redacted(message))
 
 
 class ConfigError(MelmillError):
@@ -89,4 +110,4 @@ class CorruptChunkError(UtteranceError):
 
 
 class BadMelError(UtteranceError):
-    """A mel holds NaN or infinity, has a wrong width, no frames or too many."""
+    """A mel holds NaN, infinity or a value that no mel has, has a wrong width, no frames or too many."""

@@ -133,6 +133,9 @@ def run(config: JobConfig, listener: Listener = lambda event: None, adopt: bool 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     """Open, check and plan. Writes nothing. Errors as `plan`."""
     config = _absolute(config)
+    out, store_path = (os.path.realpath(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
+    if os.path.join(out, "").startswith(os.path.join(store_path, "")):
+        raise ConfigError(f"the output {out} lies in the store {config.input.store}. Choose another folder")
     ledger = Ledger(open_storage(config.output.url))
     described = ledger.job()
     if described is not None and not adopt:

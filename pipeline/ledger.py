@@ -7,6 +7,7 @@ only what is there.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -97,6 +98,8 @@ class Ledger:
     def job(self) -> dict[str, Any] | None:
         """What job.json says, or None for a new output.
 
+        Where it was lost, as much of it as the commit records tell: the generation, and the store.
+
         Raises:
             ConfigError: if job.json is there but cannot be read, or the folder holds something that is not melmill's.
         """
@@ -109,7 +112,10 @@ class Ledger:
         except FileNotFoundError:
             pass
         except ValueError as error:
-            raise ConfigError(f"{self.storage.url}/{JOB} is not of melmill: {error}. Choose another output") from error
+            remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
+            raise ConfigError(f"{self.storage.url}/{JOB} is not of melmill: {error}. {remedy}") from error
+        if (told := self._job_of_commits()) is not None:
+            return told
         stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
         if stranger is not None:
             raise ConfigError(
@@ -117,6 +123,17 @@ class Ledger:
                 "or new folder"
             )
         return None
+
+    def _job_of_commits(self) -> dict[str, Any] | None:
+        generation, store = 0, None
+        for name in self.commit_names():
+            with contextlib.suppress(StorageError):
+                record = self.commit_record(name)
+                if record.generation > generation:
+                    generation = record.generation
+                    sources = [each.source for each in record.rows] + [each.source for each in record.failures]
+                    store = next((source.store for source in sources), store)
+        return {"generation": generation, "job": {"input": {"store": store}}} if generation else None
 
     # ---- commits
 
@@ -142,10 +159,14 @@ class Ledger:
         try:
             with self.storage.read(path) as file:
                 return ShardRecord.from_json(file.read())
-        except (FileNotFoundError, ValueError) as error:
+        except FileNotFoundError as error:
             raise StorageError(
-                f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete it, and the next run "
-                "makes its shard again"
+                f"the commit record {path} of {self.storage.url} is not there. Run again to have its shard made anew"
+            ) from error
+        except ValueError as error:
+            raise StorageError(
+                f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete {path}, then run "
+                "again to have its shard made anew"
             ) from error
 
     def put_commit(self, record: ShardRecord) -> ShardRecord:
@@ -205,7 +226,7 @@ class Ledger:
         try:
             with self.storage.read(PUBLISHED) as file:
                 plain = json.load(file)
-            for name in (MANIFEST, FAILURES):
+            for name in (MANIFEST, FAILURES, JOB):
                 self.storage.read(name).close()
             if plain.pop("state") != publication_state(plan, job) or not plain.pop("complete"):
                 return None

@@ -1,9 +1,10 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import rows, tiny_vocoder
+from corpora import digests, rows, tiny_vocoder
 
 from pipeline.audit import verify
 from pipeline.config import JobConfig
@@ -27,7 +28,10 @@ def edit_row(out: Path, **changes: object) -> None:
 
 
 def first_tar(out: Path) -> Path:
-    return out / rows(out)[0]["shard"]
+    """Or the first file, where there are no tars."""
+    row = rows(out)[0]
+    path = out / row["shard"]
+    return path / row["member"] if path.is_dir() else path
 
 
 def flip(path: Path, position: int) -> None:
@@ -83,8 +87,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
         11,
         "no object",
     ),
+    "a tar emptied": (lambda out: (first_tar(out).chmod(0o644), first_tar(out).write_bytes(b"")), 11, "not recognised"),
+    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written anew"),
+    "job.json emptied": (lambda out: (out / "job.json").write_text(""), 11, "Delete it and run again"),
     "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "not a commit record"),
-    "a commit lost": (lambda out: first_commit(out).unlink(), 10, "no commit record"),
+    "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),
     "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
     "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),
 }
@@ -98,6 +105,53 @@ def test_damage_is_found_and_named(out: Path, name: str) -> None:
     report = verify(str(out))
     assert report.exit_code == code, report.findings
     assert any(words in finding.what for finding in report.findings)
+    assert not any("<_io" in finding.what for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "tar") for name in DAMAGE), *((name, "files") for name in ("a bit of audio", "a tar lost"))],
+)
+def test_what_verify_says_to_do_makes_the_output_whole(job: Build, name: str, container: str) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    run(config)
+    before = digests(out)
+    DAMAGE[name][0](out)
+    for finding in verify(str(out)).findings:
+        for told in re.findall(r"[Dd]elete ([^ ,]+)(?: and ([^ ,]+))?,", finding.what):
+            for each in filter(None, told):
+                (out / (finding.name if each == "it" else each)).unlink(missing_ok=True)
+        if "Delete it and run again" in finding.what:
+            (out / finding.name).unlink()
+    run(config)
+    assert verify(str(out)).findings == ()
+    assert digests(out) == before
+
+
+@pytest.mark.parametrize("lost", ["manifest.jsonl", "job.json"])
+def test_damage_is_found_without_a_manifest_too(out: Path, lost: str) -> None:
+    tar = first_tar(out)
+    (out / lost).unlink()
+    cut(tar)
+    report = verify(str(out))
+    assert report.exit_code == 11
+    assert any(finding.name == str(tar.relative_to(out)) and "5000" in finding.what for finding in report.findings)
+
+
+def test_a_run_writes_a_lost_job_json_anew_and_makes_nothing(job: Build, out: Path) -> None:
+    before = json.loads((out / "job.json").read_text())
+    (out / "job.json").unlink()
+    assert run(job()).made_seconds == 0
+    after = json.loads((out / "job.json").read_text())
+    assert (after["job"], after["counts"], after["generation"]) == (before["job"], before["counts"], 2)
+    assert verify(str(out)).findings == ()
+
+
+def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: Path, tmp_path: Path) -> None:
+    (out / "job.json").unlink()
+    with pytest.raises(ConfigError, match="belongs to another job"):
+        run(job(input__store=str(tmp_path / "other.zarr")))
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import JobConfig, load_job
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, redacted
 from pipeline.melspec import PRESETS
 
 BASE = {"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}
@@ -50,6 +50,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("nonsense", "must look like output.shard_seconds=60"),
         ("output.url.x=1", "not a section"),
         ("output.url=[", "is not YAML"),
+        ("input.mel=" + "[" * 2000 + "]" * 2000, "is nested too deeply"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str) -> None:
@@ -65,6 +66,10 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str)
         ("- a list\n", "must be a mapping"),
         ("input: {store: x}\n", "names no output.url"),
         ("output: {url: x}\n", "names no input.store"),
+        ("input: {store: a}\noutput: {url: x, codec: wav}\noutput: {url: y}\n", "the key output stands twice"),
+        ("input: {store: a, store: b}\noutput: {url: x}\n", "the key store stands twice"),
+        ("input: " + "[" * 3000, "is nested too deeply"),
+        ("input: " + "[" * 3000 + "]" * 3000 + "\noutput: {url: x}\n", "is nested too deeply"),
         ("input: store\noutput: {url: x}\n", "names no input.store"),
         ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not YAML"),
         ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel spec: missing key"),
@@ -89,9 +94,23 @@ def test_a_mel_contract_is_a_preset_or_every_field_of_one() -> None:
     assert JobConfig.build(BASE).input.stated_spec() is None
 
 
-def test_credentials_in_a_stores_url_are_not_written_down() -> None:
-    job = JobConfig.build({**BASE, "input": {"store": "s3://me:secret@host/mels.zarr"}})
-    assert job.input.public_store == "s3://host/mels.zarr"
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("s3://me:secret@host/mels.zarr", "s3://host/mels.zarr"),
+        ("s3://me:sec@ret@host/mels.zarr", "s3://host/mels.zarr"),
+        ("https://host/m.zarr?X-Amz-Date=1&X-Amz-Signature=secret", "https://host/m.zarr?..."),
+        ("https://host/a b.zarr?sig=secret", "https://host/a b.zarr?..."),
+        ("https://host/m.zarr?secret", "https://host/m.zarr?..."),
+        ("simplecache::https://me:secret@host/x", "simplecache::https://host/x"),
+        ("zip://m.zarr::https://me:secret@host/x.zip?token=secret", "zip://m.zarr::https://host/x.zip?..."),
+        ("/data/mel@home.zarr", "/data/mel@home.zarr"),
+        ("s3://bucket/mel@home.zarr", "s3://bucket/mel@home.zarr"),
+    ],
+)
+def test_secrets_in_a_stores_url_are_not_written_down(url: str, public: str) -> None:
+    assert JobConfig.build({**BASE, "input": {"store": url}}).input.public_store == public
+    assert redacted(public) == public
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.dictionaries(st.text(), x)))

@@ -1,9 +1,12 @@
 """Real clusters: processes started, killed, interrupted."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +112,19 @@ def test_interrupted_it_exits_75_at_once_and_resumes(job: Build, stop: signal.Si
     assert "Traceback" not in said
     assert run(config).made_seconds < 50
     assert_whole(out, 24)
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0, 1.7])
+def test_terminated_while_the_cluster_starts_it_says_so_and_no_more(job: Build, after: float) -> None:
+    config = job(**SMALL)
+    with start(config) as process:
+        while not (Path(config.output.url) / "job.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(after)
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate()[0].decode()
+    assert process.returncode == 75, said
+    assert len(said.splitlines()) == 2, said
 
 
 def test_a_workers_death_costs_only_its_shard_in_flight(job: Build) -> None:
@@ -262,12 +278,86 @@ def test_a_scheduler_that_goes_away_ends_the_run(job: Build) -> None:
     assert_whole(Path(config.output.url), 24)
 
 
+def answering(reply: bytes) -> tuple[socket.socket, str]:
+    """A listening socket that says `reply` to whoever connects and nothing more, and its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        held = []
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(listening.accept()[0])
+                held[-1].sendall(reply)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening, f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"", "did not answer within 2 s"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is not a Dask scheduler"),
+        (bytes(8), "is not a Dask scheduler"),
+        (b"\1" + bytes(7) + b"\1" + bytes(7) + b"\xc1", "is not a Dask scheduler"),
+    ],
+)
+def test_a_port_that_is_no_scheduler_ends_the_run_in_time(job: Build, reply: bytes, words: str) -> None:
+    listening, address = answering(reply)
+    config = job(cluster__kind="dask", cluster__address=address, cluster__timeout=2)
+    begun = time.monotonic()
+    with listening, pytest.raises(ClusterError, match=words):
+        run(config)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_worker_is_not_taken_for_a_scheduler(job: Build) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+        config = job(cluster__kind="dask", cluster__address=cluster.workers[0].address, cluster__timeout=2)
+        with pytest.raises(ClusterError, match=r"is not a Dask scheduler.*it is a Worker"):
+            run(config)
+
+
+def test_a_scheduler_that_is_stopped_ends_the_run_in_time(job: Build, tmp_path: Path) -> None:
+    """SIGSTOP: the connection stays open, and nothing is answered any more."""
+    code = (
+        "from distributed import LocalCluster; import time\n"
+        "if __name__ == '__main__':\n"
+        "    cluster = LocalCluster(n_workers=1, dashboard_address=':0', processes=False, protocol='tcp://')\n"
+        "    print(cluster.scheduler_address, flush=True); time.sleep(120)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            config = job(
+                cluster__kind="dask",
+                cluster__address=process.stdout.readline().strip(),
+                cluster__timeout=2,
+                output__shard_seconds=2,
+            )
+            stopped: list[float] = []
+
+            def stop(event: Event) -> None:
+                if isinstance(event, ShardCommitted) and not stopped:
+                    process.send_signal(signal.SIGSTOP)
+                    stopped.append(time.monotonic())
+
+            with pytest.raises(ClusterError, match="the scheduler has been gone for more than 2 s"):
+                run(config, stop)
+            assert time.monotonic() - stopped[0] < 30
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
         ("tcp://10.0.0.1:8786", "has no TLS"),
         ("10.0.0.1:8786", "has no TLS"),
         ("nowhere", "must look like tcp://host:8786"),
+        ("http://127.0.0.1:8786", "must be tcp:// or tls://"),
         ("tcp://127.0.0.1:port", "must look like tcp://host:8786"),
     ],
 )

@@ -340,7 +340,34 @@ def test_utterances_without_frames_are_quarantined(job: Build, store: Path) -> N
     offsets[5] = offsets[4]
     group["offsets"][:] = offsets
     config = job(quality__max_failure_rate=0.1)
-    assert run(config).totals.failed == 1
+    assert run(config).totals.failed == 2  # and the one that now begins where that one did
+    assert "it has no frames" in rows(out_of(config), "failures.jsonl")[1]["reason"]
+
+
+def edit_a_row(group: zarr.Group) -> None:
+    rows = group["mel"][:2000]
+    rows[700, 3] += 0.25
+    group["mel"][:2000] = rows
+
+
+def join_two(group: zarr.Group) -> None:
+    offsets = group["offsets"][:]
+    offsets[5] = offsets[6] = offsets[7]
+    group["offsets"][:] = offsets
+
+
+@pytest.mark.parametrize(("edit", "failed", "changed"), [(edit_a_row, 1, 1), (join_two, 3, 1)])
+@pytest.mark.parametrize("window", [16, 512])
+def test_a_mel_that_is_not_the_one_packed_is_quarantined(
+    job: Build, store: Path, edit: Callable, failed: int, changed: int, window: int
+) -> None:
+    edit(zarr.open_group(str(store)))
+    config = job(quality__max_failure_rate=0.5, vocoder__window=window)
+    assert run(config).totals.failed == failed
+    bad = [row for row in rows(out_of(config), "failures.jsonl") if row["error"] == "CorruptChunkError"]
+    assert len(bad) == changed
+    assert "are not those that were packed" in bad[0]["reason"]
+    assert_whole(out_of(config), 24, failed=failed)
 
 
 def test_an_endless_utterance_is_quarantined_before_any_work(job: Build) -> None:
@@ -366,6 +393,14 @@ def test_a_folder_of_something_else_is_not_taken_for_an_output(job: Build, tmp_p
     (tmp_path / "audio" / "thesis.tex").write_text("mine")
     with pytest.raises(ConfigError, match=r"holds thesis\.tex but no job\.json"):
         run(job())
+
+
+@pytest.mark.parametrize("below", ["audio", "mel/audio", "."])
+def test_an_output_within_the_store_is_refused(job: Build, store: Path, below: str) -> None:
+    with pytest.raises(ConfigError, match="lies in the store"):
+        run(job(output__url=str(store / below)))
+    assert not (store / "mel" / "audio").exists()
+    assert not (store / "audio").exists()
 
 
 def test_a_second_run_at_once_is_told_so(job: Build, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_what_is_no_commit_record_is_said_to_be_none(job: Build, text: bytes) ->
     victim = next((Path(config.output.url) / COMMITS).iterdir())
     victim.chmod(0o644)
     victim.write_bytes(text)
-    with pytest.raises(StorageError, match=r"cannot be read.*Delete it, and the next run makes its shard again"):
+    with pytest.raises(StorageError, match=r"cannot be read.*Delete _melmill/commits/.*, then run again"):
         run(config)
     victim.unlink()
     run(config)

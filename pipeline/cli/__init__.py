@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import signal
 import sys
 import traceback
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from typer.core import TyperGroup
 
 from pipeline.cli.convert import plan, run, verify
 from pipeline.cli.stores import inspect, pack
-from pipeline.errors import InterruptedRunError, MelmillError
+from pipeline.errors import InterruptedRunError, MelmillError, redacted
 
 __all__ = ["app", "main"]
 
@@ -21,6 +23,7 @@ class _Commands(TyperGroup):
     """Turns our errors into a message and their exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
         except MelmillError as error:
@@ -32,8 +35,13 @@ class _Commands(TyperGroup):
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise
-            traceback.print_exc()
+            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
             _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM is what Ctrl-C is."""
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, exit_code: int) -> None:

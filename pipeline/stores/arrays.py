@@ -24,6 +24,7 @@ from pipeline.errors import (
     StoreError,
 )
 from pipeline.stores.blosc import with_checked_blosc
+from pipeline.stores.common import PossibleValues
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -48,22 +49,26 @@ class ChunkedArray:
         tree: the store.
         metadata: of the array.
         frame_axis: the axis that counts frames, for messages.
+        possible: what values a mel may have, if that is known.
 
     Raises:
         StoreError: if its codecs or chunk sizes are refused.
     """
 
-    def __init__(self, tree: Tree, metadata: ArrayMetadata, frame_axis: int = 0) -> None:
+    def __init__(
+        self, tree: Tree, metadata: ArrayMetadata, frame_axis: int = 0, possible: PossibleValues | None = None
+    ) -> None:
         metadata.check_codecs()
         self.metadata = metadata
         self._tree = tree
         self._frame_axis = frame_axis
+        self._possible = possible
         self._array = open_filled(tree, metadata, "NaN" if metadata.kind == "float" else "")
         self._kept: dict[Coordinates, NDArray[Any]] = {}
         self._lock = threading.Lock()
 
     def read_mel(self, region: Region, name: str, origin: int = 0) -> NDArray[np.float32]:
-        """A region of finite float32 values, in the array's own axis order.
+        """A region of finite and possible float32 values, in the array's own axis order.
 
         Args:
             region: start and stop for each axis, within the shape.
@@ -77,6 +82,10 @@ class ChunkedArray:
             values = self.read(region, name).astype(np.float32)
         if not np.isfinite(values).all():
             raise self._explain(values, region, name, origin)
+        if self._possible is not None:
+            beyond = (values < self._possible.low) | (values > self._possible.high)
+            if beyond.any():
+                raise self._impossible(self._possible, values, beyond, region, name, origin)
         return values
 
     def read(self, region: Region, name: str) -> NDArray[Any]:
@@ -124,6 +133,12 @@ class ChunkedArray:
         """Decodes chunks in one go, and if that fails once more, one by one, to name the one that is bad."""
         low, high = (tuple(map(extreme, zip(*absent, strict=True))) for extreme in (min, max))
         box = self._extent(low, high)
+        size = math.prod(part.stop - part.start for part in box) * self.metadata.itemsize
+        if size > 2 * MAX_READ_BYTES:
+            raise BadMelError(
+                f"{name}: the chunks that hold it take {size / 2**30:.1f} GiB decoded, more than "
+                f"{2 * MAX_READ_BYTES / 2**30:.0f} GiB; rewrite {self.metadata.path} with smaller chunks"
+            )
         try:
             values = self._decode(box)
         except _CORRUPT:
@@ -171,8 +186,30 @@ class ChunkedArray:
                 return MissingChunkError(f"{name}: {self.metadata.chunk_name(at)} of {self._tree.url} is missing")
         return BadMelError(
             f"{name}: {'NaN' if is_nan else 'infinity'} in frame {position[self._frame_axis] - origin} "
-            f"({self.metadata.path}[{', '.join(map(str, position))}] of {self._tree.url})"
+            f"{self._place(position)}"
         )
+
+    def _impossible(
+        self,
+        possible: PossibleValues,
+        values: NDArray[np.float32],
+        beyond: NDArray[np.bool_],
+        region: Region,
+        name: str,
+        origin: int,
+    ) -> BadMelError:
+        found = np.unravel_index(int(np.argmax(beyond)), values.shape)
+        position = tuple(int(i) + part.start for i, part in zip(found, region, strict=True))
+        mel_axis = 2 * len(position) - 3 - self._frame_axis  # the other one of the last two
+        band = position[mel_axis]
+        return BadMelError(
+            f"{name}: {values[found]:g} in band {band} of frame {position[self._frame_axis] - origin} "
+            f"{self._place(position)} is no value of its mel contract, which has {possible.low.flat[band]:.1f} to "
+            f"{possible.high.flat[band]:.1f} there; the values are damaged, or the contract is another"
+        )
+
+    def _place(self, position: Coordinates) -> str:
+        return f"({self.metadata.path}[{', '.join(map(str, position))}] of {self._tree.url})"
 
 
 def read_column(tree: Tree, metadata: ArrayMetadata) -> NDArray[Any]:

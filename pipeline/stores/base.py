@@ -78,6 +78,9 @@ class MelStore(Protocol):
     spec: MelSpec | None
     """The mel contract that the store states, if it states one."""
 
+    digest_is_of_content: bool
+    """Whether an utterance's digest is the `MelDigest` of its mel, so that what is read can be held against it."""
+
     def describe(self) -> str:
         """What was found, in one line for people: layout, Zarr version, arrays, axes, dtype."""
         ...
@@ -91,12 +94,12 @@ class MelStore(Protocol):
         ...
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Frames `start` to `stop` of one utterance's mel, `[n_mels, stop - start] float32`, all finite.
+        """Frames `start` to `stop` of one utterance's mel, `[n_mels, stop - start] float32`, all finite and possible.
 
         Raises:
             MissingChunkError: if a chunk, or an inner chunk of a shard, is not there.
             CorruptChunkError: if a chunk does not decode.
-            BadMelError: if the mel holds NaN or infinity or has a wrong width.
+            BadMelError: if the mel holds NaN, infinity or a value that no mel of its contract has, or a wrong width.
         """
         ...
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dsp.mel import mel_ceiling
 from pipeline.errors import BadMelError, ConfigError, StoreError
 from pipeline.melspec import MelSpec, preset
 from pipeline.stores.base import Utterance
@@ -17,6 +19,9 @@ from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
 DIGEST_BYTES = 16
+LOUD_MARGIN = 3.0
+"""Natural-log units by which a predicted mel may exceed the loudest waveform: a factor of 20 in magnitude."""
+_LEAST_LOG = float(np.log(np.finfo(np.float32).smallest_subnormal)) - 1
 Faults = dict[int, str]
 
 
@@ -58,6 +63,54 @@ def key_faults(keys: NDArray[Any], faults: Faults) -> None:
         named = ", ".join(map(str, places[:-1]))[:200] + f" and {places[-1]}"
         for index in places:
             add_fault(faults, index, f"key {str(key)!r} stands {len(places)} times: items {named}")
+
+
+@dataclass(frozen=True)
+class PossibleValues:
+    """What a log-mel of a contract can hold; what is beyond it is damage, or a mel of another contract.
+
+    Args:
+        low: the logarithm of the smallest float32, for each band.
+        high: more than any waveform in [-1, 1] gives, by `LOUD_MARGIN`, for each band: predicted mels may be too loud.
+
+    Both `[n_mels]` with axes of 1, in the axis order of the array that holds the mel.
+    """
+
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, spec: MelSpec | None, n_mels: int, mel_axis: int, dimensions: int) -> PossibleValues | None:
+        """For an array of so many dimensions; None if there is no contract for this number of bands."""
+        if spec is None or spec.n_mels != n_mels:
+            return None
+        shape = [1] * dimensions
+        shape[mel_axis] = n_mels
+        mean, scale = (0.0, 1.0) if spec.normalization is None else (spec.normalization.mean, spec.normalization.scale)
+        low = (_LEAST_LOG * spec.log_scale - np.asarray(mean)) / np.asarray(scale)
+        high = mel_ceiling(spec) + LOUD_MARGIN * spec.log_scale / np.asarray(scale)
+        both = (np.broadcast_to(each, n_mels).astype(np.float32).reshape(shape) for each in (low, high))
+        return cls(*both)
+
+
+class MelDigest:
+    """The content digest of a mel that is taken piece by piece: BLAKE2b of its frames as float32, and of its shape."""
+
+    def __init__(self) -> None:
+        self._state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        self._bands = 0
+        self.frames = 0
+
+    def push(self, rows: NDArray[np.float32]) -> None:
+        """Takes the next frames, `[frames, n_mels] float32`."""
+        self._state.update(np.ascontiguousarray(rows, "<f4").data)
+        self.frames += len(rows)
+        self._bands = rows.shape[1]
+
+    def finish(self) -> bytes:
+        """The digest, 16 bytes."""
+        self._state.update(f"{self.frames},{self._bands}".encode())
+        return self._state.digest()
 
 
 def metadata_digest(metadata: ArrayMetadata) -> bytes:

@@ -15,7 +15,7 @@ from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray
 from pipeline.stores.axes import fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import digest, digest_column, metadata_digest, stated_spec, window
+from pipeline.stores.common import PossibleValues, digest, digest_column, metadata_digest, stated_spec, window
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -48,6 +48,7 @@ class GroupedStore:
     """
 
     layout: Layout = "grouped"
+    digest_is_of_content = False
 
     def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
         self.url = tree.url
@@ -55,6 +56,7 @@ class GroupedStore:
         self.tree = tree
         self.spec: MelSpec | None = stated_spec(tree)
         spec = self.spec or mel
+        self._contract = spec
         self._expected = spec.n_mels if spec else None
         self._last: tuple[str, ChunkedArray] | None = None
         look = [array for array in tree.first_arrays(_FIRST_LOOK) if _is_mel(array)]
@@ -125,6 +127,8 @@ class GroupedStore:
         if axis not in fits:
             where = f"width {array.shape[axis]} in" if named is not None else "no axis of the right width in"
             raise BadMelError(f"{where} array {_shown(array)}; the store's mels have {self.n_mels} bands")
+        if array.too_many_chunks:
+            raise BadMelError(f"array {array.path} {array.too_many_chunks}")
         if array.shape[1 - axis] == 0:
             raise BadMelError(f"array {_shown(array)} has no frames")
         return axis
@@ -174,7 +178,9 @@ class GroupedStore:
             array = self.tree.array(path)
             if array is None:
                 raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
-            self._last = path, ChunkedArray(self.tree, array, frame_axis=1 - self._mel_axis(array))
+            axis = self._mel_axis(array)
+            possible = PossibleValues.of(self._contract, self.n_mels, axis, 2)
+            self._last = path, ChunkedArray(self.tree, array, 1 - axis, possible)
         return self._last[1]
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
@@ -200,9 +206,13 @@ class GroupedStore:
         sizes = (np.prod(a.grid) * a.chunk_bytes for a in self._listing.mels[first.index : last.index + 1])
         return int(sum(sizes))
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel arrays, each with the chunks of its grid that utterances need."""
-        return [(array, np.ones(array.grid, np.bool_)) for array in self._listing.mels if _is_mel(array)]
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The arrays that hold mels."""
+        return [array for array in self._listing.mels if _is_mel(array)]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that utterances need."""
+        return np.ones(array.grid, np.bool_)
 
 
 def _is_mel(array: ArrayMetadata) -> bool:

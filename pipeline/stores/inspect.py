@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config import MAX_UTTERANCE_SECONDS
 from pipeline.dsp.mel import mel_ceiling, mel_silence
 from pipeline.errors import StoreError, UtteranceError
 from pipeline.melspec import MelSpec
@@ -23,6 +23,7 @@ from pipeline.stores.tree import Tree
 
 _ABSENT = 2**64 - 1  # Zarr's sharding index: offset and length of an inner chunk that is not there
 _MOST_NAMED = 1000
+_WINDOW = 16384  # frames of one utterance that are read at once
 _TOLERANCE = 1e-3  # log units: float16 mels and other mel code round their values
 
 
@@ -100,12 +101,12 @@ def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200
         StoreError: if the listing itself cannot be read.
     """
     assert isinstance(store, RaggedStore | GroupedStore | PaddedStore)
-    catalogue = store.catalogue()
     spec = store.spec or mel
+    catalogue = _without_endless(store.catalogue(), spec)
     good = catalogue.frames[_good(catalogue)]
     total = int(good.sum())
-    arrays = store.mel_chunks()
-    chunks, missing_count, missing = _missing(store.tree, arrays)
+    sample_array = store.mel_arrays()[0]
+    chunks, missing_count, missing = _missing(store)
     return StoreReport(
         url=store.url,
         layout=store.layout,
@@ -118,14 +119,27 @@ def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200
         frames_min=int(good.min(initial=total)),
         frames_median=float(np.median(good)) if len(good) else 0.0,
         frames_max=int(good.max(initial=0)),
-        dtype=arrays[0][0].dtype,
-        chunk_shape=arrays[0][0].chunks,
+        dtype=sample_array.dtype,
+        chunk_shape=sample_array.chunks,
         chunks=chunks,
         missing_chunks=missing_count,
         missing=tuple(missing),
         faults={f"{catalogue[i].key} [{i}]": reason for i, reason in sorted(catalogue.faults.items())},
         **_values(store, catalogue, spec, sample),
     )
+
+
+def _without_endless(catalogue: Catalogue, spec: MelSpec | None) -> Catalogue:
+    """The catalogue with a fault for each utterance that a run refuses for its length, by the default limit."""
+    if spec is None:
+        return catalogue
+    limit = MAX_UTTERANCE_SECONDS * spec.sample_rate / spec.hop_length
+    faults = {
+        int(i): f"it lasts {spec.seconds(int(catalogue.frames[i])):.1f} s, more than {MAX_UTTERANCE_SECONDS:g} s "
+        "(input.max_utterance_seconds of a run)"
+        for i in np.flatnonzero(catalogue.frames > limit)
+    }
+    return dataclasses.replace(catalogue, faults={**faults, **catalogue.faults})
 
 
 def _good(catalogue: Catalogue) -> NDArray[np.int64]:
@@ -145,14 +159,14 @@ def _values(store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample:
     for index in map(int, chosen):
         utterance = catalogue[index]
         try:
-            values = store.read(utterance)
+            for start in range(0, utterance.frames, _WINDOW):
+                values = store.read(utterance, start, min(start + _WINDOW, utterance.frames))
+                smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
+                if low is not None and high is not None:
+                    outside += int(np.count_nonzero((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))
         except UtteranceError as exc:
             unreadable[utterance.key] = str(exc)
-            continue
-        smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
-        if low is not None and high is not None:
-            outside += int(np.count_nonzero((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))
-    any_read = len(chosen) > len(unreadable)
+    any_read = smallest <= largest
     return {
         "examined": len(chosen),
         "value_min": smallest if any_read else None,
@@ -164,11 +178,15 @@ def _values(store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample:
     }
 
 
-def _missing(tree: Tree, arrays: list[tuple[ArrayMetadata, NDArray[np.bool_]]]) -> tuple[int, int, list[str]]:
-    """Chunks that utterances need, how many of them are not there, and the names of the first."""
-    common = arrays[0][0].path if len(arrays) == 1 else ""
-    objects = tree.objects(common)
-    below: dict[str, list[str]] = {array.path: [] for array, _ in arrays}
+def _missing(store: RaggedStore | GroupedStore | PaddedStore) -> tuple[int, int, list[str]]:
+    """Chunks that utterances need, how many of them are not there, and the names of the first.
+
+    Not those of arrays whose chunks are too many: their utterances are faults.
+    """
+    arrays = [array for array in store.mel_arrays() if not array.too_many_chunks]
+    common = arrays[0].path if len(arrays) == 1 else ""
+    objects = store.tree.objects(common)
+    below: dict[str, list[str]] = {array.path: [] for array in arrays}
     for name in objects:
         path = name
         while path and path not in below:
@@ -177,12 +195,13 @@ def _missing(tree: Tree, arrays: list[tuple[ArrayMetadata, NDArray[np.bool_]]]) 
             below[path].append(name)
     needed_count, missing_count = 0, 0
     named: list[str] = []
-    for array, needed in arrays:
-        absent = needed & ~_present(tree, array, below[array.path])
+    for array in arrays:
+        needed = store.needed_chunks(array)
+        absent = needed & ~_present(store.tree, array, below[array.path])
         needed_count += int(needed.sum())
         missing_count += int(absent.sum())
-        places = (array.chunk_name(at) for at in np.argwhere(absent).tolist())
-        named += itertools.islice(places, _MOST_NAMED - len(named))
+        first = np.flatnonzero(absent)[: _MOST_NAMED - len(named)]
+        named += (array.chunk_name(np.unravel_index(at, array.grid)) for at in first)
     return needed_count, missing_count, named
 
 

@@ -20,6 +20,8 @@ ALLOWED_CODECS = frozenset((
 ))  # fmt: skip
 MAX_CHUNK_BYTES = 1 << 30
 MAX_INNER_CHUNKS = 1 << 22
+MAX_CHUNKS = 1 << 26
+"""Chunks of one array: what is noted of each takes memory. A million hours of mel in chunks of a minute have fewer."""
 
 Kind = Literal["float", "int", "string", "other"]
 
@@ -69,6 +71,15 @@ class ArrayMetadata:
         """Number of chunks (inner chunks of shards) along each axis."""
         return tuple(-(-size // chunk) for size, chunk in zip(self.shape, self.chunks, strict=True))
 
+    @property
+    def too_many_chunks(self) -> str | None:
+        """In words, what is wrong with an array of more chunks than can be looked at one by one; else None."""
+        if (count := math.prod(self.grid)) > MAX_CHUNKS:
+            return f"{list(self.shape)} has {count} chunks, more than {MAX_CHUNKS}"
+        if (count := math.prod(self.objects) // math.prod(self.chunks)) > MAX_INNER_CHUNKS:
+            return f"has {count} inner chunks in a shard, more than {MAX_INNER_CHUNKS}"
+        return None
+
     def object_name(self, coordinates: Sequence[int]) -> str:
         """Path below the store's root of the object at these coordinates in the grid of stored objects."""
         prefix, separator = self._key_encoding()
@@ -100,7 +111,7 @@ class ArrayMetadata:
         return f"c{separator}", separator
 
     def check_codecs(self) -> None:
-        """Refuses codecs that are not on the list and chunks over `MAX_CHUNK_BYTES`; to be called before any read.
+        """Refuses codecs that are not on the list, and chunks that are too large or too many; called before any read.
 
         Raises:
             StoreError: naming the array and what is wrong with it.
@@ -119,8 +130,8 @@ class ArrayMetadata:
                 f"array {self.path}: a chunk of {'x'.join(map(str, within))} takes {size / 2**30:.1f} GiB, "
                 f"more than {MAX_CHUNK_BYTES / 2**30:.0f} GiB; rewrite the array with smaller chunks"
             )
-        if self.shards is not None and math.prod(self.shards) // math.prod(self.chunks) > MAX_INNER_CHUNKS:
-            raise StoreError(f"array {self.path}: a shard has over {MAX_INNER_CHUNKS} inner chunks; rewrite the array")
+        if self.too_many_chunks:
+            raise StoreError(f"array {self.path} {self.too_many_chunks}; rewrite the array with larger chunks")
 
 
 def parse_array(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> ArrayMetadata:
@@ -239,8 +250,8 @@ def _kind_of(dtype: np.dtype[Any]) -> Kind:
 
 
 def _sizes(values: Any, least: int) -> tuple[int, ...]:
-    if not isinstance(values, list) or not all(type(value) is int and value >= least for value in values):
-        raise ValueError(f"a shape is {values!r}; it must be a list of whole numbers, {least} or more")
+    if not isinstance(values, list) or not all(type(value) is int and least <= value < 2**63 for value in values):
+        raise ValueError(f"a shape is {values!r}; it must be a list of whole numbers from {least} to 2**63")
     return tuple(values)
 
 

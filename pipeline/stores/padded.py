@@ -15,6 +15,7 @@ from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_
 from pipeline.stores.base import Catalogue, Layout, Utterance
 from pipeline.stores.common import (
     Faults,
+    PossibleValues,
     add_fault,
     digest,
     digest_column,
@@ -47,6 +48,7 @@ class PaddedStore:
     """
 
     layout: Layout = "padded"
+    digest_is_of_content = False
 
     def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
         self.url = tree.url
@@ -62,7 +64,8 @@ class PaddedStore:
         self._mel_axis = self._find_axis(spec.n_mels if spec else None)
         self._frame_axis = 3 - self._mel_axis
         self.n_mels = self.mel.shape[self._mel_axis]
-        self._reader = ChunkedArray(tree, self.mel, self._frame_axis)
+        possible = PossibleValues.of(spec, self.n_mels, self._mel_axis, 3)
+        self._reader = ChunkedArray(tree, self.mel, self._frame_axis, possible)
         self._texts = {
             column.path: ChunkedArray(tree, column)
             for column in self._columns
@@ -196,16 +199,20 @@ class PaddedStore:
             total += -(-longest // size[self._frame_axis]) * self.mel.grid[self._mel_axis]
         return total * self.mel.chunk_bytes
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel array with the chunks of its grid that items need; those of padding alone are not needed."""
-        needed = np.zeros(self.mel.grid, np.bool_)
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The one array that holds mels."""
+        return [self.mel]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that items need; those of padding alone are not needed."""
+        needed = np.zeros(array.grid, np.bool_)
         frames = np.minimum(self._frames, self.mel.shape[self._frame_axis])
         items = self.mel.chunks[0]
         for row in range(self.mel.grid[0]):
             longest = int(frames[row * items : (row + 1) * items].max(initial=0))
             stop = -(-longest // self.mel.chunks[self._frame_axis])
             needed[(row, slice(None), slice(0, stop)) if self._mel_axis == 1 else (row, slice(0, stop))] = True
-        return [(self.mel, needed)]
+        return needed
 
 
 def _is_keys(column: ArrayMetadata, name: str) -> bool:

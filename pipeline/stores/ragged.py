@@ -12,7 +12,15 @@ from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray, read_column
 from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import DIGEST_BYTES, Faults, add_fault, key_faults, stated_spec, window
+from pipeline.stores.common import (
+    DIGEST_BYTES,
+    Faults,
+    PossibleValues,
+    add_fault,
+    key_faults,
+    stated_spec,
+    window,
+)
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -48,9 +56,10 @@ class RaggedStore:
         self._keys = self._array("keys", "string", 1)
         self._digests = self._array("digests", "int", 2)
         self.n_mels = self.mel.shape[1]
+        self.digest_is_of_content = self.mel.dtype == "float32"  # halved after packing, the values are others
         meta = tree.array("meta")
         self._check_shapes(meta)
-        self._reader = ChunkedArray(tree, self.mel)
+        self._reader = ChunkedArray(tree, self.mel, possible=PossibleValues.of(self.spec, self.n_mels, 1, 2))
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
     def _array(self, name: str, kind: str, dimensions: int) -> ArrayMetadata:
@@ -148,6 +157,10 @@ class RaggedStore:
         rows = range(int(first.where) // size, -(-(int(last.where) + last.frames) // size))
         return len(rows) * self.mel.grid[1] * self.mel.chunk_bytes
 
-    def mel_chunks(self) -> list[tuple[ArrayMetadata, NDArray[np.bool_]]]:
-        """The mel arrays, each with the chunks of its grid that utterances need."""
-        return [(self.mel, np.ones(self.mel.grid, np.bool_))]
+    def mel_arrays(self) -> list[ArrayMetadata]:
+        """The one array that holds mels."""
+        return [self.mel]
+
+    def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
+        """The chunks of the array's grid that utterances need."""
+        return np.ones(array.grid, np.bool_)

@@ -10,7 +10,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
-from pipeline.errors import ConfigError, StorageError, StoreError
+from pipeline.errors import ConfigError, StorageError, StoreError, redacted
 from pipeline.stores.metadata import ArrayMetadata, parse_array, parse_json
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
@@ -23,7 +23,7 @@ class Tree:
     """The Zarr group at a URL, opened read-only.
 
     Args:
-        url: a local path or any fsspec URL.
+        url: a local path or any fsspec URL. As `url`, for messages and records, the tree has it without secrets.
 
     Raises:
         ConfigError: if the URL's protocol is not known or its library is not installed.
@@ -32,7 +32,8 @@ class Tree:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = redacted(url)
+        self._url = url
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as exc:
@@ -45,7 +46,7 @@ class Tree:
     def _open_store(self) -> Store:
         if isinstance(self._fs, LocalFileSystem):
             return zarr.storage.LocalStore(self._root or "/", read_only=True)
-        return zarr.storage.FsspecStore.from_url(self.url, read_only=True)
+        return zarr.storage.FsspecStore.from_url(self._url, read_only=True)
 
     def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], dict[str, ArrayMetadata] | None]:
         if (document := self._json("zarr.json")) is not None:

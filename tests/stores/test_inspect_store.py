@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 import zarr
 from making import MAKERS, N_MELS, SPEC, make_grouped, make_padded, make_ragged, open_group, random_mel, some_mels
 
+from pipeline.errors import StoreError
 from pipeline.stores import inspect_store, open_store
 
 
@@ -67,12 +71,12 @@ def test_a_missing_chunk_of_padding_alone_is_not_missing(tmp_path: Path) -> None
 def test_values_that_no_mel_can_hold_are_counted(tmp_path: Path) -> None:
     mels = some_mels()
     mels["a"][4, :7] = -30
-    mels["d"][0, 0] = 100
+    mels["d"][0, 0] = 5
     make_ragged(tmp_path / "s", mels)
     report = inspect_store(open_store(str(tmp_path / "s")))
     assert report.out_of_range == 8
     assert report.possible_min == pytest.approx(np.log(1e-5), abs=1e-4)
-    assert (report.value_min, report.value_max) == (-30, 100)
+    assert (report.value_min, report.value_max) == (-30, 5)
 
 
 def test_a_large_store_is_sampled_evenly_and_says_so(tmp_path: Path) -> None:
@@ -94,3 +98,34 @@ def test_without_a_contract_nothing_is_said_of_seconds_and_range(tmp_path: Path)
     report = inspect_store(open_store(str(tmp_path / "s")))
     assert (report.spec, report.seconds, report.hours, report.out_of_range) == (None, None, None, None)
     assert report.frames == 207
+
+
+def test_an_endless_utterance_is_a_fault_and_takes_no_memory(tmp_path: Path) -> None:
+    make_grouped(tmp_path / "s", some_mels())
+    group = zarr.open_group(str(tmp_path / "s"))
+    group.create_array("giant", shape=(N_MELS, 10**12), chunks=(N_MELS, 1000), dtype="float32")
+    group.create_array("day", shape=(N_MELS, 10**7), chunks=(N_MELS, 1000), dtype="float32")
+    with limited_memory(2 << 30):
+        report = inspect_store(open_store(str(tmp_path / "s"), mel=SPEC), SPEC)
+    assert (report.utterances, report.frames, report.examined) == (6, 207, 4)
+    assert "1000000000 chunks, more than 67108864" in report.faults["giant [4]"]
+    assert "more than 21600 s" in report.faults["day [3]"]
+
+
+def test_an_endless_ragged_store_is_refused(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    zarr.open_array(str(tmp_path / "s"), path="mel", mode="r+").resize((10**12, N_MELS))
+    with pytest.raises(StoreError, match="62500000000 chunks, more than 67108864"):
+        open_store(str(tmp_path / "s"))
+
+
+@contextmanager
+def limited_memory(size: int) -> Iterator[None]:
+    """At most so many bytes of address space more than now."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)

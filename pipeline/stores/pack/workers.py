@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -21,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InterruptedRunError, MelmillError, StorageError
+from pipeline.interrupts import interrupts_held
+from pipeline.stores.common import MelDigest
 
 SPOOL_BYTES = 8 << 20
 """A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
@@ -52,7 +53,7 @@ class MadeMel:
 
     Args:
         frames: its length.
-        digest: BLAKE2b of its `[frames, n_mels]` little-endian float32 bytes and its shape, 16 bytes.
+        digest: as `MelDigest` gives it.
         rows: `[frames, n_mels] float32`, or None if they are in the job's spool file.
         failure: why there is no mel.
     """
@@ -70,7 +71,7 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
         StorageError: if a long mel cannot be spooled.
         InterruptedRunError: if the packing was stopped.
     """
-    state, held, frames, n_mels = hashlib.blake2b(digest_size=16), [], 0, 0
+    digest, held = MelDigest(), []
     spooled, size = False, 0
     try:
         for block in blocks(job.path):
@@ -78,9 +79,9 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
                 raise InterruptedRunError("stopped")
             rows = np.ascontiguousarray(block.T, "<f4")
             if not np.isfinite(rows).all():
-                raise SourceError(f"its mel is not finite in frame {frames + int(_first_bad_row(rows))}")
-            state.update(rows.data)
-            frames, n_mels, size = frames + len(rows), rows.shape[1], size + rows.nbytes
+                raise SourceError(f"its mel is not finite in frame {digest.frames + int(_first_bad_row(rows))}")
+            digest.push(rows)
+            size += rows.nbytes
             held.append(rows)
             if size > SPOOL_BYTES:
                 _spool(job.spool, held, append=spooled)
@@ -91,10 +92,9 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
         return MadeMel(failure=str(exc))
     if spooled:
         _spool(job.spool, held, append=True)
-    if frames == 0:
+    if digest.frames == 0:
         return MadeMel(failure="it is too short for a single frame")
-    state.update(f"{frames},{n_mels}".encode())
-    return MadeMel(frames, state.digest(), None if spooled else np.concatenate(held))
+    return MadeMel(digest.frames, digest.finish(), None if spooled else np.concatenate(held))
 
 
 def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Generator[MadeMel, None, None]:
@@ -114,8 +114,10 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
         try:
             while True:
                 for job in waiting:
-                    with _as_workers_start():  # submitting starts the processes
+                    with _as_workers_start() as held:  # submitting starts the processes
                         pending.append(pool.submit(make_mel, blocks, job))
+                    if held:
+                        signal.raise_signal(held[0])
                     if len(pending) >= 4 * workers:
                         break
                 if not pending:
@@ -130,9 +132,12 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
+    with interrupts_held() as held:  # a semaphore that is half made is never unlinked
+        stopping = context.Event()
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
     try:
+        if held:
+            signal.raise_signal(held[0])
         yield pool
     finally:
         stopping.set()
@@ -140,8 +145,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _as_workers_start() -> Iterator[None]:
-    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back.
+def _as_workers_start() -> Iterator[list[int]]:
+    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back. As `interrupts_held`.
 
     The number of OpenBLAS's threads changes the last bits of a mel, and so its digest; and two workers of two threads
     on two processors take three times as long as with one (measured). Ctrl-C goes to all processes of a terminal;
@@ -149,17 +154,16 @@ def _as_workers_start() -> Iterator[None]:
     """
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {name: os.environ.get(name) for name in settings}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(settings)
     try:
-        yield
+        with interrupts_held() as held:
+            yield held
     finally:
         for name, value in environment.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 _stopping: Event | None = None  # in a worker: set when the packing stops
