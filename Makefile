@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test test-extras lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores, verify it, say where to listen
 	@mkdir -p $(DEMO)
@@ -19,6 +19,9 @@ demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores
 
 test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 	$(BIN)/pytest
+
+test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
+	$(BIN)/pytest tests/training tests/quality
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -31,6 +34,19 @@ format: $(VENV)/dev  ## format the code
 
 bench: $(VENV)/dev  ## measure packing, vocoding and a whole run on the prompts; prints times real time
 	$(BIN)/python tests/benchmark.py
+
+bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=folder of make lift-folds
+	$(BIN)/python tests/quality/bench.py $(if $(FOLDS),--folds $(FOLDS))
+
+# The shipped weights, and one for each voice without it: CORPUS=folder of speech, as Debian's asterisk-core-sounds.
+lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder
+	$(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --teacher hifigan-universal --teacher-minutes 8 \
+	  --steps 3500 --threads 1 -o pipeline/vocoders/weights/lift.onnx
+
+lift-folds: $(VENV)/extras  ## train a lift without each voice from CORPUS=folder, for make bench-quality FOLDS=folds
+	for voice in Allison June Carlo Ivrvoice; do \
+	  $(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --hold-out $$voice --steps 1800 --threads 1 \
+	    -o build/folds/$$voice.onnx || exit; done
 
 lock: $(VENV)/dev  ## resolve the dependencies anew into the hashed requirements files
 	$(BIN)/pip install --quiet uv
@@ -48,6 +64,12 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# Not locked: torch's wheels differ by processor and by what they compute on.
+$(VENV)/extras: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[openvino,quality,train]'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

@@ -65,10 +65,11 @@ class VocoderConfig(_Section):
 
     name: str = "hifigan-universal"
     """A registered name, or the path of an .onnx that melmill made."""
-    runtime: Literal["auto", "onnxruntime"] = "auto"
+    runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
+    """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
     device: Literal["cpu"] = "cpu"
-    window: Annotated[int, Field(ge=16)] = 512
-    """Frames decoded at once. It bounds the memory and does not change the samples."""
+    window: Annotated[int, Field(ge=16)] | None = None
+    """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
 
 
 class OutputConfig(_Section):

@@ -52,7 +52,7 @@ def convert_shard(
     """
     config = job.config
     store = _open_store(job)
-    vocoder = load_vocoder(config.vocoder.name, job.source, threads)
+    vocoder = load_vocoder(config.vocoder.name, job.source, threads, config.vocoder.runtime)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.vocoder.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} "

@@ -143,7 +143,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     stated = config.input.stated_spec()
     store = open_store(config.input.store, config.input.layout, stated)
     source = source_contract(store, stated)
-    vocoder = load_vocoder(config.vocoder.name, source)
+    vocoder = load_vocoder(config.vocoder.name, source, runtime=config.vocoder.runtime)
     differences = check_contract(store, source, vocoder, config.input.convert)
     job = Job(
         config=config,
@@ -167,7 +167,7 @@ def replan(prepared: Prepared) -> Prepared:
 
 
 def _plan(ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
-    window = job.config.vocoder.window + sum(vocoder.halo)
+    window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     threads = job.config.cluster.threads_per_worker
     return plan_shards(
         catalogue,

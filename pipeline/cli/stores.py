@@ -65,7 +65,7 @@ def pack(
 
     A file's path below FOLDER, without extension, becomes the utterance's key.
     """
-    spec = _spec(mel)
+    spec = mel_spec(mel)
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     if kind is Kind.auto:
@@ -99,7 +99,7 @@ def inspect(
 
     Exit code 3 if an utterance could not be converted.
     """
-    spec = _spec(mel)
+    spec = mel_spec(mel)
     report = inspect_store(open_store(store, layout.value, spec), spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
@@ -157,7 +157,8 @@ class PackView:
         self._bar.stop()
 
 
-def _spec(mel: str | None) -> MelSpec | None:
+def mel_spec(mel: str | None) -> MelSpec | None:
+    """The contract that `--mel` names: a preset, or a YAML file."""
     if mel is None:
         return None
     if mel.endswith((".yaml", ".yml")):

@@ -33,6 +33,11 @@ class Vocoder(Protocol):
         """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
         ...
 
+    @property
+    def window(self) -> int:
+        """Frames that it is best given at once, without their halo: more take memory, fewer repeat the halo's work."""
+        ...
+
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
         ...

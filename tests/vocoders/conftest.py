@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pipeline.vocoders import Vocoder
 from pipeline.vocoders.checkpoints.hifigan import build_hifigan
 from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig, generator
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.registry import load_vocoder
 
@@ -96,4 +97,4 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(small_model: Path) -> OnnxVocoder:
-    return OnnxVocoder(small_model)
+    return OnnxVocoder(OnnxModel(small_model))

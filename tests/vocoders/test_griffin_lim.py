@@ -175,9 +175,9 @@ def test_the_digest_names_the_spec_and_the_parameters():
     others = [
         GriffinLim(PRESETS["tacotron2-22k"]),
         GriffinLim(HIFIGAN, iterations=31),
-        GriffinLim(HIFIGAN, updates=199),
+        GriffinLim(HIFIGAN, updates=29),
         GriffinLim(dataclasses.replace(HIFIGAN, floor=1e-6)),
     ]
-    assert same.digest == GriffinLim(HIFIGAN, iterations=32, updates=200).digest
+    assert same.digest == GriffinLim(HIFIGAN, iterations=32, updates=30).digest
     assert int(same.digest, 16) > 0
     assert len({same.digest, *(other.digest for other in others)}) == 5

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ConfigError, MelmillError
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 
 
@@ -58,11 +59,11 @@ def test_a_vocoder_says_what_its_card_says(small: OnnxVocoder, small_model: Path
     assert (small.name, small.spec.n_mels, small.spec.hop_length) == ("small", 20, 16)
     assert small.samples(10) == 166
     assert len(small.digest) == 32
-    assert OnnxVocoder(small_model).digest == small.digest
+    assert OnnxVocoder(OnnxModel(small_model)).digest == small.digest
 
 
 def test_the_digest_follows_the_file(small: OnnxVocoder, changed: Changed) -> None:
-    assert OnnxVocoder(changed(lambda model: setattr(model, "doc_string", "x"))).digest != small.digest
+    assert OnnxVocoder(OnnxModel(changed(lambda model: setattr(model, "doc_string", "x")))).digest != small.digest
 
 
 def test_the_session_is_made_at_the_first_decode_and_kept(
@@ -77,7 +78,7 @@ def test_the_session_is_made_at_the_first_decode_and_kept(
 def test_the_session_has_the_threads_asked_for_and_none_that_spin(
     small_model: Path, small_mel: NDArray[np.float32], sessions: list[onnxruntime.SessionOptions]
 ) -> None:
-    OnnxVocoder(small_model, threads=3).decode(small_mel)
+    OnnxVocoder(OnnxModel(small_model, threads=3)).decode(small_mel)
     (options,) = sessions
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
     assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -203,7 +204,7 @@ def test_a_model_that_is_not_ours_is_refused_in_words(
 ) -> None:
     path = changed(change)
     with pytest.raises(ConfigError, match=f"changed.onnx: .*{words}"):
-        OnnxVocoder(path)
+        OnnxVocoder(OnnxModel(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"no protobuf", b"\xff" * 40])
@@ -211,16 +212,16 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"bad\.onnx: this model is refused"):
-        OnnxVocoder(path)
+        OnnxVocoder(OnnxModel(path))
 
 
 def test_a_missing_model_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.onnx: this model cannot be read"):
-        OnnxVocoder(tmp_path / "none.onnx")
+        OnnxVocoder(OnnxModel(tmp_path / "none.onnx"))
 
 
 def test_a_model_changed_after_it_was_opened_is_refused(changed: Changed, small_mel: NDArray[np.float32]) -> None:
-    vocoder = OnnxVocoder(changed(lambda model: None))
+    vocoder = OnnxVocoder(OnnxModel(changed(lambda model: None)))
     changed(lambda model: setattr(model, "doc_string", "x"))
     with pytest.raises(ConfigError, match="changed after it was opened"):
         vocoder.decode(small_mel)
@@ -229,7 +230,7 @@ def test_a_model_changed_after_it_was_opened_is_refused(changed: Changed, small_
 def test_a_graph_that_onnxruntime_cannot_load_is_a_config_error(
     changed: Changed, small_mel: NDArray[np.float32]
 ) -> None:
-    vocoder = OnnxVocoder(changed(lambda model: setattr(model.graph.node[3], "op_type", "NoSuchOperator")))
+    vocoder = OnnxVocoder(OnnxModel(changed(lambda model: setattr(model.graph.node[3], "op_type", "NoSuchOperator"))))
     with pytest.raises(ConfigError, match="onnxruntime cannot load"):
         vocoder.decode(small_mel)
 
@@ -241,13 +242,13 @@ def test_a_graph_that_fails_in_onnxruntime_is_an_error_of_ours(
         flat = next(tensor for tensor in model.graph.initializer if tensor.name == "flat")
         flat.CopyFrom(onnx.numpy_helper.from_array(np.array([-1, 997], np.int64), "flat"))
 
-    vocoder = OnnxVocoder(changed(three_channels))
+    vocoder = OnnxVocoder(OnnxModel(changed(three_channels)))
     with pytest.raises(MelmillError, match="onnxruntime failed on a mel of 50 frames"):
         vocoder.decode(small_mel)
     assert capfd.readouterr().err == ""
 
 
 def test_a_waveform_of_another_length_is_an_error(changed: Changed, small_mel: NDArray[np.float32]) -> None:
-    vocoder = OnnxVocoder(changed(lambda model: _card(model, extra_samples=0)))
+    vocoder = OnnxVocoder(OnnxModel(changed(lambda model: _card(model, extra_samples=0))))
     with pytest.raises(MelmillError, match=r"50 frames gave a waveform of shape \(806,\), not \[800\]"):
         vocoder.decode(small_mel)

@@ -103,7 +103,7 @@ def test_a_mel_of_another_length_than_asked_for_is_an_error(small: OnnxVocoder) 
 
 
 def test_a_waveform_of_another_length_than_promised_is_an_error(small: OnnxVocoder) -> None:
-    small._card = dataclasses.replace(small._card, extra_samples=0)
+    small._model.card = dataclasses.replace(small._model.card, extra_samples=0)
     with pytest.raises(MelmillError, match=r"\(1606,\), not \[1600\]"):
         list(decode_windows(small, lambda start, stop: np.zeros((20, stop - start), np.float32), 100))
 

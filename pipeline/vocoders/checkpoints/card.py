@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ class Card:
         extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
         frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
         source: sha256 of the checkpoint file, hexadecimal.
+        training: the record of a training by melmill, as JSON values.
     """
 
     family: str
@@ -34,6 +36,7 @@ class Card:
     extra_samples: int
     frame_bytes: int
     source: str
+    training: Mapping[str, Any] | None = None
 
     def write(self, model: onnx.ModelProto) -> None:
         """Puts the card into the model's metadata, as JSON under the key "melmill"."""
@@ -47,6 +50,8 @@ class Card:
             "frame_bytes": self.frame_bytes,
             "source": self.source,
         }
+        if self.training is not None:
+            plain["training"] = dict(self.training)
         onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
 
     @classmethod
@@ -71,6 +76,7 @@ class Card:
                 extra_samples=int(plain["extra_samples"]),
                 frame_bytes=_count(plain["frame_bytes"]),
                 source=str(plain["source"]),
+                training=plain.get("training"),
             )
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise ConfigError(f"its melmill metadata is damaged ({type(error).__name__}: {error})") from error

@@ -1,0 +1,121 @@
+"""The net of `lift` in torch: log-mel to linear magnitudes, and what is to be corrected in the mel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.dsp.mel import mel_filterbank
+from pipeline.melspec import MelSpec
+
+KERNEL = 7
+"""Frames that a convolution sees."""
+
+# Magnitudes below this are taken for it: -100 dB below a full-scale sine's (n_fft / 4).
+SMALLEST_LOG_MAGNITUDE = -11.5
+TINY = 1e-9
+# About the log-magnitude of speech above 8 kHz.
+_LEVEL_WITHOUT_BAND = -4.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The size of a net.
+
+    Args:
+        width: channels between blocks.
+        hidden: channels inside a block.
+        blocks: number of ConvNeXt blocks.
+        updates: towards the mel, after the net.
+    """
+
+    width: int = 256
+    hidden: int = 768
+    blocks: int = 6
+    updates: int = 3
+
+    @property
+    def context(self) -> int:
+        """Frames on each side that a frame of magnitudes depends on."""
+        return (KERNEL // 2) * (1 + self.blocks)
+
+
+class Block(nn.Module):
+    """A ConvNeXt block over `[batch, frames, width]`.
+
+    Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022, in one dimension.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(shape.width, shape.width, KERNEL, padding=KERNEL // 2, groups=shape.width)
+        self.norm = nn.LayerNorm(shape.width, eps=1e-6)
+        self.up = nn.Linear(shape.width, shape.hidden)
+        self.down = nn.Linear(shape.hidden, shape.width)
+        self.scale = nn.Parameter(torch.full((shape.width,), 1 / max(1, shape.blocks)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[batch, frames, width]` to the same."""
+        y = self.norm(self.depthwise(x.transpose(1, 2)).transpose(1, 2))
+        y = self.down(nn.functional.gelu(self.up(y)))
+        return x + y * self.scale
+
+
+class LiftNet(nn.Module):
+    """Mel to magnitudes. The mel is `ln` of the filterbank's outputs, whatever the spec's own logarithm.
+
+    The head gives, beside log-magnitudes, a correction of each band and frame of the mel: none for a clean one, the way
+    back for one that was smoothed or is noisy. Multiplicative updates then move the magnitudes to the corrected mel.
+
+    Args:
+        spec: of the mels.
+        shape: of the net.
+        mean: of each band over the training speech, `[n_mels] float32`.
+        deviation: of all bands over the training speech.
+    """
+
+    def __init__(self, spec: MelSpec, shape: Shape, mean: NDArray[np.float32], deviation: float) -> None:
+        super().__init__()
+        self.spec, self.shape = spec, shape
+        bank = mel_filterbank(spec)
+        bins = bank.shape[1]
+        self.embed = nn.Conv1d(spec.n_mels, shape.width, KERNEL, padding=KERNEL // 2)
+        self.norm_in = nn.LayerNorm(shape.width, eps=1e-6)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.blocks))
+        self.norm_out = nn.LayerNorm(shape.width, eps=1e-6)
+        self.head = nn.Linear(shape.width, bins)
+        self.correction = nn.Linear(shape.width, spec.n_mels)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+        nn.init.zeros_(self.head.bias)
+        with torch.no_grad():  # bins without a band have no straight line to start from
+            self.head.bias[torch.tensor(bank.sum(axis=0) == 0)] = _LEVEL_WITHOUT_BAND
+        # What the magnitudes would be if each filter's energy were level: a straight line for the net to bend.
+        sums = bank.sum(axis=0)
+        spread = bank / np.maximum(sums, np.float32(TINY))
+        level = np.log(np.maximum(bank.sum(axis=1), np.float32(TINY)))
+        self.register_buffer("bank", torch.tensor(bank))
+        self.register_buffer("spread", torch.tensor(spread))
+        self.register_buffer("level", torch.tensor(level))
+        self.register_buffer("uncovered", torch.tensor((sums == 0).astype(np.float32)))
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("deviation", torch.tensor(np.float32(deviation)))
+
+    def forward(self, mel: Tensor) -> Tensor:
+        """Log-magnitudes `[batch, frames, bins]` of mels `[batch, frames, n_mels]`, both natural logarithms."""
+        x = self.embed(((mel - self.mean) / self.deviation).transpose(1, 2)).transpose(1, 2)
+        x = self.norm_in(x)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm_out(x)
+        skip = (mel - self.level) / self.spec.power @ self.spread
+        wanted = mel + self.correction(x)
+        linear = torch.exp(self.spec.power * torch.clamp(self.head(x) + skip, -20.0, 20.0))
+        for _ in range(self.shape.updates):
+            present = torch.log(linear @ self.bank.T + TINY)
+            linear = linear * (torch.exp(torch.clamp(wanted - present, -20.0, 20.0)) @ self.spread + self.uncovered)
+        return torch.log(linear + 1e-30) / self.spec.power

@@ -1,0 +1,66 @@
+"""The figures of bench-quality, where they are known beforehand."""
+
+import os
+from collections.abc import Iterator
+
+import bench
+import numpy as np
+import pytest
+from metrics import NAMES, measure, median_interval
+
+from pipeline.dsp.magnitude import mel_to_magnitude
+from pipeline.dsp.mel import log_mel
+from pipeline.dsp.phase import reconstruct
+
+SPEC = bench.SPEC
+
+
+@pytest.fixture(autouse=True)
+def _one_core() -> Iterator[None]:
+    """As in the bench: speechmos makes a session for each call, whose threads would spin."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.fixture(scope="module")
+def recording() -> np.ndarray:
+    return bench.speech(1)["Carlo"][0][1]
+
+
+def test_a_recording_against_itself_is_perfect(recording: np.ndarray) -> None:
+    found = measure(recording, recording, log_mel(recording, SPEC), SPEC)
+    assert set(found) == set(NAMES)
+    assert found["pesq"] > 4.6
+    assert found["stoi"] == pytest.approx(1)
+    assert found["mel_distance"] == found["lsd"] == found["f0_cents"] == 0
+    assert found["voicing_f1"] == 1
+
+
+def test_every_figure_falls_with_a_poor_reconstruction(recording: np.ndarray) -> None:
+    mel = log_mel(recording, SPEC)
+    good, bad = (measure(recording, reconstruct(mel_to_magnitude(mel, SPEC, 30), SPEC, i), mel, SPEC) for i in (16, 0))
+    assert all(good[name] > bad[name] for name in ("pesq", "stoi"))
+    assert all(good[name] < bad[name] for name in ("mel_distance", "lsd"))
+
+
+def test_the_interval_holds_the_median_and_leaves_out_what_has_no_value() -> None:
+    median, low, high = median_interval([*np.random.default_rng(0).normal(3, 1, 60), float("nan")])
+    assert low < median < high
+    assert 2.5 < low < 3 < high < 3.5
+
+
+def test_every_kind_of_mel_differs_from_the_clean_one(recording: np.ndarray) -> None:
+    mel = log_mel(recording, SPEC)
+    apart = [float(np.abs(change(mel) - mel).mean()) for change in bench.KINDS.values()]
+    assert apart[0] == 0
+    assert all(0.05 < each < 0.5 for each in apart[1:])
+
+
+def test_the_table_has_a_row_for_each_system_and_kind(recording: np.ndarray) -> None:
+    figures = dict.fromkeys(NAMES, 1.0) | {"speed": 3.0}
+    rows = [{"kind": kind, "system": system, **figures} for kind in bench.KINDS for system in bench.SYSTEMS]
+    lines = bench.table(rows).splitlines()
+    assert sum(line.startswith("| lift |") for line in lines) == len(bench.KINDS)
+    assert all(line.count("|") == len(NAMES) + 3 for line in lines if line.startswith("|"))

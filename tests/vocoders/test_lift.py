@@ -1,0 +1,118 @@
+"""Lift with the weights that are shipped: the same samples in every window, and better than no net where it matters."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import soundfile
+import soxr
+from corpora import PROMPTS, SPEC
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel import log_mel, mel_filterbank
+from pipeline.dsp.phase import PHASE_BLOCK
+from pipeline.dsp.stft import framed, stft
+from pipeline.errors import BadMelError
+from pipeline.vocoders import decode_windows, load_vocoder
+from pipeline.vocoders.griffin_lim import GriffinLim
+from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.onnx_model import OnnxModel
+
+WEIGHTS = Path(load_vocoder.__globals__["_LIFT_WEIGHTS"])
+Mel = NDArray[np.float32]
+
+
+def speech(*names: str) -> NDArray[np.float32]:
+    waveform = np.concatenate([soundfile.read(PROMPTS / f"{name}.flac", dtype="float32")[0] for name in names])
+    return soxr.resample(waveform, 16000, SPEC.sample_rate).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def mel() -> Mel:
+    return log_mel(speech("ru_RU_f_IvrvoiceRU/demo-nomatch", "en_US_f_Allison/tt-weasels"), SPEC)
+
+
+@pytest.fixture(scope="module")
+def lift() -> Lift:
+    vocoder = load_vocoder("lift")
+    assert isinstance(vocoder, Lift)
+    return vocoder
+
+
+def test_the_weights_are_small_and_say_what_they_were_made_from() -> None:
+    assert WEIGHTS.stat().st_size < 8e6
+    card = OnnxModel(WEIGHTS).card
+    assert card.family == "lift"
+    assert card.spec == SPEC
+    assert card.training is not None
+    assert card.training["teacher"] == "hifigan-universal"
+    assert str(card.training["steps"]) in WEIGHTS.with_suffix(".md").read_text()
+    assert "CC BY-SA 3.0" in WEIGHTS.with_name("LICENSE.md").read_text()
+
+
+def test_the_same_mel_gives_the_same_samples_and_the_length_it_promises(lift: Lift, mel: Mel) -> None:
+    waveform = lift.decode(mel)
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (lift.samples(mel.shape[1]),)
+    np.testing.assert_array_equal(waveform, lift.decode(mel.copy(order="F")))
+    np.testing.assert_array_equal(waveform, pickle.loads(pickle.dumps(lift)).decode(mel))  # noqa: S301
+
+
+@pytest.mark.parametrize("window", [64, 200, 512])
+def test_windows_at_the_halo_give_the_samples_of_the_whole_bit_for_bit(lift: Lift, mel: Mel, window: int) -> None:
+    pieces = decode_windows(lift, lambda start, stop: mel[:, start:stop], mel.shape[1], window)
+    np.testing.assert_array_equal(np.concatenate(list(pieces)), lift.decode(mel))
+
+
+def test_a_sixth_of_the_halo_is_not_enough(lift: Lift, mel: Mel) -> None:
+    whole, (left, right) = lift.decode(mel), (lift.halo[0] // 6, lift.halo[1] // 6)
+    assert lift.halo[0] == 3 * lift.iterations + 2 + PHASE_BLOCK - 1 + OnnxModel(WEIGHTS).card.halo[0]
+    window = lift.decode(mel[:, 200 - left : 300 + right], 200 - left)[left * 256 : (left + 100) * 256]
+    assert np.abs(window - whole[200 * 256 : 300 * 256]).max() > 1e-3
+
+
+def test_one_frame_and_silence_are_vocoded(lift: Lift) -> None:
+    assert lift.decode(np.full((80, 1), -4, np.float32)).shape == (256,)
+    assert np.abs(lift.decode(log_mel(np.zeros(8000, np.float32), SPEC))).max() < 1e-3
+
+
+@pytest.mark.parametrize("value", [-1e6, 100.0])
+def test_values_that_no_waveform_has_still_give_finite_audio(lift: Lift, value: float) -> None:
+    assert np.isfinite(lift.decode(np.full((80, 5), value, np.float32))).all()
+
+
+def test_nan_is_refused(lift: Lift) -> None:
+    with pytest.raises(BadMelError, match="NaN"):
+        lift.decode(np.full((80, 5), np.nan, np.float32))
+
+
+@pytest.mark.parametrize("frames", [300, 2000])
+def test_memory_is_an_upper_bound_for_what_python_takes(lift: Lift, frames: int) -> None:
+    assert 4 * WEIGHTS.stat().st_size < lift.memory(frames) < 4 * WEIGHTS.stat().st_size + 80e3 * frames
+
+
+def mel_error(waveform: NDArray[np.float32], clean: Mel) -> float:
+    again = log_mel(waveform, SPEC)
+    return float(np.abs(again - clean[:, : again.shape[1]]).mean())
+
+
+def test_it_keeps_a_clean_mel(lift: Lift, mel: Mel) -> None:
+    assert mel_error(lift.decode(mel), mel) < 0.11
+
+
+def test_it_is_nearer_to_the_clean_mel_than_no_net_where_the_mel_was_smoothed(lift: Lift, mel: Mel) -> None:
+    smoothed = scipy.ndimage.uniform_filter(mel, 3, mode="nearest")
+    without = mel_error(GriffinLim(SPEC, iterations=lift.iterations).decode(smoothed), mel)
+    assert mel_error(lift.decode(smoothed), mel) < 0.93 * without
+
+
+def test_the_band_above_the_mel_is_not_silent(lift: Lift, mel: Mel) -> None:
+    above = np.flatnonzero(mel_filterbank(SPEC).any(axis=0))[-1] + 4
+    power = (np.abs(stft(framed(lift.decode(mel), SPEC), SPEC)) ** 2).mean(axis=0)
+    taught = (np.abs(stft(framed(load_vocoder("hifigan-universal", threads=2).decode(mel), SPEC), SPEC)) ** 2).mean(
+        axis=0
+    )
+    apart = 10 * np.log10(power[above:500].mean() / taught[above:500].mean())
+    assert abs(apart) < 3
