@@ -174,6 +174,10 @@ class MelSpec:
         """Number of frames that a waveform of `samples` samples gives."""
         return samples // self.hop_length if self.framing == "same" else 1 + samples // self.hop_length
 
+    def samples(self, frames: int) -> int:
+        """Number of samples of `frames` frames: a hop for each, or, where they are centred, between each two."""
+        return max(0, frames if self.framing == "same" else frames - 1) * self.hop_length
+
     def seconds(self, frames: int) -> float:
         """Duration of `frames` frames [s]."""
         return frames * self.hop_length / self.sample_rate

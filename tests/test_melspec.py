@@ -260,3 +260,12 @@ def test_every_missing_key_is_named():
 def test_a_normalization_of_another_shape_is_refused(given):
     with pytest.raises(ConfigError, match="normalization must be null or hold mean and scale"):
         MelSpec.from_dict({**HIFIGAN.to_dict(), "normalization": given})
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "samples"),
+    [("hifigan-22k", 0, 0), ("hifigan-22k", 3, 768), ("tacotron2-22k", 0, 0), ("tacotron2-22k", 3, 512)],
+)
+def test_samples_are_those_that_give_the_frames_again(name: str, frames: int, samples: int) -> None:
+    assert PRESETS[name].samples(frames) == samples
+    assert not frames or PRESETS[name].frames(samples) == frames

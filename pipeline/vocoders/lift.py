@@ -50,7 +50,7 @@ class Lift:
 
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
-        return max(0, frames if self.spec.framing == "same" else frames - 1) * self.spec.hop_length
+        return self.spec.samples(frames)
 
     def memory(self, frames: int) -> int:
         """Bytes that decoding `frames` frames at once takes, the weights included; an estimate."""

@@ -75,7 +75,7 @@ def test_griffin_lim_without_a_mel_contract_is_refused() -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(ConfigError, match="'hifi'; there are lift, .*, hifigan-ljspeech, griffin-lim, and paths"):
+    with pytest.raises(ConfigError, match=r"'hifi'; there are lift, .*, hifigan-ljspeech, griffin-lim, and paths"):
         load_vocoder("hifi")
 
 
