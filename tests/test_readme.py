@@ -44,3 +44,11 @@ def test_the_files_and_make_targets_it_names_are_there() -> None:
         assert f"\n{target}:" in makefile, target
     for name in re.findall(r"`((?:configs|tests|\.ci)/[\w./]+)`", README):
         assert (ROOT / name).exists(), name
+
+
+def test_its_figures_of_quality_are_those_that_the_bench_printed() -> None:
+    section = README.partition("### What they sound like")[2].partition("\n### ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    printed = (ROOT / "tests" / "quality" / "quality.md").read_text().splitlines()
+    assert len(lines) > 5
+    assert set(lines) <= set(printed)
