@@ -98,10 +98,10 @@ class ShardAbandoned(Event):
 
 @dataclass(frozen=True)
 class RunFinished(Event):
-    """The manifest is published.
+    """The manifest is published, or there was nothing to do.
 
     Args:
-        run_id: of this run.
+        run_id: of this run; empty if there was nothing to do.
         utterances: rows in the manifest.
         failed: rows in failures.jsonl.
         seconds: of audio in the manifest.

@@ -116,12 +116,13 @@ def run(config: JobConfig, listener: Listener = lambda event: None, adopt: bool 
     with _interruptible():
         prepared = prepare(config, adopt)
         totals = prepared.ledger.published(prepared.plan, prepared.job) if not prepared.plan.todo else None
-        if totals is not None:
-            return _judged(RunReport("", totals, 0.0, time.monotonic() - begun), config)
-        with prepared.ledger.storage.lock(_owner(prepared.job)):
-            prepared = replan(prepared)  # another run may have ended since
-            totals, made = _work(prepared, listener)
-    report = RunReport(prepared.job.run_id, totals, made, time.monotonic() - begun)
+        made, run_id = 0.0, ""
+        if totals is None:
+            with prepared.ledger.storage.lock(_owner(prepared.job)):
+                prepared = replan(prepared)  # another run may have ended since
+                totals, made = _work(prepared, listener)
+            run_id = prepared.job.run_id
+    report = RunReport(run_id, totals, made, time.monotonic() - begun)
     listener(
         RunFinished(
             report.run_id, totals.utterances, totals.failed, totals.seconds, report.made_seconds, report.elapsed

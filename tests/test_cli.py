@@ -62,6 +62,10 @@ def test_log_json_is_a_line_an_event(run_arguments: list[object]) -> None:
     lines = [line for line in melmill("run", *run_arguments, "--log-json").splitlines() if line.startswith("{")]
     names = [json.loads(line)["event"] for line in lines]
     assert (names[0], names[-1]) == ("RunStarted", "RunFinished")
+    (again,) = [
+        json.loads(line) for line in melmill("run", *run_arguments, "--log-json").splitlines() if line[0] == "{"
+    ]
+    assert (again["event"], again["run_id"], again["utterances"], again["made_seconds"]) == ("RunFinished", "", 24, 0)
     failed = melmill("run", *run_arguments, "--set", "input.mel=tacotron2-22k", "--log-json", code=4)
     assert json.loads(failed.splitlines()[-1])["exit_code"] == 4
 
@@ -200,3 +204,23 @@ def test_the_package_runs_as_a_module() -> None:
 def test_importing_the_package_imports_no_torch_and_nothing_heavy() -> None:
     code = "import pipeline, sys; print(sorted({'torch', 'dask', 'zarr', 'onnxruntime', 'typer'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_ctrl_c_while_the_command_is_loaded_is_one_line() -> None:
+    script = """
+import builtins
+import pipeline.__main__ as command
+
+load = builtins.__import__
+
+def stop(name, *rest):
+    if name == "pipeline":
+        raise KeyboardInterrupt
+    return load(name, *rest)
+
+builtins.__import__ = stop
+command.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 75
+    assert done.stderr == "melmill: interrupted; run the same command again\n"
