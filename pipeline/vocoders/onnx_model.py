@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -32,12 +33,14 @@ class OnnxModel:
         runtime: that runs it.
 
     Raises:
-        ConfigError: if the file cannot be read, has no melmill card, keeps weights in other files, or its input or
-            output is another one than its family's.
+        ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
+            other files, or its input or output is another one than its family's.
     """
 
     def __init__(self, path: Path, threads: int = 1, runtime: Runtime = "onnxruntime") -> None:
         self.path, self.threads, self.runtime = path, threads, runtime
+        if importlib.util.find_spec(runtime) is None:
+            raise ConfigError(f"vocoder.runtime: {runtime} is not installed: pip install 'melmill[{runtime}]'")
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -89,8 +92,6 @@ class OnnxModel:
                 open_session = _onnxruntime if self.runtime == "onnxruntime" else _openvino
                 try:
                     self._run = open_session(self.path, self.threads)
-                except ConfigError:
-                    raise
                 except Exception as error:  # see above
                     raise ConfigError(f"{self.path}: {self.runtime} cannot load this model: {error}") from error
                 self._process = os.getpid()
@@ -117,10 +118,8 @@ def _onnxruntime(path: Path, threads: int) -> Callable[[NDArray[np.float32]], ND
 
 
 def _openvino(path: Path, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    try:
-        import openvino
-    except ImportError as error:
-        raise ConfigError("runtime: openvino needs OpenVINO: pip install melmill[openvino]") from error
+    import openvino
+
     # Its own default may be bfloat16 where the processor has it.
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
     compiled = openvino.Core().compile_model(path, "CPU", settings)

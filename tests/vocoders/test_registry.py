@@ -92,3 +92,10 @@ def test_the_checkpoints_are_found_without_importing_the_package(model_cache: Pa
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
+    with pytest.raises(ConfigError, match=r"openvino is not installed: pip install 'melmill\[openvino\]'"):
+        load_vocoder("lift", runtime="openvino")
