@@ -35,7 +35,7 @@ format: $(VENV)/dev  ## format the code
 bench: $(VENV)/dev  ## measure packing, vocoding and a whole run on the prompts; prints times real time
 	$(BIN)/python tests/benchmark.py
 
-bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=folder of make lift-folds
+bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds
 	$(BIN)/python tests/quality/bench.py $(if $(FOLDS),--folds $(FOLDS))
 
 # The shipped weights, and one for each voice without it: CORPUS=folder of speech, as Debian's asterisk-core-sounds.
@@ -43,7 +43,7 @@ lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder
 	$(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --teacher hifigan-universal --teacher-minutes 8 \
 	  --steps 3500 --threads 1 -o pipeline/vocoders/weights/lift.onnx
 
-lift-folds: $(VENV)/extras  ## train a lift without each voice from CORPUS=folder, for make bench-quality FOLDS=folds
+lift-folds: $(VENV)/extras  ## train a lift without each voice from CORPUS=folder, for make bench-quality FOLDS=build/folds
 	for voice in Allison June Carlo Ivrvoice; do \
 	  $(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --hold-out $$voice --steps 1800 --threads 1 \
 	    -o build/folds/$$voice.onnx || exit; done

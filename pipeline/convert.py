@@ -86,13 +86,13 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
     spec = vocoder.spec
     loudness = Loudness()
     distance = MelDistance(spec) if job.config.quality.mel_distance else None
+    digest = MelDigest() if store.digest_is_of_content else None
     meta = store.meta(utterance)
-
-    digest = MelDigest()
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
         stored = store.read(utterance, start, stop)
-        digest.push(stored.T[digest.frames - start :])  # windows overlap by the halo
+        if digest is not None:
+            digest.push(stored.T[digest.frames - start :])  # windows overlap by the halo
         mel = convert_mel(stored, job.source, spec)
         if distance is not None:
             distance.push_mel(mel[:, distance.mel_frames - start :])
@@ -104,7 +104,7 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             encoder.push(piece)
             if distance is not None:
                 distance.push_audio(piece)
-        if store.digest_is_of_content and digest.finish().hex() != utterance.digest:
+        if digest is not None and digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
                 f"utterance {utterance.key!r}: the {utterance.frames} frames from row {utterance.where} of {store.url} "
                 f"are not those that were packed: their digest is not {utterance.digest}. The mel or the offsets were "

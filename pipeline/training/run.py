@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
+from pipeline.quality import MelDistance
 from pipeline.storage import translated
 from pipeline.training.batches import Batches
 from pipeline.training.export import export
 from pipeline.training.loop import Plan, Progress, Training
 from pipeline.training.net import KERNEL, LiftNet, Shape
 from pipeline.training.speech import Speech, Utterance, read_speech
-from pipeline.vocoders import load_vocoder
+from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -106,7 +107,7 @@ def train_vocoder(
     record: dict[str, Any] = {
         "speech": speech.digest,
         "utterances": len(speech.train),
-        "hours": round(speech.seconds / spec.sample_rate / 3600, 3),
+        "hours": round(speech.samples / spec.sample_rate / 3600, 3),
         "hold_out": hold_out,
         "held_out": len(speech.held_out),
         "teacher": teacher,
@@ -137,9 +138,10 @@ def _train(
 
     def figures(net: LiftNet) -> Figures:
         _write(export(net, batches.taught), _card(net, record), trial)
-        found = judge(Lift(OnnxModel(trial, threads=torch.get_num_threads())), judged(speech.held_out, spec))
-        trial.unlink()
-        return found
+        try:
+            return judge(Lift(OnnxModel(trial, threads=torch.get_num_threads())), judged(speech.held_out, spec))
+        finally:
+            trial.unlink()
 
     def told(progress: Progress, net: LiftNet) -> None:
         due = progress.steps and progress.step % max(1, progress.steps // _FIGURES) == 0
@@ -170,14 +172,19 @@ def judge(vocoder: Lift, waveforms: Sequence[NDArray[np.float32]]) -> Figures:
     distances, scores = [], []
     for waveform in waveforms:
         mel = log_mel(waveform, vocoder.spec)
-        made = vocoder.decode(mel)
-        again = log_mel(made, vocoder.spec)
-        frames = min(mel.shape[1], again.shape[1])
-        distances.append(float(np.abs(mel[:, :frames] - again[:, :frames]).mean()))
+        made = _vocoded(vocoder, mel)
+        distance = MelDistance(vocoder.spec)
+        distance.push_mel(mel)
+        distance.push_audio(made)
+        distances.append(distance.finish()[0])
         if importlib.util.find_spec("pesq") is not None:
             scores.append(_pesq(waveform, made, vocoder.spec.sample_rate))
     found = [score for score in scores if score is not None]
     return Figures(round(statistics.fmean(distances), 4), round(statistics.fmean(found), 3) if found else None)
+
+
+def _vocoded(vocoder: Vocoder, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.concatenate(list(decode_windows(vocoder, lambda start, stop: mel[:, start:stop], mel.shape[1])))
 
 
 def _pesq(wanted: NDArray[np.float32], made: NDArray[np.float32], sample_rate: int) -> float | None:
@@ -195,17 +202,14 @@ def _teach(speech: Speech, spec: MelSpec, teacher: str, minutes: float) -> dict[
     """By key the teacher's waveforms of mels of the speech, evenly spread over it, `minutes` of them."""
     vocoder = load_vocoder(teacher, spec, threads=len(os.sched_getaffinity(0)))
     if vocoder.spec != spec:
-        raise ConfigError(f"the teacher {teacher} takes mels of another contract: {_differences(spec, vocoder.spec)}")
-    stride = max(1, round(speech.seconds / (minutes * 60 * spec.sample_rate)))
+        differences = "; ".join(map(str, spec.compare(vocoder.spec)))
+        raise ConfigError(f"the teacher {teacher} takes mels of another contract: {differences}")
+    stride = max(1, round(speech.samples / (minutes * 60 * spec.sample_rate)))
     taught = {}
     for utterance in speech.train[::stride]:
-        made = vocoder.decode(log_mel(utterance.waveform, spec))
+        made = _vocoded(vocoder, log_mel(utterance.waveform, spec))
         taught[utterance.key] = np.pad(made, (0, max(0, len(utterance.waveform) - len(made))))
     return taught
-
-
-def _differences(spec: MelSpec, other: MelSpec) -> str:
-    return "; ".join(map(str, spec.compare(other)))
 
 
 def _silent_above(batches: Batches, spec: MelSpec) -> float | None:

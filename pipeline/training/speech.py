@@ -58,9 +58,9 @@ class Speech:
     digest: str
 
     @property
-    def seconds(self) -> float:
-        """Duration of what is trained on, at the rate that the utterances have [samples]."""
-        return float(sum(len(utterance.waveform) for utterance in self.train))
+    def samples(self) -> int:
+        """Length of all that is trained on [samples]."""
+        return sum(len(utterance.waveform) for utterance in self.train)
 
 
 def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None = None) -> Speech:

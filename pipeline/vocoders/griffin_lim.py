@@ -19,7 +19,7 @@ _ALGORITHM = 2
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """Vocodes by non-negative least squares and fast Griffin-Lim; see `pipeline.dsp.invert`.
+    """Vocodes by `mel_to_magnitude` and `reconstruct`, of `pipeline.dsp`.
 
     Args:
         spec: the mels that it takes.

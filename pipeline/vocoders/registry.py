@@ -26,7 +26,7 @@ _HIFIGAN_FILES = {
 _GRIFFIN_LIM = "griffin-lim"
 LIFT_ITERATIONS = {"lift": 16, "lift-hq": 48}
 """Of the phase stage; the weights are the same."""
-_LIFT_WEIGHTS = Path(__file__).parent / "weights" / "lift.onnx"
+LIFT_WEIGHTS = Path(__file__).parent / "weights" / "lift.onnx"
 NAMES = (*LIFT_ITERATIONS, *_HIFIGAN_FILES, _GRIFFIN_LIM)
 
 _lock = threading.Lock()
@@ -67,7 +67,7 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Voc
         path = cached_hifigan(folder / _HIFIGAN_FILES[name], folder / "config.json")
         return OnnxVocoder(OnnxModel(path, threads, runtime), name)
     if name in LIFT_ITERATIONS:
-        return Lift(OnnxModel(_LIFT_WEIGHTS, threads, runtime), name, LIFT_ITERATIONS[name])
+        return Lift(OnnxModel(LIFT_WEIGHTS, threads, runtime), name, LIFT_ITERATIONS[name])
     if name.endswith(".onnx"):
         model = OnnxModel(Path(name).absolute(), threads, runtime)
         return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)

@@ -184,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folds", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    parser.add_argument("--each", type=int, default=6, help="utterances a voice")
+    parser.add_argument("--each", type=int, default=5, help="utterances a voice")
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
     context = multiprocessing.get_context("spawn")
