@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-extras lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-extras lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores
 
 test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 	$(BIN)/pytest
+
+test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/faults); make test does a few of each
+	MELMILL_FAULTS=full $(BIN)/pytest tests/faults -s
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
 	$(BIN)/pytest tests/training tests/quality

@@ -1,0 +1,72 @@
+"""A corpus small enough to be converted hundreds of times, and what a run without faults makes of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from corpora import SPEC, digests
+
+from faults.invariant import Reference
+from pipeline.config import JobConfig
+from pipeline.jobs import run
+from pipeline.stores import open_store
+from pipeline.stores.pack import pack_npy
+
+UTTERANCES = 12
+SHARD_SECONDS = 1.0
+
+
+@pytest.fixture(scope="session")
+def small_mels(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pieces of real speech of 25 to 47 frames as .npy."""
+    folder = tmp_path_factory.mktemp("small-mels")
+    store = open_store(str(packed))
+    for index, utterance in enumerate(list(store.catalogue())[:UTTERANCES]):
+        np.save(folder / f"piece-{index:02d}.npy", store.read(utterance, 20, 45 + 2 * index))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those as a ragged store, five shards of a second. Not to be changed: copy it."""
+    path = tmp_path_factory.mktemp("small-store") / "mels.zarr"
+    pack_npy(str(small_mels), str(path), SPEC, workers=1)
+    return path
+
+
+@pytest.fixture
+def small_job(small_store: Path, vocoder_path: Path, tmp_path: Path) -> Callable[..., JobConfig]:
+    """A job on the small store with the tiny vocoder, in this process; keywords like `output__codec="wav"`."""
+
+    def build(**settings: Any) -> JobConfig:
+        values: dict[str, dict[str, Any]] = {
+            "input": {"store": str(small_store)},
+            "vocoder": {"name": str(vocoder_path)},
+            "output": {"url": str(tmp_path / "audio"), "shard_seconds": SHARD_SECONDS},
+            "cluster": {"kind": "synchronous"},
+        }
+        for name, value in settings.items():
+            section, key = name.split("__")
+            values.setdefault(section, {})[key] = value
+        return JobConfig.build(values)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def reference(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """What a run of the small job without faults gives."""
+    out = tmp_path_factory.mktemp("reference") / "audio"
+    run(
+        JobConfig.build(
+            {
+                "input": {"store": str(small_store)},
+                "vocoder": {"name": str(vocoder_path)},
+                "output": {"url": str(out), "shard_seconds": SHARD_SECONDS},
+                "cluster": {"kind": "synchronous"},
+            }
+        )
+    )
+    return Reference(digests(out))
