@@ -62,7 +62,7 @@ def convert_shard(
     failures: list[Failure] = []
     seconds = 0.0
     with (
-        translated(f"writing shard {task.name}"),
+        translated(f"writing shard {task.name} to {config.output.url}"),
         Attempt(Ledger(open_storage(config.output.url)), task, job) as attempt,
     ):
         for utterance in task.utterances:
