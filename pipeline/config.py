@@ -99,6 +99,11 @@ class ClusterConfig(_Section):
     threads_per_worker: PositiveInt = 1
     timeout: PositiveFloat = 60.0
     """Seconds to wait for a scheduler to answer, and for a first worker or a new one after the last was lost."""
+    shard_timeout: PositiveFloat | None = None
+    """Seconds that a worker may take over one shard without finishing one more utterance, before it is taken for hung
+    and started anew; none for ten times what the slowest shard so far would have taken, and at least five minutes."""
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    """Seconds that shards in flight are given to finish after Ctrl-C or SIGTERM."""
     insecure: bool = False
     """Allow a scheduler beyond this machine without TLS."""
 
@@ -118,6 +123,9 @@ class QualityConfig(_Section):
 
     mel_distance: bool = True
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the utterances that may be quarantined before the run ends with exit code 7 instead of 3."""
+    give_up_after: Annotated[int, Field(ge=0)] = 20
+    """Stop a run whose first so many utterances all failed with the same kind of error; 0 for never."""
 
 
 class JobConfig(_Section):

@@ -25,12 +25,13 @@ from pipeline.records import Failure, Row, ShardRecord
 from pipeline.storage import PRIVATE, Storage, translated
 
 COMMITS = f"{PRIVATE}/commits"
+STALE = f"{PRIVATE}/stale"
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 JOB = "job.json"
 PUBLISHED = f"{PRIVATE}/published.json"
 
-_COMMIT_NAME = re.compile(rf"{COMMITS}/(\d{{6,}}-[0-9a-f]{{8}})\.json")
+_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/(\d{{6,}}-[0-9a-f]{{8}})\.json")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,10 @@ class Ledger:
 
     def commit_names(self) -> list[str]:
         """Names of all commits: `000123-1a2b3c4d`."""
-        return [match[1] for name in self.storage.list(COMMITS) if (match := _COMMIT_NAME.fullmatch(name))]
+        return self._names(COMMITS)
+
+    def _names(self, folder: str) -> list[str]:
+        return [match[1] for name in self.storage.list(folder) if (match := _COMMIT_NAME.fullmatch(name))]
 
     def commit_record(self, name: str) -> ShardRecord:
         """One commit record.
@@ -169,11 +173,41 @@ class Ledger:
                 "again to have its shard made anew"
             ) from error
 
+    def committed(self, name: str) -> ShardRecord | None:
+        """One commit record, or None if it is not there.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        return self.commit_record(name) if self._committed(name) else None
+
     def put_commit(self, record: ShardRecord) -> ShardRecord:
         """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one."""
         if self.storage.put_if_absent(f"{COMMITS}/{record.name}.json", record.to_json()):
             return record
         return self.commit_record(record.name)
+
+    def mark_stale(self, name: str, reason: str) -> None:
+        """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
+
+        Args:
+            name: of the commit.
+            reason: why, in words, for the plan.
+        """
+        self.storage.put_if_absent(f"{STALE}/{name}.json", json.dumps({"reason": reason}).encode())
+
+    def stale(self) -> dict[str, str]:
+        """All commits that are marked so: name -> reason."""
+        marks = {}
+        for name in self._names(STALE):
+            try:
+                with self.storage.read(f"{STALE}/{name}.json") as file:
+                    marks[name] = str(json.load(file)["reason"])
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                marks[name] = "it was marked stale"
+        return marks
 
     # ---- publication
 

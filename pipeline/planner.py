@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,13 @@ class ShardTask:
         number: of the shard.
         fingerprint: digest over everything that its samples depend on, as hexadecimal.
         utterances: in the order in which they go into the shard.
+        condemned: key -> reason, of those that are not to be tried any more.
     """
 
     number: int
     fingerprint: str
     utterances: tuple[Utterance, ...]
+    condemned: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -49,6 +51,7 @@ class PlannedShard:
         members: `[utterances] int64`, positions in the catalogue.
         seconds: of audio in it, from the frame counts.
         reason: why it is to be made, in words; empty if it is there.
+        failed: utterances that are quarantined in it, if it is there.
     """
 
     number: int
@@ -56,6 +59,7 @@ class PlannedShard:
     members: NDArray[np.int64]
     seconds: float
     reason: str
+    failed: int = 0
 
     @property
     def name(self) -> str:
@@ -73,6 +77,7 @@ class CommittedShard:
         generation: of the run that made it.
         ingredients: it was made with.
         digests: key -> digest of the mel, for every utterance made or quarantined.
+        failed: how many of them were quarantined.
     """
 
     number: int
@@ -80,13 +85,16 @@ class CommittedShard:
     generation: int
     ingredients: Ingredients
     digests: Mapping[str, str]
+    failed: int = 0
 
     @classmethod
     def of(cls, record: ShardRecord) -> CommittedShard:
         """The planner's view of a record."""
         digests = {row.key: row.source.digest for row in record.rows}
         digests |= {failure.key: failure.source.digest for failure in record.failures}
-        return cls(record.shard, record.fingerprint, record.generation, record.ingredients, digests)
+        return cls(
+            record.shard, record.fingerprint, record.generation, record.ingredients, digests, len(record.failures)
+        )
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,7 @@ def plan_shards(
     catalogue: Catalogue,
     job: Job,
     committed: Iterable[CommittedShard],
+    stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
 ) -> Plan:
@@ -161,10 +170,11 @@ def plan_shards(
         catalogue: the store's utterances.
         job: what is to be done with them.
         committed: all commit records of the output.
+        stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: bytes that reading from one utterance to another touches.
         worker_bytes: memory of a worker, for the plan's reader.
     """
-    newest, fingerprints = _newest(committed)
+    newest, there = _newest(committed)
     refused = _refused(catalogue, job)
     shards = _assign(catalogue, job, newest, {failure.key for failure in refused})
     ingredients = ingredients_of(job)
@@ -172,12 +182,12 @@ def plan_shards(
     read = wanted = 0
     for number in sorted(shards):
         members = np.asarray(shards[number], np.int64)
-        fingerprint = _fingerprint(catalogue, members, ingredients)
+        fingerprint, again = _revised(number, _fingerprint(catalogue, members, ingredients), stale)
         seconds = job.source.seconds(int(catalogue.frames[members].sum()))
-        if (number, fingerprint) in fingerprints:
-            done.append(PlannedShard(number, fingerprint, members, seconds, ""))
+        if (number, fingerprint) in there:
+            done.append(PlannedShard(number, fingerprint, members, seconds, "", there[number, fingerprint]))
             continue
-        reason = _why(catalogue, members, ingredients, newest.get(number))
+        reason = again or _why(catalogue, members, ingredients, newest.get(number))
         todo.append(PlannedShard(number, fingerprint, members, seconds, reason))
         wanted += int(catalogue.frames[members].sum()) * job.source.n_mels * 4
         read += _read_bytes(catalogue, members, chunk_bytes)
@@ -194,15 +204,16 @@ def ingredients_of(job: Job) -> Ingredients:
     )
 
 
-def _newest(committed: Iterable[CommittedShard]) -> tuple[dict[int, CommittedShard], set[tuple[int, str]]]:
+def _newest(committed: Iterable[CommittedShard]) -> tuple[dict[int, CommittedShard], dict[tuple[int, str], int]]:
+    """The newest commit of each shard, and of every commit how many utterances are quarantined in it."""
     newest: dict[int, CommittedShard] = {}
-    fingerprints = set()
+    there = {}
     for commit in committed:
-        fingerprints.add((commit.number, commit.fingerprint))
+        there[commit.number, commit.fingerprint] = commit.failed
         known = newest.get(commit.number)
         if known is None or (commit.generation, commit.fingerprint) > (known.generation, known.fingerprint):
             newest[commit.number] = commit
-    return newest, fingerprints
+    return newest, there
 
 
 def _refused(catalogue: Catalogue, job: Job) -> tuple[Failure, ...]:
@@ -256,6 +267,18 @@ def _fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: 
         key = str(catalogue.keys[index]).encode("utf-8", "surrogatepass")
         digest.update(len(key).to_bytes(8, "little") + key + bytes(catalogue.digests[index]))
     return digest.hexdigest()
+
+
+def _revised(number: int, fingerprint: str, stale: Mapping[str, str]) -> tuple[str, str]:
+    """The fingerprint of a shard's newest revision, and why the one before it is stale; empty if there is none.
+
+    What is marked stale is made again beside what there is, under a fingerprint of its own, as a changed mel would be.
+    """
+    reason = ""
+    while (mark := stale.get(shard_name(number, fingerprint))) is not None:
+        reason = mark
+        fingerprint = hashlib.blake2b(f"again {fingerprint}".encode(), digest_size=16).hexdigest()
+    return fingerprint, reason
 
 
 def _why(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients, old: CommittedShard | None) -> str:

@@ -17,11 +17,11 @@ FLOORS = [
     ["config", "dsp"],
     ["records", "storage", "stores", "vocoders"],
     ["sinks", "quality", "planner", "contract"],
-    ["ledger", "training"],
+    ["ledger", "training", "suspects"],
     ["attempt", "audit"],
-    ["convert"],
-    ["clusters"],
-    ["engine"],
+    ["convert", "clusters"],
+    ["dispatch"],
+    ["engine", "prepare"],
     ["jobs"],
     ["cli", ""],
     ["__main__"],
@@ -29,8 +29,8 @@ FLOORS = [
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ONLY_IN = {
-    "dask": {"engine", "clusters"},
-    "distributed": {"engine", "clusters"},
+    "dask": {"engine", "dispatch", "clusters"},
+    "distributed": {"engine", "dispatch", "clusters"},
     "onnx": {"vocoders", "training"},
     "onnxruntime": {"vocoders"},
     "zarr": {"stores"},

@@ -13,9 +13,10 @@ from pipeline import attempt as attempt_module
 from pipeline.config import Job, JobConfig
 from pipeline.convert import convert_shard
 from pipeline.errors import ContractError
-from pipeline.jobs import describe_job, prepare, run
+from pipeline.jobs import describe_job, run
 from pipeline.ledger import COMMITS, JOB
 from pipeline.planner import ShardTask
+from pipeline.prepare import prepare
 from pipeline.records import ShardRecord
 from pipeline.storage import LocalStorage
 

@@ -8,8 +8,9 @@ from corpora import every_byte, rows
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, MelmillError, StorageError
-from pipeline.jobs import describe_job, prepare, run
+from pipeline.jobs import describe_job, run
 from pipeline.ledger import COMMITS, Ledger
+from pipeline.prepare import prepare
 from pipeline.records import ShardRecord
 from pipeline.storage import LocalStorage
 

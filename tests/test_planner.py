@@ -1,6 +1,6 @@
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -37,8 +37,10 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
     return Job(config, SPEC, vocoder, "run", generation)
 
 
-def plan(catalogue: Catalogue, job: Job, committed: Iterable[CommittedShard] = ()) -> Plan:
-    return plan_shards(catalogue, job, committed, lambda first, last: 1000 * (last.index - first.index + 1), 0)
+def plan(
+    catalogue: Catalogue, job: Job, committed: Iterable[CommittedShard] = (), stale: Mapping[str, str] = {}
+) -> Plan:
+    return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | None = None) -> list[CommittedShard]:

@@ -18,6 +18,7 @@ from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
 from pipeline.ledger import FAILURES, MANIFEST
+from pipeline.prepare import prepare
 
 JobFile = Annotated[Path | None, typer.Argument(metavar="JOB.yaml", help="Job file. Flags go over it.")]
 Store = Annotated[str | None, typer.Option("--store", help="Path or URL of the mel store (input.store).")]
@@ -50,7 +51,7 @@ def plan(
 ) -> None:
     """Show what run would do and why. Writes nothing."""
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
-    prepared = jobs.prepare(config, adopt)
+    prepared = prepare(config, adopt)
     plan = prepared.plan
     if as_json:
         facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}

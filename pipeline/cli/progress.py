@@ -15,7 +15,15 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import Event, RunStarted, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+from pipeline.events import (
+    Event,
+    RunStarted,
+    RunStopping,
+    ShardAbandoned,
+    ShardCommitted,
+    ShardRetried,
+    UtterancesMade,
+)
 
 PLAIN_LINE_SECONDS = 10.0
 LINES_SHOWN = 20
@@ -102,6 +110,15 @@ class Tally:
         )
 
 
+def noticed(event: Event) -> str | None:
+    """What is to be said of an event at once; None if it only counts."""
+    if isinstance(event, ShardRetried | ShardAbandoned):
+        return f"shard {event.shard}: {event.reason}"
+    if isinstance(event, RunStopping):
+        return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
+    return None
+
+
 class Bar(RunView):
     """A bar on a terminal."""
 
@@ -119,8 +136,8 @@ class Bar(RunView):
             self._progress.update(
                 self._task, completed=done, total=self._tally.seconds or None, description=str(self._tally)
             )
-            if isinstance(event, ShardRetried | ShardAbandoned):
-                self._progress.console.print(f"shard {event.shard}: {event.reason}")
+            if (notice := noticed(event)) is not None:
+                self._progress.console.print(notice, markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -150,8 +167,8 @@ class PlainLines(RunView):
                     f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} "
                     f"shards to {event.output}"
                 )
-            elif isinstance(event, ShardRetried | ShardAbandoned):
-                self._say(f"shard {event.shard}: {event.reason}")
+            elif (notice := noticed(event)) is not None:
+                self._say(notice)
             elif time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
                 self._say(str(self._tally))
 
