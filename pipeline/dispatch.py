@@ -273,7 +273,7 @@ class Dispatcher:
         """Starts workers anew that take too long, and gives up when nothing moves at all.
 
         Raises:
-            ClusterError: if nothing began, went on or ended for twice as long as any shard in flight may take.
+            ClusterError: if nothing began, went on or ended for five minutes, and twice as long as a shard may take.
         """
         now = time.monotonic()
         for future, flight in list(self._flights.items()):
@@ -281,19 +281,21 @@ class Dispatcher:
             if flight.worker and now - flight.heard > limit:
                 self._drop([future])
                 self._restart(flight.worker)
-                self._worker_lost(flight, f"hung for {limit:.0f} s")
-                self._moved = now
-        longest = max((self._limit(flight.task) for flight in self._flights.values()), default=0.0)
-        if self._flights and now - self._moved > 2 * longest:
+                self._worker_lost(flight, f"hung for {limit:g} s")
+        longest = max([_LEAST_TIMEOUT, *(2 * self._limit(flight.task) for flight in self._flights.values())])
+        if self._flights and now - self._moved > longest:
             raise ClusterError(
-                f"no worker has begun, gone on with or ended a shard for {2 * longest:.0f} s. Look into the workers' "
-                "own logs. What was committed is kept; run again to resume"
+                f"no worker has begun, gone on with or ended a shard for {longest:.0f} s. Look into the workers' own "
+                "logs. What was committed is kept; run again to resume"
             )
 
     def _restart(self, worker: str) -> None:
-        """A worker without a nanny is closed instead. If that fails it is gone already, and Liveness will see."""
+        """What fails here fails because the worker is gone already; `Liveness` sees whether others are there."""
         with contextlib.suppress(Exception):
-            within(_RESTART_SECONDS, lambda: self._client.restart_workers([worker], raise_for_error=False))
+            try:
+                within(_RESTART_SECONDS, lambda: self._client.restart_workers([worker], raise_for_error=False))
+            except ValueError:  # it has no nanny
+                within(_RESTART_SECONDS, lambda: self._client.retire_workers([worker], close_workers=True))
 
     def _limit(self, task: ShardTask) -> float:
         """Seconds that a worker may take over a shard without a sign."""
