@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -157,19 +158,21 @@ class JobConfig(_Section):
 
 
 def load_job(
-    path: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}), settings: Sequence[str] = ()
+    origin: Path | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    settings: Sequence[str] = (),
 ) -> JobConfig:
     """A job from a YAML file, the flags given beside it, and `a.b=c` settings, the later over the earlier.
 
     Args:
-        path: the job file, or None where the flags say everything.
+        origin: the job file, the values of an earlier job, or None where the flags say everything.
         overrides: dotted key -> value.
         settings: `a.b=c` strings; the value is read as YAML.
 
     Raises:
         ConfigError: if the file cannot be read, is no mapping, or any key or value is wrong.
     """
-    values = read_yaml(path, "job file") if path is not None else {}
+    values = read_yaml(origin, "job file") if isinstance(origin, Path) else deepcopy(dict(origin or {}))
     for key, value in overrides.items():
         _put(values, key, value)
     for setting in settings:
@@ -180,7 +183,7 @@ def load_job(
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
         if not isinstance(values.get(section), dict) or needed not in values[section]:
             raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")
-    return JobConfig.build(values, str(path) if path is not None else "the command line")
+    return JobConfig.build(values, str(origin) if isinstance(origin, Path) else "the command line")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

@@ -143,7 +143,8 @@ class Plan:
                 for s in self.todo
             ],
             "done": [
-                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3)} for s in self.done
+                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3), "failed": s.failed}
+                for s in self.done
             ],
             "refused": [{"key": failure.key, "reason": failure.reason} for failure in self.refused],
             "hours_to_make": self.seconds / 3600,

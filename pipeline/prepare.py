@@ -73,6 +73,21 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     return Prepared(job, store, catalogue, vocoder, differences, _plan(ledger, store, catalogue, vocoder, job), ledger)
 
 
+def job_of_output(url: str) -> dict[str, Any]:
+    """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
+
+    Raises:
+        ConfigError: if there is no output, or its job cannot be known any more.
+    """
+    described = Ledger(open_storage(url)).job()
+    if described is None:
+        raise ConfigError(f"{url} holds no melmill output. Give the folder that a run wrote to")
+    job = described.get("job")
+    if not isinstance(job, dict) or "output" not in job:
+        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")
+    return {**job, "output": {**job["output"], "url": url}}
+
+
 def replan(prepared: Prepared) -> Prepared:
     """The same job, planned again against what is committed now."""
     described = prepared.ledger.job()

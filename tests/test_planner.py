@@ -147,6 +147,29 @@ def test_a_change_to_the_job_makes_every_shard_stale_and_says_why(changed: Job, 
     assert [shard.reason for shard in again.todo] == [reason] * 4
 
 
+def test_what_is_marked_stale_is_made_again_beside_it_as_often_as_it_is_marked() -> None:
+    corpus, job = catalogue(TEN), a_job()
+    commits, stale, names = commit(plan(corpus, job), corpus, job), {}, set()
+    for reason in ("2 were quarantined", "its object is lost"):
+        victim = plan(corpus, job, commits, stale).done[2].name
+        names.add(victim)
+        stale[victim] = reason
+        again = plan(corpus, job, commits, stale)
+        assert [(shard.number, shard.reason) for shard in again.todo] == [(2, reason)]
+        assert again.todo[0].name not in names
+        commits += commit(again, corpus, job)
+        assert plan(corpus, job, commits, stale).todo == ()
+
+
+def test_a_mark_does_not_outlive_a_change() -> None:
+    corpus, job, after = catalogue(TEN), a_job(), catalogue(TEN, changed=["u4"])
+    commits = commit(plan(corpus, job), corpus, job)
+    stale = {plan(corpus, job, commits).done[1].name: "marked"}
+    assert [(shard.number, shard.reason) for shard in plan(after, job, commits, stale).todo] == [
+        (1, "1 of 3 mels changed")
+    ]
+
+
 def test_going_back_to_an_earlier_vocoder_finds_its_shards_again() -> None:
     corpus, old, new = catalogue(TEN), a_job("aaaa", 1), a_job("bbbb", 2)
     commits = commit(plan(corpus, old), corpus, old)

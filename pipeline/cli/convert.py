@@ -11,14 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import jobs
+from pipeline import jobs, prepare
 from pipeline.audit import VerifyReport
 from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
 from pipeline.ledger import FAILURES, MANIFEST
-from pipeline.prepare import prepare
 
 JobFile = Annotated[Path | None, typer.Argument(metavar="JOB.yaml", help="Job file. Flags go over it.")]
 Store = Annotated[str | None, typer.Option("--store", help="Path or URL of the mel store (input.store).")]
@@ -33,6 +32,7 @@ Scheduler = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
 
 
@@ -51,7 +51,7 @@ def plan(
 ) -> None:
     """Show what run would do and why. Writes nothing."""
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
-    prepared = prepare(config, adopt)
+    prepared = prepare.prepare(config, adopt)
     plan = prepared.plan
     if as_json:
         facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}
@@ -67,7 +67,9 @@ def plan(
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
     for reason, count in Counter(shard.reason for shard in plan.todo).most_common(LINES_SHOWN):
         print(f"          {count} shards: {reason}")
-    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards")
+    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
+    quarantined = sum(shard.failed for shard in plan.done)
+    print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
     print(f"refused   {len(plan.refused)} utterances")
     print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
     print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
@@ -88,14 +90,30 @@ def run(
     scheduler: Scheduler = None,
     settings: Set = None,
     adopt: Adopt = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")] = False,
+    log_json: LogJson = False,
 ) -> None:
     """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
-    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+    _run(_config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings), log_json, adopt=adopt)
+
+
+def retry(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")],
+    store: Store = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    settings: Set = None,
+    log_json: LogJson = False,
+) -> None:
+    """Make the quarantined utterances of an output again, and whatever else is missing, with the job that made it."""
+    config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
+    _run(config, log_json, retry=True)
+
+
+def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = False) -> None:
     view = run_view(log_json)
     try:
         with view:
-            report = jobs.run(config, view, adopt)
+            report = jobs.run(config, view, adopt, retry)
     except MelmillError as error:
         if not log_json:
             raise
@@ -125,7 +143,7 @@ def verify(
 
 
 def _config(
-    job: Path | None,
+    job: Path | dict[str, Any] | None,
     store: str | None,
     out: str | None,
     vocoder: str | None,
