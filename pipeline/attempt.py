@@ -16,8 +16,9 @@ import soundfile
 
 from pipeline.config import Container, Job
 from pipeline.errors import StorageError
+from pipeline.fingerprint import ingredients_of
 from pipeline.ledger import Ledger
-from pipeline.planner import ShardTask, ingredients_of
+from pipeline.planner import ShardTask
 from pipeline.records import Failure, Row, ShardRecord, StoredObject
 from pipeline.sinks import Sink, open_sink
 from pipeline.sinks.encode import decoded_pcm_sha256
@@ -68,6 +69,7 @@ class Attempt:
         record = ShardRecord(
             shard=self._task.number,
             fingerprint=self._task.fingerprint,
+            revision=self._task.revision,
             attempt=self._id,
             generation=self._job.generation,
             ingredients=ingredients_of(self._job),

@@ -125,7 +125,8 @@ def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
             utterances += event.utterances
             seconds += event.seconds
             listener(event)
-        unread = (name for name in ledger.commit_names() if name not in seen)
+        stale = ledger.stale()  # made again since: what is left of it is nobody's
+        unread = (name for name in ledger.commit_names() if name not in seen and name not in stale)
         for event, found in pool.map(lambda name: _check_unpublished(ledger, name), unread):
             findings += found
             listener(event)

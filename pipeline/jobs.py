@@ -99,8 +99,7 @@ def run(
         if totals is None:
             with prepared.ledger.storage.lock(_owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
-                if retry:
-                    prepared = _with_quarantined(prepared)
+                prepared = _with_marks(prepared, retry)
                 totals, made = _work(prepared, listener)
             run_id = prepared.job.run_id
     report = RunReport(run_id, totals, made, time.monotonic() - begun)
@@ -112,13 +111,17 @@ def run(
     return _judged(report, config)
 
 
-def _with_quarantined(prepared: Prepared) -> Prepared:
-    """The job planned so that quarantined utterances are tried again."""
+def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
+    """The job planned again once commits are marked stale whose objects are lost, or to `retry`, who have failures."""
+    marks = dict(prepared.lost)
     for shard in prepared.plan.done:
-        if shard.failed:
-            reason = f"{shard.failed} of {len(shard.members)} utterances were quarantined and are tried again"
-            prepared.ledger.mark_stale(shard.name, reason)
-    return replan(prepared)
+        if retry and shard.failed:
+            marks[shard.name] = (
+                f"{shard.failed} of {len(shard.members)} utterances were quarantined, and are tried again"
+            )
+    for name, reason in marks.items():
+        prepared.ledger.mark_stale(name, reason)
+    return replan(prepared) if marks else prepared
 
 
 def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,7 @@ class Prepared:
         differences: between the store's contract and the vocoder's, all of them bridged.
         plan: what is to be done.
         ledger: of the output.
+        lost: name of a commit whose objects are gone -> which; to be marked stale by a run.
     """
 
     job: Job
@@ -43,6 +45,7 @@ class Prepared:
     differences: tuple[Difference, ...]
     plan: Plan
     ledger: Ledger
+    lost: Mapping[str, str]
 
 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
@@ -70,7 +73,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     catalogue = store.catalogue()
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
-    return Prepared(job, store, catalogue, vocoder, differences, _plan(ledger, store, catalogue, vocoder, job), ledger)
+    plan, lost = _plan(ledger, store, catalogue, vocoder, job)
+    return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, lost)
 
 
 def job_of_output(url: str) -> dict[str, Any]:
@@ -92,21 +96,24 @@ def replan(prepared: Prepared) -> Prepared:
     """The same job, planned again against what is committed now."""
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
-    plan = _plan(prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
-    return replace(prepared, job=job, plan=plan)
+    plan, lost = _plan(prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan, lost=lost)
 
 
-def _plan(ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
+def _plan(
+    ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job
+) -> tuple[Plan, dict[str, str]]:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     threads = job.config.cluster.threads_per_worker
-    return plan_shards(
-        catalogue,
-        job,
-        (CommittedShard.of(record) for record in ledger.commits()),
-        ledger.stale(),
-        store.chunk_bytes,
-        WORKER_BASE_BYTES + threads * vocoder.memory(window),
-    )
+    there = frozenset(ledger.storage.list("data"))
+    committed, lost = [], {}
+    for record in ledger.commits():
+        committed.append(CommittedShard.of(record))
+        if gone := [each.name for each in record.objects if each.name not in there]:
+            lost[record.name] = f"its object {gone[0]} is lost"
+    stale = {**lost, **ledger.stale()}
+    worker_bytes = WORKER_BASE_BYTES + threads * vocoder.memory(window)
+    return plan_shards(catalogue, job, committed, stale, store.chunk_bytes, worker_bytes), lost
 
 
 def _absolute(config: JobConfig) -> JobConfig:

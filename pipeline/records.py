@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -140,6 +141,8 @@ class ShardRecord:
         objects: what it consists of; empty if every utterance failed.
         rows: the utterances made, in order.
         failures: the utterances quarantined, in order.
+        revision: counts the times that the same shard was made again: what was quarantined or damaged in it is no part
+            of the fingerprint.
     """
 
     shard: int
@@ -150,11 +153,12 @@ class ShardRecord:
     objects: tuple[StoredObject, ...]
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    revision: int = 0
 
     @property
     def name(self) -> str:
-        """Number and fingerprint, as in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.shard, self.fingerprint)
+        """As in object names: `000123-1a2b3c4d`."""
+        return shard_name(self.shard, self.fingerprint, self.revision)
 
     @property
     def seconds(self) -> float:
@@ -190,10 +194,12 @@ class ShardRecord:
             raise ValueError(f"not a commit record: {error!r}") from error
 
 
-def shard_name(number: int, fingerprint: str) -> str:
-    """Number and the fingerprint's first eight digits.
+def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
+    """Number and the fingerprint's first eight digits, or those of the fingerprint's and the revision's digest.
 
     >>> shard_name(123, "1a2b3c4d5e6f")
     '000123-1a2b3c4d'
     """
+    if revision:
+        fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
     return f"{number:06d}-{fingerprint[:8]}"

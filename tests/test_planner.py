@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Job, JobConfig
+from pipeline.fingerprint import ingredients_of
 from pipeline.melspec import PRESETS
-from pipeline.planner import CommittedShard, Plan, ingredients_of, plan_shards
+from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.stores.base import Catalogue
 
 SPEC = PRESETS["hifigan-22k"]
@@ -53,6 +54,7 @@ def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | 
             job.generation,
             ingredients_of(job),
             {each.key: each.digest for each in task.utterances},
+            revision=task.revision,
         )
         for task in plan.tasks(catalogue)
         if wanted is None or task.number in wanted
@@ -159,6 +161,18 @@ def test_what_is_marked_stale_is_made_again_beside_it_as_often_as_it_is_marked()
         assert again.todo[0].name not in names
         commits += commit(again, corpus, job)
         assert plan(corpus, job, commits, stale).todo == ()
+
+
+def test_a_revision_counts_alone_too() -> None:
+    """As after a gc that has deleted what it superseded, and the mark."""
+    corpus, job = catalogue(TEN), a_job()
+    first = commit(plan(corpus, job), corpus, job)
+    victim = plan(corpus, job, first).done[2].name
+    second = commit(plan(corpus, job, first, {victim: "marked"}), corpus, job)
+    left = [each for each in first if each.name != victim] + second
+    assert plan(corpus, job, left).todo == ()
+    (again,) = plan(corpus, job, left, {second[0].name: "marked too"}).todo
+    assert again.name not in {victim, second[0].name}
 
 
 def test_a_mark_does_not_outlive_a_change() -> None:
