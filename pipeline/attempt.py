@@ -35,11 +35,13 @@ class Attempt:
         self._id = uuid.uuid4().hex
         self._container: Container = job.config.output.container
         self._scratch = contextlib.ExitStack()
+        self.folder: Path
         self.sink: Sink
 
     def __enter__(self) -> Self:
-        folder = self._scratch.enter_context(self._storage.scratch())
-        self.sink = open_sink(self._container, folder, f"data/{self._task.name}")
+        self.folder = self._scratch.enter_context(self._storage.scratch())
+        self.sink = open_sink(self._container, self.folder, f"data/{self._task.name}")
+        self._scratch.callback(self.sink.close)
         return self
 
     def __exit__(
@@ -99,7 +101,7 @@ class Attempt:
             if self._container == "files":
                 row = next((row for row in rows if f"{row.shard}/{row.member}" == name), None)
                 return row is not None and _same_pcm(file, row)
-            with tarfile.open(fileobj=file) as tar:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
                 names = [name for row in rows for name in (row.member, row.member.rpartition(".")[0] + ".json")]
                 if tar.getnames() != names:
                     return False
@@ -114,7 +116,7 @@ class Attempt:
                 dataclasses.replace(row, bytes=adopted.bytes) if f"{row.shard}/{row.member}" == adopted.name else row
                 for row in rows
             ]
-        with self._storage.read(adopted.name) as file, tarfile.open(fileobj=file) as tar:
+        with self._storage.read(adopted.name) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             places = {info.name: info for info in tar}
         return [
             dataclasses.replace(row, offset=places[row.member].offset_data, bytes=places[row.member].size)

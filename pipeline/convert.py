@@ -130,7 +130,7 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             distance.push_mel(mel[:, distance.mel_frames - start :])
         return mel
 
-    with Encoder(output.codec, output.subtype, spec.sample_rate) as encoder:
+    with Encoder(output.codec, output.subtype, spec.sample_rate, attempt.folder) as encoder:
         for piece in decode_windows(vocoder, read, utterance.frames, job.config.vocoder.window):
             loudness.push(piece)
             encoder.push(piece)

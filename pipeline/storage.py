@@ -12,10 +12,12 @@ import fcntl
 import io
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
@@ -24,6 +26,9 @@ PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
 SCRATCH = f"{PRIVATE}/scratch"
 
+_LOOKS, _LOOK_SECONDS = 20, 0.05
+"""How often, and how far apart, a run looks who holds the lock: the holder may just be writing that down."""
+
 
 class Storage(Protocol):
     """Named objects, each written whole. Names are relative, with forward slashes."""
@@ -31,7 +36,10 @@ class Storage(Protocol):
     url: str
 
     def read(self, name: str) -> io.BufferedReader:
-        """The object, opened for reading and seeking. FileNotFoundError if it is not there."""
+        """The object, opened for reading and seeking. FileNotFoundError if it is not there.
+
+        What fails later, while it is read, is a StorageError too.
+        """
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -58,7 +66,10 @@ class Storage(Protocol):
         ...
 
     def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the output for one run. OwnedError, with the holder's own words, if another live run holds it."""
+        """Hold the output for one run.
+
+        OwnedError, with the holder's own words and how long it has held it, if another live run holds it.
+        """
         ...
 
 
@@ -89,11 +100,12 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.url = str(root)
+        self._durable_folders: set[Path] = set()
 
     def read(self, name: str) -> io.BufferedReader:
         """See Storage."""
         with translated(f"reading {self.root / name}", passing=FileNotFoundError):
-            return open(self.root / name, "rb")
+            return io.BufferedReader(_Reading(open(self.root / name, "rb", buffering=0), self.root / name))
 
     def list(self, prefix: str) -> Iterator[str]:
         """See Storage. What lies in scratch is no object."""
@@ -107,7 +119,7 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            _make_folders(target.parent)
+            self._make_folders(target.parent)
             try:
                 os.link(file, target)
             except FileExistsError:
@@ -120,7 +132,7 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            _make_folders(target.parent)
+            self._make_folders(target.parent)
             os.replace(file, target)
             _sync_folder(target.parent)
 
@@ -131,10 +143,10 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """See Storage."""
+        """See Storage. Its name need not outlive a power cut."""
         folder = self.root / SCRATCH / uuid.uuid4().hex
         with translated(f"writing {folder}"):
-            _make_folders(folder)
+            folder.mkdir(parents=True)
         try:
             yield folder
         finally:
@@ -144,26 +156,45 @@ class LocalStorage:
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
         path = self.root / PRIVATE / "run.lock"
-        with translated(f"writing {path}"):
-            _make_folders(path.parent)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
+        with contextlib.ExitStack() as held:
+            with translated(f"locking {path}"):
+                self._make_folders(path.parent)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                held.callback(os.close, descriptor)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise OwnedError(
+                        f"another run is working on {self.root}: {_holder(descriptor)}. Wait for it to end; this run "
+                        "changed nothing"
+                    ) from error
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{owner}\n{time.time()}".encode(), 0)
+                shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
+                for folder in filter(Path.is_dir, path.parent.iterdir()):
+                    _sync_folder(folder)  # a dead run may have given a name, such as a commit's, and not lived to sync
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise StorageError(f"locking {path}: {error.strerror}") from error
-                holder = os.pread(descriptor, 4096, 0).decode("utf-8", "replace").strip()
-                raise OwnedError(
-                    f"another run is working on {self.root}: {holder or 'it has just begun'}. Wait for it to end; "
-                    "this run changed nothing"
-                ) from error
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, owner.encode(), 0)
-            shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
-            yield
-        finally:
-            os.close(descriptor)
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+
+    def _make_folders(self, folder: Path) -> None:
+        """Like mkdir -p below the output, with the names durable in their parents.
+
+        A folder that is there may be of a run that died before its name was durable: each is synced once.
+        """
+        if folder in self._durable_folders:
+            return
+        there = folder.is_dir()
+        if there and folder == self.root:
+            with contextlib.suppress(OSError):  # a parent that may not be opened is no reason to refuse its folder
+                _sync_folder(folder.parent)
+        elif not there or folder.is_relative_to(self.root):
+            self._make_folders(folder.parent)
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        self._durable_folders.add(folder)
 
     @contextlib.contextmanager
     def _durable(self, source: Path | bytes) -> Iterator[Path]:
@@ -185,15 +216,48 @@ class LocalStorage:
             yield file
 
 
-def _make_folders(folder: Path) -> None:
-    """Like mkdir -p, with every new folder's name durable in its parent."""
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for new in reversed(missing):
-        new.mkdir(exist_ok=True)
-        _sync_folder(new.parent)
+class _Reading(io.RawIOBase):
+    """An opened object. What fails while it is read is ours."""
+
+    def __init__(self, file: io.FileIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        with translated(f"reading {self._path}"):
+            return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock, in words. The age is for the reader: a clock that is off matters to nothing."""
+    text = b""
+    for _ in range(_LOOKS):
+        before, text = text, os.pread(descriptor, 4096, 0)
+        if text and text == before:
+            break
+        time.sleep(_LOOK_SECONDS)
+    owner, _, since = text.decode("utf-8", "replace").strip().rpartition("\n")
+    try:
+        age = time.time() - float(since)
+        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
+    except (ValueError, OverflowError):
+        return owner or since or "it has just begun"
 
 
 def _sync_folder(folder: Path) -> None:

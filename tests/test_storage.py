@@ -1,15 +1,17 @@
+import errno
 import itertools
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
-from pipeline.storage import SCRATCH, LocalStorage, open_storage
+from pipeline.storage import PRIVATE, SCRATCH, LocalStorage, open_storage
 
 
 def content(storage: LocalStorage, name: str) -> bytes:
@@ -103,6 +105,47 @@ def test_a_second_run_is_told_who_holds_the_output(tmp_path: Path) -> None:
     ):
         raise AssertionError("both hold it")
     assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("hours", "age"),
+    [(0.0, r"for 0:00:0\d"), (3.5, r"for 3:30:0\d"), (50.0, r"for 2 days, 2:00:0\d"), (-24.0, "just now")],
+)
+def test_a_second_run_is_told_for_how_long_and_a_clock_that_is_off_matters_to_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: float, age: str
+) -> None:
+    with LocalStorage(tmp_path).lock("run 1 on here"):
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + hours * 3600)
+        with pytest.raises(OwnedError, match=rf"run 1 on here, {age}\. Wait"), LocalStorage(tmp_path).lock("run 2"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("left", "told"), [("", "it has just begun"), ("run 0 on there", "run 0 on there"), ("a\nb", "a")]
+)
+def test_a_lock_that_says_nothing_of_its_age_is_a_lock(tmp_path: Path, left: str, told: str) -> None:
+    with LocalStorage(tmp_path).lock("run 1"):
+        (tmp_path / PRIVATE / "run.lock").write_text(left)
+        with pytest.raises(OwnedError, match=rf": {told}\. Wait"), LocalStorage(tmp_path).lock("run 2"):
+            pass
+
+
+def test_a_lock_whose_file_cannot_be_written_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(StorageError, match=r"run\.lock: No space left.*make room"), LocalStorage(tmp_path).lock("run"):
+        pass
+
+
+def test_an_object_that_cannot_be_read_to_its_end_is_a_storage_error(tmp_path: Path) -> None:
+    """As on a network file system that goes away: the object opens and then fails."""
+    with pytest.raises(StorageError, match="reading /proc/self/mem: Input/output error"):
+        content(LocalStorage(Path("/proc/self")), "mem")
 
 
 def test_the_lock_of_a_killed_run_does_not_block_the_next(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from pipeline.config import Codec, Subtype
+from pipeline.storage import translated
 
 _SPOOL_BYTES = 16 * 2**20
-"""Encoded audio stays in memory up to this size and then goes to a temporary file."""
+"""Encoded audio stays in memory up to this size and then goes to a file of the scratch folder."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
 
@@ -52,6 +56,44 @@ def pcm_bytes(steps: NDArray[np.int32] | NDArray[np.float32], subtype: Subtype) 
     return steps.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
 
 
+class _Kept:
+    """A file as libsndfile sees it. Its callbacks swallow exceptions, so the first one is kept, and raised after."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._error: Exception | None = None
+
+    def write(self, piece: bytes) -> int:
+        return self._keeping(self._file.write, piece)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._keeping(cast(Any, self._file).readinto, buffer)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._keeping(self._file.seek, offset, whence)
+
+    def tell(self) -> int:
+        return self._keeping(self._file.tell)
+
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """What the file raises meanwhile is raised at the end, in place of what libsndfile makes of it."""
+        try:
+            yield
+        except (soundfile.LibsndfileError, AssertionError):
+            if self._error is None:
+                raise
+        if self._error is not None:
+            raise self._error
+
+    def _keeping(self, call: Callable[..., int], *arguments: Any) -> int:
+        try:
+            return call(*arguments)
+        except Exception as error:
+            self._error = self._error or error
+            return 0
+
+
 class Encoder:
     """Encodes one utterance. `encoded` holds its bytes once `finish` has been called.
 
@@ -59,33 +101,48 @@ class Encoder:
         codec: flac or wav.
         subtype: PCM_16, PCM_24, or FLOAT (wav).
         sample_rate: [Hz].
+        folder: of scratch, for audio that is too long for memory.
+
+    Raises:
+        StorageError: from every method, if the folder cannot be written.
     """
 
-    def __init__(self, codec: Codec, subtype: Subtype, sample_rate: int) -> None:
+    def __init__(self, codec: Codec, subtype: Subtype, sample_rate: int, folder: Path) -> None:
         self._subtype = subtype
+        self._folder = folder
         self._digest = hashlib.sha256()
         self.clipped = 0
-        self.encoded: IO[bytes] = cast(IO[bytes], tempfile.SpooledTemporaryFile(_SPOOL_BYTES))  # noqa: SIM115
-        self._file = soundfile.SoundFile(
-            self.encoded, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
-        )
+        spool = tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(folder))  # noqa: SIM115
+        self.encoded: IO[bytes] = cast(IO[bytes], spool)
+        self._kept = _Kept(self.encoded)
+        with self._writing():
+            self._file = soundfile.SoundFile(
+                self._kept, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
+            )
 
     def push(self, piece: NDArray[np.float32]) -> None:
         """Encode the next `[samples] float32`, finite."""
         steps, clipped = quantize(piece, self._subtype)
         self.clipped += clipped
         self._digest.update(pcm_bytes(steps, self._subtype))
-        if self._subtype == "FLOAT":
-            self._file.write(steps)
-        elif self._subtype == "PCM_16":
-            self._file.write(steps.astype(np.int16))
-        else:
-            self._file.write(np.left_shift(steps, 8))  # libsndfile takes the upper 24 bits of 32
+        with self._writing():
+            if self._subtype == "FLOAT":
+                self._file.write(steps)
+            elif self._subtype == "PCM_16":
+                self._file.write(steps.astype(np.int16))
+            else:
+                self._file.write(np.left_shift(steps, 8))  # libsndfile takes the upper 24 bits of 32
 
     def finish(self) -> None:
         """Write what the codec still holds; `encoded` then stands at its first byte."""
-        self._file.close()
-        self.encoded.seek(0)
+        with self._writing():
+            self._file.close()
+            self.encoded.seek(0)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        with translated(f"writing {self._folder}"), self._kept.raising():
+            yield
 
     @property
     def pcm_sha256(self) -> str:
@@ -98,19 +155,22 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self.encoded.close()
+        with contextlib.suppress(soundfile.LibsndfileError, OSError):  # `finish` tells; after it nothing is written
+            self._file.close()
+        with contextlib.suppress(OSError):
+            self.encoded.close()
 
 
 def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
     """Digest of the PCM that an encoded file decodes to, and its length [samples]; read in blocks.
 
     Raises:
-        soundfile.LibsndfileError: if it does not decode.
+        soundfile.LibsndfileError: if it does not decode; what reading `encoded` raises, if it cannot be read.
     """
     digest, samples = hashlib.sha256(), 0
     dtype = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}[subtype]
-    with soundfile.SoundFile(encoded) as file:
+    kept = _Kept(encoded)
+    with kept.raising(), soundfile.SoundFile(kept) as file:
         for block in file.blocks(2**18, dtype=dtype):
             steps = block >> 8 if subtype == "PCM_24" else block
             digest.update(pcm_bytes(steps, subtype))

@@ -33,3 +33,6 @@ class FilesSink:
     def finish(self) -> list[tuple[StoredObject, Path]]:
         """See Sink."""
         return self._files
+
+    def close(self) -> None:
+        """See Sink. Nothing stays open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -18,6 +19,7 @@ class TarSink:
     def __init__(self, folder: Path, base: str) -> None:
         self._name = f"{base}.tar"
         self._path = folder / "shard.tar"
+        self._file: IO[bytes] | None = None
         self._tar: tarfile.TarFile | None = None
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
@@ -29,14 +31,22 @@ class TarSink:
 
     def finish(self) -> list[tuple[StoredObject, Path]]:
         """See Sink."""
-        if self._tar is None:
+        if self._tar is None or self._file is None:
             return []
         self._tar.close()
+        self._file.close()
         return [stored_object(self._name, self._path)]
+
+    def close(self) -> None:
+        """See Sink."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what is buffered has no place to go; `finish` tells
+                self._file.close()
 
     def _write(self, member: str, source: IO[bytes]) -> tuple[int, int]:
         if self._tar is None:
-            self._tar = tarfile.open(self._path, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+            self._file = open(self._path, "wb")  # noqa: SIM115
+            self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         info = tarfile.TarInfo(member)
         info.mode = 0o444
         start = source.tell()

@@ -1,5 +1,6 @@
 """A corpus small enough to be converted hundreds of times, and what a run without faults makes of it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pipeline.stores.pack import pack_npy
 
 UTTERANCES = 12
 SHARD_SECONDS = 1.0
+FEW = 4
+FEW_SHARD_SECONDS = 0.6
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +37,17 @@ def small_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("small-store") / "mels.zarr"
     pack_npy(str(small_mels), str(path), SPEC, workers=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def few_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four of them, of which shards of 0.6 s are two: for faults at every single operation of a run."""
+    folder = tmp_path_factory.mktemp("few")
+    (folder / "mels").mkdir()
+    for path in sorted(small_mels.iterdir())[:FEW]:
+        shutil.copy(path, folder / "mels")
+    pack_npy(str(folder / "mels"), str(folder / "mels.zarr"), SPEC, workers=1)
+    return folder / "mels.zarr"
 
 
 @pytest.fixture
@@ -70,3 +84,20 @@ def reference(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.Te
         )
     )
     return Reference(digests(out))
+
+
+@pytest.fixture
+def few_job(small_job: Callable[..., JobConfig], few_store: Path) -> Callable[..., JobConfig]:
+    """A job on the few utterances, otherwise the small one."""
+
+    def build(**settings: Any) -> JobConfig:
+        few = {"input__store": str(few_store), "output__shard_seconds": FEW_SHARD_SECONDS}
+        return small_job(**{**few, **settings})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def few_reference(reference: Reference) -> Reference:
+    """What a run of the few without faults gives: the same, since samples do not depend on the corpus."""
+    return Reference(dict(sorted(reference.digests.items())[:FEW]))

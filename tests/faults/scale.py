@@ -2,7 +2,10 @@
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 FULL = os.environ.get("MELMILL_FAULTS") == "full"
 """Set by `make test-faults`."""
@@ -11,6 +14,11 @@ FULL = os.environ.get("MELMILL_FAULTS") == "full"
 def trials(full: int, brief: int) -> int:
     """Trials of a fault: all of them in the lane for faults, a few in `make test`."""
     return full if FULL else brief
+
+
+def spread(cases: Sequence[T], count: int) -> list[T]:
+    """So many of the cases, evenly spread; each of them more than once if there are fewer."""
+    return [cases[index * len(cases) // count] for index in range(count)]
 
 
 def seeded(count: int, name: str) -> Iterator[random.Random]:

@@ -1,5 +1,9 @@
 import hashlib
 import io
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pipeline.config import Codec, Subtype
+from pipeline.errors import StorageError
+from pipeline.sinks import encode as encode_module
 from pipeline.sinks.encode import Encoder, decoded_pcm_sha256, pcm_bytes, quantize
 
 FORMATS: list[tuple[Codec, Subtype]] = [
@@ -20,11 +26,14 @@ FORMATS: list[tuple[Codec, Subtype]] = [
     ("wav", "FLOAT"),
 ]
 STEP = {"PCM_16": 2.0**-15, "PCM_24": 2.0**-23, "FLOAT": 0.0}
+TEMPORARY = Path(tempfile.gettempdir())
 SEED = np.loadtxt(Path(__file__).parents[1] / "data" / "seed.txt", dtype=np.float32)
 
 
-def encode(samples: np.ndarray, codec: Codec, subtype: Subtype, pieces: int = 1) -> tuple[bytes, Encoder]:
-    encoder = Encoder(codec, subtype, 22050)
+def encode(
+    samples: np.ndarray, codec: Codec, subtype: Subtype, pieces: int = 1, folder: Path = TEMPORARY
+) -> tuple[bytes, Encoder]:
+    encoder = Encoder(codec, subtype, 22050, folder)
     with encoder:
         for piece in np.array_split(samples, pieces):
             encoder.push(piece)
@@ -98,3 +107,41 @@ def test_any_audio_decodes_to_its_quantized_self(samples: np.ndarray) -> None:
     for codec, subtype in FORMATS:
         encoded, encoder = encode(samples, codec, subtype)
         assert decoded_pcm_sha256(io.BytesIO(encoded), subtype) == (encoder.pcm_sha256, len(samples))
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A limit of the operating system: writing beyond it is an OSError."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(("codec", "subtype"), FORMATS)
+def test_a_spool_that_cannot_be_written_is_a_storage_error_with_its_folder(
+    codec: Codec, subtype: Subtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libsndfile's callbacks would swallow the error, print it, and have the utterance quarantined."""
+    monkeypatch.setattr(encode_module, "_SPOOL_BYTES", 4096)
+    noise = np.random.default_rng(3).normal(0, 0.1, 200_000).astype(np.float32)
+    with files_of_at_most(100_000), pytest.raises(StorageError, match=str(tmp_path)):
+        encode(noise, codec, subtype, pieces=4, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
+class Unreadable(io.BytesIO):
+    """Fails while it is read."""
+
+    def readinto(self, buffer: object) -> int:
+        raise StorageError("reading the object failed")
+
+
+def test_an_error_while_decoding_reads_is_not_taken_for_damage(capfd: pytest.CaptureFixture[str]) -> None:
+    encoded, _ = encode(np.zeros(1000, np.float32), "flac", "PCM_16")
+    with pytest.raises(StorageError, match="reading the object failed"):
+        decoded_pcm_sha256(Unreadable(encoded), "PCM_16")
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,54 @@
+"""Processes that are made to die: forked, all imports done, from a server that has no threads."""
+
+import multiprocessing
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, TypeVar
+
+from faults.injection import CHANGES, Injection, killing
+from pipeline.config import JobConfig
+from pipeline.jobs import run
+
+T = TypeVar("T")
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["pipeline.engine", "pipeline.jobs", "pipeline.vocoders.onnx_vocoder", "zarr"])
+
+AHEAD = 2
+"""Children that run while what they leave behind is looked at."""
+
+
+def run_killed(config: JobConfig, root: Path, number: int, after: bool) -> None:
+    """A run that SIGKILL ends before or after the operation of this number below `root`."""
+    with Injection(root, *killing(number, after), kinds=CHANGES):
+        run(config)
+    sys.exit(0)
+
+
+def ahead(
+    act: Callable[..., None], cases: Iterable[T], arguments: Callable[[T], tuple[Any, ...]]
+) -> Iterator[tuple[T, int]]:
+    """Each case with how the process that acted on it ended, while others act on the next ones already.
+
+    How it ended is its exit code, or the signal that killed it, negative.
+    """
+    waiting: deque[tuple[T, BaseProcess]] = deque()
+    for case in cases:
+        child = CONTEXT.Process(target=act, args=arguments(case))
+        child.start()
+        waiting.append((case, child))
+        if len(waiting) > AHEAD:
+            yield _ended(*waiting.popleft())
+    while waiting:
+        yield _ended(*waiting.popleft())
+
+
+def _ended(case: T, child: BaseProcess) -> tuple[T, int]:
+    child.join()
+    code = child.exitcode
+    child.close()
+    assert code is not None
+    return case, code

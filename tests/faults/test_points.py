@@ -1,0 +1,86 @@
+"""Kill -9 before and after every operation on the storage that a run does."""
+
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from corpora import every_byte
+
+from faults.children import ahead, run_killed
+from faults.injection import CHANGES, recording
+from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.scale import spread, trials
+from pipeline.config import JobConfig
+from pipeline.events import Event, ShardCommitted
+from pipeline.jobs import run
+from pipeline.ledger import COMMITS
+
+Build = Callable[..., JobConfig]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run is killed."""
+
+    number: int
+    name: str
+    after: bool
+
+    def __str__(self) -> str:
+        return f"{'after' if self.after else 'before'} {self.name}"
+
+
+def points(config: JobConfig, place: Path) -> list[Point]:
+    """Every point of a whole run, before and after."""
+    place.mkdir()
+    with recording(place, CHANGES) as operations:
+        run(config)
+    return [Point(each.number, str(each), after) for each in operations for after in (False, True)]
+
+
+def committed(out: Path) -> set[str]:
+    return {path.stem for path in (out / COMMITS).glob("*.json")}
+
+
+def assert_resumes(config: JobConfig, reference: Reference) -> None:
+    """A reader is served, one run makes what is missing and nothing else, and the next one finds nothing to do."""
+    out = Path(config.output.url)
+    assert_readable(out)
+    before = committed(out)
+    made: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ShardCommitted):
+            made.append(event.name)
+
+    run(config, listen)
+    assert sorted(made) == sorted(committed(out) - before)
+    assert_invariant(out, reference)
+    left = every_byte(out)
+    assert run(config).run_id == ""
+    assert every_byte(out) == left
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_a_run_killed_at_any_point_is_resumed(
+    few_job: Build, few_reference: Reference, tmp_path: Path, container: str
+) -> None:
+    def build(place: Path) -> JobConfig:
+        return few_job(output__url=str(place / "audio"), output__container=container)
+
+    def killed(trial: tuple[Path, Point]) -> tuple[JobConfig, Path, int, bool]:
+        place, point = trial
+        place.mkdir()
+        return build(place), place, point.number, point.after
+
+    everywhere = points(build(tmp_path / "recorded"), tmp_path / "recorded")
+    assert len(everywhere) > 150
+    chosen = spread(everywhere, trials(3 * len(everywhere), 10))
+    for (place, point), code in ahead(run_killed, [(tmp_path / str(n), p) for n, p in enumerate(chosen)], killed):
+        print(f"killed {point}", flush=True)
+        assert code == -signal.SIGKILL
+        assert_resumes(build(place), few_reference)
+        shutil.rmtree(place)
