@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import signal
@@ -22,10 +21,10 @@ from pipeline.config import Job, JobConfig
 from pipeline.contract import check_contract, source_contract
 from pipeline.errors import ConfigError, InterruptedRunError, TooManyFailuresError
 from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
-from pipeline.ledger import JOB, Ledger, Totals
+from pipeline.ledger import Ledger
 from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
-from pipeline.records import Failure, Source
+from pipeline.records import Failure, Source, Totals
 from pipeline.storage import local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, load_vocoder
@@ -185,7 +184,7 @@ def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     described = describe_job(prepared)
-    ledger.storage.replace(JOB, (json.dumps(described, indent=2) + "\n").encode())
+    ledger.write_job(described)
     made = 0.0
     published: list[Totals] = []
 

@@ -1,9 +1,11 @@
-"""What a worker leaves behind, as values: manifest rows, failures, and the commit record of a shard that holds them."""
+"""What a run leaves behind, as values: manifest rows, failures, the commit record of a shard, and what is published."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +74,7 @@ class Row:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
         """The row that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        _require_text(plain, "key", "shard")
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 
@@ -84,16 +87,20 @@ class Failure:
         source: where its mel is.
         error: kind of error, as the class is called.
         reason: what is wrong, with coordinates.
+        shard: in failures.jsonl, the name of the shard whose commit record holds it; None for an utterance that was
+            refused before any work or whose workers died, and in the record itself.
     """
 
     key: str
     source: Source
     error: str
     reason: str
+    shard: str | None = None
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Failure:
         """The failure that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        _require_text(plain, "key", *(["shard"] if plain.get("shard") is not None else []))
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 
@@ -163,17 +170,17 @@ class ShardRecord:
 
     def to_json(self) -> bytes:
         """The record as it is stored."""
-        return json.dumps({"version": RECORD_VERSION, **dataclasses.asdict(self)}).encode()
+        return json.dumps(sealed({"version": RECORD_VERSION, **dataclasses.asdict(self)})).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> ShardRecord:
         """The record that `to_json` wrote.
 
         Raises:
-            ValueError: if it is none, or of another version.
+            ValueError: if it is none, is damaged, or of another version.
         """
         try:
-            plain = json.loads(text)
+            plain = unsealed(text)
             version = plain.pop("version")
             if version != RECORD_VERSION:
                 raise ValueError(f"version {version}, this melmill reads {RECORD_VERSION}")
@@ -188,6 +195,95 @@ class ShardRecord:
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a commit record: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a publication holds.
+
+    Args:
+        utterances: rows in the manifest.
+        failed: rows in failures.jsonl.
+        seconds: of audio in the manifest.
+        mel_distance_median: over the manifest, or None if it was not measured.
+        mel_distance_relative_median: over the manifest, or None if it was not measured.
+        mel_distance_worst: the largest one, or None.
+        mel_distance_worst_key: the utterance that has it, or None.
+    """
+
+    utterances: int
+    failed: int
+    seconds: float
+    mel_distance_median: float | None = None
+    mel_distance_relative_median: float | None = None
+    mel_distance_worst: float | None = None
+    mel_distance_worst_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published last, and by which run: to find that there is nothing to do, and that nothing was changed.
+
+    Args:
+        run_id: of the run that published.
+        state: digest over what the publication is made of.
+        complete: whether no shard was given up.
+        files: manifest.jsonl and failures.jsonl as they were published.
+        totals: of the publication.
+    """
+
+    run_id: str
+    state: str
+    complete: bool
+    files: tuple[StoredObject, ...]
+    totals: Totals
+
+    def to_dict(self) -> dict[str, Any]:
+        """The publication as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Publication:
+        """The publication that was written, sealed, as `to_dict` gives it. ValueError if it is none, or damaged."""
+        plain = unsealed(text)
+        try:
+            files = tuple(StoredObject(**each) for each in plain["files"])
+            return cls(**{**plain, "files": files, "totals": Totals(**plain["totals"])})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a publication: {error!r}") from error
+
+
+def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a digest over its values, so that a later change of one of them is seen."""
+    return {**plain, "seal": _seal(plain)}
+
+
+def unsealed(text: bytes) -> dict[str, Any]:
+    """The JSON object that `sealed` gave, without its seal.
+
+    Raises:
+        ValueError: if it is no JSON object, has no seal, or was changed since.
+    """
+    try:
+        plain = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"it is a {type(plain).__name__}, no JSON object")
+    seal = plain.pop("seal", None)
+    if seal != _seal(plain):
+        raise ValueError("it was changed after it was written: its seal does not fit" if seal else "it has no seal")
+    return plain
+
+
+def _seal(plain: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _require_text(plain: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(plain[name], str):
+            raise TypeError(f"{name} is {plain[name]!r}, no text")
 
 
 def shard_name(number: int, fingerprint: str) -> str:
