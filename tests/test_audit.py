@@ -8,8 +8,9 @@ from corpora import digests, rows, tiny_vocoder
 
 from pipeline.audit import verify
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InterruptedRunError
 from pipeline.jobs import run
+from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
 
@@ -152,6 +153,29 @@ def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: 
     (out / "job.json").unlink()
     with pytest.raises(ConfigError, match="belongs to another job"):
         run(job(input__store=str(tmp_path / "other.zarr")))
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_an_output_is_whole_wherever_its_publication_stops(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    replace, done = LocalStorage.replace, []
+
+    def stopping(self: LocalStorage, name: str, source: Path | bytes) -> None:
+        if len(done) == writes:
+            raise InterruptedRunError("stopped")
+        done.append(name)
+        replace(self, name, source)
+
+    monkeypatch.setattr(LocalStorage, "replace", stopping)
+    other = job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1)))
+    with pytest.raises(InterruptedRunError):
+        run(other)
+    assert verify(str(out)).findings == ()
+    monkeypatch.undo()
+    run(other)
+    assert verify(str(out)).findings == ()
+    assert done == ["job.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"][:writes]
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:
