@@ -44,6 +44,10 @@ class InputConfig(_Section):
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
+    fingerprint: Literal["chunks", "content"] = "chunks"
+    """How a changed mel is known in a grouped or padded store: by its chunks (size, and time of change or ETag), or by
+    its values, for which planning reads every mel. A ragged store holds digests of the values. Another choice makes the
+    shards of such a store anew."""
 
     @property
     def public_store(self) -> str:

@@ -138,9 +138,9 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
                 distance.push_audio(piece)
         if digest is not None and digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
-                f"utterance {utterance.key!r}: the {utterance.frames} frames from row {utterance.where} of {store.url} "
-                f"are not those that were packed: their digest is not {utterance.digest}. The mel or the offsets were "
-                "changed; restore the store, or pack it again"
+                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {store.url} are "
+                f"not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
+                "changed; restore the store, pack it again, or run again if it was being written"
             )
         if not loudness.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
@@ -187,7 +187,8 @@ _local = threading.local()
 def _open_store(job: Job) -> MelStore:
     """The run's store, opened once in each thread: it keeps what it decoded last, which the next run must not see."""
     if getattr(_local, "run_id", None) != job.run_id:
-        _local.store = open_store(job.config.input.store, job.config.input.layout, job.source)
+        source = job.config.input
+        _local.store = open_store(source.store, source.layout, job.source, source.fingerprint)
         _local.run_id = job.run_id
     store: MelStore = _local.store
     return store

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import json
 import os
 import platform
 import signal
@@ -25,9 +24,9 @@ from pipeline.errors import (
     WorkerLostError,
 )
 from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
-from pipeline.ledger import JOB, Totals
 from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
+from pipeline.publication import Totals
 from pipeline.records import Failure, Source
 
 _VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile")
@@ -131,7 +130,7 @@ def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     described = describe_job(prepared)
-    ledger.storage.replace(JOB, (json.dumps(described, indent=2) + "\n").encode())
+    ledger.write_job(described)
     made = 0.0
     empty: list[str] = []
     published: list[Totals] = []

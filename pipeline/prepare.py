@@ -59,7 +59,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if described is not None and not adopt:
         _check_same_job(described, config)
     stated = config.input.stated_spec()
-    store = open_store(config.input.store, config.input.layout, stated)
+    store = open_store(config.input.store, config.input.layout, stated, config.input.fingerprint)
     source = source_contract(store, stated)
     vocoder = load_vocoder(config.vocoder.name, source, runtime=config.vocoder.runtime)
     differences = check_contract(store, source, vocoder, config.input.convert)

@@ -17,7 +17,7 @@ FLOORS = [
     ["config", "dsp"],
     ["records", "storage", "stores", "vocoders"],
     ["sinks", "quality", "fingerprint", "contract"],
-    ["planner"],
+    ["planner", "publication"],
     ["ledger", "training", "suspects"],
     ["attempt", "audit"],
     ["convert", "clusters"],

@@ -381,7 +381,7 @@ def test_a_mel_that_is_not_the_one_packed_is_quarantined(
     assert run(config).totals.failed == failed
     bad = [row for row in rows(out_of(config), "failures.jsonl") if row["error"] == "CorruptChunkError"]
     assert len(bad) == changed
-    assert "are not those that were packed" in bad[0]["reason"]
+    assert "are not those that were listed" in bad[0]["reason"]
     assert_whole(out_of(config), 24, failed=failed)
 
 
