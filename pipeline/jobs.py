@@ -22,9 +22,10 @@ from pipeline.config import Job, JobConfig
 from pipeline.contract import check_contract, source_contract
 from pipeline.errors import ConfigError, InterruptedRunError, TooManyFailuresError
 from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
-from pipeline.ledger import JOB, Ledger, Totals
+from pipeline.ledger import JOB, Ledger
 from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
+from pipeline.publication import Totals
 from pipeline.records import Failure, Source
 from pipeline.storage import local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store

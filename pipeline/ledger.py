@@ -12,75 +12,25 @@ import dataclasses
 import hashlib
 import json
 import re
-import statistics
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import IO, Any
 
 from pipeline.config import Job
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.planner import Plan
+from pipeline.publication import Publication, Sums, Totals
 from pipeline.records import Failure, Row, ShardRecord
 from pipeline.storage import PRIVATE, Storage, translated
 
 COMMITS = f"{PRIVATE}/commits"
+STALE = f"{PRIVATE}/stale"
+"""Marks of commits that are to be made again, named as they are."""
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 JOB = "job.json"
 PUBLISHED = f"{PRIVATE}/published.json"
 
 _COMMIT_NAME = re.compile(rf"{COMMITS}/(\d{{6,}}-[0-9a-f]{{8}})\.json")
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a publication holds.
-
-    Args:
-        utterances: rows in the manifest.
-        failed: rows in failures.jsonl.
-        seconds: of audio in the manifest.
-        mel_distance_median: over the manifest, or None if it was not measured.
-        mel_distance_relative_median: over the manifest, or None if it was not measured.
-        mel_distance_worst: the largest one, or None.
-        mel_distance_worst_key: the utterance that has it, or None.
-    """
-
-    utterances: int
-    failed: int
-    seconds: float
-    mel_distance_median: float | None = None
-    mel_distance_relative_median: float | None = None
-    mel_distance_worst: float | None = None
-    mel_distance_worst_key: str | None = None
-
-
-class _Sums:
-    """Adds up manifest rows; a million cost 16 MB."""
-
-    def __init__(self) -> None:
-        self._utterances = 0
-        self._seconds = 0.0
-        self._distances = array("d")
-        self._relative = array("d")
-        self._worst: tuple[float, str] | None = None
-
-    def add(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._utterances += 1
-            self._seconds += row.duration
-            if row.mel_distance is None or row.mel_distance_relative is None:
-                continue
-            self._distances.append(row.mel_distance)
-            self._relative.append(row.mel_distance_relative)
-            self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
-
-    def totals(self, failed: int) -> Totals:
-        if self._worst is None:
-            return Totals(self._utterances, failed, self._seconds)
-        medians = (statistics.median(self._distances), statistics.median(self._relative))
-        return Totals(self._utterances, failed, self._seconds, *medians, *self._worst)
 
 
 class Ledger:
@@ -124,6 +74,18 @@ class Ledger:
             )
         return None
 
+    def existing_job(self) -> dict[str, Any]:
+        """What `job` says of an output that must be there.
+
+        Raises:
+            ConfigError: as `job`, and if there is no melmill output.
+        """
+        if (described := self.job()) is None:
+            raise ConfigError(
+                f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+            )
+        return described
+
     def _job_of_commits(self) -> dict[str, Any] | None:
         generation, store = 0, None
         for name in self.commit_names():
@@ -133,7 +95,11 @@ class Ledger:
                     generation = record.generation
                     sources = [each.source for each in record.rows] + [each.source for each in record.failures]
                     store = next((source.store for source in sources), store)
-        return {"generation": generation, "job": {"input": {"store": store}}} if generation else None
+        if not generation:
+            return None
+        if (publication := self.publication()) is not None:  # it may consist of commits of earlier runs alone
+            generation = max(generation, publication.generation)
+        return {"generation": generation, "job": {"input": {"store": store}}}
 
     # ---- commits
 
@@ -175,6 +141,10 @@ class Ledger:
             return record
         return self.commit_record(record.name)
 
+    def delete_commit(self, name: str) -> None:
+        """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
+        self.storage.delete(f"{COMMITS}/{name}.json")
+
     # ---- publication
 
     def publish(self, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any]) -> Totals:
@@ -191,7 +161,8 @@ class Ledger:
         """
         crashed = tuple(crashed)
         missing = {failure.key for failure in crashed}
-        sums = _Sums()
+        sums = Sums()
+        commits = []
         planned = failed = 0
         with translated(f"publishing {self.storage.url}"), self.storage.scratch() as folder:
             manifest, failures = folder / MANIFEST, folder / FAILURES
@@ -201,6 +172,7 @@ class Ledger:
                     if missing and not self._committed(shard.name):
                         continue
                     record = self.commit_record(shard.name)
+                    commits.append(shard.name)
                     _write_lines(rows, record.rows)
                     failed += _write_lines(bad, record.failures)
                     sums.add(record.rows)
@@ -217,22 +189,29 @@ class Ledger:
             self.storage.replace(FAILURES, failures)
             self.storage.replace(MANIFEST, manifest)
         self.storage.replace(JOB, _pretty({**described, "counts": dataclasses.asdict(totals)}))
-        state = {"state": publication_state(plan, job), "complete": not crashed, **dataclasses.asdict(totals)}
-        self.storage.replace(PUBLISHED, _pretty(state))
+        publication = Publication(publication_state(plan, job), not crashed, job.generation, tuple(commits), totals)
+        self.storage.replace(PUBLISHED, publication.to_json())
         return totals
+
+    def publication(self) -> Publication | None:
+        """What was published last; None if nothing was, or if what says so cannot be read."""
+        try:
+            with self.storage.read(PUBLISHED) as file:
+                return Publication.from_json(file.read())
+        except (FileNotFoundError, ValueError):
+            return None
 
     def published(self, plan: Plan, job: Job) -> Totals | None:
         """What is published, if that is all that this plan would publish; None if a publication is due."""
+        publication = self.publication()
+        if publication is None or publication.state != publication_state(plan, job) or not publication.complete:
+            return None
         try:
-            with self.storage.read(PUBLISHED) as file:
-                plain = json.load(file)
             for name in (MANIFEST, FAILURES, JOB):
                 self.storage.read(name).close()
-            if plain.pop("state") != publication_state(plan, job) or not plain.pop("complete"):
-                return None
-            return Totals(**plain)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return None
+        return publication.totals
 
     def _committed(self, name: str) -> bool:
         try:

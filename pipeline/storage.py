@@ -12,6 +12,7 @@ import fcntl
 import io
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,10 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Names of all objects below the folder `prefix` ("" for all), sorted."""
+        """Names of all objects below the folder `prefix` ("" for all), sorted.
+
+        What lies in `SCRATCH` is no object, and listed only where that is the prefix.
+        """
         ...
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
@@ -50,7 +54,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the object; nothing happens if it is not there."""
+        """Remove the object, durably; if it is not there, that is made durable."""
         ...
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
@@ -59,6 +63,10 @@ class Storage(Protocol):
 
     def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
         """Hold the output for one run. OwnedError, with the holder's own words, if another live run holds it."""
+        ...
+
+    def holder(self) -> str | None:
+        """Who holds the output, in its own words; None if nobody does, as far as it can be seen from here."""
         ...
 
 
@@ -96,7 +104,7 @@ class LocalStorage:
             return open(self.root / name, "rb")
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See Storage. What lies in scratch is no object."""
+        """See Storage."""
         scratch = str(self.root / SCRATCH)
         for folder, folders, files in os.walk(self.root / prefix, onerror=_walk_error):
             folders[:] = sorted(f for f in folders if os.path.join(folder, f) != scratch)
@@ -125,9 +133,15 @@ class LocalStorage:
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
-        """See Storage."""
-        with translated(f"deleting {self.root / name}"):
-            (self.root / name).unlink(missing_ok=True)
+        """See Storage. Folders go with their last object."""
+        path = self.root / name
+        with translated(f"deleting {path}"):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                _sync_folder(path.parent)
+        with contextlib.suppress(OSError):  # it is not empty
+            for folder in path.parents[: len(path.relative_to(self.root).parts) - 1]:
+                folder.rmdir()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -149,7 +163,7 @@ class LocalStorage:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _take(descriptor)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES):
                     raise StorageError(f"locking {path}: {error.strerror}") from error
@@ -164,6 +178,24 @@ class LocalStorage:
             yield
         finally:
             os.close(descriptor)
+
+    def holder(self) -> str | None:
+        """See Storage. Asking shares the lock for an instant, which `lock` bears with."""
+        path = self.root / PRIVATE / "run.lock"
+        with translated(f"reading {path}"):
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.EACCES):
+                    raise
+                return os.pread(descriptor, 4096, 0).decode("utf-8", "replace").strip() or "one that has just begun"
+            finally:
+                os.close(descriptor)
+        return None
 
     @contextlib.contextmanager
     def _durable(self, source: Path | bytes) -> Iterator[Path]:
@@ -183,6 +215,21 @@ class LocalStorage:
                 stream.flush()
                 os.fsync(stream.fileno())
             yield file
+
+
+_TRIES = 5
+_TRY_SECONDS = 0.02
+
+
+def _take(descriptor: int) -> None:
+    """Lock the file, or fail as flock does. Tried more than once, since whoever asks for the holder shares the lock."""
+    for _ in range(_TRIES - 1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(_TRY_SECONDS)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _make_folders(folder: Path) -> None:
