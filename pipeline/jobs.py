@@ -27,6 +27,7 @@ from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.publication import Totals
 from pipeline.records import Failure, Source
+from pipeline.status import reporting
 from pipeline.storage import local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, load_vocoder
@@ -121,7 +122,8 @@ def run(config: JobConfig, listener: Listener = lambda event: None, adopt: bool 
         if totals is None:
             with prepared.ledger.storage.lock(_owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
-                totals, made = _work(prepared, listener)
+                with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
+                    totals, made = _work(prepared, told)
             run_id = prepared.job.run_id
     report = RunReport(run_id, totals, made, time.monotonic() - begun)
     listener(

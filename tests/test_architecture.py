@@ -14,11 +14,11 @@ MODULES = sorted(ROOT.rglob("*.py"))
 FLOORS = [
     ["errors", "interrupts"],
     ["melspec", "events"],
-    ["config", "dsp"],
+    ["config", "dsp", "tally"],
     ["records", "storage", "stores", "vocoders"],
     ["sinks", "quality", "planner", "contract", "publication"],
     ["ledger", "training"],
-    ["attempt", "audit", "garbage"],
+    ["attempt", "audit", "garbage", "status"],
     ["convert"],
     ["clusters"],
     ["engine"],
