@@ -28,6 +28,7 @@ from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
 from pipeline.records import Failure, Source
+from pipeline.status import reporting
 
 _VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile")
 
@@ -99,7 +100,8 @@ def run(
             with prepared.ledger.storage.lock(_owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
                 prepared = _with_marks(prepared, retry)
-                totals, made = _work(prepared, listener)
+                with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
+                    totals, made = _work(prepared, told)
             run_id = prepared.job.run_id
     report = RunReport(run_id, totals, made, time.monotonic() - begun)
     listener(

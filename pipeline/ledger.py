@@ -25,6 +25,7 @@ from pipeline.storage import PRIVATE, Storage, translated
 
 COMMITS = f"{PRIVATE}/commits"
 STALE = f"{PRIVATE}/stale"
+"""Marks of commits that are to be made again, named as they are."""
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 JOB = "job.json"
@@ -78,6 +79,18 @@ class Ledger:
         """Replace job.json."""
         self.storage.replace(JOB, _pretty(described))
 
+    def existing_job(self) -> dict[str, Any]:
+        """What `job` says of an output that must be there.
+
+        Raises:
+            ConfigError: as `job`, and if there is no melmill output.
+        """
+        if (described := self.job()) is None:
+            raise ConfigError(
+                f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+            )
+        return described
+
     def _job_of_commits(self) -> dict[str, Any] | None:
         generation, store = 0, None
         for name in self.commit_names():
@@ -87,7 +100,11 @@ class Ledger:
                     generation = record.generation
                     sources = [each.source for each in record.rows] + [each.source for each in record.failures]
                     store = next((source.store for source in sources), store)
-        return {"generation": generation, "job": {"input": {"store": store}}} if generation else None
+        if not generation:
+            return None
+        if (publication := self.publication()) is not None:  # it may consist of commits of earlier runs alone
+            generation = max(generation, publication.generation)
+        return {"generation": generation, "job": {"input": {"store": store}}}
 
     # ---- commits
 
@@ -142,6 +159,10 @@ class Ledger:
         if self.storage.put_if_absent(f"{COMMITS}/{record.name}.json", record.to_json()):
             return record
         return self.commit_record(record.name)
+
+    def delete_commit(self, name: str) -> None:
+        """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
+        self.storage.delete(f"{COMMITS}/{name}.json")
 
     def mark_stale(self, name: str, reason: str) -> None:
         """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
@@ -222,23 +243,31 @@ class Ledger:
         self.write_job({**described, "counts": dataclasses.asdict(totals)})
         return totals
 
+    def publication(self) -> Publication | None:
+        """What was published last; None if nothing was, or if what says so is damaged."""
+        try:
+            return self.read_publication()
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def read_publication(self) -> Publication:
+        """What was published last. FileNotFoundError if nothing was, ValueError if what says so is damaged."""
+        with self.storage.read(PUBLISHED) as file:
+            return Publication.from_json(file.read())
+
     def published(self, plan: Plan, job: Job) -> Totals | None:
         """What is published, if that is all that this plan would publish; None if a publication is due."""
+        publication = self.publication()
+        if publication is None or not publication.complete or publication.state != publication_state(plan, job):
+            return None
         try:
-            publication = self.publication()
             for name in (MANIFEST, FAILURES, JOB):
                 self.storage.read(name).close()
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return None
         described = self.job() or {}
         finished = "counts" in described and described.get("run_id") == publication.run_id
-        due = not finished or not publication.complete or publication.state != publication_state(plan, job)
-        return None if due else publication.totals
-
-    def publication(self) -> Publication:
-        """What was published last. FileNotFoundError if nothing was, ValueError if its record is damaged."""
-        with self.storage.read(PUBLISHED) as file:
-            return Publication.from_json(file.read())
+        return publication.totals if finished else None
 
     def _committed(self, name: str) -> bool:
         try:

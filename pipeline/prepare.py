@@ -83,9 +83,7 @@ def job_of_output(url: str) -> dict[str, Any]:
     Raises:
         ConfigError: if there is no output, or its job cannot be known any more.
     """
-    described = Ledger(open_storage(url)).job()
-    if described is None:
-        raise ConfigError(f"{url} holds no melmill output. Give the folder that a run wrote to")
+    described = Ledger(open_storage(url)).existing_job()
     job = described.get("job")
     if not isinstance(job, dict) or "output" not in job:
         raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import every_byte, rows
+from corpora import every_byte, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.jobs import describe_job, run
-from pipeline.ledger import COMMITS, Ledger
+from pipeline.ledger import COMMITS, JOB, Ledger
 from pipeline.prepare import prepare
 from pipeline.records import ShardRecord, sealed
 from pipeline.storage import LocalStorage
@@ -104,3 +104,29 @@ def test_the_counts_in_job_json_are_those_of_the_files(job: Build) -> None:
     distances = sorted(row["mel_distance"] for row in rows(Path(config.output.url)))
     assert described["counts"]["mel_distance_worst"] == distances[-1]
     assert described["counts"]["mel_distance_median"] == pytest.approx((distances[11] + distances[12]) / 2)
+
+
+def test_a_publication_names_its_commits(job: Build, tmp_path: Path) -> None:
+    ledger = Ledger(LocalStorage(Path(job().output.url)))
+    assert ledger.publication() is None
+    run(job())
+    first = tuple(ledger.commit_names())
+    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    report = run(job())
+    publication = ledger.publication()
+    assert publication is not None
+    assert (publication.commits, publication.generation, publication.totals) == (first, 3, report.totals)
+
+
+def test_a_lost_job_json_does_not_make_the_next_run_older_than_the_publication(job: Build, tmp_path: Path) -> None:
+    """Which may consist of the commits of an earlier run alone."""
+    out = Path(job().output.url)
+    run(job())
+    first = {path.name for path in (out / COMMITS).iterdir()}
+    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    run(job())
+    for path in (out / COMMITS).iterdir():
+        if path.name not in first:
+            path.unlink()
+    (out / JOB).unlink()
+    assert Ledger(LocalStorage(out)).existing_job()["generation"] == 3

@@ -104,7 +104,7 @@ class _Verification:
     def _publication(self, described: dict[str, Any]) -> Publication | None:
         """What published.json says, if job.json says that a run has come to its end."""
         try:
-            publication = self._ledger.publication()
+            publication = self._ledger.read_publication()
         except FileNotFoundError:
             if "counts" in described:
                 self._find("missing", PUBLISHED, "it is not there; run the job again to have it written anew")

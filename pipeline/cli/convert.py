@@ -1,10 +1,9 @@
-"""The commands plan, run and verify."""
+"""The commands plan and run."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import jobs, prepare
-from pipeline.audit import VerifyReport
-from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
@@ -125,23 +122,6 @@ def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = F
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def verify(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")],
-    as_json: Json = False,
-) -> None:
-    """Read an output again, all of it, and check it.
-
-    Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
-    """
-    begun = time.monotonic()
-    report = verify_output(output)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        _print_verdict(report, output, time.monotonic() - begun)
-    raise typer.Exit(report.exit_code)
-
-
 def _config(
     job: Path | dict[str, Any] | None,
     store: str | None,
@@ -186,11 +166,3 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
         )
     if totals.failed:
         print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")
-
-
-def _print_verdict(report: VerifyReport, output: str, elapsed: float) -> None:
-    print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
-    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
-    failed = f", {report.failed} failed" if report.failed else ""
-    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
-    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")
