@@ -27,7 +27,7 @@ from pipeline.storage import SCRATCH, Storage, open_storage
 _OBJECT = re.compile(r"data/(\d{6,}-[0-9a-f]{8})(?:-[0-9a-f]{8})?(?:\.tar|/.+)", re.DOTALL)
 """An object of a shard. What else may lie under data/ is not of melmill, and left alone."""
 
-_SUPERSEDED = "superseded: the manifest names what was made later"
+_SUPERSEDED = "superseded: the last publication is made of other shards"
 _ORPHAN = "no commit record names it: left by an attempt that was stopped"
 _MARK = "it marks a shard that is no longer there"
 _HALF = "half written by a run that died"
