@@ -27,7 +27,7 @@ from pipeline.storage import SCRATCH, Storage, open_storage
 _OBJECT = re.compile(r"data/(\d{6,}-[0-9a-f]{8})(?:-[0-9a-f]{8})?(?:\.tar|/.+)", re.DOTALL)
 """An object of a shard. What else may lie under data/ is not of melmill, and left alone."""
 
-_SUPERSEDED = "superseded: the manifest names what was made later"
+_SUPERSEDED = "superseded: the last publication is made of other shards"
 _ORPHAN = "no commit record names it: left by an attempt that was stopped"
 _MARK = "it marks a shard that is no longer there"
 _HALF = "half written by a run that died"
@@ -85,10 +85,10 @@ def find_garbage(url: str) -> GarbageReport:
     ledger.existing_job()
     holder = ledger.storage.holder()
     census = _census(ledger)
-    found = _garbage(ledger.storage, census)
+    superseded = tuple(_superseded(ledger.storage, census))
     if holder is not None:
-        return GarbageReport(tuple(each for each in found if each.why == _SUPERSEDED), holder)
-    return GarbageReport((*_half_written(ledger.storage), *found), None)
+        return GarbageReport(superseded, holder)
+    return GarbageReport((*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census)), None)
 
 
 def collect_garbage(url: str) -> GarbageReport:
@@ -108,7 +108,7 @@ def collect_garbage(url: str) -> GarbageReport:
     half_written = tuple(_half_written(ledger.storage))  # whoever takes the lock deletes it
     with ledger.storage.lock(f"gc on {socket.gethostname()}, process {os.getpid()}"):
         census = _census(ledger)
-        found = tuple(_garbage(ledger.storage, census))
+        found = (*_superseded(ledger.storage, census), *_left(ledger.storage, census))
         for name in sorted(census.gone):
             ledger.delete_commit(name)
         for each in found:
@@ -197,20 +197,31 @@ def _is_listed(name: str, census: _Census) -> bool:
     return any("/".join(parts[:count]) in census.listed for count in range(1, len(parts) + 1))
 
 
-def _garbage(storage: Storage, census: _Census) -> Iterator[Garbage]:
-    """In the order of deletion. Only names that were listed, so none leaves its place, whatever records say."""
-    for name in sorted(census.superseded):
-        path = f"{COMMITS}/{name}.json"
-        yield Garbage(path, _size(storage, path), _SUPERSEDED)
-    for path in storage.list(STALE):
-        name = path.removeprefix(f"{STALE}/").removesuffix(".json")
-        if name not in census.kept:
-            yield Garbage(path, _size(storage, path), _SUPERSEDED if name in census.superseded else _MARK)
-    for name in storage.list("data"):
-        if name in census.replaced and name not in census.needed and _OBJECT.fullmatch(name):
-            yield Garbage(name, _size(storage, name), _SUPERSEDED)
+def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
+    """In the order of deletion. Objects only as they were listed: none leaves its place, whatever records say."""
+    names = [f"{COMMITS}/{name}.json" for name in sorted(census.superseded)]
+    names += [path for path, name in _marks(storage) if name in census.superseded]
+    names += [
+        name
+        for name in storage.list("data")
+        if name in census.replaced and name not in census.needed and _OBJECT.fullmatch(name)
+    ]
+    return (Garbage(name, _size(storage, name), _SUPERSEDED) for name in names)
+
+
+def _left(storage: Storage, census: _Census) -> Iterator[Garbage]:
+    """What belongs to no commit."""
+    commits = census.kept | census.superseded
+    for path, name in _marks(storage):
+        if name not in commits:
+            yield Garbage(path, _size(storage, path), _MARK)
     for name in census.orphans:
         yield Garbage(name, _size(storage, name), _ORPHAN)
+
+
+def _marks(storage: Storage) -> Iterator[tuple[str, str]]:
+    """Stale marks, and the names of the commits that they are of."""
+    return ((path, path.removeprefix(f"{STALE}/").removesuffix(".json")) for path in storage.list(STALE))
 
 
 def _half_written(storage: Storage) -> Iterator[Garbage]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from pipeline.events import Event, RunStarted, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+from pipeline.events import (
+    Event,
+    RunStarted,
+    ShardAbandoned,
+    ShardCommitted,
+    ShardRetried,
+    ShardStarted,
+    UtterancesMade,
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,8 @@ class Tally:
         if isinstance(event, RunStarted):
             self.planned = Amount(event.shards, event.utterances, event.seconds)
             self._begun = time.monotonic()
+        elif isinstance(event, ShardStarted):
+            self._shards[event.shard] = UtterancesMade(event.shard, 0, 0, 0.0)
         elif isinstance(event, UtterancesMade):
             self._shards[event.shard] = event
         elif isinstance(event, ShardRetried):
@@ -54,7 +64,7 @@ class Tally:
 
     @property
     def in_flight(self) -> Amount:
-        """Shards that workers told of and that are not committed, with what is made of them."""
+        """Shards that workers began with and that are not committed, with what is made of them."""
         under_way = self._shards.values()
         return Amount(len(under_way), sum(each.made for each in under_way), sum(each.seconds for each in under_way))
 

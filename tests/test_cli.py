@@ -210,7 +210,7 @@ def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: sign
     melmill("pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k")
 
 
-@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "retry", "verify"])
+@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "retry", "status", "verify", "gc"])
 def test_help_says_what_there_is(command: str) -> None:
     assert "Usage: melmill" in melmill(*command.split(), "--help")
 

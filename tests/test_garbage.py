@@ -327,6 +327,17 @@ def test_an_attempt_that_outlives_its_run_takes_its_commit_back_if_gc_took_its_o
     assert_whole(out, 24)
 
 
+def test_the_record_of_a_left_object_is_deleted_durably_before_it(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An earlier gc may have been stopped when the record was gone and that was not durable."""
+    killed_after(job(), 2, monkeypatch)
+    (orphan,) = names(Path(job().output.url))
+    deleted: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalStorage, "delete", lambda storage, name: deleted.append(name))
+        collect_garbage(job().output.url)
+    assert deleted == [orphan.replace("data/", f"{COMMITS}/").replace(".tar", ".json"), orphan]
+
+
 def test_gc_takes_a_commit_back_that_comes_while_its_objects_are_deleted(
     job: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

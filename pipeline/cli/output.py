@@ -10,7 +10,7 @@ import typer
 
 from pipeline.audit import VerifyReport
 from pipeline.audit import verify as verify_output
-from pipeline.cli.progress import duration, hours, print_some, size
+from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
 from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
 from pipeline.status import RunStatus, Status, read_status
 
@@ -18,10 +18,7 @@ Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wr
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def verify(
-    output: Output,
-    as_json: Json = False,
-) -> None:
+def verify(output: Output, as_json: Json = False) -> None:
     """Read an output again, all of it, and check it.
 
     Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
@@ -110,4 +107,5 @@ def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
     elif deleted:
         print(f"deleted {amount}")
     else:
-        print(f"{amount} can be deleted: melmill gc {output} --yes")
+        more = " (--json lists all)" if len(report.garbage) > LINES_SHOWN else ""
+        print(f"{amount} can be deleted{more}: melmill gc {output} --yes")
