@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from corpora import digests, rows, tiny_vocoder
 
-from pipeline.audit import verify
+from pipeline.audit import repair, verify
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError, InterruptedRunError
+from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.jobs import run
 from pipeline.status import STATUS
 from pipeline.storage import LocalStorage
@@ -129,6 +129,35 @@ def test_what_verify_says_to_do_makes_the_output_whole(job: Build, name: str, co
     run(config)
     assert verify(str(out)).findings == ()
     assert digests(out) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "tar") for name in DAMAGE), *((name, "files") for name in ("a bit of audio", "a tar lost"))],
+)
+def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: str, container: str) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    run(config)
+    before = digests(out)
+    DAMAGE[name][0](out)
+    found = verify(str(out)).findings
+    told = repair(str(out), found)
+    made = run(config)
+    assert digests(out) == before
+    left = verify(str(out)).findings
+    assert left == tuple(finding for finding in found if finding.kind == "unexpected")
+    assert bool(told) == (not left)
+    if "commit" not in name and not any(finding.shard for finding in found):
+        assert made.made_seconds == 0
+    assert run(config).run_id == ""
+    assert repair(str(out), left) == ()
+
+
+def test_nothing_is_repaired_under_a_run(out: Path) -> None:
+    first_tar(out).unlink()
+    with LocalStorage(out).lock("run 7 on there"), pytest.raises(OwnedError, match="run 7 on there"):
+        repair(str(out), verify(str(out)).findings)
 
 
 @pytest.mark.parametrize("lost", ["manifest.jsonl", "job.json"])

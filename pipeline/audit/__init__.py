@@ -7,5 +7,6 @@ failures.jsonl as they were published. So whatever is changed, lost or added aft
 
 from pipeline.audit.findings import EXIT_CODES, Finding, ShardVerified, VerifyReport
 from pipeline.audit.reading import verify
+from pipeline.audit.repair import repair
 
-__all__ = ["EXIT_CODES", "Finding", "ShardVerified", "VerifyReport", "verify"]
+__all__ = ["EXIT_CODES", "Finding", "ShardVerified", "VerifyReport", "repair", "verify"]

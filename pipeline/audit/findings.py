@@ -23,11 +23,13 @@ class Finding:
             bytes or lines were changed, lost or added) or unexpected (an object that nothing tells of).
         name: of the object, or of the utterance in it.
         what: is wrong, in words, and what to do.
+        shard: name of the commit whose audio it concerns; None if it concerns what is written about it.
     """
 
     kind: FindingKind
     name: str
     what: str
+    shard: str | None = None
 
 
 @dataclass(frozen=True)

@@ -106,13 +106,16 @@ def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 size = file.tell()
         except FileNotFoundError:
-            yield Finding("missing", wanted.name, f"it should hold {wanted.bytes} bytes. {_remake(record)}")
+            what = f"it should hold {wanted.bytes} bytes. {_remake(record)}"
+            yield Finding("missing", wanted.name, what, record.name)
             continue
-        remedy = _remake(record, wanted.name)
         if size != wanted.bytes:
-            yield Finding("corrupt", wanted.name, f"it holds {size} bytes and should hold {wanted.bytes}. {remedy}")
+            what = f"it holds {size} bytes and should hold {wanted.bytes}"
         elif sha256 != wanted.sha256:
-            yield Finding("corrupt", wanted.name, f"its sha256 is {sha256}, should be {wanted.sha256}. {remedy}")
+            what = f"its sha256 is {sha256}, should be {wanted.sha256}"
+        else:
+            continue
+        yield Finding("corrupt", wanted.name, f"{what}. {_remake(record, wanted.name)}", record.name)
 
 
 def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
@@ -122,7 +125,7 @@ def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
         name = row.shard if row.shard.endswith(".tar") else f"{row.shard}/{row.member}"
         if name not in known:
             what = f"its row of {row.key!r} is in no object of it: {name}. {_remake(record)}"
-            yield Finding("corrupt", commit_path(record.name), what)
+            yield Finding("corrupt", commit_path(record.name), what, record.name)
             continue
         try:
             with storage.read(name) as file:
@@ -131,7 +134,7 @@ def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
         except FileNotFoundError:
             continue  # reported with its object
         except _DECODING as error:
-            yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {_reason(error)}")
+            yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {_reason(error)}", record.name)
             continue
         if found != (row.pcm_sha256, row.num_samples):
             yield Finding(
@@ -139,6 +142,7 @@ def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
                 f"{name}: {row.key}",
                 f"it decodes to {found[1]} samples with PCM digest {found[0][:16]}..., its commit record says "
                 f"{row.num_samples} samples, {row.pcm_sha256[:16]}...",
+                record.name,
             )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.audit import VerifyReport
+from pipeline.audit import VerifyReport, repair
 from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
 from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
@@ -18,17 +18,27 @@ Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wr
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def verify(output: Output, as_json: Json = False) -> None:
+def verify(
+    output: Output,
+    mend: Annotated[bool, typer.Option("--repair", help="Have the next run make anew what is damaged.")] = False,
+    as_json: Json = False,
+) -> None:
     """Read an output again, all of it, and check it.
 
     Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
     """
     begun = time.monotonic()
     report = verify_output(output)
+    repaired = repair(output, report.findings) if mend else ()
     if as_json:
-        print(json.dumps(report.to_dict()))
+        print(json.dumps({**report.to_dict(), "repaired": repaired}))
     else:
         _print_verdict(report, output, time.monotonic() - begun)
+        print_some(repaired)
+        if repaired:
+            print("now run the job again")
+        elif any(finding.kind != "unexpected" for finding in report.findings):
+            print(f"melmill verify {output} --repair has the next run mend this")
     raise typer.Exit(report.exit_code)
 
 
