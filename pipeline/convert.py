@@ -54,7 +54,7 @@ def convert_shard(
     there = ledger.committed(task.name)
     if there is not None:  # the worker that committed it died before it could say so
         return there
-    with translated(f"writing shard {task.name}"), Attempt(ledger, task, job) as attempt:
+    with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:
         return attempt.commit(*_convert_utterances(task, job, threads, report, attempt))
 
 

@@ -12,7 +12,7 @@ import io
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -121,9 +121,8 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            self._make_folders(target.parent)
             try:
-                os.link(file, target)
+                self._name(os.link, file, target)
             except FileExistsError:
                 _sync_folder(target.parent)  # whoever linked it may have died before this
                 return False
@@ -134,8 +133,7 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            self._make_folders(target.parent)
-            os.replace(file, target)
+            self._name(os.replace, file, target)
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
@@ -185,6 +183,16 @@ class LocalStorage:
             finally:
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, 0)
+
+    def _name(self, give: Callable[[Path, Path], None], file: Path, target: Path) -> None:
+        """Give a file its name. The folder may go in between, when it is empty and another attempt discards its own."""
+        self._make_folders(target.parent)
+        try:
+            give(file, target)
+        except FileNotFoundError:
+            self._durable_folders.clear()
+            self._make_folders(target.parent)
+            give(file, target)
 
     def _make_folders(self, folder: Path) -> None:
         """Like mkdir -p below the output, with the names durable in their parents.

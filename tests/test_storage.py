@@ -222,6 +222,15 @@ def test_what_is_deleted_is_gone_durably_and_its_empty_folders_too(
     assert list((tmp_path / "data").rglob("*")) == [tmp_path / "data" / "2"]
 
 
+def test_a_folder_that_another_attempt_has_emptied_and_removed_is_made_again(tmp_path: Path) -> None:
+    one, other = LocalStorage(tmp_path), LocalStorage(tmp_path)
+    one.put_if_absent("data/a/x", b"x")
+    other.delete("data/a/x")
+    assert not (tmp_path / "data").exists()
+    assert one.put_if_absent("data/a/y", b"y")
+    assert list(one.list("data")) == ["data/a/y"]
+
+
 def test_an_output_below_a_file_is_a_storage_error_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/out.*a part of this path is a file") as caught:

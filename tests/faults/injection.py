@@ -149,8 +149,14 @@ class Injection:
         def opened(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
             below = self.below(path, dir_fd)
             kind = "create" if below is not None and flags & os.O_CREAT and not os.path.lexists(path) else "open"
-            descriptor: int = self.told(kind, below, real_open, path, flags, mode, dir_fd=dir_fd)
-            return descriptor
+            made: list[int] = []
+            try:
+                self.told(kind, below, lambda: made.append(real_open(path, flags, mode, dir_fd=dir_fd)))
+            except OSError:
+                for descriptor in made:  # it is open if only the answer was lost
+                    os.close(descriptor)
+                raise
+            return made[0]
 
         def pwrite(descriptor: int, content: bytes, offset: int) -> int:
             details = {"content": bytes(content), "offset": offset}
@@ -200,7 +206,11 @@ class _Seen(io.FileIO):
             self._below = injection.below(self.fileno()) or below
             return
         kind = "open" if "r" in mode or (os.path.lexists(file) and "a" in mode) else "create"
-        injection.told(kind, below, super().__init__, file, mode)
+        try:
+            injection.told(kind, below, super().__init__, file, mode)
+        except OSError:
+            super().close()  # it is open if only the answer was lost
+            raise
 
     def write(self, content: Any) -> int:
         details = {"content": bytes(content), "offset": self.tell()}

@@ -1,0 +1,125 @@
+"""The Nth call of the storage fails, once and from then on, whatever it is."""
+
+import errno
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from corpora import digests
+
+from faults.children import AHEAD, CONTEXT
+from faults.injection import CALLS, Injection, failing
+from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.scale import FULL, spread, trials
+from pipeline.config import JobConfig
+from pipeline.errors import StorageError
+from pipeline.jobs import run
+from pipeline.ledger import COMMITS, PUBLISHED
+from pipeline.sinks import encode
+
+Build = Callable[..., JobConfig]
+ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.ETIMEDOUT)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run with a fault.
+
+    Args:
+        config: of the run.
+        start: folder with the output as it is before.
+        place: folder for the output, not there yet.
+        number: of the first call that fails.
+        code: errno; after ETIMEDOUT what was asked for is done all the same, only the answer is lost.
+        for_ever: whether all that follow fail, too.
+        reference: what there is in the end.
+    """
+
+    config: JobConfig
+    start: Path
+    place: Path
+    number: int
+    code: int
+    for_ever: bool
+    reference: Reference
+
+    def __str__(self) -> str:
+        return f"{errno.errorcode[self.code]} {'from' if self.for_ever else 'at'} call {self.number}"
+
+
+def try_it(trial: Trial) -> str:
+    """The run makes it, or ends with a StorageError; without the fault, the next one makes it in any case."""
+    out = Path(trial.config.output.url)
+    shutil.copytree(trial.start, trial.place)
+    hooks = failing(trial.number, trial.code, trial.for_ever, answer_lost=trial.code == errno.ETIMEDOUT)
+    told = "made it"
+    with mock.patch.object(encode, "_SPOOL_BYTES", 4096):
+        try:
+            with Injection(trial.place, *hooks, kinds=CALLS):
+                run(trial.config)
+        except StorageError as error:  # no other error, which would come out as another exit code
+            told = str(error)
+            assert_readable(out)
+            run(trial.config)
+    assert_invariant(out, trial.reference)
+    shutil.rmtree(trial.place)
+    return told
+
+
+def without_faults(config: JobConfig, start: Path, place: Path) -> tuple[int, Reference]:
+    """How many calls the run makes if none fails, and what there is then."""
+    shutil.copytree(start, place)
+    with mock.patch.object(encode, "_SPOOL_BYTES", 4096), Injection(place) as injection:
+        run(config)
+    reference = Reference(digests(Path(config.output.url)))
+    shutil.rmtree(place)
+    return injection.count, reference
+
+
+def beginnings(config: JobConfig, start: Path, how: str) -> None:
+    """Makes the output as it is before the run with the fault."""
+    start.mkdir()
+    if how == "new":
+        return
+    run(config)
+    if how == "killed before the commit":
+        shutil.rmtree(start / "audio" / COMMITS)
+        (start / "audio" / PUBLISHED).unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "container", "codec", "subtype"),
+    [
+        ("new", "tar", "flac", "PCM_16"),
+        ("new", "files", "flac", "PCM_16"),
+        ("killed before the commit", "tar", "flac", "PCM_16"),
+        ("killed before the commit", "tar", "wav", "FLOAT"),  # whose bytes differ from attempt to attempt
+        ("killed before the commit", "files", "wav", "FLOAT"),
+        ("all is done", "tar", "flac", "PCM_16"),
+    ],
+)
+def test_a_call_that_fails_ends_the_run_with_exit_6_or_not_at_all(
+    few_job: Build, tmp_path: Path, how: str, container: str, codec: str, subtype: str
+) -> None:
+    def build(place: Path) -> JobConfig:
+        form = {"output__container": container, "output__codec": codec, "output__subtype": subtype}
+        return few_job(output__url=str(place / "audio"), **form)
+
+    start, place = tmp_path / "start", tmp_path / "place"
+    beginnings(build(start), start, how)
+    count, reference = without_faults(build(place), start, place)
+    assert count > 30
+    cases = [(number, code, ever) for number in range(1, count + 1) for code in ERRORS for ever in (False, True)]
+    chosen = [
+        Trial(build(tmp_path / str(index)), start, tmp_path / str(index), *case, reference)
+        for index, case in enumerate(spread(cases, trials(len(cases), 11)))
+    ]
+    with ProcessPoolExecutor(AHEAD, CONTEXT) as pool:
+        told = list((pool.map if FULL else map)(try_it, chosen))
+    for trial, words in zip(chosen, told, strict=True):
+        print(f"{trial}: {words}")
+    assert any(words != "made it" for words in told)
