@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-extras lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 
 test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/faults); make test does a few of each
 	MELMILL_FAULTS=full $(BIN)/pytest tests/faults -s
+
+test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
+	$(BIN)/python tests/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
 	$(BIN)/pytest tests/training tests/quality

@@ -15,26 +15,33 @@ if TYPE_CHECKING:
     from pipeline.audit import VerifyReport, verify
     from pipeline.config import JobConfig, load_job
     from pipeline.errors import MelmillError
+    from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
     from pipeline.jobs import RunReport, plan, run
     from pipeline.melspec import PRESETS, MelSpec
     from pipeline.planner import Plan
+    from pipeline.status import Status, read_status
     from pipeline.stores import MelStore, open_store
     from pipeline.vocoders import Vocoder, load_vocoder, vocode
 
 __all__ = [
     "PRESETS",
+    "GarbageReport",
     "JobConfig",
     "MelSpec",
     "MelStore",
     "MelmillError",
     "Plan",
     "RunReport",
+    "Status",
     "VerifyReport",
     "Vocoder",
+    "collect_garbage",
+    "find_garbage",
     "load_job",
     "load_vocoder",
     "open_store",
     "plan",
+    "read_status",
     "run",
     "verify",
     "vocode",
@@ -44,9 +51,11 @@ _HOMES = {
     "pipeline.audit": ("VerifyReport", "verify"),
     "pipeline.config": ("JobConfig", "load_job"),
     "pipeline.errors": ("MelmillError",),
+    "pipeline.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
     "pipeline.jobs": ("RunReport", "plan", "run"),
     "pipeline.melspec": ("PRESETS", "MelSpec"),
     "pipeline.planner": ("Plan",),
+    "pipeline.status": ("Status", "read_status"),
     "pipeline.stores": ("MelStore", "open_store"),
     "pipeline.vocoders": ("Vocoder", "load_vocoder", "vocode"),
 }

@@ -16,8 +16,9 @@ import soundfile
 
 from pipeline.config import Container, Job
 from pipeline.errors import StorageError
+from pipeline.fingerprint import ingredients_of
 from pipeline.ledger import Ledger
-from pipeline.planner import ShardTask, ingredients_of
+from pipeline.planner import ShardTask
 from pipeline.records import Failure, Row, ShardRecord, StoredObject
 from pipeline.sinks import Sink, open_sink
 from pipeline.sinks.encode import decoded_pcm_sha256
@@ -70,6 +71,7 @@ class Attempt:
         record = ShardRecord(
             shard=self._task.number,
             fingerprint=self._task.fingerprint,
+            revision=self._task.revision,
             attempt=self._id,
             generation=self._job.generation,
             ingredients=ingredients_of(self._job),
@@ -78,9 +80,27 @@ class Attempt:
             failures=tuple(failures),
         )
         counts = self._ledger.put_commit(record)
+        if counts.attempt == self._id:
+            self._check_still_there(counts)
         for name in {each.name for each in objects} - {each.name for each in counts.objects}:
             self._storage.delete(name)
         return counts
+
+    def _check_still_there(self, record: ShardRecord) -> None:
+        """Take the commit back if its objects are gone.
+
+        An attempt may outlive its run, on a worker elsewhere; until it has committed, gc takes its objects for garbage.
+        gc deletes first and looks for commits then, we commit first and look for objects then: one of us notices.
+        """
+        for each in record.objects:
+            try:
+                self._storage.read(each.name).close()
+            except FileNotFoundError as error:
+                self._ledger.delete_commit(record.name)
+                raise StorageError(
+                    f"{each.name} of {self._storage.url} was deleted before shard {record.name} was committed, as gc "
+                    "does when a run is dead. Run again to resume"
+                ) from error
 
     def _adopt(self, made: StoredObject, rows: list[Row]) -> StoredObject | None:
         """The object that is already there under our name, if it holds what ours holds."""

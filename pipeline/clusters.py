@@ -10,8 +10,9 @@ import queue
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import dask
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 _GRACE_SECONDS = 5.0
 """For what needs an answer of the scheduler and is not bounded by `cluster.timeout`: good-bye, above all."""
+_ANSWER_SECONDS = 5.0
+_CHECK_SECONDS = 2.0
 
 
 @contextlib.contextmanager
@@ -51,7 +54,12 @@ def connect(config: ClusterConfig) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def _local(config: ClusterConfig) -> Iterator[Client]:
-    settings = {"distributed.worker.daemon": True, "distributed.comm.timeouts.connect": f"{config.timeout}s"}
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": f"{config.timeout}s",
+        # Dask would blame a lost worker on all that was queued there; the engine counts for itself whom to blame.
+        "distributed.scheduler.allowed-failures": 0,
+    }
     with (
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
@@ -152,3 +160,45 @@ def _is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
+
+
+class Liveness:
+    """Knows how many worker threads there are, and gives up when there have been none for too long.
+
+    Args:
+        client: of the cluster.
+        timeout: seconds without a worker, or without the scheduler, that are borne.
+    """
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._seen = time.monotonic()
+        self._asked = 0.0
+        self.threads = 1
+        self.check()
+
+    def check(self) -> None:
+        """Look, unless it was done a moment ago.
+
+        Raises:
+            ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
+        """
+        if time.monotonic() - self._asked < _CHECK_SECONDS:
+            return
+        self._asked = time.monotonic()
+        threads: dict[str, Any] = {}
+        answers = False
+        if self._client.status == "running":
+            with contextlib.suppress(OSError):  # TimeoutError is one
+                threads = within(min(self._timeout, _ANSWER_SECONDS), self._client.nthreads)
+                answers = True
+        if threads:
+            self.threads = sum(threads.values())
+            self._seen = time.monotonic()
+        elif time.monotonic() - self._seen > self._timeout:
+            what = "there has been no worker" if answers else "the scheduler has been gone"
+            raise ClusterError(
+                f"{what} for more than {self._timeout:g} s (cluster.timeout). What was committed is kept; run again to "
+                "resume"
+            )

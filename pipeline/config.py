@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -43,6 +44,10 @@ class InputConfig(_Section):
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
+    fingerprint: Literal["chunks", "content"] = "chunks"
+    """How a changed mel is known in a grouped or padded store: by its chunks (size, and time of change or ETag), or by
+    its values, for which planning reads every mel. A ragged store holds digests of the values. Another choice makes the
+    shards of such a store anew."""
 
     @property
     def public_store(self) -> str:
@@ -99,6 +104,11 @@ class ClusterConfig(_Section):
     threads_per_worker: PositiveInt = 1
     timeout: PositiveFloat = 60.0
     """Seconds to wait for a scheduler to answer, and for a first worker or a new one after the last was lost."""
+    shard_timeout: PositiveFloat | None = None
+    """Seconds that a worker may take over one shard without finishing one more utterance, before it is taken for hung
+    and started anew; none for ten times what the slowest shard so far would have taken, and at least five minutes."""
+    grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
+    """Seconds that shards in flight are given to finish after Ctrl-C or SIGTERM."""
     insecure: bool = False
     """Allow a scheduler beyond this machine without TLS."""
 
@@ -118,6 +128,9 @@ class QualityConfig(_Section):
 
     mel_distance: bool = True
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the utterances that may be quarantined before the run ends with exit code 7 instead of 3."""
+    give_up_after: Annotated[int, Field(ge=0)] = 20
+    """Stop a run whose first so many utterances all failed with the same kind of error; 0 for never."""
 
 
 class JobConfig(_Section):
@@ -149,19 +162,21 @@ class JobConfig(_Section):
 
 
 def load_job(
-    path: Path | None, overrides: Mapping[str, Any] = MappingProxyType({}), settings: Sequence[str] = ()
+    origin: Path | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any] = MappingProxyType({}),
+    settings: Sequence[str] = (),
 ) -> JobConfig:
     """A job from a YAML file, the flags given beside it, and `a.b=c` settings, the later over the earlier.
 
     Args:
-        path: the job file, or None where the flags say everything.
+        origin: the job file, the values of an earlier job, or None where the flags say everything.
         overrides: dotted key -> value.
         settings: `a.b=c` strings; the value is read as YAML.
 
     Raises:
         ConfigError: if the file cannot be read, is no mapping, or any key or value is wrong.
     """
-    values = read_yaml(path, "job file") if path is not None else {}
+    values = read_yaml(origin, "job file") if isinstance(origin, Path) else deepcopy(dict(origin or {}))
     for key, value in overrides.items():
         _put(values, key, value)
     for setting in settings:
@@ -172,7 +187,7 @@ def load_job(
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
         if not isinstance(values.get(section), dict) or needed not in values[section]:
             raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")
-    return JobConfig.build(values, str(path) if path is not None else "the command line")
+    return JobConfig.build(values, str(origin) if isinstance(origin, Path) else "the command line")
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

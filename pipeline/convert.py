@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.attempt import Attempt
 from pipeline.config import Job
-from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, redacted
+from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, WorkerLostError, redacted
 from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
 from pipeline.melspec import convert_mel
@@ -50,35 +50,67 @@ def convert_shard(
         ContractError: if the vocoder is another one here than where the run was planned.
         StorageError: if the output cannot be written.
     """
-    config = job.config
+    ledger = Ledger(open_storage(job.config.output.url))
+    there = ledger.committed(task.name)
+    if there is not None:  # the worker that committed it died before it could say so
+        return there
+    with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:
+        return attempt.commit(*_convert_utterances(task, job, threads, report, attempt))
+
+
+def try_shard(
+    task: ShardTask, job: Job, threads: int = 1, report: Callable[[UtterancesMade], None] | None = None
+) -> None:
+    """Do all that `convert_shard` does but the commit: to see whether this worker survives it. Arguments as there."""
+    ledger = Ledger(open_storage(job.config.output.url))
+    with translated(f"trying shard {task.name}"), Attempt(ledger, task, job) as attempt:
+        _convert_utterances(task, job, threads, report, attempt)
+
+
+def _convert_utterances(
+    task: ShardTask,
+    job: Job,
+    threads: int,
+    report: Callable[[UtterancesMade], None] | None,
+    attempt: Attempt,
+) -> tuple[list[Row], list[Failure]]:
     store = _open_store(job)
-    vocoder = load_vocoder(config.vocoder.name, job.source, threads, config.vocoder.runtime)
-    if vocoder.digest != job.vocoder_digest:
-        raise ContractError(
-            f"the vocoder {config.vocoder.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} "
-            "where the run was planned. Install the same melmill and the same checkpoint everywhere"
-        )
+    vocoder = _load_vocoder(job, threads)
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
-    with (
-        translated(f"writing shard {task.name} to {config.output.url}"),
-        Attempt(Ledger(open_storage(config.output.url)), task, job) as attempt,
-    ):
-        for utterance in task.utterances:
-            try:
-                rows.append(_convert_utterance(utterance, store, vocoder, job, attempt))
-                seconds += rows[-1].duration
-            except UtteranceError as error:
-                failures.append(_failure(utterance, job, error))
-            except MelmillError:
-                raise
-            except (ValueError, RuntimeError) as error:  # one utterance that trips the vocoder must not stop the corpus
-                logger.exception("utterance %s of shard %s", utterance.key, task.name)
-                failures.append(_failure(utterance, job, error))
-            if report is not None:
-                report(UtterancesMade(task.number, len(rows), len(failures), seconds))
-        return attempt.commit(rows, failures)
+    for utterance in task.utterances:
+        try:
+            if (why := task.condemned.get(utterance.key)) is not None:
+                raise WorkerLostError(why)
+            rows.append(_convert_utterance(utterance, store, vocoder, job, attempt))
+            seconds += rows[-1].duration
+        except UtteranceError as error:
+            failures.append(_failure(utterance, job, error))
+        except MelmillError:
+            raise
+        except (ValueError, RuntimeError) as error:  # one utterance that trips the vocoder must not stop the corpus
+            logger.exception("utterance %s of shard %s", utterance.key, task.name)
+            failures.append(_failure(utterance, job, error))
+        if report is not None:
+            report(UtterancesMade(task.number, len(rows), len(failures), seconds, *summary(failures)))
+    return rows, failures
+
+
+def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
+    """The kinds of errors, and the first error in words; for events."""
+    return tuple(sorted({failure.error for failure in failures})), failures[0].reason if failures else ""
+
+
+def _load_vocoder(job: Job, threads: int) -> Vocoder:
+    config = job.config.vocoder
+    vocoder = load_vocoder(config.name, job.source, threads, config.runtime)
+    if vocoder.digest != job.vocoder_digest:
+        raise ContractError(
+            f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "
+            "run was planned. Install the same melmill and the same checkpoint everywhere"
+        )
+    return vocoder
 
 
 def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, attempt: Attempt) -> Row:
@@ -106,9 +138,9 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
                 distance.push_audio(piece)
         if digest is not None and digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
-                f"utterance {utterance.key!r}: the {utterance.frames} frames from row {utterance.where} of {store.url} "
-                f"are not those that were packed: their digest is not {utterance.digest}. The mel or the offsets were "
-                "changed; restore the store, or pack it again"
+                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {store.url} are "
+                f"not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
+                "changed; restore the store, pack it again, or run again if it was being written"
             )
         if not loudness.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
@@ -155,7 +187,8 @@ _local = threading.local()
 def _open_store(job: Job) -> MelStore:
     """The run's store, opened once in each thread: it keeps what it decoded last, which the next run must not see."""
     if getattr(_local, "run_id", None) != job.run_id:
-        _local.store = open_store(job.config.input.store, job.config.input.layout, job.source)
+        source = job.config.input
+        _local.store = open_store(source.store, source.layout, job.source, source.fingerprint)
         _local.run_id = job.run_id
     store: MelStore = _local.store
     return store

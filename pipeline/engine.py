@@ -1,48 +1,32 @@
-"""The Dask graph of a run, fed to the scheduler in bounded pieces.
+"""The Dask graph of a run: one node a shard and, after all of them, the publication.
 
-The graph is one task a shard and, after all of them, the publication. On a cluster only a window of shard tasks is in
-flight, and each result is released as soon as it is counted, so neither the driver nor the scheduler grows with the
-corpus. The synchronous scheduler computes the same graph in this process, for debugging.
+On a cluster `dispatch` feeds it to the scheduler in bounded pieces. The synchronous scheduler computes the same graph
+in this process, for debugging.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import distributed
 from dask.delayed import Delayed, delayed
-from distributed import CancelledError, Client, Future
+from distributed import CancelledError
 from distributed.comm.core import CommClosedError
-from distributed.scheduler import KilledWorker
 
-from pipeline.clusters import connect, within
+from pipeline.clusters import connect
 from pipeline.config import Job
-from pipeline.convert import convert_shard
-from pipeline.errors import ClusterError
-from pipeline.events import Listener, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+from pipeline.convert import convert_shard, summary, try_shard
+from pipeline.dispatch import Abandoned, Dispatcher
+from pipeline.errors import ClusterError, HopelessRunError
+from pipeline.events import Event, Listener, ShardCommitted, ShardStarted, UtterancesMade
+from pipeline.interrupts import stop_within
 from pipeline.planner import ShardTask
 from pipeline.records import ShardRecord
 
-WINDOW_PER_THREAD = 2
-"""Shard tasks in flight for each worker thread: one that runs, and one that waits so that no thread does."""
-
-_TOPIC = "melmill"
 _REPORT_SECONDS = 0.5
-_TICK_SECONDS = 2.0
-_ANSWER_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class Abandoned:
-    """A shard that could not be made because its workers died each time."""
-
-    task: ShardTask
-    reason: str
 
 
 def execute(
@@ -57,18 +41,19 @@ def execute(
         listener: is told what happens.
 
     Raises:
-        ClusterError: if the scheduler does not answer, or all workers are gone and none comes within the time limit.
+        ClusterError: if the scheduler does not answer, all workers are gone and none comes within the time limit, or
+            they are lost before they begin.
+        HopelessRunError: if the first utterances all failed in the same way.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once what was in flight is done, or `cluster.grace` is over.
         MelmillError: whatever stops a shard for good, such as a StorageError.
     """
+    outcomes = Outcomes(job.config.quality.give_up_after, listener)
     if job.config.cluster.kind == "synchronous":
-        _execute_here(tasks, job, publish, listener)
+        _execute_here(tasks, job, publish, outcomes)
         return
     with connect(job.config.cluster) as client:
         try:
-            client.subscribe_topic(
-                f"{_TOPIC}-{job.run_id}", lambda event: listener(UtterancesMade(**event[1]["progress"]))
-            )
-            abandoned = _feed(client, graph(tasks, job, _make_shard), job, listener)
+            abandoned = Dispatcher(client, tasks, job, shard_node, outcomes).run(outcomes.check)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 f"the connection to the scheduler was lost: {error}. What was committed is kept; run again to resume"
@@ -76,41 +61,104 @@ def execute(
         publish(abandoned)
 
 
-def graph(
-    tasks: Iterable[ShardTask], job: Job, make: Callable[[ShardTask, Job], ShardCommitted]
-) -> Iterator[tuple[ShardTask, Delayed]]:
-    """The shard nodes of the run's graph, made as they are asked for. The publication depends on all of them."""
-    node = delayed(make, pure=False, traverse=False)
-    return ((task, node(task, job, dask_key_name=f"shard-{task.name}-{job.run_id}")) for task in tasks)
+def shard_node(task: ShardTask, job: Job, trial: int, only_try: bool) -> Delayed:
+    """The graph's node of one shard, for the given trial of it; or one that makes its utterances and keeps nothing."""
+    work = delayed(_try_shard if only_try else _make_shard, pure=False, traverse=False)
+    node: Delayed = work(task, job, trial, dask_key_name=f"shard-{task.name}-{job.run_id}-{trial}")
+    return node
+
+
+class Outcomes:
+    """Passes events on, and notices that every utterance so far failed for the same reason.
+
+    Args:
+        limit: so many failures, with nothing made before, are enough; 0 for never.
+        listener: gets all events.
+    """
+
+    def __init__(self, limit: int, listener: Listener) -> None:
+        self._limit = limit
+        self._listener = listener
+        self._failed: dict[int, UtterancesMade | ShardCommitted] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Take the next event; from any thread."""
+        if isinstance(event, UtterancesMade | ShardCommitted) and self._limit:
+            self._failed[event.shard] = event
+            if event.made:
+                self._limit = 0
+                self._failed.clear()
+        self._listener(event)
+
+    def check(self) -> None:
+        """Look whether the run can succeed.
+
+        Raises:
+            HopelessRunError: if it cannot.
+        """
+        seen = list(self._failed.values())
+        causes = {cause for event in seen for cause in event.causes}
+        failed = sum(event.failed for event in seen)
+        if self._limit and failed >= self._limit and len(causes) == 1:
+            example = next(event.example for event in seen if event.example)
+            raise HopelessRunError(
+                f"the first {failed} utterances all failed in the same way ({causes.pop()}), and none was made, so the "
+                f"run was stopped. The first one: {example}. Mend that and run again; or say "
+                "--set quality.give_up_after=0 to go on with the others"
+            )
 
 
 def _execute_here(
-    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], listener: Listener
+    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], outcomes: Outcomes
 ) -> None:
-    def make(task: ShardTask, job: Job) -> ShardCommitted:
-        committed = _committed(convert_shard(task, job, job.config.cluster.threads_per_worker, listener))
-        listener(committed)
-        return committed
+    with stop_within(job.config.cluster.grace) as stop:
 
-    nodes = [node for _, node in graph(tasks, job, make)]
-    delayed(lambda _: publish([]), pure=False)(nodes).compute(scheduler="synchronous")
+        def tell(event: Event) -> None:
+            outcomes(event)
+            outcomes.check()
+
+        def make(task: ShardTask) -> None:
+            if stop.asked:
+                raise KeyboardInterrupt
+            tell(ShardStarted(task.number, "this process"))
+            tell(_committed(convert_shard(task, job, job.config.cluster.threads_per_worker, tell)))
+
+        node = delayed(make, pure=False, traverse=False)
+        nodes = [node(task, dask_key_name=f"shard-{task.name}-{job.run_id}") for task in tasks]
+        delayed(lambda _: None, pure=False)(nodes).compute(scheduler="synchronous")
+        if stop.asked:
+            raise KeyboardInterrupt
+    publish([])
 
 
-def _make_shard(task: ShardTask, job: Job) -> ShardCommitted:
+def _make_shard(task: ShardTask, job: Job, trial: int) -> ShardCommitted:
     """What runs on a worker: convert_shard, with the worker's threads, telling the driver how far it is."""
+    return _committed(convert_shard(task, job, *_on_worker(task, job, trial)))
+
+
+def _try_shard(task: ShardTask, job: Job, trial: int) -> None:
+    try_shard(task, job, *_on_worker(task, job, trial))
+
+
+def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[int, Callable[[UtterancesMade], None]]:
+    """Says that this worker begins. Returns its threads, and what says how far it is."""
     worker = distributed.get_worker()
+    topic = Dispatcher.topic(job)
     told = time.monotonic()
+    worker.log_event(topic, {"trial": trial, "started": dataclasses.asdict(ShardStarted(task.number, worker.address))})
 
     def report(progress: UtterancesMade) -> None:
         nonlocal told
         if time.monotonic() - told >= _REPORT_SECONDS:
             told = time.monotonic()
-            worker.log_event(f"{_TOPIC}-{job.run_id}", {"progress": dataclasses.asdict(progress)})
+            worker.log_event(topic, {"trial": trial, "progress": dataclasses.asdict(progress)})
 
-    return _committed(convert_shard(task, job, worker.state.nthreads, report))
+    threads: Any = worker.state.nthreads
+    return int(threads), report
 
 
 def _committed(record: ShardRecord) -> ShardCommitted:
+    causes, example = summary(record.failures)
     return ShardCommitted(
         shard=record.shard,
         name=record.name,
@@ -118,97 +166,6 @@ def _committed(record: ShardRecord) -> ShardCommitted:
         failed=len(record.failures),
         seconds=record.seconds,
         bytes=sum(each.bytes for each in record.objects),
+        causes=causes,
+        example=example,
     )
-
-
-def _feed(client: Client, nodes: Iterator[tuple[ShardTask, Delayed]], job: Job, listener: Listener) -> list[Abandoned]:
-    """Keep a window of shards in flight until all are committed or given up.
-
-    Dask blames a lost worker on every task that was queued there. So a shard that it gives up is only suspect: it is
-    tried once more when nothing else is in flight, and the innocent are made then.
-    """
-    in_flight: dict[Future[Any], tuple[ShardTask, Delayed]] = {}
-    suspects: list[tuple[ShardTask, Delayed]] = []
-    tried_alone: set[int] = set()
-    abandoned: list[Abandoned] = []
-    alive = Liveness(client, job.config.cluster.timeout)
-    try:
-        while True:
-            while len(in_flight) < WINDOW_PER_THREAD * alive.threads and (node := next(nodes, None)) is not None:
-                in_flight[client.compute(node[1])] = node
-            if not in_flight and suspects:
-                node = suspects.pop()
-                tried_alone.add(node[0].number)
-                in_flight[client.compute(node[1])] = node
-            if not in_flight:
-                return abandoned
-            for future in _finished(in_flight):
-                task, _ = node = in_flight.pop(future)
-                error = future.exception() if future.status == "error" else None
-                if error is None:
-                    try:
-                        committed = future.result(timeout=_TICK_SECONDS)
-                    except OSError:  # a TimeoutError: the worker that held the result is gone, Dask makes it again
-                        in_flight[future] = node
-                        continue
-                    listener(committed)
-                elif not isinstance(error, KilledWorker):
-                    raise error
-                elif task.number not in tried_alone:
-                    suspects.append(node)
-                    listener(ShardRetried(task.number, "workers died while they had it; it is tried alone, at the end"))
-                else:
-                    reason = f"every worker that tried shard {task.name} died, also when it was tried alone"
-                    abandoned.append(Abandoned(task, reason))
-                    listener(ShardAbandoned(task.number, len(task.utterances), reason))
-                future.release()
-            alive.check()
-    finally:
-        with contextlib.suppress(Exception):
-            within(_TICK_SECONDS, lambda: client.cancel(list(in_flight), force=True))
-
-
-def _finished(in_flight: Iterable[Future[Any]]) -> list[Future[Any]]:
-    """The futures that are done, after waiting a moment for the first one."""
-    try:
-        return list(distributed.wait(list(in_flight), timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done)
-    except TimeoutError:
-        return []
-
-
-class Liveness:
-    """Knows how many worker threads there are, and gives up when there have been none for too long.
-
-    Args:
-        client: of the cluster.
-        timeout: seconds without a worker, or without the scheduler, that are borne.
-    """
-
-    def __init__(self, client: Client, timeout: float) -> None:
-        self._client = client
-        self._timeout = timeout
-        self._seen = time.monotonic()
-        self.threads = 1
-        self.check()
-
-    def check(self) -> None:
-        """Look once.
-
-        Raises:
-            ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
-        """
-        threads: dict[str, Any] = {}
-        answers = False
-        if self._client.status == "running":
-            with contextlib.suppress(OSError):  # TimeoutError is one
-                threads = within(min(self._timeout, _ANSWER_SECONDS), self._client.nthreads)
-                answers = True
-        if threads:
-            self.threads = sum(threads.values())
-            self._seen = time.monotonic()
-        elif time.monotonic() - self._seen > self._timeout:
-            what = "there has been no worker" if answers else "the scheduler has been gone"
-            raise ClusterError(
-                f"{what} for more than {self._timeout:g} s (cluster.timeout). What was committed is kept; run again to "
-                "resume"
-            )

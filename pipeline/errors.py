@@ -9,11 +9,13 @@
     ├── StorageError             6  storage failed: full, denied, unreachable
     │   └── ClusterError         6  the Dask scheduler or its workers cannot be reached
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
+    │   └── HopelessRunError     7  the first utterances all failed in the same way
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
-        └── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
+        ├── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
+        └── WorkerLostError      3  whatever worker made it died or hung
 
 A message says what is wrong with the values, where, and what to do, and no secret of a URL. All of them cross process
 borders: an error is rebuilt from its message alone.
@@ -89,6 +91,10 @@ class TooManyFailuresError(MelmillError):
     exit_code = 7
 
 
+class HopelessRunError(TooManyFailuresError):
+    """The first utterances all failed in the same way: the run was stopped, since it cannot succeed."""
+
+
 class InterruptedRunError(MelmillError):
     """The run was stopped by Ctrl-C or SIGTERM; running it again resumes it."""
 
@@ -111,3 +117,7 @@ class CorruptChunkError(UtteranceError):
 
 class BadMelError(UtteranceError):
     """A mel holds NaN, infinity or a value that no mel has, has a wrong width, no frames or too many."""
+
+
+class WorkerLostError(UtteranceError):
+    """Whatever worker made the utterance died or hung, also when it was alone with it."""

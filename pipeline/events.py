@@ -42,6 +42,19 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
+class ShardStarted(Event):
+    """A worker began with a shard. Each worker that is lost with it is followed by another start.
+
+    Args:
+        shard: its number.
+        worker: where.
+    """
+
+    shard: int
+    worker: str
+
+
+@dataclass(frozen=True)
 class UtterancesMade(Event):
     """A worker got on. Progress only: a worker that dies repeats its shard, and counts then go back.
 
@@ -50,12 +63,16 @@ class UtterancesMade(Event):
         made: utterances of this shard encoded so far.
         failed: utterances of this shard quarantined so far.
         seconds: of this shard's audio made so far.
+        causes: kinds of errors for which utterances of this shard were quarantined so far.
+        example: the first of those errors in words; empty if there is none.
     """
 
     shard: int
     made: int
     failed: int
     seconds: float
+    causes: tuple[str, ...] = ()
+    example: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,8 @@ class ShardCommitted(Event):
         failed: utterances quarantined.
         seconds: of audio in it.
         bytes: of its objects.
+        causes: kinds of errors for which utterances were quarantined.
+        example: the first of those errors in words; empty if there is none.
     """
 
     shard: int
@@ -77,11 +96,13 @@ class ShardCommitted(Event):
     failed: int
     seconds: float
     bytes: int
+    causes: tuple[str, ...] = ()
+    example: str = ""
 
 
 @dataclass(frozen=True)
 class ShardRetried(Event):
-    """A shard's worker died; the shard is tried again."""
+    """A shard lost its worker and is tried again; `reason` says how often, and what becomes of it."""
 
     shard: int
     reason: str
@@ -89,11 +110,25 @@ class ShardRetried(Event):
 
 @dataclass(frozen=True)
 class ShardAbandoned(Event):
-    """A shard's workers died each time; its utterances are reported as failed and tried again by the next run."""
+    """A shard lost its workers each time, though each of its utterances can be made alone.
+
+    Its utterances are reported as failed; the next run tries them again.
+    """
 
     shard: int
     utterances: int
     reason: str
+
+
+@dataclass(frozen=True)
+class RunStopping(Event):
+    """Ctrl-C or SIGTERM came: what is in flight may finish, and nothing new is begun.
+
+    Args:
+        grace: seconds that it may take.
+    """
+
+    grace: float
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Signals while processes start."""
+"""Signals while processes start, and while work is in flight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from types import FrameType
 
@@ -37,5 +38,43 @@ def interrupts_held() -> Iterator[list[int]]:
         yield held
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@dataclass
+class Stop:
+    """Whether the run was asked to stop."""
+
+    asked: bool = False
+
+
+@contextlib.contextmanager
+def stop_within(grace: float) -> Iterator[Stop]:
+    """A time in which Ctrl-C and SIGTERM ask to stop, and act by themselves only after `grace` seconds.
+
+    What is in flight can so be brought to its end. When the time is over, and at a second signal, a KeyboardInterrupt
+    is raised. Beyond the main thread, where no signal arrives, nothing is done.
+
+    Yields:
+        What says whether a signal came.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.asked or not grace:
+            raise KeyboardInterrupt
+        stop.asked = True
+        signal.setitimer(signal.ITIMER_REAL, grace)
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield stop
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)

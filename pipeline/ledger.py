@@ -1,8 +1,8 @@
 """The ledger of one output: commit records, and the publication of the manifest.
 
 Order of every commit: the objects are durable, then the commit record is put if absent, then, at the end of the run,
-the manifest is replaced. So whatever is killed whenever, a shard is there whole or not at all, and a manifest names
-only what is there.
+the manifest is replaced, and after all of it job.json with its counts. So whatever is killed whenever, a shard is there
+whole or not at all, a manifest names only what is there, and counts in job.json say that everything is published.
 """
 
 from __future__ import annotations
@@ -12,75 +12,26 @@ import dataclasses
 import hashlib
 import json
 import re
-import statistics
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import IO, Any
 
 from pipeline.config import Job
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.planner import Plan
-from pipeline.records import Failure, Row, ShardRecord
+from pipeline.publication import Publication, Sums, Totals
+from pipeline.records import Failure, Row, ShardRecord, sealed, unsealed
+from pipeline.sinks import stored_object
 from pipeline.storage import PRIVATE, Storage, translated
 
 COMMITS = f"{PRIVATE}/commits"
+STALE = f"{PRIVATE}/stale"
+"""Marks of commits that are to be made again, named as they are."""
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 JOB = "job.json"
 PUBLISHED = f"{PRIVATE}/published.json"
 
-_COMMIT_NAME = re.compile(rf"{COMMITS}/(\d{{6,}}-[0-9a-f]{{8}})\.json")
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a publication holds.
-
-    Args:
-        utterances: rows in the manifest.
-        failed: rows in failures.jsonl.
-        seconds: of audio in the manifest.
-        mel_distance_median: over the manifest, or None if it was not measured.
-        mel_distance_relative_median: over the manifest, or None if it was not measured.
-        mel_distance_worst: the largest one, or None.
-        mel_distance_worst_key: the utterance that has it, or None.
-    """
-
-    utterances: int
-    failed: int
-    seconds: float
-    mel_distance_median: float | None = None
-    mel_distance_relative_median: float | None = None
-    mel_distance_worst: float | None = None
-    mel_distance_worst_key: str | None = None
-
-
-class _Sums:
-    """Adds up manifest rows; a million cost 16 MB."""
-
-    def __init__(self) -> None:
-        self._utterances = 0
-        self._seconds = 0.0
-        self._distances = array("d")
-        self._relative = array("d")
-        self._worst: tuple[float, str] | None = None
-
-    def add(self, rows: Iterable[Row]) -> None:
-        for row in rows:
-            self._utterances += 1
-            self._seconds += row.duration
-            if row.mel_distance is None or row.mel_distance_relative is None:
-                continue
-            self._distances.append(row.mel_distance)
-            self._relative.append(row.mel_distance_relative)
-            self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
-
-    def totals(self, failed: int) -> Totals:
-        if self._worst is None:
-            return Totals(self._utterances, failed, self._seconds)
-        medians = (statistics.median(self._distances), statistics.median(self._relative))
-        return Totals(self._utterances, failed, self._seconds, *medians, *self._worst)
+_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/(\d{{6,}}-[0-9a-f]{{8}})\.json")
 
 
 class Ledger:
@@ -105,15 +56,15 @@ class Ledger:
         """
         try:
             with self.storage.read(JOB) as file:
-                described = json.load(file)
-            if not isinstance(described, dict) or "generation" not in described:
+                described = unsealed(file.read())
+            if "generation" not in described:
                 raise ValueError("it describes no melmill job")
             return described
         except FileNotFoundError:
             pass
         except ValueError as error:
             remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
-            raise ConfigError(f"{self.storage.url}/{JOB} is not of melmill: {error}. {remedy}") from error
+            raise ConfigError(f"{self.storage.url}/{JOB} is not as melmill writes it: {error}. {remedy}") from error
         if (told := self._job_of_commits()) is not None:
             return told
         stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
@@ -124,6 +75,22 @@ class Ledger:
             )
         return None
 
+    def write_job(self, described: Mapping[str, Any]) -> None:
+        """Replace job.json."""
+        self.storage.replace(JOB, _pretty(described))
+
+    def existing_job(self) -> dict[str, Any]:
+        """What `job` says of an output that must be there.
+
+        Raises:
+            ConfigError: as `job`, and if there is no melmill output.
+        """
+        if (described := self.job()) is None:
+            raise ConfigError(
+                f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+            )
+        return described
+
     def _job_of_commits(self) -> dict[str, Any] | None:
         generation, store = 0, None
         for name in self.commit_names():
@@ -133,7 +100,11 @@ class Ledger:
                     generation = record.generation
                     sources = [each.source for each in record.rows] + [each.source for each in record.failures]
                     store = next((source.store for source in sources), store)
-        return {"generation": generation, "job": {"input": {"store": store}}} if generation else None
+        if not generation:
+            return None
+        if (publication := self.publication()) is not None:  # it may consist of commits of earlier runs alone
+            generation = max(generation, publication.generation)
+        return {"generation": generation, "job": {"input": {"store": store}}}
 
     # ---- commits
 
@@ -147,7 +118,10 @@ class Ledger:
 
     def commit_names(self) -> list[str]:
         """Names of all commits: `000123-1a2b3c4d`."""
-        return [match[1] for name in self.storage.list(COMMITS) if (match := _COMMIT_NAME.fullmatch(name))]
+        return self._names(COMMITS)
+
+    def _names(self, folder: str) -> list[str]:
+        return [match[1] for name in self.storage.list(folder) if (match := _COMMIT_NAME.fullmatch(name))]
 
     def commit_record(self, name: str) -> ShardRecord:
         """One commit record.
@@ -158,7 +132,10 @@ class Ledger:
         path = f"{COMMITS}/{name}.json"
         try:
             with self.storage.read(path) as file:
-                return ShardRecord.from_json(file.read())
+                record = ShardRecord.from_json(file.read())
+            if record.name != name:
+                raise ValueError(f"it is that of shard {record.name}")
+            return record
         except FileNotFoundError as error:
             raise StorageError(
                 f"the commit record {path} of {self.storage.url} is not there. Run again to have its shard made anew"
@@ -169,11 +146,45 @@ class Ledger:
                 "again to have its shard made anew"
             ) from error
 
+    def committed(self, name: str) -> ShardRecord | None:
+        """One commit record, or None if it is not there.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        return self.commit_record(name) if self._committed(name) else None
+
     def put_commit(self, record: ShardRecord) -> ShardRecord:
         """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one."""
         if self.storage.put_if_absent(f"{COMMITS}/{record.name}.json", record.to_json()):
             return record
         return self.commit_record(record.name)
+
+    def delete_commit(self, name: str) -> None:
+        """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
+        self.storage.delete(f"{COMMITS}/{name}.json")
+
+    def mark_stale(self, name: str, reason: str) -> None:
+        """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
+
+        Args:
+            name: of the commit.
+            reason: why, in words, for the plan.
+        """
+        self.storage.put_if_absent(f"{STALE}/{name}.json", json.dumps({"reason": reason}).encode())
+
+    def stale(self) -> dict[str, str]:
+        """All commits that are marked so: name -> reason."""
+        marks = {}
+        for name in self._names(STALE):
+            try:
+                with self.storage.read(f"{STALE}/{name}.json") as file:
+                    marks[name] = str(json.load(file)["reason"])
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                marks[name] = "it was marked stale"
+        return marks
 
     # ---- publication
 
@@ -191,7 +202,8 @@ class Ledger:
         """
         crashed = tuple(crashed)
         missing = {failure.key for failure in crashed}
-        sums = _Sums()
+        sums = Sums()
+        commits = []
         planned = failed = 0
         with translated(f"publishing {self.storage.url}"), self.storage.scratch() as folder:
             manifest, failures = folder / MANIFEST, folder / FAILURES
@@ -201,8 +213,9 @@ class Ledger:
                     if missing and not self._committed(shard.name):
                         continue
                     record = self.commit_record(shard.name)
+                    commits.append(shard.name)
                     _write_lines(rows, record.rows)
-                    failed += _write_lines(bad, record.failures)
+                    failed += _write_lines(bad, (dataclasses.replace(f, shard=shard.name) for f in record.failures))
                     sums.add(record.rows)
                     missing -= {each.key for each in record.rows}  # committed by a worker that died right after
                     missing -= {each.key for each in record.failures}
@@ -214,25 +227,47 @@ class Ledger:
                     f"the counts do not balance: {totals.utterances} made and {failed} failed of {plan.utterances} "
                     "utterances. This is a defect of melmill; nothing was published, all commits are kept"
                 )
+            files = (stored_object(MANIFEST, manifest)[0], stored_object(FAILURES, failures)[0])
             self.storage.replace(FAILURES, failures)
             self.storage.replace(MANIFEST, manifest)
-        self.storage.replace(JOB, _pretty({**described, "counts": dataclasses.asdict(totals)}))
-        state = {"state": publication_state(plan, job), "complete": not crashed, **dataclasses.asdict(totals)}
-        self.storage.replace(PUBLISHED, _pretty(state))
+        publication = Publication(
+            run_id=job.run_id,
+            generation=job.generation,
+            state=publication_state(plan, job),
+            complete=not crashed,
+            commits=tuple(commits),
+            files=files,
+            totals=totals,
+        )
+        self.storage.replace(PUBLISHED, publication.to_json())
+        self.write_job({**described, "counts": dataclasses.asdict(totals)})
         return totals
+
+    def publication(self) -> Publication | None:
+        """What was published last; None if nothing was, or if what says so is damaged."""
+        try:
+            return self.read_publication()
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def read_publication(self) -> Publication:
+        """What was published last. FileNotFoundError if nothing was, ValueError if what says so is damaged."""
+        with self.storage.read(PUBLISHED) as file:
+            return Publication.from_json(file.read())
 
     def published(self, plan: Plan, job: Job) -> Totals | None:
         """What is published, if that is all that this plan would publish; None if a publication is due."""
+        publication = self.publication()
+        if publication is None or not publication.complete or publication.state != publication_state(plan, job):
+            return None
         try:
-            with self.storage.read(PUBLISHED) as file:
-                plain = json.load(file)
             for name in (MANIFEST, FAILURES, JOB):
                 self.storage.read(name).close()
-            if plain.pop("state") != publication_state(plan, job) or not plain.pop("complete"):
-                return None
-            return Totals(**plain)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return None
+        described = self.job() or {}
+        finished = "counts" in described and described.get("run_id") == publication.run_id
+        return publication.totals if finished else None
 
     def _committed(self, name: str) -> bool:
         try:
@@ -262,4 +297,4 @@ def _write_lines(file: IO[str], values: Iterable[Row | Failure]) -> int:
 
 
 def _pretty(plain: Mapping[str, Any]) -> bytes:
-    return (json.dumps(plain, indent=2) + "\n").encode()
+    return (json.dumps(sealed(plain), indent=2) + "\n").encode()

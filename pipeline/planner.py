@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Job
+from pipeline.fingerprint import ingredients_of, shard_fingerprint, why_stale
 from pipeline.records import Failure, Ingredients, ShardRecord, Source, shard_name
 from pipeline.stores.base import Catalogue, Utterance
-
-FORMAT_VERSION = 1
-"""Part of every fingerprint: raised when the same inputs no longer give the same output."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +23,20 @@ class ShardTask:
         number: of the shard.
         fingerprint: digest over everything that its samples depend on, as hexadecimal.
         utterances: in the order in which they go into the shard.
+        condemned: key -> reason, of those that are not to be tried any more.
+        revision: how often the same shard was made before.
     """
 
     number: int
     fingerprint: str
     utterances: tuple[Utterance, ...]
+    condemned: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 0
 
     @property
     def name(self) -> str:
-        """Number and fingerprint, as in object names."""
-        return shard_name(self.number, self.fingerprint)
+        """As in object names: `000123-1a2b3c4d`."""
+        return shard_name(self.number, self.fingerprint, self.revision)
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class PlannedShard:
         members: `[utterances] int64`, positions in the catalogue.
         seconds: of audio in it, from the frame counts.
         reason: why it is to be made, in words; empty if it is there.
+        failed: utterances that are quarantined in it, if it is there.
+        revision: how often the same shard was made before.
     """
 
     number: int
@@ -56,11 +58,13 @@ class PlannedShard:
     members: NDArray[np.int64]
     seconds: float
     reason: str
+    failed: int = 0
+    revision: int = 0
 
     @property
     def name(self) -> str:
-        """Number and fingerprint, as in object names."""
-        return shard_name(self.number, self.fingerprint)
+        """As in object names: `000123-1a2b3c4d`."""
+        return shard_name(self.number, self.fingerprint, self.revision)
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class CommittedShard:
         generation: of the run that made it.
         ingredients: it was made with.
         digests: key -> digest of the mel, for every utterance made or quarantined.
+        failed: how many of them were quarantined.
+        revision: how often the same shard was made before.
     """
 
     number: int
@@ -80,13 +86,28 @@ class CommittedShard:
     generation: int
     ingredients: Ingredients
     digests: Mapping[str, str]
+    failed: int = 0
+    revision: int = 0
+
+    @property
+    def name(self) -> str:
+        """Of the commit."""
+        return shard_name(self.number, self.fingerprint, self.revision)
 
     @classmethod
     def of(cls, record: ShardRecord) -> CommittedShard:
         """The planner's view of a record."""
         digests = {row.key: row.source.digest for row in record.rows}
         digests |= {failure.key: failure.source.digest for failure in record.failures}
-        return cls(record.shard, record.fingerprint, record.generation, record.ingredients, digests)
+        return cls(
+            number=record.shard,
+            fingerprint=record.fingerprint,
+            generation=record.generation,
+            ingredients=record.ingredients,
+            digests=digests,
+            failed=len(record.failures),
+            revision=record.revision,
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +145,8 @@ class Plan:
     def tasks(self, catalogue: Catalogue) -> Iterator[ShardTask]:
         """The tasks of `todo`, made one at a time."""
         for shard in self.todo:
-            yield ShardTask(shard.number, shard.fingerprint, tuple(catalogue[int(i)] for i in shard.members))
+            utterances = tuple(catalogue[int(i)] for i in shard.members)
+            yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -135,7 +157,8 @@ class Plan:
                 for s in self.todo
             ],
             "done": [
-                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3)} for s in self.done
+                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3), "failed": s.failed}
+                for s in self.done
             ],
             "refused": [{"key": failure.key, "reason": failure.reason} for failure in self.refused],
             "hours_to_make": self.seconds / 3600,
@@ -148,6 +171,7 @@ def plan_shards(
     catalogue: Catalogue,
     job: Job,
     committed: Iterable[CommittedShard],
+    stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
 ) -> Plan:
@@ -161,10 +185,11 @@ def plan_shards(
         catalogue: the store's utterances.
         job: what is to be done with them.
         committed: all commit records of the output.
+        stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: bytes that reading from one utterance to another touches.
         worker_bytes: memory of a worker, for the plan's reader.
     """
-    newest, fingerprints = _newest(committed)
+    newest, revisions = _newest(committed)
     refused = _refused(catalogue, job)
     shards = _assign(catalogue, job, newest, {failure.key for failure in refused})
     ingredients = ingredients_of(job)
@@ -172,37 +197,35 @@ def plan_shards(
     read = wanted = 0
     for number in sorted(shards):
         members = np.asarray(shards[number], np.int64)
-        fingerprint = _fingerprint(catalogue, members, ingredients)
+        fingerprint = shard_fingerprint(catalogue, members, ingredients)
         seconds = job.source.seconds(int(catalogue.frames[members].sum()))
-        if (number, fingerprint) in fingerprints:
-            done.append(PlannedShard(number, fingerprint, members, seconds, ""))
+        last = max(revisions.get((number, fingerprint), ()), key=lambda commit: commit.revision, default=None)
+        if last is not None and last.name not in stale:
+            done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, last.revision))
             continue
-        reason = _why(catalogue, members, ingredients, newest.get(number))
-        todo.append(PlannedShard(number, fingerprint, members, seconds, reason))
+        if last is not None:
+            reason, revision = stale[last.name], last.revision + 1
+        else:
+            old, revision = newest.get(number), 0
+            reason = why_stale(catalogue, members, ingredients, old.digests, old.ingredients) if old else "new"
+        todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
         wanted += int(catalogue.frames[members].sum()) * job.source.n_mels * 4
         read += _read_bytes(catalogue, members, chunk_bytes)
     return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
 
 
-def ingredients_of(job: Job) -> Ingredients:
-    """What the shards of this job are made with, besides their mels."""
-    output = job.config.output
-    return Ingredients(
-        vocoder=job.vocoder_digest,
-        contract=json.dumps(job.source.to_dict(), sort_keys=True),
-        output=f"{output.container} {output.codec} {output.subtype}",
-    )
-
-
-def _newest(committed: Iterable[CommittedShard]) -> tuple[dict[int, CommittedShard], set[tuple[int, str]]]:
+def _newest(
+    committed: Iterable[CommittedShard],
+) -> tuple[dict[int, CommittedShard], dict[tuple[int, str], list[CommittedShard]]]:
+    """The newest commit of each shard; and by number and fingerprint, all revisions."""
     newest: dict[int, CommittedShard] = {}
-    fingerprints = set()
+    revisions: dict[tuple[int, str], list[CommittedShard]] = {}
     for commit in committed:
-        fingerprints.add((commit.number, commit.fingerprint))
+        revisions.setdefault((commit.number, commit.fingerprint), []).append(commit)
         known = newest.get(commit.number)
-        if known is None or (commit.generation, commit.fingerprint) > (known.generation, known.fingerprint):
+        if known is None or (commit.generation, commit.name) > (known.generation, known.name):
             newest[commit.number] = commit
-    return newest, fingerprints
+    return newest, revisions
 
 
 def _refused(catalogue: Catalogue, job: Job) -> tuple[Failure, ...]:
@@ -246,40 +269,6 @@ def _assign(
     free = (number for number in range(len(newest) + len(runs)) if number not in newest)
     shards.update(zip(free, filter(None, runs), strict=False))
     return shards
-
-
-def _fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
-    digest.update(json.dumps(head).encode())
-    for index in members.tolist():
-        key = str(catalogue.keys[index]).encode("utf-8", "surrogatepass")
-        digest.update(len(key).to_bytes(8, "little") + key + bytes(catalogue.digests[index]))
-    return digest.hexdigest()
-
-
-def _why(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients, old: CommittedShard | None) -> str:
-    """Why a shard is to be made, in words."""
-    if old is None:
-        return "new"
-    digests = {str(catalogue.keys[i]): bytes(catalogue.digests[i]).hex() for i in members.tolist()}
-    changed = sum(old.digests.get(key, digest) != digest for key, digest in digests.items())
-    removed = sum(key not in digests for key in old.digests)
-    added = sum(key not in old.digests for key in digests)
-    reasons = []
-    if changed:
-        reasons.append(f"{changed} of {len(digests)} mels changed")
-    if removed:
-        reasons.append(f"{removed} of {len(old.digests)} utterances left")
-    if added:
-        reasons.append(f"{added} utterances came")
-    if old.ingredients.vocoder != ingredients.vocoder:
-        reasons.append(f"vocoder {old.ingredients.vocoder[:8]} -> {ingredients.vocoder[:8]}")
-    if old.ingredients.output != ingredients.output:
-        reasons.append(f"output {old.ingredients.output} -> {ingredients.output}")
-    if old.ingredients.contract != ingredients.contract:
-        reasons.append("the mel contract changed")
-    return "; ".join(reasons) or "the order of its utterances changed"
 
 
 def _read_bytes(

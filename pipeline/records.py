@@ -1,9 +1,11 @@
-"""What a worker leaves behind, as values: manifest rows, failures, and the commit record of a shard that holds them."""
+"""What a run leaves behind, as values: manifest rows, failures, the commit record of a shard, and what is published."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +74,7 @@ class Row:
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
         """The row that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        _require_text(plain, "key", "shard")
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 
@@ -84,16 +87,20 @@ class Failure:
         source: where its mel is.
         error: kind of error, as the class is called.
         reason: what is wrong, with coordinates.
+        shard: in failures.jsonl, the name of the shard whose commit record holds it; None for an utterance that was
+            refused before any work or whose workers died, and in the record itself.
     """
 
     key: str
     source: Source
     error: str
     reason: str
+    shard: str | None = None
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Failure:
         """The failure that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        _require_text(plain, "key", *(["shard"] if plain.get("shard") is not None else []))
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 
@@ -140,6 +147,8 @@ class ShardRecord:
         objects: what it consists of; empty if every utterance failed.
         rows: the utterances made, in order.
         failures: the utterances quarantined, in order.
+        revision: counts the times that the same shard was made again: what was quarantined or damaged in it is no part
+            of the fingerprint.
     """
 
     shard: int
@@ -150,11 +159,12 @@ class ShardRecord:
     objects: tuple[StoredObject, ...]
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
+    revision: int = 0
 
     @property
     def name(self) -> str:
-        """Number and fingerprint, as in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.shard, self.fingerprint)
+        """As in object names: `000123-1a2b3c4d`."""
+        return shard_name(self.shard, self.fingerprint, self.revision)
 
     @property
     def seconds(self) -> float:
@@ -163,17 +173,17 @@ class ShardRecord:
 
     def to_json(self) -> bytes:
         """The record as it is stored."""
-        return json.dumps({"version": RECORD_VERSION, **dataclasses.asdict(self)}).encode()
+        return json.dumps(sealed({"version": RECORD_VERSION, **dataclasses.asdict(self)})).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> ShardRecord:
         """The record that `to_json` wrote.
 
         Raises:
-            ValueError: if it is none, or of another version.
+            ValueError: if it is none, is damaged, or of another version.
         """
         try:
-            plain = json.loads(text)
+            plain = unsealed(text)
             version = plain.pop("version")
             if version != RECORD_VERSION:
                 raise ValueError(f"version {version}, this melmill reads {RECORD_VERSION}")
@@ -190,10 +200,45 @@ class ShardRecord:
             raise ValueError(f"not a commit record: {error!r}") from error
 
 
-def shard_name(number: int, fingerprint: str) -> str:
-    """Number and the fingerprint's first eight digits.
+def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a digest over its values, so that a later change of one of them is seen."""
+    return {**plain, "seal": _seal(plain)}
+
+
+def unsealed(text: bytes) -> dict[str, Any]:
+    """The JSON object that `sealed` gave, without its seal.
+
+    Raises:
+        ValueError: if it is no JSON object, has no seal, or was changed since.
+    """
+    try:
+        plain = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(plain, dict):
+        raise ValueError(f"it is a {type(plain).__name__}, no JSON object")
+    seal = plain.pop("seal", None)
+    if seal != _seal(plain):
+        raise ValueError("it was changed after it was written: its seal does not fit" if seal else "it has no seal")
+    return plain
+
+
+def _seal(plain: Mapping[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _require_text(plain: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(plain[name], str):
+            raise TypeError(f"{name} is {plain[name]!r}, no text")
+
+
+def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
+    """Number and the fingerprint's first eight digits, or those of the fingerprint's and the revision's digest.
 
     >>> shard_name(123, "1a2b3c4d5e6f")
     '000123-1a2b3c4d'
     """
+    if revision:
+        fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
     return f"{number:06d}-{fingerprint[:8]}"

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
 import os
 import shutil
-import time
 import uuid
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
+from pipeline.filelock import holder, sign, take, who_holds
 
 PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
 SCRATCH = f"{PRIVATE}/scratch"
-
-_LOOKS, _LOOK_SECONDS = 20, 0.05
-"""How often, and how far apart, a run looks who holds the lock: the holder may just be writing that down."""
 
 
 class Storage(Protocol):
@@ -43,7 +38,10 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Names of all objects below the folder `prefix` ("" for all), sorted."""
+        """Names of all objects below the folder `prefix` ("" for all), sorted.
+
+        What lies in `SCRATCH` is no object, and listed only where that is the prefix.
+        """
         ...
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
@@ -58,7 +56,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the object; nothing happens if it is not there."""
+        """Remove the object, durably; if it is not there, that is made durable."""
         ...
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
@@ -70,6 +68,10 @@ class Storage(Protocol):
 
         OwnedError, with the holder's own words and how long it has held it, if another live run holds it.
         """
+        ...
+
+    def holder(self) -> str | None:
+        """Who holds the output, in its own words; None if nobody does, as far as it can be seen from here."""
         ...
 
 
@@ -108,7 +110,7 @@ class LocalStorage:
             return io.BufferedReader(_Reading(open(self.root / name, "rb", buffering=0), self.root / name))
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See Storage. What lies in scratch is no object."""
+        """See Storage."""
         scratch = str(self.root / SCRATCH)
         for folder, folders, files in os.walk(self.root / prefix, onerror=_walk_error):
             folders[:] = sorted(f for f in folders if os.path.join(folder, f) != scratch)
@@ -119,9 +121,8 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            self._make_folders(target.parent)
             try:
-                os.link(file, target)
+                self._name(os.link, file, target)
             except FileExistsError:
                 _sync_folder(target.parent)  # whoever linked it may have died before this
                 return False
@@ -132,14 +133,19 @@ class LocalStorage:
         """See Storage."""
         target = self.root / name
         with translated(f"writing {target}"), self._durable(source) as file:
-            self._make_folders(target.parent)
-            os.replace(file, target)
+            self._name(os.replace, file, target)
             _sync_folder(target.parent)
 
     def delete(self, name: str) -> None:
-        """See Storage."""
-        with translated(f"deleting {self.root / name}"):
-            (self.root / name).unlink(missing_ok=True)
+        """See Storage. Folders go with their last object."""
+        path = self.root / name
+        with translated(f"deleting {path}"):
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                _sync_folder(path.parent)
+        with contextlib.suppress(OSError):  # it is not empty
+            for folder in path.parents[: len(path.relative_to(self.root).parts) - 1]:
+                folder.rmdir()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -162,14 +168,13 @@ class LocalStorage:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 held.callback(os.close, descriptor)
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    take(descriptor)
                 except BlockingIOError as error:
                     raise OwnedError(
-                        f"another run is working on {self.root}: {_holder(descriptor)}. Wait for it to end; this run "
+                        f"another run is working on {self.root}: {holder(descriptor)}. Wait for it to end; this run "
                         "changed nothing"
                     ) from error
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, f"{owner}\n{time.time()}".encode(), 0)
+                sign(descriptor, owner)
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
                 for folder in filter(Path.is_dir, path.parent.iterdir()):
                     _sync_folder(folder)  # a dead run may have given a name, such as a commit's, and not lived to sync
@@ -178,6 +183,16 @@ class LocalStorage:
             finally:
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, 0)
+
+    def _name(self, give: Callable[[Path, Path], None], file: Path, target: Path) -> None:
+        """Give a file its name. The folder may go in between, when it is empty and another attempt discards its own."""
+        self._make_folders(target.parent)
+        try:
+            give(file, target)
+        except FileNotFoundError:
+            self._durable_folders.clear()
+            self._make_folders(target.parent)
+            give(file, target)
 
     def _make_folders(self, folder: Path) -> None:
         """Like mkdir -p below the output, with the names durable in their parents.
@@ -195,6 +210,12 @@ class LocalStorage:
             folder.mkdir(exist_ok=True)
             _sync_folder(folder.parent)
         self._durable_folders.add(folder)
+
+    def holder(self) -> str | None:
+        """See Storage. Asking shares the lock for an instant, which `lock` bears with."""
+        path = self.root / PRIVATE / "run.lock"
+        with translated(f"reading {path}"):
+            return who_holds(path)
 
     @contextlib.contextmanager
     def _durable(self, source: Path | bytes) -> Iterator[Path]:
@@ -242,22 +263,6 @@ class _Reading(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-def _holder(descriptor: int) -> str:
-    """Who holds the lock, in words. The age is for the reader: a clock that is off matters to nothing."""
-    text = b""
-    for _ in range(_LOOKS):
-        before, text = text, os.pread(descriptor, 4096, 0)
-        if text and text == before:
-            break
-        time.sleep(_LOOK_SECONDS)
-    owner, _, since = text.decode("utf-8", "replace").strip().rpartition("\n")
-    try:
-        age = time.time() - float(since)
-        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
-    except (ValueError, OverflowError):
-        return owner or since or "it has just begun"
 
 
 def _sync_folder(folder: Path) -> None:

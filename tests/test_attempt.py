@@ -1,7 +1,6 @@
 """Two attempts at one shard never mix."""
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +12,10 @@ from pipeline import attempt as attempt_module
 from pipeline.config import Job, JobConfig
 from pipeline.convert import convert_shard
 from pipeline.errors import ContractError
-from pipeline.jobs import describe_job, prepare, run
-from pipeline.ledger import COMMITS, JOB
+from pipeline.jobs import describe_job, run
+from pipeline.ledger import COMMITS
 from pipeline.planner import ShardTask
+from pipeline.prepare import prepare
 from pipeline.records import ShardRecord
 from pipeline.storage import LocalStorage
 
@@ -30,7 +30,7 @@ CONTAINERS = [
 
 def first_task(config: JobConfig) -> tuple[ShardTask, Job]:
     prepared = prepare(config)
-    prepared.ledger.storage.replace(JOB, json.dumps(describe_job(prepared)).encode())
+    prepared.ledger.write_job(describe_job(prepared))
     return next(prepared.plan.tasks(prepared.catalogue)), prepared.job
 
 

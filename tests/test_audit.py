@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from corpora import digests, rows, tiny_vocoder
 
-from pipeline.audit import verify
+from pipeline.audit import repair, verify
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.jobs import run
+from pipeline.status import STATUS
+from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
 
@@ -74,23 +76,23 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
         11,
         "its rows differ",
     ),
-    "a row's digest": (lambda out: edit_row(out, pcm_sha256="0" * 64), 11, "PCM digest"),
-    "a row's offset": (lambda out: edit_row(out, offset=0), 11, "does not decode"),
+    "a row's digest": (lambda out: edit_row(out, pcm_sha256="0" * 64), 11, "differs from the commit"),
+    "a row's offset": (lambda out: edit_row(out, offset=0), 11, "differs from the commit"),
     "a row's key": (lambda out: edit_row(out, key="other"), 11, "differs from the commit record"),
     "a row that is no JSON": (lambda out: edit_manifest(out, lambda lines: ["{\n"]), 11, "line 1 cannot be read"),
-    "a row's subtype": (lambda out: edit_row(out, subtype="PCM_8"), 11, "does not decode"),
-    "a row's shard": (lambda out: edit_row(out, shard="data/000099-00000000.tar"), 10, "no commit record"),
-    "a row's shard is a number": (lambda out: edit_row(out, shard=3), 10, "no commit record"),
-    "a row's offset is a word": (lambda out: edit_row(out, offset="x"), 11, "does not decode"),
+    "a row's subtype": (lambda out: edit_row(out, subtype="PCM_8"), 11, "differs from the commit"),
+    "a row's shard": (lambda out: edit_row(out, shard="data/000099-00000000.tar"), 11, "was published with"),
+    "a row's shard is a number": (lambda out: edit_row(out, shard=3), 11, "line 6 cannot be read"),
+    "a row's offset is a word": (lambda out: edit_row(out, offset="x"), 11, "differs from the commit"),
     "a row that leaves the output": (
         lambda out: edit_row(out, shard=rows(out)[5]["shard"] + "/../../x"),
         11,
-        "no object",
+        "differs from the commit",
     ),
     "a tar emptied": (lambda out: (first_tar(out).chmod(0o644), first_tar(out).write_bytes(b"")), 11, "not recognised"),
     "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written anew"),
     "job.json emptied": (lambda out: (out / "job.json").write_text(""), 11, "Delete it and run again"),
-    "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "not a commit record"),
+    "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),
     "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
     "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),
@@ -129,6 +131,35 @@ def test_what_verify_says_to_do_makes_the_output_whole(job: Build, name: str, co
     assert digests(out) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "tar") for name in DAMAGE), *((name, "files") for name in ("a bit of audio", "a tar lost"))],
+)
+def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: str, container: str) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    run(config)
+    before = digests(out)
+    DAMAGE[name][0](out)
+    found = verify(str(out)).findings
+    told = repair(str(out), found)
+    made = run(config)
+    assert digests(out) == before
+    left = verify(str(out)).findings
+    assert left == tuple(finding for finding in found if finding.kind == "unexpected")
+    assert bool(told) == (not left)
+    if "commit" not in name and not any(finding.shard for finding in found):
+        assert made.made_seconds == 0
+    assert run(config).run_id == ""
+    assert repair(str(out), left) == ()
+
+
+def test_nothing_is_repaired_under_a_run(out: Path) -> None:
+    first_tar(out).unlink()
+    with LocalStorage(out).lock("run 7 on there"), pytest.raises(OwnedError, match="run 7 on there"):
+        repair(str(out), verify(str(out)).findings)
+
+
 @pytest.mark.parametrize("lost", ["manifest.jsonl", "job.json"])
 def test_damage_is_found_without_a_manifest_too(out: Path, lost: str) -> None:
     tar = first_tar(out)
@@ -152,6 +183,30 @@ def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: 
     (out / "job.json").unlink()
     with pytest.raises(ConfigError, match="belongs to another job"):
         run(job(input__store=str(tmp_path / "other.zarr")))
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_an_output_is_whole_wherever_its_publication_stops(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    replace, done = LocalStorage.replace, []
+
+    def stopping(self: LocalStorage, name: str, source: Path | bytes) -> None:
+        if name != STATUS:  # which is written at any time
+            if len(done) == writes:
+                raise InterruptedRunError("stopped")
+            done.append(name)
+        replace(self, name, source)
+
+    monkeypatch.setattr(LocalStorage, "replace", stopping)
+    other = job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1)))
+    with pytest.raises(InterruptedRunError):
+        run(other)
+    assert verify(str(out)).findings == ()
+    monkeypatch.undo()
+    run(other)
+    assert verify(str(out)).findings == ()
+    assert done == ["job.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"][:writes]
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:

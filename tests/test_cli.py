@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 import zarr
-from corpora import PROMPTS, every_byte, rows
+from corpora import PROMPTS, assert_whole, digests, every_byte, rows
 
 COMMAND = Path(sys.executable).with_name("melmill")
 
@@ -92,6 +92,24 @@ def test_quarantined_utterances_give_exit_code_3_again_and_again(run_arguments: 
     assert "more than quality.max_failure_rate, 1.0%" in melmill("run", *run_arguments, code=7)
 
 
+def test_retry_makes_the_quarantined_again_with_the_job_that_made_the_output(
+    run_arguments: list[object], store: Path, tmp_path: Path
+) -> None:
+    group = zarr.open_group(str(store))
+    good = group["mel"][:5]
+    group["mel"][:5] = np.full_like(good, np.nan)
+    melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
+    assert "1 of them quarantined (melmill retry" in melmill("plan", *run_arguments)
+    assert "1 utterances failed" in melmill("retry", tmp_path / "audio", code=3)  # still, and tried all the same
+    made = digests(tmp_path / "audio")
+    group["mel"][:5] = good
+    assert "24 utterances" in melmill("retry", tmp_path / "audio")
+    assert digests(tmp_path / "audio").items() > made.items()
+    assert_whole(tmp_path / "audio", 24)
+    assert "nothing to do" in melmill("retry", tmp_path / "audio")
+    assert "nothing to do" in melmill("run", *run_arguments)
+
+
 def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: list[object], tmp_path: Path) -> None:
     out = ["--out", tmp_path / "x"]
     cases: list[tuple[list[object], int, str]] = [
@@ -106,6 +124,7 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         (["run", *run_arguments, "--no-such-flag"], 2, "no-such-flag"),
         (["run", *run_arguments, "--out", "/proc/audio"], 6, "/proc/audio"),
         (["verify", tmp_path / "nowhere"], 2, "holds no melmill output"),
+        (["retry", tmp_path / "nowhere"], 2, "holds no melmill output"),
         (["inspect", tmp_path / "nowhere.zarr"], 2, "nowhere.zarr"),
         (["pack", tmp_path / "nowhere", tmp_path / "s.zarr", "--mel", "hifigan-22k"], 2, "nowhere"),
         (["pack", PROMPTS, tmp_path / "s.zarr"], 2, "--mel is needed"),
@@ -191,7 +210,7 @@ def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: sign
     melmill("pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k")
 
 
-@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "verify"])
+@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "retry", "status", "verify", "gc"])
 def test_help_says_what_there_is(command: str) -> None:
     assert "Usage: melmill" in melmill(*command.split(), "--help")
 

@@ -114,6 +114,21 @@ def test_a_lost_manifest_is_published_again_without_new_work(job: Build) -> None
     assert objects(out_of(config)) == kept
 
 
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_a_lost_object_is_noticed_by_the_next_run_and_made_again(job: Build, container: str) -> None:
+    config = job(output__container=container)
+    run(config)
+    before = digests(out_of(config))
+    lost = sorted(objects(out_of(config)))[0]
+    (out_of(config) / lost).unlink()
+    (shard,) = plan(config).todo
+    assert shard.reason == f"its object {lost} is lost"
+    assert run(config).made_seconds == pytest.approx(shard.seconds)
+    assert digests(out_of(config)) == before
+    assert_whole(out_of(config), 24)
+    assert run(config).run_id == ""
+
+
 def test_another_vocoder_makes_all_shards_anew_and_the_manifest_names_only_the_new(job: Build, tmp_path: Path) -> None:
     run(job())
     other = tiny_vocoder(tmp_path / "other.onnx", seed=1)
@@ -366,7 +381,7 @@ def test_a_mel_that_is_not_the_one_packed_is_quarantined(
     assert run(config).totals.failed == failed
     bad = [row for row in rows(out_of(config), "failures.jsonl") if row["error"] == "CorruptChunkError"]
     assert len(bad) == changed
-    assert "are not those that were packed" in bad[0]["reason"]
+    assert "are not those that were listed" in bad[0]["reason"]
     assert_whole(out_of(config), 24, failed=failed)
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import every_byte, rows
+from corpora import every_byte, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, MelmillError, StorageError
-from pipeline.jobs import describe_job, prepare, run
-from pipeline.ledger import COMMITS, Ledger
-from pipeline.records import ShardRecord
+from pipeline.jobs import describe_job, run
+from pipeline.ledger import COMMITS, JOB, Ledger
+from pipeline.prepare import prepare
+from pipeline.records import ShardRecord, sealed
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
@@ -44,7 +45,10 @@ def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:
         assert ShardRecord.from_json(record.to_json()) == record
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}", b"null", b'{"version": 99}', b'{"version": 1, "shard": 2}'])
+NONE = [b"", b"{", b"[]", b"{}", b"null", b"[" * 10**5, b'{"version": 99}', b'{"version": 1, "shard": 2}']
+
+
+@pytest.mark.parametrize("text", [*NONE, *(json.dumps(sealed(json.loads(text))).encode() for text in NONE[-2:])])
 def test_what_is_no_commit_record_is_said_to_be_none(job: Build, text: bytes) -> None:
     config = job()
     run(config)
@@ -58,11 +62,36 @@ def test_what_is_no_commit_record_is_said_to_be_none(job: Build, text: bytes) ->
     assert len(rows(Path(config.output.url))) == 24
 
 
+def test_a_commit_record_with_a_changed_value_or_another_name_is_refused(job: Build) -> None:
+    config = job()
+    run(config)
+    first, second = sorted((Path(config.output.url) / COMMITS).iterdir())[:2]
+    content = first.read_bytes()
+    first.chmod(0o644)
+    first.write_bytes(content.replace(b'"clipped": 0', b'"clipped": 1', 1))
+    with pytest.raises(StorageError, match="its seal does not fit"):
+        run(config)
+    first.write_bytes(second.read_bytes())
+    with pytest.raises(StorageError, match=f"it is that of shard {second.stem}"):
+        run(config)
+
+
+def test_after_a_run_that_did_not_publish_the_next_one_does_though_nothing_is_to_be_made(job: Build) -> None:
+    config = job()
+    run(config)
+    prepared = prepare(config)
+    prepared.ledger.write_job(describe_job(prepared))  # and then it is killed
+    assert run(config).run_id
+    described = json.loads((Path(config.output.url) / "job.json").read_text())
+    assert described["counts"]["utterances"] == 24
+    assert not run(config).run_id
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
 def test_a_job_json_of_something_else_is_refused(job: Build, tmp_path: Path, text: str) -> None:
     (tmp_path / "audio").mkdir()
     (tmp_path / "audio" / "job.json").write_text(text)
-    with pytest.raises(ConfigError, match=r"job\.json is not of melmill"):
+    with pytest.raises(ConfigError, match=r"job\.json is not as melmill writes it"):
         run(job())
 
 
@@ -75,3 +104,29 @@ def test_the_counts_in_job_json_are_those_of_the_files(job: Build) -> None:
     distances = sorted(row["mel_distance"] for row in rows(Path(config.output.url)))
     assert described["counts"]["mel_distance_worst"] == distances[-1]
     assert described["counts"]["mel_distance_median"] == pytest.approx((distances[11] + distances[12]) / 2)
+
+
+def test_a_publication_names_its_commits(job: Build, tmp_path: Path) -> None:
+    ledger = Ledger(LocalStorage(Path(job().output.url)))
+    assert ledger.publication() is None
+    run(job())
+    first = tuple(ledger.commit_names())
+    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    report = run(job())
+    publication = ledger.publication()
+    assert publication is not None
+    assert (publication.commits, publication.generation, publication.totals) == (first, 3, report.totals)
+
+
+def test_a_lost_job_json_does_not_make_the_next_run_older_than_the_publication(job: Build, tmp_path: Path) -> None:
+    """Which may consist of the commits of an earlier run alone."""
+    out = Path(job().output.url)
+    run(job())
+    first = {path.name for path in (out / COMMITS).iterdir()}
+    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    run(job())
+    for path in (out / COMMITS).iterdir():
+        if path.name not in first:
+            path.unlink()
+    (out / JOB).unlink()
+    assert Ledger(LocalStorage(out)).existing_job()["generation"] == 3

@@ -1,6 +1,6 @@
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import Job, JobConfig
+from pipeline.fingerprint import ingredients_of
 from pipeline.melspec import PRESETS
-from pipeline.planner import CommittedShard, Plan, ingredients_of, plan_shards
+from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.stores.base import Catalogue
 
 SPEC = PRESETS["hifigan-22k"]
@@ -37,8 +38,10 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
     return Job(config, SPEC, vocoder, "run", generation)
 
 
-def plan(catalogue: Catalogue, job: Job, committed: Iterable[CommittedShard] = ()) -> Plan:
-    return plan_shards(catalogue, job, committed, lambda first, last: 1000 * (last.index - first.index + 1), 0)
+def plan(
+    catalogue: Catalogue, job: Job, committed: Iterable[CommittedShard] = (), stale: Mapping[str, str] = {}
+) -> Plan:
+    return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | None = None) -> list[CommittedShard]:
@@ -51,6 +54,7 @@ def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | 
             job.generation,
             ingredients_of(job),
             {each.key: each.digest for each in task.utterances},
+            revision=task.revision,
         )
         for task in plan.tasks(catalogue)
         if wanted is None or task.number in wanted
@@ -143,6 +147,41 @@ def test_a_change_to_the_job_makes_every_shard_stale_and_says_why(changed: Job, 
     corpus, job = catalogue(TEN), a_job()
     again = plan(corpus, changed, commit(plan(corpus, job), corpus, job))
     assert [shard.reason for shard in again.todo] == [reason] * 4
+
+
+def test_what_is_marked_stale_is_made_again_beside_it_as_often_as_it_is_marked() -> None:
+    corpus, job = catalogue(TEN), a_job()
+    commits, stale, names = commit(plan(corpus, job), corpus, job), {}, set()
+    for reason in ("2 were quarantined", "its object is lost"):
+        victim = plan(corpus, job, commits, stale).done[2].name
+        names.add(victim)
+        stale[victim] = reason
+        again = plan(corpus, job, commits, stale)
+        assert [(shard.number, shard.reason) for shard in again.todo] == [(2, reason)]
+        assert again.todo[0].name not in names
+        commits += commit(again, corpus, job)
+        assert plan(corpus, job, commits, stale).todo == ()
+
+
+def test_a_revision_counts_alone_too() -> None:
+    """As after a gc that has deleted what it superseded, and the mark."""
+    corpus, job = catalogue(TEN), a_job()
+    first = commit(plan(corpus, job), corpus, job)
+    victim = plan(corpus, job, first).done[2].name
+    second = commit(plan(corpus, job, first, {victim: "marked"}), corpus, job)
+    left = [each for each in first if each.name != victim] + second
+    assert plan(corpus, job, left).todo == ()
+    (again,) = plan(corpus, job, left, {second[0].name: "marked too"}).todo
+    assert again.name not in {victim, second[0].name}
+
+
+def test_a_mark_does_not_outlive_a_change() -> None:
+    corpus, job, after = catalogue(TEN), a_job(), catalogue(TEN, changed=["u4"])
+    commits = commit(plan(corpus, job), corpus, job)
+    stale = {plan(corpus, job, commits).done[1].name: "marked"}
+    assert [(shard.number, shard.reason) for shard in plan(after, job, commits, stale).todo] == [
+        (1, "1 of 3 mels changed")
+    ]
 
 
 def test_going_back_to_an_earlier_vocoder_finds_its_shards_again() -> None:

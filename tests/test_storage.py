@@ -171,6 +171,66 @@ def test_the_lock_clears_what_dead_runs_left_half_written(tmp_path: Path) -> Non
         assert not left.exists()
 
 
+def test_who_holds_the_output_can_be_asked_without_being_in_the_way(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    assert storage.holder() is None
+    assert not list(tmp_path.iterdir())
+    with storage.lock("run 1 on here"):
+        assert (storage.holder() or "").startswith("run 1 on here, for 0:00:0")
+        (tmp_path / PRIVATE / "run.lock").write_text("")
+        assert storage.holder() == "it has just begun"
+    assert storage.holder() is None
+
+
+def ask(root: str, asked: "multiprocessing.synchronize.Event", stop: "multiprocessing.synchronize.Event") -> None:
+    while not stop.is_set():
+        LocalStorage(Path(root)).holder()
+        asked.set()
+
+
+def test_whoever_asks_all_the_time_keeps_no_run_from_beginning(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    asked, stop = context.Event(), context.Event()
+    asker = context.Process(target=ask, args=(str(tmp_path), asked, stop))
+    with LocalStorage(tmp_path).lock("first"):
+        asker.start()
+        asked.wait()
+    for _ in range(300):
+        with LocalStorage(tmp_path).lock("run"):
+            pass
+    stop.set()
+    asker.join()
+
+
+def test_what_is_deleted_is_gone_durably_and_its_empty_folders_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = LocalStorage(tmp_path)
+    for name in ("data/1/a/b", "data/1/c", "data/2"):
+        storage.put_if_absent(name, b"x")
+    synced: list[str] = []
+    real_fsync = os.fsync
+
+    def seen_fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    for name in ("data/1/a/b", "data/1/c", "data/1/c", "data/3"):
+        storage.delete(name)
+    assert synced == [str(tmp_path / "data" / name) for name in ("1/a", "1")] + [str(tmp_path / "data")]
+    assert list((tmp_path / "data").rglob("*")) == [tmp_path / "data" / "2"]
+
+
+def test_a_folder_that_another_attempt_has_emptied_and_removed_is_made_again(tmp_path: Path) -> None:
+    one, other = LocalStorage(tmp_path), LocalStorage(tmp_path)
+    one.put_if_absent("data/a/x", b"x")
+    other.delete("data/a/x")
+    assert not (tmp_path / "data").exists()
+    assert one.put_if_absent("data/a/y", b"y")
+    assert list(one.list("data")) == ["data/a/y"]
+
+
 def test_an_output_below_a_file_is_a_storage_error_with_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/out.*a part of this path is a file") as caught:

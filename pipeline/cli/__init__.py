@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipeline.cli.convert import plan, run, verify
+from pipeline.cli.convert import plan, retry, run
+from pipeline.cli.output import gc, status, verify
 from pipeline.cli.stores import inspect, pack
 from pipeline.cli.vocoder import app as vocoder
 from pipeline.errors import InterruptedRunError, MelmillError, redacted
@@ -76,7 +77,7 @@ def _options(
     pass
 
 
-for command in (pack, inspect, plan, run, verify):
+for command in (pack, inspect, plan, run, retry, status, verify, gc):
     app.command()(command)
 app.add_typer(vocoder, name="vocoder")
 

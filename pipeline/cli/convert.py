@@ -1,19 +1,16 @@
-"""The commands plan, run and verify."""
+"""The commands plan and run."""
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import jobs
-from pipeline.audit import VerifyReport
-from pipeline.audit import verify as verify_output
+from pipeline import jobs, prepare
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
@@ -32,6 +29,7 @@ Scheduler = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
 
 
@@ -50,7 +48,7 @@ def plan(
 ) -> None:
     """Show what run would do and why. Writes nothing."""
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
-    prepared = jobs.prepare(config, adopt)
+    prepared = prepare.prepare(config, adopt)
     plan = prepared.plan
     if as_json:
         facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}
@@ -66,7 +64,9 @@ def plan(
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
     for reason, count in Counter(shard.reason for shard in plan.todo).most_common(LINES_SHOWN):
         print(f"          {count} shards: {reason}")
-    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards")
+    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
+    quarantined = sum(shard.failed for shard in plan.done)
+    print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
     print(f"refused   {len(plan.refused)} utterances")
     print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
     print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
@@ -87,14 +87,30 @@ def run(
     scheduler: Scheduler = None,
     settings: Set = None,
     adopt: Adopt = False,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")] = False,
+    log_json: LogJson = False,
 ) -> None:
     """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
-    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+    _run(_config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings), log_json, adopt=adopt)
+
+
+def retry(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")],
+    store: Store = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    settings: Set = None,
+    log_json: LogJson = False,
+) -> None:
+    """Make the quarantined utterances of an output again, and whatever else is missing, with the job that made it."""
+    config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
+    _run(config, log_json, retry=True)
+
+
+def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = False) -> None:
     view = run_view(log_json)
     try:
         with view:
-            report = jobs.run(config, view, adopt)
+            report = jobs.run(config, view, adopt, retry)
     except MelmillError as error:
         if not log_json:
             raise
@@ -106,25 +122,8 @@ def run(
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def verify(
-    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")],
-    as_json: Json = False,
-) -> None:
-    """Read an output again, all of it, and check it.
-
-    Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
-    """
-    begun = time.monotonic()
-    report = verify_output(output)
-    if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        _print_verdict(report, output, time.monotonic() - begun)
-    raise typer.Exit(report.exit_code)
-
-
 def _config(
-    job: Path | None,
+    job: Path | dict[str, Any] | None,
     store: str | None,
     out: str | None,
     vocoder: str | None,
@@ -167,11 +166,3 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
         )
     if totals.failed:
         print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")
-
-
-def _print_verdict(report: VerifyReport, output: str, elapsed: float) -> None:
-    print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
-    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
-    failed = f", {report.failed} failed" if report.failed else ""
-    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
-    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")

@@ -15,7 +15,8 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import Event, RunStarted, ShardAbandoned, ShardCommitted, ShardRetried, UtterancesMade
+from pipeline.events import Event, RunStarted, RunStopping, ShardAbandoned, ShardRetried
+from pipeline.tally import Tally
 
 PLAIN_LINE_SECONDS = 10.0
 LINES_SHOWN = 20
@@ -44,62 +45,22 @@ def run_view(log_json: bool) -> RunView:
     return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr)
 
 
-class Tally:
-    """Adds up events: utterances, audio, failures, speed and the time left."""
+def progress_line(tally: Tally) -> str:
+    """How far a run is, for people."""
+    return (
+        f"{tally.made} of {tally.planned.utterances} utterances, {hours(tally.made_seconds)} of "
+        f"{hours(tally.planned.seconds)}, {tally.speed:.1f} x real time, {tally.failed} failed, "
+        f"{'unknown time' if tally.left is None else duration(tally.left)} left"
+    )
 
-    def __init__(self) -> None:
-        self.utterances = 0
-        self.seconds = 0.0
-        self._shards: dict[int, tuple[int, int, float]] = {}
-        self._committed = (0, 0, 0.0)
-        self._begun = time.monotonic()
 
-    def add(self, event: Event) -> None:
-        """Take the next event."""
-        if isinstance(event, RunStarted):
-            self.utterances, self.seconds = event.utterances, event.seconds
-            self._begun = time.monotonic()
-        elif isinstance(event, UtterancesMade):
-            self._shards[event.shard] = (event.made, event.failed, event.seconds)
-        elif isinstance(event, ShardRetried):
-            self._shards.pop(event.shard, None)
-        elif isinstance(event, ShardCommitted):
-            self._shards.pop(event.shard, None)
-            made, failed, seconds = self._committed
-            self._committed = (made + event.made, failed + event.failed, seconds + event.seconds)
-        elif isinstance(event, ShardAbandoned):
-            self._shards.pop(event.shard, None)
-            made, failed, seconds = self._committed
-            self._committed = (made, failed + event.utterances, seconds)
-
-    @property
-    def made(self) -> int:
-        """Utterances made so far, those of shards under way too."""
-        return self._committed[0] + sum(made for made, _, _ in self._shards.values())
-
-    @property
-    def failed(self) -> int:
-        """Utterances quarantined so far."""
-        return self._committed[1] + sum(failed for _, failed, _ in self._shards.values())
-
-    @property
-    def made_seconds(self) -> float:
-        """Audio made so far [s]."""
-        return self._committed[2] + sum(seconds for _, _, seconds in self._shards.values())
-
-    @property
-    def speed(self) -> float:
-        """Seconds of audio made in a second."""
-        elapsed = time.monotonic() - self._begun
-        return self.made_seconds / elapsed if elapsed > 0 else 0.0
-
-    def __str__(self) -> str:
-        left = (self.seconds - self.made_seconds) / self.speed if self.speed > 0 else float("inf")
-        return (
-            f"{self.made} of {self.utterances} utterances, {hours(self.made_seconds)} of {hours(self.seconds)}, "
-            f"{self.speed:.1f} x real time, {self.failed} failed, "
-            f"{duration(left) if left < 1e7 else 'unknown time'} left"
-        )
+def noticed(event: Event) -> str | None:
+    """What is to be said of an event at once; None if it only counts."""
+    if isinstance(event, ShardRetried | ShardAbandoned):
+        return f"shard {event.shard}: {event.reason}"
+    if isinstance(event, RunStopping):
+        return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
+    return None
 
 
 class Bar(RunView):
@@ -116,11 +77,10 @@ class Bar(RunView):
         with self._lock:
             self._tally.add(event)
             done = self._tally.made_seconds
-            self._progress.update(
-                self._task, completed=done, total=self._tally.seconds or None, description=str(self._tally)
-            )
-            if isinstance(event, ShardRetried | ShardAbandoned):
-                self._progress.console.print(f"shard {event.shard}: {event.reason}")
+            total, line = self._tally.planned.seconds or None, progress_line(self._tally)
+            self._progress.update(self._task, completed=done, total=total, description=line)
+            if (notice := noticed(event)) is not None:
+                self._progress.console.print(notice, markup=False, highlight=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -150,10 +110,10 @@ class PlainLines(RunView):
                     f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} "
                     f"shards to {event.output}"
                 )
-            elif isinstance(event, ShardRetried | ShardAbandoned):
-                self._say(f"shard {event.shard}: {event.reason}")
+            elif (notice := noticed(event)) is not None:
+                self._say(notice)
             elif time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
-                self._say(str(self._tally))
+                self._say(progress_line(self._tally))
 
     def _say(self, line: str) -> None:
         self._told = time.monotonic()

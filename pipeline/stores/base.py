@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from pipeline.melspec import MelSpec
 
 Layout = Literal["ragged", "grouped", "padded"]
+Fingerprint = Literal["chunks", "content"]
+"""What an utterance of a store without digests is known by: the state of its chunks, or the values in them."""
 
 
 @dataclass(frozen=True)

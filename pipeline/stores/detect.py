@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pipeline.errors import StoreError
 from pipeline.melspec import MelSpec
-from pipeline.stores.base import Layout, MelStore
+from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
 from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
@@ -16,13 +16,21 @@ from pipeline.stores.tree import Tree
 _MOST_PADDED_ARRAYS = 64  # a padded store has a handful; a group with more is one array per utterance
 
 
-def open_store(url: str, layout: Layout | Literal["auto"] = "auto", mel: MelSpec | None = None) -> MelStore:
+def open_store(
+    url: str,
+    layout: Layout | Literal["auto"] = "auto",
+    mel: MelSpec | None = None,
+    fingerprint: Fingerprint = "chunks",
+) -> MelStore:
     """A mel store, opened read-only. Reads metadata only.
 
     Args:
         url: a local path or any fsspec URL (`s3://...`, `memory://...`, `zip://::mels.zip`).
         layout: "auto" finds it out.
         mel: gives n_mels, and so the mel axis, where the store states no contract. A stated one goes before it.
+        fingerprint: what the digests of grouped and padded stores are taken over: "chunks" (size, and time of change
+            or ETag, of what an utterance lies in) or "content" (the values: listing then reads every mel). Ragged
+            stores hold digests of the content.
 
     Raises:
         StoreError: if there is no store, or it cannot be read without guessing.
@@ -35,7 +43,7 @@ def open_store(url: str, layout: Layout | Literal["auto"] = "auto", mel: MelSpec
     found = detect_layout(tree) if layout == "auto" else layout
     if found == "ragged":
         return RaggedStore(tree)
-    return PaddedStore(tree, mel) if found == "padded" else GroupedStore(tree, mel)
+    return PaddedStore(tree, mel, fingerprint) if found == "padded" else GroupedStore(tree, mel, fingerprint)
 
 
 def detect_layout(tree: Tree) -> Layout:

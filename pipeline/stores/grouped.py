@@ -14,8 +14,9 @@ from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray
 from pipeline.stores.axes import fitting_axes, named_mel_axis
-from pipeline.stores.base import Catalogue, Layout, Utterance
+from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
 from pipeline.stores.common import PossibleValues, digest, digest_column, metadata_digest, stated_spec, window
+from pipeline.stores.content import with_content_digests
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -41,6 +42,7 @@ class GroupedStore:
     Args:
         tree: the store.
         mel: gives n_mels where the store states no contract.
+        fingerprint: what the digests are taken over.
 
     Raises:
         StoreError: if there is no mel, or the mel axis cannot be told.
@@ -48,10 +50,10 @@ class GroupedStore:
     """
 
     layout: Layout = "grouped"
-    digest_is_of_content = False
 
-    def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
+    def __init__(self, tree: Tree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
         self.url = tree.url
+        self.digest_is_of_content = fingerprint == "content"
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
         self.spec: MelSpec | None = stated_spec(tree)
@@ -160,7 +162,8 @@ class GroupedStore:
             except BadMelError as exc:
                 faults[index] = str(exc)
         keys = np.array([array.path for array in mels], np.dtypes.StringDType())
-        return Catalogue(keys=keys, frames=frames, digests=self._digests(), where=keys, faults=faults)
+        listed = Catalogue(keys=keys, frames=frames, digests=self._digests(), where=keys, faults=faults)
+        return with_content_digests(self, listed) if self.digest_is_of_content else listed
 
     def _digests(self) -> NDArray[np.uint8]:
         stamps: dict[str, list[str]] = {array.path: [] for array in self._listing.mels}

@@ -15,6 +15,7 @@ from pipeline.dsp.mel import mel_ceiling, mel_silence
 from pipeline.errors import StoreError, UtteranceError
 from pipeline.melspec import MelSpec
 from pipeline.stores.base import Catalogue, MelStore
+from pipeline.stores.content import WINDOW
 from pipeline.stores.grouped import GroupedStore
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.padded import PaddedStore
@@ -23,7 +24,6 @@ from pipeline.stores.tree import Tree
 
 _ABSENT = 2**64 - 1  # Zarr's sharding index: offset and length of an inner chunk that is not there
 _MOST_NAMED = 1000
-_WINDOW = 16384  # frames of one utterance that are read at once
 _TOLERANCE = 1e-3  # log units: float16 mels and other mel code round their values
 
 
@@ -159,8 +159,8 @@ def _values(store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample:
     for index in map(int, chosen):
         utterance = catalogue[index]
         try:
-            for start in range(0, utterance.frames, _WINDOW):
-                values = store.read(utterance, start, min(start + _WINDOW, utterance.frames))
+            for start in range(0, utterance.frames, WINDOW):
+                values = store.read(utterance, start, min(start + WINDOW, utterance.frames))
                 smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
                 if low is not None and high is not None:
                     outside += int(np.count_nonzero((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))

@@ -12,7 +12,7 @@ from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray, read_column
 from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
-from pipeline.stores.base import Catalogue, Layout, Utterance
+from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
 from pipeline.stores.common import (
     Faults,
     PossibleValues,
@@ -24,6 +24,7 @@ from pipeline.stores.common import (
     stated_spec,
     window,
 )
+from pipeline.stores.content import with_content_digests
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -41,6 +42,7 @@ class PaddedStore:
     Args:
         tree: the store.
         mel: gives n_mels where the store states no contract.
+        fingerprint: what the digests are taken over.
 
     Raises:
         StoreError: if the arrays are not there, or the mel axis cannot be told.
@@ -48,10 +50,10 @@ class PaddedStore:
     """
 
     layout: Layout = "padded"
-    digest_is_of_content = False
 
-    def __init__(self, tree: Tree, mel: MelSpec | None) -> None:
+    def __init__(self, tree: Tree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
         self.url = tree.url
+        self.digest_is_of_content = fingerprint == "content"
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
         self.spec: MelSpec | None = stated_spec(tree)
@@ -153,7 +155,9 @@ class PaddedStore:
             keys = read_column(self.tree, self._keys)
         key_faults(keys, faults)
         frames = np.where(good, self._frames, 0)
-        return Catalogue(keys=keys, frames=frames, digests=self._digests(), where=np.arange(count), faults=faults)
+        items = np.arange(count)
+        listed = Catalogue(keys=keys, frames=frames, digests=self._digests(), where=items, faults=faults)
+        return with_content_digests(self, listed) if self.digest_is_of_content else listed
 
     def _digests(self) -> NDArray[np.uint8]:
         """From the chunk objects that an item lies in, so an item whose neighbour is rewritten changes with it."""

@@ -33,7 +33,7 @@ def small_mels(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those as a ragged store, five shards of a second. Not to be changed: copy it."""
+    """Those as a ragged store, four shards of a second and more. Not to be changed: copy it."""
     path = tmp_path_factory.mktemp("small-store") / "mels.zarr"
     pack_npy(str(small_mels), str(path), SPEC, workers=1)
     return path

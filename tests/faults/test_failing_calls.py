@@ -119,7 +119,7 @@ def test_a_call_that_fails_ends_the_run_with_exit_6_or_not_at_all(
         cases = [cases[index * faults + index % faults] for index in range(count)]
     chosen = [
         Trial(build(tmp_path / str(index)), start, tmp_path / str(index), *case, reference)
-        for index, case in enumerate(spread(cases, trials(len(cases), 4)))
+        for index, case in enumerate(spread(cases, trials(len(cases), 11)))
     ]
     with ProcessPoolExecutor(AHEAD, CONTEXT) as pool:
         told = list((pool.map if FULL else map)(try_it, chosen))

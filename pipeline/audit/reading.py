@@ -1,0 +1,219 @@
+"""Goes through an output once: the lists, shard by shard; the shards that no list names; the names of all objects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import groupby
+from typing import Any, TypeVar
+
+from pipeline.audit.findings import Finding, FindingKind, VerifyReport
+from pipeline.audit.shards import Checked, check_failures, check_published, check_unpublished, publish_anew, read_record
+from pipeline.errors import ConfigError
+from pipeline.events import Listener
+from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
+from pipeline.publication import Publication
+from pipeline.records import Failure, Row, StoredObject
+from pipeline.storage import PRIVATE, Storage, open_storage, translated
+
+Item = TypeVar("Item")
+Line = TypeVar("Line", Row, Failure)
+
+_SHARD = r"\d{6,}-[0-9a-f]{8}"
+_OBJECT = re.compile(rf"data/({_SHARD})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
+_COMMIT = re.compile(rf"{COMMITS}/{_SHARD}\.json")
+_AHEAD = 2  # shards in hand for each thread: what they hold is in memory
+
+
+def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
+    """Read every object of an output again: sizes, digests, PCM, the lists against the commits, nothing besides.
+
+    What is committed but not in the manifest (before the first publication, or superseded) is read all the same. While
+    job.json has no counts, a run is going on or was stopped before it published, and the lists may be of an earlier
+    run. Of `_melmill`, commit records and what is published are checked, since a run relies on them; not what else
+    lies there. Memory holds a few shards' rows, and the names of all shards.
+
+    Args:
+        url: of the output.
+        listener: is told of each shard.
+
+    Raises:
+        ConfigError: if there is no melmill output.
+        StorageError: if it cannot be read.
+    """
+    ledger = Ledger(open_storage(url))
+    with translated(f"reading {url}"):
+        return _Verification(ledger, url, listener).report()
+
+
+class _Verification:
+    def __init__(self, ledger: Ledger, url: str, listener: Listener) -> None:
+        self._ledger = ledger
+        self._url = url
+        self._listener = listener
+        self._findings: list[Finding] = []
+        self._seen: set[str] = set()
+        self._lost: set[str] = set()
+        self._utterances = self._failed = 0
+        self._seconds = 0.0
+
+    def report(self) -> VerifyReport:
+        publication = self._publication(self._job())
+        threads = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(threads) as pool:
+            self._check_manifest(pool, _AHEAD * threads)
+            self._check_failures()
+            replaced = self._ledger.stale()  # made again since, or about to be: what is left of it is nobody's
+            unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
+            check = partial(check_unpublished, self._ledger)
+            for event, found in _ahead(pool, check, unread, _AHEAD * threads):
+                self._findings += found
+                self._listener(event)
+        for wanted in publication.files if publication is not None else ():
+            self._check_file(wanted)
+        self._check_names()
+        return VerifyReport(self._utterances, self._failed, self._seconds, tuple(self._findings))
+
+    def _find(self, kind: FindingKind, name: str, what: str) -> None:
+        self._findings.append(Finding(kind, name, what))
+
+    def _job(self) -> dict[str, Any]:
+        """What job.json says; empty if that is lost or damaged, which is a finding."""
+        storage = self._ledger.storage
+        ours = next(iter(storage.list(PRIVATE)), None) is not None
+        if not _there(storage, JOB):
+            if not ours:
+                what = f"{self._url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+                raise ConfigError(what)
+            self._find("missing", JOB, "it is not there; run the job again to have it written anew")
+            return {}
+        try:
+            return self._ledger.job() or {}
+        except ConfigError as error:
+            if not ours:
+                raise
+            self._find("corrupt", JOB, str(error))
+            return {}
+
+    def _publication(self, described: dict[str, Any]) -> Publication | None:
+        """What published.json says, if job.json says that a run has come to its end."""
+        try:
+            publication = self._ledger.read_publication()
+        except FileNotFoundError:
+            if "counts" in described:
+                self._find("missing", PUBLISHED, "it is not there; run the job again to have it written anew")
+            return None
+        except ValueError as error:
+            self._find("corrupt", PUBLISHED, f"{error}. Delete it, then run again to have it written anew")
+            return None
+        if "counts" not in described:
+            return None
+        if publication.run_id != described.get("run_id"):
+            what = f"it is of run {described.get('run_id')}, but run {publication.run_id} published last"
+            self._find("corrupt", JOB, f"{what}. Delete it, then run again to have it written anew")
+        return publication
+
+    def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int) -> None:
+        def groups() -> Iterator[tuple[str, tuple[Row, ...]]]:
+            for name, rows in groupby(self._lines(MANIFEST, Row), key=lambda row: _shard_of(row.shard)):
+                if name is not None:
+                    yield name, tuple(rows)
+                    continue
+                for row in rows:
+                    what = f"its shard is {row.shard!r}, which is none. {publish_anew(MANIFEST)}"
+                    self._find("corrupt", f"{MANIFEST}: {row.key}", what)
+
+        for event, found in _ahead(pool, lambda group: check_published(self._ledger, *group), groups(), ahead):
+            if event.name in self._seen:
+                what = f"the rows of shard {event.name} do not stand together"
+                self._find("corrupt", MANIFEST, f"{what}. {publish_anew(MANIFEST)}")
+            self._seen.add(event.name)
+            self._lost |= {event.name} if any(each.kind == "missing" for each in found) else set()
+            self._findings += found
+            self._utterances += event.utterances
+            self._seconds += event.seconds
+            self._listener(event)
+
+    def _check_failures(self) -> None:
+        for name, group in groupby(self._lines(FAILURES, Failure), key=lambda failure: failure.shard):
+            failures = tuple(group)
+            self._failed += len(failures)
+            if name is not None and re.fullmatch(_SHARD, name):
+                self._findings += check_failures(self._ledger, name, failures)
+            elif name is not None:
+                what = f"its shard is {name!r}, which is none. {publish_anew(FAILURES)}"
+                self._find("corrupt", f"{FAILURES}: {failures[0].key}", what)
+
+    def _lines(self, name: str, kind: type[Line]) -> Iterator[Line]:
+        try:
+            with self._ledger.storage.read(name) as file:
+                for number, line in enumerate(file, 1):
+                    try:
+                        yield kind.from_dict(json.loads(line))
+                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                        what = f"line {number} cannot be read: {error!r}"
+                        self._find("corrupt", name, f"{what}. {publish_anew(name)}")
+        except FileNotFoundError:
+            self._find("missing", name, "it is not there; run the job again to publish it")
+
+    def _check_file(self, wanted: StoredObject) -> None:
+        """A list, against its digest when it was published."""
+        try:
+            with self._ledger.storage.read(wanted.name) as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return  # found when it was read
+        if sha256 != wanted.sha256:
+            what = f"its sha256 is {sha256}, it was published with {wanted.sha256}"
+            self._find("corrupt", wanted.name, f"{what}. {publish_anew(wanted.name)}")
+
+    def _check_names(self) -> None:
+        commits = set(self._ledger.commit_names())
+        for shard, names in groupby(self._ledger.storage.list(""), key=_shard_of):
+            if (known := self._known(shard, commits)) is None:
+                continue
+            for name in names:
+                private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
+                if name not in known and not private and not _COMMIT.fullmatch(name):
+                    self._find("unexpected", name, "no commit record names it. Delete it, unless a run is going on")
+
+    def _known(self, shard: str | None, commits: set[str]) -> set[str] | None:
+        """The objects of a shard, or those of none; None where its commit record is lost or damaged, which is found."""
+        if shard is None:
+            return {MANIFEST, FAILURES, JOB}
+        if shard not in commits:
+            return None if shard in self._lost else set()
+        record, _ = read_record(self._ledger, shard)
+        return None if record is None else {each.name for each in record.objects}
+
+
+def _there(storage: Storage, name: str) -> bool:
+    try:
+        storage.read(name).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _shard_of(name: str) -> str | None:
+    match = _OBJECT.match(name)
+    return match[1] if match else None
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, check: Callable[[Item], Checked], items: Iterable[Item], ahead: int
+) -> Iterator[Checked]:
+    """The checks' results in order, with only so many items taken ahead: `Executor.map` takes all at once."""
+    waiting: deque[Future[Checked]] = deque()
+    for item in items:
+        waiting.append(pool.submit(check, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,52 @@
+"""What `verify` found, made good as far as the next run can: it makes anew what is damaged, and publishes again."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+
+from pipeline.audit.findings import Finding
+from pipeline.ledger import COMMITS, JOB, PUBLISHED, Ledger
+from pipeline.storage import open_storage
+
+
+def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
+
+    A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
+    the record's shard is made anew, or its object adopted if that is whole. For lists that are not as they were
+    published, the note of what was published is deleted, so that they are published again. What nobody knows of is
+    left alone.
+
+    Args:
+        url: of the output.
+        findings: of `verify`.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        OwnedError: if a run is working on the output.
+        StorageError: if it cannot be written.
+    """
+    found = [finding for finding in findings if finding.kind != "unexpected"]
+    if not found:
+        return ()
+    ledger = Ledger(open_storage(url))
+    done: dict[str, None] = {}
+    with ledger.storage.lock(f"verify --repair on {socket.gethostname()}, process {os.getpid()}"):
+        for finding in found:
+            if finding.shard is not None:
+                ledger.mark_stale(finding.shard, f"verify found {finding.name} {finding.kind}")
+                done[f"shard {finding.shard} will be made anew"] = None
+                continue
+            if finding.kind == "corrupt" and finding.name.startswith(f"{COMMITS}/"):
+                ledger.delete_commit(finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json"))
+                done[f"{finding.name} is deleted: its shard will be made anew"] = None
+            if finding.kind == "corrupt" and finding.name == JOB:
+                ledger.storage.delete(JOB)
+                done[f"{JOB} is deleted: it will be written anew"] = None
+        ledger.storage.delete(PUBLISHED)
+        done["the manifest will be published anew"] = None
+    return tuple(done)

@@ -1,0 +1,121 @@
+"""The commands about an output: verify, status and gc."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from pipeline.audit import VerifyReport, repair
+from pipeline.audit import verify as verify_output
+from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
+from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
+from pipeline.status import RunStatus, Status, read_status
+
+Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def verify(
+    output: Output,
+    mend: Annotated[bool, typer.Option("--repair", help="Have the next run make anew what is damaged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Read an output again, all of it, and check it.
+
+    Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
+    """
+    begun = time.monotonic()
+    report = verify_output(output)
+    repaired = repair(output, report.findings) if mend else ()
+    if as_json:
+        print(json.dumps({**report.to_dict(), "repaired": repaired}))
+    else:
+        _print_verdict(report, output, time.monotonic() - begun)
+        print_some(repaired)
+        if repaired:
+            print("now run the job again")
+        elif any(finding.kind != "unexpected" for finding in report.findings):
+            print(f"melmill verify {output} --repair has the next run mend this")
+    raise typer.Exit(report.exit_code)
+
+
+def status(output: Output, as_json: Json = False) -> None:
+    """Show how far a run is, also one on another machine, or how the last one ended. Writes nothing."""
+    found = read_status(output)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+    else:
+        _print_status(found)
+
+
+def gc(
+    output: Output,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what no manifest needs any more: superseded shards, and what killed runs left; delete it with --yes.
+
+    Readers that still hold an older manifest can read everything in it until then.
+    """
+    report = collect_garbage(output) if yes else find_garbage(output)
+    if as_json:
+        print(json.dumps({"output": output, "deleted": yes, **report.to_dict()}))
+    else:
+        _print_garbage(report, output, yes)
+
+
+def _print_verdict(report: VerifyReport, output: str, elapsed: float) -> None:
+    print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
+    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
+    failed = f", {report.failed} failed" if report.failed else ""
+    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
+    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")
+
+
+def _print_status(status: Status) -> None:
+    run = status.run
+    silence = f"no sign of life for {duration(status.age or 0)}"
+    words = {"killed": f"killed, {silence}", "silent": silence, "unknown": "no run has told how it goes"}
+    print(f"state      {words.get(status.state, status.state)}")
+    if run is not None:
+        _print_run(run, status.state == "running")
+        print(f"last sign  {run.written}, {duration(status.age or 0)} ago; progress {run.progressed}")
+    if status.holder is not None and (run is None or run.run_id not in status.holder):
+        print(f"now        {status.holder}")
+    if (manifest := status.manifest) is not None:
+        failed = f", {manifest.failed} failed" if manifest.failed else ""
+        print(f"manifest   {manifest.utterances} utterances, {hours(manifest.seconds)}{failed}")
+    else:
+        print("manifest   none yet")
+
+
+def _print_run(run: RunStatus, running: bool) -> None:
+    if run.error:
+        print(f"error      {run.error}")
+    print(f"run        {run.run_id} on {run.host}, process {run.process}, since {run.started}")
+    print(f"planned    {run.planned.utterances} utterances, {hours(run.planned.seconds)}, {run.planned.shards} shards")
+    print(f"done       {run.done.utterances} utterances, {hours(run.done.seconds)}, {run.done.shards} shards")
+    if running:
+        flying = run.in_flight
+        print(f"in flight  {flying.utterances} utterances, {hours(flying.seconds)}, of {flying.shards} shards")
+    print(f"failed     {run.failed} utterances")
+    print(f"speed      {run.speed:.1f} x real time", end="")
+    print(f", {duration(run.left)} left" if running and run.left is not None else "")
+
+
+def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
+    width = max((len(each.name) for each in report.garbage), default=0)
+    print_some([f"{each.name:{width}}  {size(each.bytes):>10}  {each.why}" for each in report.garbage])
+    amount = f"{len(report.garbage)} objects, {size(report.bytes)}"
+    if report.holder is not None:
+        print(f"{output} is being worked on by {report.holder}: what that makes is not listed, nor can gc delete now")
+    if not report.garbage:
+        print(f"nothing to delete: {output} holds nothing that its manifest or an unfinished run does not need")
+    elif deleted:
+        print(f"deleted {amount}")
+    else:
+        more = " (--json lists all)" if len(report.garbage) > LINES_SHOWN else ""
+        print(f"{amount} can be deleted{more}: melmill gc {output} --yes")

@@ -1,0 +1,74 @@
+"""What a shard is known by, and what has changed when it is known by another name. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Job
+from pipeline.records import Ingredients
+from pipeline.stores.base import Catalogue
+
+FORMAT_VERSION = 1
+"""Part of every fingerprint: raised when the same inputs no longer give the same output."""
+
+
+def ingredients_of(job: Job) -> Ingredients:
+    """What the shards of this job are made with, besides their mels."""
+    output = job.config.output
+    return Ingredients(
+        vocoder=job.vocoder_digest,
+        contract=json.dumps(job.source.to_dict(), sort_keys=True),
+        output=f"{output.container} {output.codec} {output.subtype}",
+    )
+
+
+def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
+    """Digest over the utterances at these positions of the catalogue, their mels, and what they are made with."""
+    digest = hashlib.blake2b(digest_size=16)
+    head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
+    digest.update(json.dumps(head).encode())
+    for index in members.tolist():
+        key = str(catalogue.keys[index]).encode("utf-8", "surrogatepass")
+        digest.update(len(key).to_bytes(8, "little") + key + bytes(catalogue.digests[index]))
+    return digest.hexdigest()
+
+
+def why_stale(
+    catalogue: Catalogue,
+    members: NDArray[np.int64],
+    ingredients: Ingredients,
+    digests_then: Mapping[str, str],
+    made_with: Ingredients,
+) -> str:
+    """What has changed since a shard was made, in words.
+
+    Args:
+        catalogue: as it is.
+        members: `[utterances] int64`, positions of the shard's utterances.
+        ingredients: as they are.
+        digests_then: key -> digest of the mel, of the utterances that it was made of.
+        made_with: the ingredients then.
+    """
+    digests = {str(catalogue.keys[i]): bytes(catalogue.digests[i]).hex() for i in members.tolist()}
+    changed = sum(digests_then.get(key, digest) != digest for key, digest in digests.items())
+    removed = sum(key not in digests for key in digests_then)
+    added = sum(key not in digests_then for key in digests)
+    reasons = []
+    if changed:
+        reasons.append(f"{changed} of {len(digests)} mels changed")
+    if removed:
+        reasons.append(f"{removed} of {len(digests_then)} utterances left")
+    if added:
+        reasons.append(f"{added} utterances came")
+    if made_with.vocoder != ingredients.vocoder:
+        reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}")
+    if made_with.output != ingredients.output:
+        reasons.append(f"output {made_with.output} -> {ingredients.output}")
+    if made_with.contract != ingredients.contract:
+        reasons.append("the mel contract changed")
+    return "; ".join(reasons) or "the order of its utterances changed"

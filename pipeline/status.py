@@ -1,0 +1,273 @@
+"""How far a run is, or how it ended, from storage alone: the driver writes it down, anyone reads it.
+
+While a run goes on, the driver replaces one small object every few seconds. It decides nothing: a run never reads it, a
+run that cannot write it goes on, and all times in it are for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+from pipeline.errors import InterruptedRunError, StorageError, redacted
+from pipeline.events import Event, Listener, RunStarted
+from pipeline.ledger import Ledger
+from pipeline.storage import PRIVATE, Storage, open_storage
+from pipeline.tally import Amount, Tally
+
+STATUS = f"{PRIVATE}/status.json"
+STATUS_VERSION = 1
+WRITE_SECONDS = 5.0
+"""Between two writings. One takes 10 to 20 ms on a disk, in a thread of its own."""
+SILENCE_SECONDS = 12 * WRITE_SECONDS
+"""After these, a run that cannot be asked is shown as silent."""
+
+Told = Literal["running", "finished", "interrupted", "failed"]
+State = Literal["running", "finished", "interrupted", "failed", "killed", "silent", "unknown"]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What the driver of a run told last.
+
+    Args:
+        state: running, or how it ended.
+        run_id: of the run.
+        host: that the driver runs on.
+        process: number of the driver's process there.
+        started: when the run began, UTC, ISO 8601.
+        written: when this was written, the run's last sign of life.
+        progressed: when the driver last heard that something was made.
+        planned: what the run is to make.
+        done: what it has committed.
+        in_flight: what workers have made of shards that are not committed; nothing once the run ended.
+        failed: utterances quarantined by this run.
+        speed: seconds of audio made in a second, since the run began.
+        left: seconds until the rest is made, at this speed; None while nothing is made.
+        error: that ended the run, in words; empty if none did.
+    """
+
+    state: Told
+    run_id: str
+    host: str
+    process: int
+    started: str
+    written: str
+    progressed: str
+    planned: Amount
+    done: Amount
+    in_flight: Amount
+    failed: int
+    speed: float
+    left: float | None
+    error: str
+
+    def to_json(self) -> bytes:
+        """The status as it is stored."""
+        return (json.dumps({"version": STATUS_VERSION, **dataclasses.asdict(self)}, indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> RunStatus:
+        """The status that `to_json` wrote.
+
+        Raises:
+            ValueError: if it is none, or of another version.
+        """
+        try:
+            plain = json.loads(text)
+            if plain.pop("version") != STATUS_VERSION:
+                raise ValueError("of another version")
+            if plain["state"] not in get_args(Told) or datetime.fromisoformat(plain["written"]).tzinfo is None:
+                raise ValueError("not as a run tells it")
+            amounts = {name: Amount(**plain[name]) for name in ("planned", "done", "in_flight")}
+            return cls(**{**plain, **amounts})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a status: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a manifest holds.
+
+    Args:
+        utterances: rows in manifest.jsonl.
+        failed: rows in failures.jsonl.
+        seconds: of audio.
+    """
+
+    utterances: int
+    failed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """What can be seen of an output from here.
+
+    Args:
+        output: its URL.
+        state: `running`; `finished`, `interrupted` or `failed`, as the run told at its end; `killed`: it ended without
+            a word, as the output's lock shows; `silent`: it has told nothing for a minute, from a machine whose locks
+            cannot be seen here; `unknown`: no run has told anything that can be read.
+        holder: who works on the output now, a run or gc, in its own words; None if nobody, as far as can be seen.
+        age: seconds since the last sign of life, by the clocks of both machines; None if there was none.
+        run: what the last run told, or None.
+        manifest: what the last publication holds, or None.
+    """
+
+    output: str
+    state: State
+    holder: str | None
+    age: float | None
+    run: RunStatus | None
+    manifest: Holding | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The status as plain JSON values, for dashboards; names and meanings change with `version` only.
+
+        version   1
+        output, state, holder, age, manifest {utterances, failed, seconds}    as here
+        run       {state, run_id, host, process, started, written, progressed, planned, done, in_flight, failed,
+                  speed, left, error}, as in RunStatus; the three amounts are {shards, utterances, seconds}
+        """
+        return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
+
+
+def read_status(url: str) -> Status:
+    """How far the run on an output is, or how the last one ended. Takes no lock and writes nothing.
+
+    Args:
+        url: of the output.
+
+    Raises:
+        ConfigError: if there is no melmill output.
+        StorageError: if it cannot be read.
+    """
+    ledger = Ledger(open_storage(url))
+    storage = ledger.storage
+    told, holder = _told(storage), storage.holder()
+    while told != (again := _told(storage)):  # so that what was told is not older than the answer of the lock
+        told, holder = again, storage.holder()
+    if told is None and holder is None:
+        ledger.existing_job()
+    age = None
+    if told is not None:
+        age = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(told.written)).total_seconds())
+    publication = ledger.publication()
+    totals = publication.totals if publication is not None else None
+    manifest = Holding(totals.utterances, totals.failed, totals.seconds) if totals is not None else None
+    return Status(storage.url, _state(told, holder, age), holder, age, told, manifest)
+
+
+def _told(storage: Storage) -> RunStatus | None:
+    try:
+        with storage.read(STATUS) as file:
+            return RunStatus.from_json(file.read())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _state(told: RunStatus | None, holder: str | None, age: float | None) -> State:
+    if told is None:
+        return "unknown"
+    if told.state != "running" or (holder is not None and told.run_id in holder):
+        return told.state
+    if holder is not None or told.host == socket.gethostname():
+        return "killed"  # the lock is free, or another's
+    return "silent" if age is not None and age > SILENCE_SECONDS else "running"
+
+
+@contextlib.contextmanager
+def reporting(storage: Storage, run_id: str, listener: Listener) -> Iterator[Listener]:
+    """Write down how a run goes, from its start to how it ends. To be held under the output's lock.
+
+    Args:
+        storage: of the output.
+        run_id: of the run.
+        listener: is told all that the listener given back is told.
+    """
+    reporter = _Reporter(storage, run_id, listener)
+    thread = threading.Thread(target=reporter.keep_writing, name="melmill-status", daemon=True)
+    state: Told = "failed"
+    what = ""
+    try:
+        thread.start()
+        yield reporter
+        state = "finished"
+    except (KeyboardInterrupt, InterruptedRunError):
+        state = "interrupted"
+        raise
+    except BaseException as error:
+        what = redacted(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        reporter.stop.set()
+        if thread.ident is not None:
+            thread.join()
+        reporter.write(state, what)
+
+
+class _Reporter:
+    """Tallies events and writes the status."""
+
+    def __init__(self, storage: Storage, run_id: str, listener: Listener) -> None:
+        self.stop = threading.Event()
+        self._storage = storage
+        self._run_id = run_id
+        self._listener = listener
+        self._tally = Tally()
+        self._started = self._progressed = _now()
+        self._lock = threading.Lock()  # events come from several threads
+        self._writing = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            before = self._tally.made
+            self._tally.add(event)
+            if self._tally.made > before:
+                self._progressed = _now()
+        if isinstance(event, RunStarted):
+            self.write("running")
+        self._listener(event)
+
+    def keep_writing(self) -> None:
+        """Write every few seconds, until told to stop."""
+        while not self.stop.wait(WRITE_SECONDS):
+            self.write("running")
+
+    def write(self, state: Told, error: str = "") -> None:
+        """Replace the status. That it cannot be written is no reason to stop a run, which finds out what matters."""
+        with self._writing, contextlib.suppress(StorageError):
+            self._storage.replace(STATUS, self._status(state, error).to_json())
+
+    def _status(self, state: Told, error: str) -> RunStatus:
+        with self._lock:
+            tally = self._tally
+            return RunStatus(
+                state=state,
+                run_id=self._run_id,
+                host=socket.gethostname(),
+                process=os.getpid(),
+                started=self._started,
+                written=_now(),
+                progressed=self._progressed,
+                planned=tally.planned,
+                done=tally.done,
+                in_flight=tally.in_flight if state == "running" else Amount(),
+                failed=tally.failed,
+                speed=tally.speed,
+                left=tally.left if state == "running" else None,
+                error=error,
+            )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

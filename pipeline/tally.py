@@ -1,0 +1,96 @@
+"""Adds up the events of a run: what is done and in flight, how fast it goes, how long it still takes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pipeline.events import (
+    Event,
+    RunStarted,
+    ShardAbandoned,
+    ShardCommitted,
+    ShardRetried,
+    ShardStarted,
+    UtterancesMade,
+)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """An amount of work.
+
+    Args:
+        shards: how many.
+        utterances: in them.
+        seconds: of audio.
+    """
+
+    shards: int = 0
+    utterances: int = 0
+    seconds: float = 0.0
+
+
+class Tally:
+    """Adds up events: utterances, audio, failures, speed and the time left."""
+
+    def __init__(self) -> None:
+        self.planned = Amount()
+        self.done = Amount()
+        self._done_failed = 0
+        self._shards: dict[int, UtterancesMade] = {}
+        self._begun = time.monotonic()
+
+    def add(self, event: Event) -> None:
+        """Take the next event."""
+        if isinstance(event, RunStarted):
+            self.planned = Amount(event.shards, event.utterances, event.seconds)
+            self._begun = time.monotonic()
+        elif isinstance(event, ShardStarted):
+            self._shards[event.shard] = UtterancesMade(event.shard, 0, 0, 0.0)
+        elif isinstance(event, UtterancesMade):
+            self._shards[event.shard] = event
+        elif isinstance(event, ShardRetried):
+            self._shards.pop(event.shard, None)
+        elif isinstance(event, ShardCommitted):
+            self._shards.pop(event.shard, None)
+            self.done = Amount(
+                self.done.shards + 1, self.done.utterances + event.made, self.done.seconds + event.seconds
+            )
+            self._done_failed += event.failed
+        elif isinstance(event, ShardAbandoned):
+            self._shards.pop(event.shard, None)
+            self._done_failed += event.utterances
+
+    @property
+    def in_flight(self) -> Amount:
+        """Shards that workers began with and that are not committed, with what is made of them."""
+        under_way = self._shards.values()
+        return Amount(len(under_way), sum(each.made for each in under_way), sum(each.seconds for each in under_way))
+
+    @property
+    def made(self) -> int:
+        """Utterances made so far, those of shards under way too."""
+        return self.done.utterances + self.in_flight.utterances
+
+    @property
+    def failed(self) -> int:
+        """Utterances quarantined so far."""
+        return self._done_failed + sum(each.failed for each in self._shards.values())
+
+    @property
+    def made_seconds(self) -> float:
+        """Audio made so far [s]."""
+        return self.done.seconds + self.in_flight.seconds
+
+    @property
+    def speed(self) -> float:
+        """Seconds of audio made in a second."""
+        elapsed = time.monotonic() - self._begun
+        return self.made_seconds / elapsed if elapsed > 0 else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest will take at this speed; None while there is none."""
+        speed = self.speed
+        return max(0.0, self.planned.seconds - self.made_seconds) / speed if speed > 0 else None

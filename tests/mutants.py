@@ -1,0 +1,184 @@
+"""`make test-mutants`: takes each mechanism out, one at a time, and sees the test fail that is named for it.
+
+Prints a Markdown table. Exits with 1 if a test passes without its mechanism, or if a mechanism is no longer where this
+table says.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mechanism taken out.
+
+    Args:
+        mechanism: what it is.
+        file: of the package.
+        old: the text that is it, which stands there once.
+        new: what stands there instead.
+        test: that must fail then.
+    """
+
+    mechanism: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        "fsync of an object's content",
+        "storage.py",
+        "            try:\n                os.fsync(descriptor)\n",
+        "            try:\n                pass\n",
+        "tests/faults/test_power_loss.py -k first_run",
+    ),
+    Mutant(
+        "fsync of the folder of a new name",
+        "storage.py",
+        "def _sync_folder(folder: Path) -> None:\n",
+        "def _sync_folder(folder: Path) -> None:\n    return\n",
+        "tests/faults/test_power_loss.py -k first_run",
+    ),
+    Mutant(
+        "put if absent",
+        "storage.py",
+        "                self._name(os.link, file, target)\n",
+        "                self._name(os.replace, file, target)\n",
+        "tests/test_storage.py -k first_put_wins",
+    ),
+    Mutant(
+        "the commit record comes after its objects",
+        "attempt.py",
+        "        objects = []\n",
+        "        objects = []\n        name = f'_melmill/commits/{self._task.name}.json'\n"
+        "        self._storage.put_if_absent(name, b'{}')\n",
+        "tests/faults/test_points.py",
+    ),
+    Mutant(
+        "the digest check of what is read",
+        "convert.py",
+        "if digest is not None and digest.finish().hex() != utterance.digest:",
+        "if False:",
+        "tests/test_jobs.py -k not_the_one_packed",
+    ),
+    Mutant(
+        "the digest check before an object is adopted",
+        "attempt.py",
+        "            return there if self._holds_same_audio(file, made.name, rows) else None\n",
+        "            return there\n",
+        "tests/test_attempt.py -k damaged_object",
+    ),
+    Mutant(
+        "the missing-chunk check",
+        "stores/arrays.py",
+        'self._array = open_filled(tree, metadata, "NaN" if metadata.kind == "float" else "")',
+        'self._array = open_filled(tree, metadata, 0.0 if metadata.kind == "float" else "")',
+        "tests/stores/test_store_faults.py -k missing",
+    ),
+    Mutant(
+        "the lock of the output",
+        "filelock.py",
+        "    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n\n\ndef sign(",
+        "    return\n\n\ndef sign(",
+        "tests/test_storage.py -k told_who_holds",
+    ),
+    Mutant(
+        "the balance check",
+        "ledger.py",
+        "if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:",
+        "if False:",
+        "tests/test_ledger.py -k balance",
+    ),
+    Mutant(
+        "the seal of a commit record",
+        "records.py",
+        "    if seal != _seal(plain):\n",
+        "    if seal is None:\n",
+        "tests/test_ledger.py -k changed_value",
+    ),
+    Mutant(
+        "three workers lost alone before an utterance is condemned",
+        "suspects.py",
+        "elif group and self._deaths >= DEATHS:",
+        "elif group:",
+        "tests/test_suspects.py -k preempted",
+    ),
+    Mutant(
+        "a worker that hangs is started anew",
+        "dispatch.py",
+        "            if flight.worker and now - flight.heard > limit:\n",
+        "            if False:\n",
+        "tests/faults/test_bad_workers.py -k hangs",
+    ),
+    Mutant(
+        "what is committed is not made again",
+        "convert.py",
+        "    if there is not None:  # the worker that committed it died before it could say so\n",
+        "    if False:\n",
+        "tests/faults/test_bad_workers.py -k died_after_its_commit",
+    ),
+    Mutant(
+        "the window of shards in flight",
+        "dispatch.py",
+        "        while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and",
+        "        while len(self._flights) < 1000 and",
+        "tests/test_engine.py -k window_of_shards",
+    ),
+    Mutant(
+        "what an unfinished run has committed is no garbage",
+        "garbage.py",
+        "record.generation >= generation or ",
+        "",
+        "tests/test_garbage.py",
+    ),
+)
+
+
+def survives(mutant: Mutant) -> bool:
+    """Whether the test passes though the mechanism is not there."""
+    with tempfile.TemporaryDirectory(prefix="melmill-mutant-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        for other in ("tests", "pyproject.toml", "README.md", "configs"):
+            (folder / other).symlink_to(ROOT / other)
+        file = folder / "pipeline" / mutant.file
+        text = file.read_text()
+        if text.count(mutant.old) != 1:
+            sys.exit(f"{mutant.file} no longer holds what {mutant.mechanism!r} is; mend the table in {__file__}")
+        file.write_text(text.replace(mutant.old, mutant.new))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *mutant.test.split()]
+        environment = {**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+        except subprocess.TimeoutExpired:
+            return False  # it waits for ever, which is what the mechanism is against
+        if done.returncode not in (0, 1):
+            sys.exit(f"{mutant.test} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 0
+
+
+def main() -> None:
+    """Prints a line a mechanism."""
+    chosen = [mutant for mutant in MUTANTS if any(word in mutant.mechanism for word in sys.argv[1:] or [""])]
+    print("| mechanism taken out | where | test that fails |\n|---|---|---|")
+    survivors = 0
+    for mutant in chosen:
+        survived = survives(mutant)
+        survivors += survived
+        told = "**none**" if survived else f"`{mutant.test}`"
+        print(f"| {mutant.mechanism} | `{mutant.file}` | {told} |", flush=True)
+    sys.exit(min(survivors, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The search for the utterances that kill workers, without workers."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.planner import ShardTask
+from pipeline.stores.base import Utterance
+from pipeline.suspects import DEATHS, Suspect
+
+
+def shard(size: int) -> ShardTask:
+    return ShardTask(3, "f" * 32, tuple(Utterance(i, f"u{i}", 40, "00", i) for i in range(size)))
+
+
+def search(task: ShardTask, survives: Callable[[list[str]], bool]) -> tuple[dict[str, str], int]:
+    """Who is condemned, and how many workers that took."""
+    suspect, deaths = Suspect(task), 0
+    while suspect.group is not None and not suspect.setup_is_at_fault:
+        if survives([each.key for each in suspect.group]):
+            suspect.survived()
+        else:
+            suspect.lost("died")
+            deaths += 1
+    return suspect.condemned, deaths
+
+
+@given(st.integers(1, 200), st.data())
+def test_exactly_the_guilty_are_condemned(size: int, data: st.DataObject) -> None:
+    guilty = data.draw(st.sets(st.integers(0, size - 1), max_size=4))
+    condemned, deaths = search(shard(size), lambda keys: not any(f"u{i}" in keys for i in guilty))
+    assert condemned.keys() == {f"u{i}" for i in guilty}
+    assert deaths <= len(guilty) * (DEATHS + size.bit_length())
+
+
+@given(st.integers(1, 60), st.sets(st.integers(0, 40)))
+def test_workers_that_are_preempted_now_and_then_condemn_nobody(size: int, preempted: set[int]) -> None:
+    """Never three times in a row, which is what a guilty utterance does."""
+    tried = iter(range(10_000))
+    losses = [turn in preempted and turn % 3 != 2 for turn in range(10_000)]
+    condemned, _ = search(shard(size), lambda keys: not losses[next(tried)])
+    assert condemned == {}
+
+
+def test_workers_that_die_without_any_utterance_are_another_matter() -> None:
+    suspect = Suspect(shard(5))
+    for _ in range(DEATHS):
+        assert not suspect.setup_is_at_fault
+        suspect.lost("died")
+    assert suspect.setup_is_at_fault
+    assert suspect.condemned == {}
+
+
+@pytest.mark.parametrize("how", ["died", "hung for 300 s"])
+def test_the_reason_says_how_the_workers_were_lost(how: str) -> None:
+    suspect = Suspect(shard(1))
+    suspect.survived()
+    for _ in range(DEATHS):
+        suspect.lost(how)
+    assert how in suspect.condemned["u0"]
+    assert suspect.group is None
