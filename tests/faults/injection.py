@@ -108,7 +108,12 @@ class Injection:
             operation = Operation(self.count, kind, path, thread=threading.get_ident(), **details)
         self._before(operation)
         result = do(*arguments, **named)
-        self._after(operation)
+        try:
+            self._after(operation)
+        except OSError:  # done, but the answer is lost
+            if kind == "list":
+                result.close()
+            raise
         return result
 
     def below(self, path: Any, folder: int | None = None) -> str | None:
@@ -260,7 +265,7 @@ def failing(number: int, code: int, for_ever: bool = False, answer_lost: bool = 
 
     def fail(operation: Operation) -> None:
         if operation.number == number or (for_ever and operation.number > number):
-            raise OSError(code, os.strerror(code))
+            raise OSError(code, os.strerror(code), operation.path)
 
     return (nothing, fail) if answer_lost else (fail, nothing)
 

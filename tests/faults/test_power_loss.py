@@ -61,7 +61,7 @@ Step = Operation | Promise
 
 
 def recorded(config: JobConfig, place: Path) -> list[Step]:
-    """A run: its operations, a promise of each shard once it is committed, and of everything at the end."""
+    """A run: its operations, a promise of each shard once it is committed, and of everything once it is published."""
     steps: list[Step] = []
     out = place / OUT
 
@@ -72,7 +72,9 @@ def recorded(config: JobConfig, place: Path) -> list[Step]:
             steps.append(Promise({f"{OUT}/{name}": (out / name).read_bytes() for name in names}))
 
     with Injection(place, after=steps.append, kinds=CHANGES):
-        run(config, listen)
+        report = run(config, listen)
+    if not report.run_id:
+        return steps  # it did nothing, and so has nothing to promise
     tree = {str(path.relative_to(place)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     forgettable = (*NO_OBJECTS, f"{OUT}/{PUBLISHED}")  # if it is lost, the next run publishes once more
     return [*steps, Promise({name: each for name, each in tree.items() if not name.startswith(forgettable)})]
