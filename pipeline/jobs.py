@@ -93,16 +93,16 @@ def run(
     begun = time.monotonic()
     with _interruptible():
         prepared = prepare(config, adopt)
-        idle = not prepared.plan.todo and not (retry and any(shard.failed for shard in prepared.plan.done))
-        totals = prepared.ledger.published(prepared.plan, prepared.job) if idle else None
-        made, run_id = 0.0, ""
+        totals, made, run_id = _if_done(prepared, retry), 0.0, ""
         if totals is None:
             with prepared.ledger.storage.lock(_owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
-                prepared = _with_marks(prepared, retry)
-                with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
-                    totals, made = _work(prepared, told)
-            run_id = prepared.job.run_id
+                totals = _if_done(prepared, retry)
+                if totals is None:
+                    prepared = _with_marks(prepared, retry)
+                    with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
+                        totals, made = _work(prepared, told)
+                    run_id = prepared.job.run_id
     report = RunReport(run_id, totals, made, time.monotonic() - begun)
     listener(
         RunFinished(
@@ -110,6 +110,13 @@ def run(
         )
     )
     return _judged(report, config)
+
+
+def _if_done(prepared: Prepared, retry: bool) -> Totals | None:
+    """What is published, if there is nothing to do."""
+    if prepared.plan.todo or (retry and any(shard.failed for shard in prepared.plan.done)):
+        return None
+    return prepared.ledger.published(prepared.plan, prepared.job)
 
 
 def _with_marks(prepared: Prepared, retry: bool) -> Prepared:

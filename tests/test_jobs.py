@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import io
 import json
@@ -95,6 +96,24 @@ def test_nothing_to_do_writes_nothing(job: Build) -> None:
     again = run(config)
     assert every_byte(out_of(config)) == before
     assert (again.run_id, again.made_seconds, again.totals) == ("", 0, first.totals)
+
+
+def test_a_run_that_another_was_faster_than_has_nothing_to_do(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other has the lock, makes everything and ends after this run has planned and before it locks."""
+    real_lock = LocalStorage.lock
+    left: list[dict[str, tuple[str, int]]] = []
+
+    def late(storage: LocalStorage, owner: str) -> contextlib.AbstractContextManager[None]:
+        monkeypatch.setattr(LocalStorage, "lock", real_lock)
+        run(job())
+        left.append(every_byte(storage.root))
+        return real_lock(storage, owner)
+
+    monkeypatch.setattr(LocalStorage, "lock", late)
+    report = run(job())
+    assert (report.run_id, report.made_seconds, report.totals.utterances) == ("", 0.0, 24)
+    lock = "_melmill/run.lock"
+    assert {**every_byte(Path(job().output.url)), lock: ("", 0)} == {**left[0], lock: ("", 0)}
 
 
 def test_a_plan_writes_nothing(job: Build) -> None:
