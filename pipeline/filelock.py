@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
 from datetime import timedelta
 from pathlib import Path
 
-_TRIES, _TRY_SECONDS = 5, 0.02
 _LOOKS, _LOOK_SECONDS = 20, 0.05
-"""How often, and how far apart, a run looks who holds the lock: the holder may just be writing that down."""
+_ALIKE = 3
+"""How often, and how far apart, a run tries to lock, and how many looks at the holder's words must be alike.
+
+The holder may just be writing them down, or be ending; and whoever only asks for it shares the lock for an instant.
+"""
 
 
-def take(descriptor: int) -> None:
-    """Lock the file, or fail as flock does. Tried more than once, since whoever asks for the holder shares the lock."""
-    for _ in range(_TRIES - 1):
+def take(descriptor: int, how: int = fcntl.LOCK_EX) -> str | None:
+    """Lock the file.
+
+    Args:
+        descriptor: of the file.
+        how: LOCK_EX, or LOCK_SH.
+
+    Returns:
+        None if it is locked now, else who holds it, in words.
+    """
+    seen: list[bytes] = []
+    for _ in range(_LOOKS):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+            return None
         except BlockingIOError:
-            time.sleep(_TRY_SECONDS)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            seen.append(os.pread(descriptor, 4096, 0))
+        if seen[-1] and seen[-_ALIKE:] == [seen[-1]] * _ALIKE:
+            break
+        time.sleep(_LOOK_SECONDS)
+    return _in_words(seen[-1])
 
 
 def sign(descriptor: int, owner: str) -> None:
     """Write into a locked file who holds it, from now on."""
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{owner}\n{time.time()}".encode(), 0)
-
-
-def holder(descriptor: int) -> str:
-    """Who holds the lock, in words. The age is for the reader: a clock that is off matters to nothing."""
-    text = b""
-    for _ in range(_LOOKS):
-        before, text = text, os.pread(descriptor, 4096, 0)
-        if text and text == before:
-            break
-        time.sleep(_LOOK_SECONDS)
-    owner, _, since = text.decode("utf-8", "replace").strip().rpartition("\n")
-    try:
-        age = time.time() - float(since)
-        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
-    except (ValueError, OverflowError):
-        return owner or since or "it has just begun"
 
 
 def who_holds(path: Path) -> str | None:
@@ -54,11 +52,16 @@ def who_holds(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        return holder(descriptor)
+        return take(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
-    return None
+
+
+def _in_words(signed: bytes) -> str:
+    """The holder, and for how long. The age is for the reader: a clock that is off matters to nothing."""
+    owner, _, since = signed.decode("utf-8", "replace").strip().rpartition("\n")
+    try:
+        age = time.time() - float(since)
+        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
+    except (ValueError, OverflowError):
+        return owner or since or "it has just begun"

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
-from pipeline.filelock import holder, sign, take, who_holds
+from pipeline.filelock import sign, take, who_holds
 
 PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
@@ -167,13 +167,12 @@ class LocalStorage:
                 self._make_folders(path.parent)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 held.callback(os.close, descriptor)
-                try:
-                    take(descriptor)
-                except BlockingIOError as error:
+                held_by = take(descriptor)
+                if held_by is not None:
                     raise OwnedError(
-                        f"another run is working on {self.root}: {holder(descriptor)}. Wait for it to end; this run "
+                        f"another run is working on {self.root}: {held_by}. Wait for it to end; this run "
                         "changed nothing"
-                    ) from error
+                    )
                 sign(descriptor, owner)
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
                 for folder in filter(Path.is_dir, path.parent.iterdir()):

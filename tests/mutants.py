@@ -88,8 +88,8 @@ MUTANTS = (
     Mutant(
         "the lock of the output",
         "filelock.py",
-        "    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n\n\ndef sign(",
-        "    return\n\n\ndef sign(",
+        "            fcntl.flock(descriptor, how | fcntl.LOCK_NB)\n",
+        "            pass\n",
         "tests/test_storage.py -k told_who_holds",
     ),
     Mutant(

@@ -1,15 +1,23 @@
 """Processes that are made to die: forked, all imports done, from a server that has no threads."""
 
+from __future__ import annotations
+
 import multiprocessing
+import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, TypeVar
 
 from faults.injection import CHANGES, Injection, killing
 from pipeline.config import JobConfig
+from pipeline.errors import MelmillError
 from pipeline.jobs import run
 
 T = TypeVar("T")
@@ -26,6 +34,33 @@ def run_killed(config: JobConfig, root: Path, number: int, after: bool) -> None:
     with Injection(root, *killing(number, after), kinds=CHANGES):
         run(config)
     sys.exit(0)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run that competed with another ended.
+
+    Args:
+        code: its exit code.
+        run_id: of it; empty if there was nothing to do, or if it lost.
+        words: of its error.
+        process: that it ran in.
+    """
+
+    code: int
+    run_id: str
+    words: str
+    process: int
+
+
+def compete(config: JobConfig, start: Barrier, wait: float, endings: SimpleQueue[Ending]) -> None:
+    """A whole run that begins, after so many seconds, when all that compete are there."""
+    start.wait()
+    time.sleep(wait)
+    try:
+        endings.put(Ending(0, run(config).run_id, "", os.getpid()))
+    except MelmillError as error:
+        endings.put(Ending(error.exit_code, "", str(error), os.getpid()))
 
 
 def ahead(
