@@ -38,7 +38,8 @@ class Attempt:
 
     def __enter__(self) -> Self:
         folder = self._scratch.enter_context(self._storage.scratch())
-        self.sink = open_sink(self._container, folder, f"data/{self._task.name}")
+        sink = open_sink(self._container, folder, f"data/{self._task.name}")
+        self.sink = self._scratch.enter_context(contextlib.closing(sink))
         return self
 
     def __exit__(

@@ -34,6 +34,10 @@ class Sink(Protocol):
         """Close the shard: each object with the scratch file that holds it. Empty if nothing was added."""
         ...
 
+    def close(self) -> None:
+        """Let go of what is open, finished or not."""
+        ...
+
 
 def open_sink(container: Container, folder: Path, base: str) -> Sink:
     """A sink that writes below `folder`, for the shard that will be called `base` (`data/000123-1a2b3c4d`)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -10,6 +11,7 @@ from typing import IO
 
 from pipeline.records import StoredObject
 from pipeline.sinks import Placement, stored_object
+from pipeline.sinks.names import Apart
 
 
 class TarSink:
@@ -19,9 +21,11 @@ class TarSink:
         self._name = f"{base}.tar"
         self._path = folder / "shard.tar"
         self._tar: tarfile.TarFile | None = None
+        self._apart = Apart()
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
         """See Sink."""
+        name = self._apart.name(name)
         member = f"{name}.{extension}"
         offset, size = self._write(member, encoded)
         self._write(f"{name}.json", io.BytesIO(sidecar))
@@ -33,6 +37,12 @@ class TarSink:
             return []
         self._tar.close()
         return [stored_object(self._name, self._path)]
+
+    def close(self) -> None:
+        """See Sink."""
+        if self._tar is not None and self._tar.fileobj is not None:
+            with contextlib.suppress(OSError):  # a full disk: what cannot be written now is not wanted any more
+                self._tar.fileobj.close()
 
     def _write(self, member: str, source: IO[bytes]) -> tuple[int, int]:
         if self._tar is None:
