@@ -45,12 +45,12 @@ def redacted(text: str) -> str:
 
 
 class MelmillError(Exception):
-    """Base of all errors that melmill raises on purpose. Secrets of URLs go from its message."""
+    """Base of all errors that melmill raises on purpose. Its message is without secrets of URLs, and can be printed."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(redacted(message))
+        super().__init__(redacted(message).encode("utf-8", "backslashreplace").decode())
 
 
 class ConfigError(MelmillError):

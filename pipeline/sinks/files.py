@@ -8,6 +8,7 @@ from typing import IO
 
 from pipeline.records import StoredObject
 from pipeline.sinks import Placement, stored_object
+from pipeline.sinks.names import Apart
 
 
 class FilesSink:
@@ -17,9 +18,11 @@ class FilesSink:
         self._folder = folder
         self._base = base
         self._files: list[tuple[StoredObject, Path]] = []
+        self._apart = Apart()
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
         """See Sink."""
+        name = self._apart.name(name)
         member = f"{name}.{extension}"
         audio = self._folder / f"{len(self._files)}"
         with open(audio, "wb") as file:

@@ -11,6 +11,7 @@ from typing import IO
 
 from pipeline.records import StoredObject
 from pipeline.sinks import Placement, stored_object
+from pipeline.sinks.names import Apart
 
 
 class TarSink:
@@ -21,9 +22,11 @@ class TarSink:
         self._path = folder / "shard.tar"
         self._file: IO[bytes] | None = None
         self._tar: tarfile.TarFile | None = None
+        self._apart = Apart()
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
         """See Sink."""
+        name = self._apart.name(name)
         member = f"{name}.{extension}"
         offset, size = self._write(member, encoded)
         self._write(f"{name}.json", io.BytesIO(sidecar))

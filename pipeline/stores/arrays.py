@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import lzma
 import math
@@ -19,6 +20,7 @@ from zarr.storage import StorePath
 from pipeline.errors import (
     BadMelError,
     CorruptChunkError,
+    MelmillError,
     MissingChunkError,
     StorageError,
     StoreError,
@@ -30,6 +32,7 @@ from pipeline.stores.tree import Tree
 
 MAX_READ_BYTES = 1 << 30
 MAX_COLUMN_ITEMS = 1 << 27
+_COLUMN_PIECE = 1 << 20  # items of a column that are read at once, or one chunk
 KEPT_BYTES = 16 << 20
 """Decoded chunks that an array keeps for the next read [bytes]; at least the last one is kept up to four times this."""
 
@@ -161,6 +164,10 @@ class ChunkedArray:
             raise
         except _TOO_LARGE as exc:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc
+        except OSError as exc:
+            if exc.errno == errno.EINVAL:  # a shard's index points to where no file reaches
+                raise ValueError(str(exc)) from exc
+            raise StorageError(f"{self._tree.url} cannot be read: {type(exc).__name__}: {exc}") from exc
         except Exception as exc:  # each remote file system has its own
             raise StorageError(f"{self._tree.url} cannot be read: {type(exc).__name__}: {exc}") from exc
 
@@ -224,17 +231,37 @@ def read_column(tree: Tree, metadata: ArrayMetadata) -> NDArray[Any]:
     fills = ("", "\x01") if metadata.kind == "string" else (0, 1)
     try:
         # A missing chunk reads as the fill value: two fill values that give the same values prove that none is.
-        first, second = (np.asarray(open_filled(tree, metadata, fill)[...]) for fill in fills)
-        if metadata.kind == "string":
-            first, second = (_strings(values) for values in (first, second))
+        filled = [open_filled(tree, metadata, fill) for fill in fills]
+        pieces = [_piece(tree, metadata, filled, part) for part in _parts(metadata)]
+        return np.concatenate(pieces) if pieces else _values(filled[0], metadata, slice(0, 0))
+    except MelmillError:
+        raise
     except (*_CORRUPT, *_TOO_LARGE) as exc:
         raise StoreError(f"array {metadata.path} of {tree.url} does not decode ({type(exc).__name__}: {exc})") from exc
     except Exception as exc:  # each remote file system has its own
         raise StorageError(f"{tree.url} cannot be read: {type(exc).__name__}: {exc}") from exc
+
+
+def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
+    """An item, then more and more: what is only said to be a long list takes no memory and no time."""
+    start, stop = 0, 1
+    while start < metadata.shape[0]:
+        yield slice(start, min(stop, metadata.shape[0]))
+        chunk = metadata.chunks[0]
+        start, stop = stop, -(-(stop + min(stop, _COLUMN_PIECE)) // chunk) * chunk
+
+
+def _piece(tree: Tree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]], part: slice) -> NDArray[Any]:
+    first, second = (_values(array, metadata, part) for array in filled)
     if not np.array_equal(first, second):
-        where = int(np.argmax((first != second).reshape(len(first), -1).any(axis=1)))
+        where = part.start + int(np.argmax((first != second).reshape(len(first), -1).any(axis=1)))
         raise StoreError(f"array {metadata.path} of {tree.url} has no chunk for item {where}; the store is incomplete")
     return first
+
+
+def _values(array: zarr.Array[Any], metadata: ArrayMetadata, items: slice) -> NDArray[Any]:
+    values = np.asarray(array[items])
+    return _strings(values) if metadata.kind == "string" else values
 
 
 def open_filled(tree: Tree, metadata: ArrayMetadata, fill: float | str) -> zarr.Array[Any]:

@@ -19,6 +19,8 @@ from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
 DIGEST_BYTES = 16
+MAX_KEY_BYTES = 1024
+"""Longest key [bytes of UTF-8]: escaped, it is at most three times as long, and a path holds 4096 bytes."""
 LOUD_MARGIN = 3.0
 """Natural-log units by which a predicted mel may exceed the loudest waveform: a factor of 20 in magnitude."""
 _LEAST_LOG = float(np.log(np.finfo(np.float32).smallest_subnormal)) - 1
@@ -47,22 +49,25 @@ def add_fault(faults: Faults, index: int, reason: str) -> None:
 
 
 def key_faults(keys: NDArray[Any], faults: Faults) -> None:
-    """Adds a fault for every empty key and for all occurrences of a key that stands more than once.
+    """Adds a fault for every key that is empty or too long, and for all occurrences of one that stands more than once.
 
     Args:
         keys: `[utterances]` of numpy's StringDType.
         faults: is added to.
     """
     for empty in np.flatnonzero(keys == "").tolist():
-        add_fault(faults, empty, "its key is empty")
-    unique, counts = np.unique(keys, return_counts=True)
-    if len(unique) == len(keys):
-        return
-    for key in unique[counts > 1]:
-        places = np.flatnonzero(keys == key).tolist()
+        add_fault(faults, empty, f"its key is empty (item {empty})")
+    for index, key in enumerate(keys):
+        if len(key) > MAX_KEY_BYTES // 4 and (size := len(key.encode())) > MAX_KEY_BYTES:
+            add_fault(faults, index, f"its key has {size} bytes, more than {MAX_KEY_BYTES} (item {index})")
+    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    standing: dict[str, list[int]] = {}
+    for index in np.flatnonzero(counts[which] > 1).tolist():  # numpy compares only what stands before a NUL
+        standing.setdefault(str(keys[index]), []).append(index)
+    for text, places in standing.items():
         named = ", ".join(map(str, places[:-1]))[:200] + f" and {places[-1]}"
-        for index in places:
-            add_fault(faults, index, f"key {str(key)!r} stands {len(places)} times: items {named}")
+        for index in places if len(places) > 1 else ():
+            add_fault(faults, index, f"key {text!r} stands {len(places)} times: items {named}")
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def digest(*parts: str | bytes) -> bytes:
     """BLAKE2b of parts that are kept apart, 16 bytes."""
     state = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for part in parts:
-        encoded = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
+        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         state.update(len(encoded).to_bytes(8, "little") + encoded)
     return state.digest()
 

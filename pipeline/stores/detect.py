@@ -9,6 +9,7 @@ from pipeline.errors import StoreError
 from pipeline.melspec import MelSpec
 from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
+from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.tree import Tree
@@ -60,8 +61,22 @@ def detect_layout(tree: Tree) -> Layout:
         return "ragged"
     if len(children) > _MOST_PADDED_ARRAYS:
         return "grouped"
-    arrays = [array for path in children if (array := tree.array(path)) is not None]
+    arrays, unreadable = _arrays(tree, children)
     solid = [array for array in arrays if len(array.shape) == 3]
     lengths = [array for array in arrays if array.path.lower() in LENGTH_ARRAYS and len(array.shape) == 1]
     flat = [array for array in arrays if len(array.shape) == 2 and array.kind == "float"]
+    if unreadable and not solid and not flat:
+        raise unreadable[0]
     return "padded" if solid and (lengths or not flat) else "grouped"
+
+
+def _arrays(tree: Tree, paths: list[str]) -> tuple[list[ArrayMetadata], list[StoreError]]:
+    arrays, unreadable = [], []
+    for path in paths:
+        try:
+            array = tree.array(path)
+        except StoreError as error:
+            unreadable.append(error)
+        else:
+            arrays += [] if array is None else [array]
+    return arrays, unreadable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,29 +17,44 @@ from pipeline.melspec import MelSpec
 from pipeline.stores.arrays import ChunkedArray
 from pipeline.stores.axes import fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
-from pipeline.stores.common import PossibleValues, digest, digest_column, metadata_digest, stated_spec, window
+from pipeline.stores.common import (
+    Faults,
+    PossibleValues,
+    digest,
+    digest_column,
+    key_faults,
+    metadata_digest,
+    stated_spec,
+    window,
+)
 from pipeline.stores.content import with_content_digests
-from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.metadata import ArrayMetadata, UnreadableArray
 from pipeline.stores.tree import Tree
 
 _FIRST_LOOK = 16  # arrays whose metadata opening reads, where there is no consolidated metadata
+# A chunk of an array of two dimensions, by Zarr version.
+_CHUNK = {2: re.compile(r"(.+?)/\d+[./]\d+"), 3: re.compile(r"(.+)/c[./]\d+[./]\d+")}
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """All arrays of the store: those that may be mels, and the names of the others."""
+    """All arrays of the store: those that may be mels, unreadable ones too, and the names of the others."""
 
-    mels: list[ArrayMetadata]
+    entries: list[ArrayMetadata | UnreadableArray]
     others: list[str]
     objects: dict[str, str]
+
+    @property
+    def mels(self) -> list[ArrayMetadata]:
+        return [entry for entry in self.entries if isinstance(entry, ArrayMetadata)]
 
 
 class GroupedStore:
     """One array per utterance; its path is the key. See `MelStore`.
 
     Arrays of two dimensions are utterances, and faulty ones if they are not floating or have another width. Arrays of
-    three or more dimensions are faulty utterances too. Arrays of none or one (pitch, ids) are not utterances;
-    `describe` counts and names them.
+    three or more dimensions are faulty utterances too, and so are those whose metadata cannot be understood, or is gone
+    while chunks are there. Arrays of none or one (pitch, ids) are not utterances; `describe` counts and names them.
 
     Args:
         tree: the store.
@@ -72,12 +89,13 @@ class GroupedStore:
     @cached_property
     def _listing(self) -> _Listing:
         objects = self.tree.objects()
-        arrays = list(self.tree.arrays(objects))
-        return _Listing(
-            mels=[array for array in arrays if len(array.shape) >= 2],
-            others=[array.path for array in arrays if len(array.shape) < 2],
-            objects=objects,
-        )
+        found = {array.path: array for array in self.tree.arrays(objects)}
+        others = [path for path, array in found.items() if isinstance(array, ArrayMetadata) and len(array.shape) < 2]
+        pattern = _CHUNK[self.zarr_format]
+        bare = {match[1] for name in objects if (match := pattern.fullmatch(name)) and match[1] not in found}
+        found |= {path: UnreadableArray(path, f"array {path} has chunks but no metadata; restore it") for path in bare}
+        entries = [found[path] for path in sorted(found.keys() - set(others))]
+        return _Listing(entries, others, objects)
 
     def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
         """n_mels and the store's mel axis, by a majority of the arrays that show it."""
@@ -129,8 +147,10 @@ class GroupedStore:
         if axis not in fits:
             where = f"width {array.shape[axis]} in" if named is not None else "no axis of the right width in"
             raise BadMelError(f"{where} array {_shown(array)}; the store's mels have {self.n_mels} bands")
-        if array.too_many_chunks:
-            raise BadMelError(f"array {array.path} {array.too_many_chunks}")
+        try:
+            array.check_codecs()
+        except StoreError as exc:
+            raise BadMelError(str(exc)) from exc
         if array.shape[1 - axis] == 0:
             raise BadMelError(f"array {_shown(array)} has no frames")
         return axis
@@ -147,10 +167,17 @@ class GroupedStore:
 
     def catalogue(self) -> Catalogue:
         """All arrays that are or should be mels, by path; those that are not are faults. See `MelStore`."""
-        mels = self._listing.mels
-        frames = np.zeros(len(mels), np.int64)
-        faults: dict[int, str] = {}
-        for index, array in enumerate(mels):
+        entries = self._listing.entries
+        frames = np.zeros(len(entries), np.int64)
+        faults: Faults = {}
+        names = [entry.path.encode("utf-8", "backslashreplace").decode() for entry in entries]
+        for index, array in enumerate(entries):
+            if names[index] != array.path:
+                faults[index] = f"the name of array {names[index]} is not UTF-8"
+                continue
+            if isinstance(array, UnreadableArray):
+                faults[index] = array.reason
+                continue
             try:
                 axis = self._mel_axis(array)
                 if named_mel_axis(array.names) is None and axis != self._settled_order:
@@ -161,29 +188,35 @@ class GroupedStore:
                 frames[index] = array.shape[1 - axis]
             except BadMelError as exc:
                 faults[index] = str(exc)
-        keys = np.array([array.path for array in mels], np.dtypes.StringDType())
+        keys = np.array(names, np.dtypes.StringDType())
+        key_faults(keys, faults)
         listed = Catalogue(keys=keys, frames=frames, digests=self._digests(), where=keys, faults=faults)
         return with_content_digests(self, listed) if self.digest_is_of_content else listed
 
     def _digests(self) -> NDArray[np.uint8]:
-        stamps: dict[str, list[str]] = {array.path: [] for array in self._listing.mels}
-        arrays = {array.path: array for array in self._listing.mels}
+        arrays = {entry.path: entry for entry in self._listing.entries}
+        stamps: dict[str, list[str]] = {path: [] for path in arrays}
         for name, stamp in sorted(self._listing.objects.items()):
             path = name
             while path and path not in stamps:
                 path = path.rpartition("/")[0]
-            if path and arrays[path].object_coordinates(name[len(path) + 1 :]) is not None:
+            array = arrays.get(path)
+            if isinstance(array, ArrayMetadata) and array.object_coordinates(name[len(path) + 1 :]) is not None:
                 stamps[path].append(f"{name[len(path) + 1 :]}\0{stamp}")
-        return digest_column(digest(metadata_digest(arrays[path]), *found) for path, found in stamps.items())
+        heads = (metadata_digest(each) if isinstance(each, ArrayMetadata) else each.reason for each in arrays.values())
+        return digest_column(digest(head, *found) for head, found in zip(heads, stamps.values(), strict=True))
 
     def _reader(self, path: str, key: str) -> ChunkedArray:
         if self._last is None or self._last[0] != path:
-            array = self.tree.array(path)
-            if array is None:
-                raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
-            axis = self._mel_axis(array)
-            possible = PossibleValues.of(self._contract, self.n_mels, axis, 2)
-            self._last = path, ChunkedArray(self.tree, array, 1 - axis, possible)
+            try:
+                array = self.tree.array(path)
+                if array is None:
+                    raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
+                axis = self._mel_axis(array)
+                possible = PossibleValues.of(self._contract, self.n_mels, axis, 2)
+                self._last = path, ChunkedArray(self.tree, array, 1 - axis, possible)
+            except StoreError as exc:  # of this one array: the others may be read
+                raise BadMelError(f"utterance {key!r}: {exc}") from exc
         return self._last[1]
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
@@ -206,8 +239,8 @@ class GroupedStore:
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
-        sizes = (np.prod(a.grid) * a.chunk_bytes for a in self._listing.mels[first.index : last.index + 1])
-        return int(sum(sizes))
+        entries = self._listing.entries[first.index : last.index + 1]
+        return sum(math.prod(a.grid) * a.chunk_bytes for a in entries if isinstance(a, ArrayMetadata))
 
     def mel_arrays(self) -> list[ArrayMetadata]:
         """The arrays that hold mels."""

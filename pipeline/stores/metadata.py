@@ -134,6 +134,19 @@ class ArrayMetadata:
             raise StoreError(f"array {self.path} {self.too_many_chunks}; rewrite the array with larger chunks")
 
 
+@dataclass(frozen=True)
+class UnreadableArray:
+    """An array whose metadata is not there or cannot be understood.
+
+    Args:
+        path: below the store's root, with "/".
+        reason: what is wrong, in words.
+    """
+
+    path: str
+    reason: str
+
+
 def parse_array(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> ArrayMetadata:
     """The metadata of the array at `path`.
 

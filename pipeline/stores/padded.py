@@ -57,10 +57,21 @@ class PaddedStore:
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
         self.spec: MelSpec | None = stated_spec(tree)
-        found = [array for path in tree.children() if (array := tree.array(path)) is not None]
+        children = tree.children()
+        found = [array for path in children if (array := tree.array(path)) is not None]
+        bare = set(children) - {array.path for array in found}
+        if lost := next((path for path in sorted(bare) if path.lower() in LENGTH_ARRAYS + KEY_ARRAYS), None):
+            raise StoreError(
+                f"{self.url}: {lost} is there but has no metadata, so it is no array; restore or delete it"
+            )
         self.mel = self._find_mel(found)
         self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
         self._lengths = self._find_lengths()
+        for array in found:
+            if array.path.lower() in KEY_ARRAYS[:2] and not (array.kind == "string" and array in self._columns):
+                raise StoreError(
+                    f"{self.url}: {array.path} is {array.dtype} {list(array.shape)}; keys are one string an item"
+                )
         self._keys = next((c for name in self._key_names() for c in self._columns if _is_keys(c, name)), None)
         spec = self.spec or mel
         self._mel_axis = self._find_axis(spec.n_mels if spec else None)

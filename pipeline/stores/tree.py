@@ -11,12 +11,14 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from pipeline.errors import ConfigError, StorageError, StoreError, redacted
-from pipeline.stores.metadata import ArrayMetadata, parse_array, parse_json
+from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # What says that an object was written anew, best first: S3, Google, Azure, zip, local folders, memory.
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "CRC", "mtime", "LastModified", "last_modified", "created")
 _BATCH = 512  # metadata documents that are fetched at once
+Documents = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""Metadata documents of arrays, and in v2 their attributes, by path."""
 
 
 class Tree:
@@ -48,38 +50,53 @@ class Tree:
             return zarr.storage.LocalStore(self._root or "/", read_only=True)
         return zarr.storage.FsspecStore.from_url(self._url, read_only=True)
 
-    def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], dict[str, ArrayMetadata] | None]:
+    def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], Documents | None]:
         if (document := self._json("zarr.json")) is not None:
             if document.get("node_type") != "group":
                 raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
-            listed = (document.get("consolidated_metadata") or {}).get("metadata")
-            return 3, document.get("attributes") or {}, None if listed is None else self._from_v3(listed)
+            attributes = self._object(document, "attributes")
+            if document.get("consolidated_metadata") is None:
+                return 3, attributes, None
+            return 3, attributes, self._from_v3(self._object(document, "consolidated_metadata", "metadata"))
         if (document := self._json(".zmetadata")) is not None:
-            listed = document.get("metadata") or {}
-            return 2, listed.get(".zattrs") or {}, self._from_v2(listed)
+            return 2, self._object(document, "metadata", ".zattrs"), self._from_v2(self._object(document, "metadata"))
         if self._json(".zgroup") is not None:
             return 2, self._json(".zattrs") or {}, None
         if self._json(".zarray") is not None:
             raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
         raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); check the path")
 
-    def _from_v3(self, listed: Mapping[str, Any]) -> dict[str, ArrayMetadata]:
-        return {
-            _safe(path): parse_array(path, document)
-            for path, document in listed.items()
-            if document.get("node_type") == "array"
-        }
+    def _object(self, document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+        """The JSON object below these names in a document of the root; empty if it is not there.
 
-    def _from_v2(self, listed: Mapping[str, Any]) -> dict[str, ArrayMetadata]:
+        Raises:
+            StoreError: if there is something else.
+        """
+        for name in names:
+            document = document.get(name) or {}
+            if not isinstance(document, Mapping):
+                raise StoreError(f"{self.url}: {name} in its metadata is {str(document)[:80]!r}, no JSON object")
+        return document
+
+    def _from_v3(self, listed: Mapping[str, Any]) -> Documents:
+        arrays = (path for path in listed if self._object(listed, path).get("node_type") == "array")
+        return {_safe(path): (listed[path], {}) for path in arrays}
+
+    def _from_v2(self, listed: Mapping[str, Any]) -> Documents:
         paths = [name.removesuffix("/.zarray") for name in listed if name.endswith("/.zarray")]
         return {
-            _safe(path): parse_array(path, listed[f"{path}/.zarray"], listed.get(f"{path}/.zattrs")) for path in paths
+            _safe(path): (self._object(listed, f"{path}/.zarray"), self._object(listed, f"{path}/.zattrs"))
+            for path in paths
         }
 
     def array(self, path: str) -> ArrayMetadata | None:
-        """Metadata of the array at `path`, None if there is none."""
+        """Metadata of the array at `path`, None if there is none.
+
+        Raises:
+            StoreError: if it cannot be understood.
+        """
         if self._consolidated is not None and path in self._consolidated:
-            return self._consolidated[path]
+            return parse_array(path, *self._consolidated[path])
         name = _safe(path)
         if self.zarr_format == 3:
             document = self._json(f"{name}/zarr.json")
@@ -97,12 +114,16 @@ class Tree:
         return sorted(self._relative(entry["name"]) for entry in found if entry["type"] == "directory")
 
     def first_arrays(self, limit: int) -> list[ArrayMetadata]:
-        """Up to `limit` arrays, found by walking down: a look at a store that may be large."""
+        """Up to `limit` arrays, found by walking down: a look at a store that may be large. Not the unreadable ones."""
         found: list[ArrayMetadata] = []
         pending = self.children()[::-1]
         while pending and len(found) < limit:
             path = pending.pop()
-            if (array := self.array(path)) is not None:
+            try:
+                array = self.array(path)
+            except StoreError:
+                continue
+            if array is not None:
                 found.append(array)
             else:
                 pending += self.children(path)[::-1]
@@ -113,7 +134,7 @@ class Tree:
         listed = self._guard(lambda: self._fs.find(self._full(path), detail=True))
         return {self._relative(name): _stamp(entry) for name, entry in listed.items()}
 
-    def arrays(self, objects: Iterable[str]) -> Iterator[ArrayMetadata]:
+    def arrays(self, objects: Iterable[str]) -> Iterator[ArrayMetadata | UnreadableArray]:
         """All arrays, sorted by path: those that consolidated metadata lists and those it has missed.
 
         Args:
@@ -124,28 +145,34 @@ class Tree:
         paths = sorted({*known, *(name.removesuffix(ending) for name in objects if name.endswith(ending))})
         for batch in (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)):
             unknown = [path for path in batch if path not in known]
-            documents = self._documents([path + ending for path in unknown])
-            attributes = self._documents([path + "/.zattrs" for path in unknown] if self.zarr_format == 2 else [])
+            contents = self._contents([path + ending for path in unknown])
+            attributes = self._contents([path + "/.zattrs" for path in unknown] if self.zarr_format == 2 else [])
             for path in batch:
-                document = documents.get(path + ending, {})
-                if path in known:
-                    yield known[path]
-                elif document.get("node_type", "array") == "array":
-                    yield parse_array(path, document, attributes.get(path + "/.zattrs"))
+                try:
+                    document, beside = known.get(path) or (
+                        self._parsed(contents, path + ending),
+                        self._parsed(attributes, path + "/.zattrs"),
+                    )
+                    if path in known or document.get("node_type", "array") == "array":
+                        yield parse_array(path, document, beside)
+                except StoreError as exc:
+                    yield UnreadableArray(path, str(exc))
 
-    def _documents(self, names: list[str]) -> dict[str, dict[str, Any]]:
-        """Several documents at once, which remote file systems fetch concurrently; without those that are absent."""
+    def _contents(self, names: list[str]) -> dict[str, bytes]:
+        """Several objects at once, which remote file systems fetch concurrently; without those that are absent."""
         full = {self._full(name): name for name in names}
         found = self._guard(lambda: self._fs.cat(list(full), on_error="return")) if full else {}
-        documents = {}
+        contents = {}
         for path, content in found.items():
             if isinstance(content, _ABSENT):
                 continue
             if isinstance(content, Exception):
                 raise StorageError(f"{self.url}: {path} cannot be read: {content}") from content
-            name = self._relative(path)
-            documents[name] = parse_json(bytes(content), f"{self.url}: {name}")
-        return documents
+            contents[self._relative(path)] = bytes(content)
+        return contents
+
+    def _parsed(self, contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
+        return parse_json(contents[name], f"{self.url}: {name}") if name in contents else {}
 
     def tail(self, name: str, size: int) -> bytes:
         """The last `size` bytes of the object `name`."""

@@ -75,11 +75,18 @@ def _array(
     array[...] = values
 
 
+def consolidated(path: Path, folder: Path) -> None:
+    """With all metadata in one document too, as Zarr v2 has it."""
+    grouped(path, folder, zarr_format=2)
+    zarr.consolidate_metadata(str(path), zarr_format=2)
+
+
 MAKERS: dict[str, Callable[[Path, Path], None]] = {
     "ragged": ragged,
     "grouped": grouped,
     "grouped, sharded": lambda path, folder: grouped(path, folder, shards=True),
     "grouped, Zarr v2": lambda path, folder: grouped(path, folder, zarr_format=2),
+    "grouped, consolidated": consolidated,
     "padded": padded,
     "padded, sharded": lambda path, folder: padded(path, folder, shards=True),
     "padded, Zarr v2": lambda path, folder: padded(path, folder, zarr_format=2),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +256,10 @@ def test_codec_that_is_not_allowed_is_refused_in_zarr_v2(
     for chunk in ("0.0", "0.1"):
         (tmp_path / "s/a" / chunk).write_bytes(pickle.dumps(Bomb(bomb)))
     store = open_store(str(tmp_path / "s"), mel=SPEC)
-    with pytest.raises(StoreError, match=f"codec '{named}'"):
-        store.read(store.catalogue()[0])
+    listed = store.catalogue()
+    assert f"codec '{named}'" in listed.faults[0]
+    with pytest.raises(BadMelError, match=f"codec '{named}'"):
+        store.read(dataclasses.replace(listed[0], frames=30))
     assert not bomb.exists()
 
 
@@ -303,9 +307,9 @@ def test_a_huge_chunk_is_refused_before_memory_is_taken(tmp_path: Path, layout: 
 
     def read_first() -> None:
         store = open_store(str(tmp_path / "s"), mel=SPEC)
-        store.read(store.catalogue()[0])
+        store.read(dataclasses.replace(store.catalogue()[0], frames=30))
 
-    with pytest.raises(StoreError, match="more than 1 GiB"):
+    with pytest.raises(BadMelError if layout == "grouped" else StoreError, match="more than 1 GiB"):
         read_first()
 
 
@@ -317,6 +321,31 @@ def test_an_absurdly_long_utterance_is_refused_before_memory_is_taken(tmp_path: 
     assert not store.catalogue().faults
     with pytest.raises(BadMelError, match="more than 1 GiB"):
         store.read(store.catalogue()[3])
+
+
+def test_a_list_that_is_only_said_to_be_long_takes_no_memory(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    for name, shape in (("offsets", [10**8 + 1]), ("keys", [10**8]), ("digests", [10**8, 16])):
+        document = tmp_path / "s" / name / "zarr.json"
+        document.write_text(json.dumps(json.loads(document.read_text()) | {"shape": shape}))
+    store = open_store(str(tmp_path / "s"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(StoreError, match=r"array offsets of .* has no chunk for item"):
+            store.catalogue()
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_column_that_zarr_cannot_read_is_a_store_error(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    document = tmp_path / "s/keys/zarr.json"
+    metadata = json.loads(document.read_text())
+    metadata["codecs"].insert(0, {"name": "gzip", "configuration": {"level": 1}})
+    document.write_text(json.dumps(metadata))
+    with pytest.raises(StoreError, match=r"array keys of .* zarr cannot read it"):
+        open_store(str(tmp_path / "s")).catalogue()
 
 
 @pytest.mark.parametrize("column", ["offsets", "keys", "digests"])
@@ -378,6 +407,64 @@ def test_arrays_that_are_no_mels_of_the_store_are_faults_or_named(tmp_path: Path
     assert "other way round" in faults["turned"]
     assert "1 other arrays, not mels: pitch" in store.describe()
     assert len(listed) == 9
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_arrays_that_cannot_be_understood_are_faults_and_the_others_are_read(tmp_path: Path, zarr_format: int) -> None:
+    make_grouped(tmp_path / "s", some_mels(), zarr_format)
+    document = ".zarray" if zarr_format == 2 else "zarr.json"
+    (tmp_path / "s" / "a" / document).write_text("{")
+    (tmp_path / "s" / "b/c" / document).unlink()
+    os.rename(tmp_path / "s" / "d", os.fsencode(tmp_path / "s") + b"/\xff")
+    store = open_store(str(tmp_path / "s"), mel=SPEC)
+    listed = store.catalogue()
+    faults = {listed[index].key: reason for index, reason in listed.faults.items()}
+    assert set(faults) == {"a", "b/c", "\\udcff"}
+    assert f"a/{document} is no valid JSON" in faults["a"]
+    assert "array b/c has chunks but no metadata" in faults["b/c"]
+    assert "is not UTF-8" in faults["\\udcff"]
+    np.testing.assert_array_equal(store.read(by_key(store)["ünï"]), some_mels()["ünï"])
+
+
+def test_one_array_in_consolidated_metadata_that_cannot_be_understood_is_a_fault(tmp_path: Path) -> None:
+    make_grouped(tmp_path / "s", some_mels(), 2)
+    zarr.consolidate_metadata(str(tmp_path / "s"), zarr_format=2)
+    document = tmp_path / "s/.zmetadata"
+    metadata = json.loads(document.read_text())
+    metadata["metadata"]["a/.zarray"]["shape"] = "long"
+    document.write_text(json.dumps(metadata))
+    listed = open_store(str(tmp_path / "s"), mel=SPEC).catalogue()
+    assert [listed[index].key for index in listed.faults] == ["a"]
+    assert len(listed) == 4
+
+
+@pytest.mark.parametrize("listed", [[1], {"a/.zarray": 3}, {".zattrs": 3}])
+def test_consolidated_metadata_of_another_shape_is_refused(tmp_path: Path, listed: Any) -> None:
+    make_grouped(tmp_path / "s", some_mels(), 2)
+    (tmp_path / "s/.zmetadata").write_text(json.dumps({"metadata": listed}))
+    with pytest.raises(StoreError, match=r"no JSON object|no array of two dimensions"):
+        open_store(str(tmp_path / "s"), mel=SPEC)
+
+
+def test_keys_whose_metadata_is_lost_are_not_replaced_by_numbers(tmp_path: Path) -> None:
+    make_padded(tmp_path / "s", some_mels())
+    (tmp_path / "s/keys/zarr.json").unlink()
+    with pytest.raises(StoreError, match="keys is there but has no metadata"):
+        open_store(str(tmp_path / "s"), mel=SPEC)
+
+
+def test_keys_that_differ_after_a_nul_are_not_the_same(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels(), keys=["\0a", "\0b", "a\0b", "a\0c"])
+    assert not open_store(str(tmp_path / "s")).catalogue().faults
+
+
+def test_a_key_that_no_path_can_hold_is_a_fault(tmp_path: Path) -> None:
+    make_ragged(tmp_path / "s", some_mels(), keys=["x" * 1024, "ы" * 512, "ы" * 513, "\0" * 1025])
+    faults = open_store(str(tmp_path / "s")).catalogue().faults
+    assert faults == {
+        2: "its key has 1026 bytes, more than 1024 (item 2)",
+        3: "its key has 1025 bytes, more than 1024 (item 3)",
+    }
 
 
 @pytest.mark.parametrize("layout", ["ragged", "padded"])
