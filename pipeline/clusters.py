@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import dask
 import distributed.comm.registry
-from distributed import Client, LocalCluster, Security, rpc
+from distributed import Client, LocalCluster, Nanny, Security, Status, rpc
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError, ConfigError
@@ -29,6 +29,8 @@ _GRACE_SECONDS = 5.0
 """For what needs an answer of the scheduler and is not bounded by `cluster.timeout`: good-bye, above all."""
 _ANSWER_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
+_STARTS = 10
+"""Times that a local worker is started, if it dies meanwhile."""
 
 
 @contextlib.contextmanager
@@ -59,25 +61,49 @@ def _local(config: ClusterConfig) -> Iterator[Client]:
         "distributed.comm.timeouts.connect": f"{config.timeout}s",
         # Dask would blame a lost worker on all that was queued there; the engine counts for itself whom to blame.
         "distributed.scheduler.allowed-failures": 0,
+        # Dask would give up a worker that has not come back by then; on a busy machine it may take longer than 15 s.
+        "distributed.deploy.lost-worker-timeout": "1 day",
     }
     with (
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
         dask.config.set(settings),
     ):
         with interrupts_held() as held:
-            cluster = LocalCluster(
-                n_workers=config.worker_count(),
-                threads_per_worker=config.threads_per_worker,
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                local_directory=folder,
-                silence_logs=logging.CRITICAL,
-            )
+            cluster = _started(config, folder)
         with cluster:
             if held:
                 signal.raise_signal(held[0])
             with Client(cluster, timeout=config.timeout) as client:
                 yield client
+
+
+def _started(config: ClusterConfig, folder: str) -> LocalCluster:
+    try:
+        return LocalCluster(
+            n_workers=config.worker_count(),
+            threads_per_worker=config.threads_per_worker,
+            worker_class=_PatientNanny,
+            dashboard_address="127.0.0.1:0",
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise ClusterError(
+            f"a local worker died {_STARTS} times while it started ({error}). Is there memory for "
+            f"{config.worker_count()} workers (cluster.workers)? What was committed is kept; run again to resume"
+        ) from error
+
+
+class _PatientNanny(Nanny):
+    """Starts a worker again that died while it started for the first time: Dask would give up the whole cluster."""
+
+    async def instantiate(self) -> Status:
+        """See Nanny."""
+        for _ in range(_STARTS):
+            status = await super().instantiate()
+            if status != Status.stopped or self.status not in (Status.init, Status.starting):
+                break
+        return status
 
 
 @contextlib.contextmanager

@@ -200,7 +200,7 @@ class Dispatcher:
         error = future.exception() if future.status == "error" else None
         if error is None:
             try:
-                committed = future.result(timeout=_RESULT_SECONDS)
+                committed = within(_RESULT_SECONDS, future.result)  # Dask's own limit leaves a traceback behind
             except OSError:  # a TimeoutError: the worker that held the result is gone, Dask makes it again
                 return
         self._forget(future)

@@ -21,7 +21,7 @@ from pipeline.config import Job
 from pipeline.convert import convert_shard, summary, try_shard
 from pipeline.dispatch import Abandoned, Dispatcher
 from pipeline.errors import ClusterError, HopelessRunError
-from pipeline.events import Event, Listener, ShardCommitted, ShardStarted, UtterancesMade
+from pipeline.events import Event, Listener, RunStopping, ShardCommitted, ShardStarted, UtterancesMade
 from pipeline.interrupts import stop_within
 from pipeline.planner import ShardTask
 from pipeline.records import ShardRecord
@@ -111,9 +111,15 @@ class Outcomes:
 def _execute_here(
     tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], outcomes: Outcomes
 ) -> None:
-    with stop_within(job.config.cluster.grace) as stop:
+    grace = job.config.cluster.grace
+    stopping = False
+    with stop_within(grace) as stop:
 
         def tell(event: Event) -> None:
+            nonlocal stopping
+            if stop.asked and not stopping:
+                stopping = True
+                outcomes(RunStopping(grace))
             outcomes(event)
             outcomes.check()
 

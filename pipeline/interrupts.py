@@ -12,34 +12,55 @@ from types import FrameType
 
 
 @contextlib.contextmanager
+def interrupts_noted() -> Iterator[list[int]]:
+    """A time in which SIGINT and SIGTERM do nothing yet. A second one acts at once.
+
+    Yields:
+        The signals that were noted, for the caller to raise again.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
+    noted: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def interrupts_after_import() -> Iterator[None]:
+    """A time in which modules are imported. SIGINT and SIGTERM act after it: native ones are lost when they are cut."""
+    with interrupts_noted() as noted:
+        yield
+    if noted:
+        signal.raise_signal(noted[0])
+
+
+@contextlib.contextmanager
 def interrupts_held() -> Iterator[list[int]]:
     """A time in which processes are started, and signals that would leave them half there wait.
 
     Ctrl-C goes to all processes of a terminal: it is blocked for those started in here to inherit, and they leave it to
-    this one, which then stops them. Another thread may receive it all the same, so it is noted too, as SIGTERM is. A
-    second signal acts at once.
+    this one, which then stops them. Another thread may receive it all the same, so it is noted too, as SIGTERM is.
 
     Yields:
         The signals that were noted: to be raised again once what was started can be ended.
     """
     resource_tracker.ensure_running()  # starting it later would release SIGINT again
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if main else {}
-    held: list[int] = []
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        held.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, hold)
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield held
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with interrupts_noted() as noted:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield noted
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @dataclass

@@ -24,6 +24,7 @@ from pipeline.errors import (
     WorkerLostError,
 )
 from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
+from pipeline.interrupts import interrupts_after_import
 from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
@@ -134,22 +135,20 @@ def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
 
 def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
     """Make the plan's shards and publish. Returns what is published, and the seconds of audio made."""
-    from pipeline.dispatch import Abandoned  # Dask takes a second to import: not for a plan, not for --help
-    from pipeline.engine import execute
+    with interrupts_after_import():  # Dask takes a second: not for a plan, not for --help
+        from pipeline.dispatch import Abandoned
+        from pipeline.engine import execute
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     described = describe_job(prepared)
     ledger.write_job(described)
     made = 0.0
-    empty: list[str] = []
     published: list[Totals] = []
 
     def listen(event: Event) -> None:
         nonlocal made
         if isinstance(event, ShardCommitted):
             made += event.seconds
-            if not event.made:
-                empty.append(event.name)
         listener(event)
 
     def publish(abandoned: list[Abandoned]) -> None:
@@ -175,8 +174,9 @@ def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
     try:
         execute(plan.tasks(prepared.catalogue), job, publish, listen)
     except HopelessRunError:
-        for name in empty:
-            ledger.mark_stale(name, "no utterance of it could be made, as of all others then")
+        for name in {shard.name for shard in plan.todo}.intersection(ledger.commit_names()):
+            if not ledger.commit_record(name).rows:  # also of shards that were still in flight when the run was stopped
+                ledger.mark_stale(name, "no utterance of it could be made, as of all others then")
         raise
     return published[0], made
 

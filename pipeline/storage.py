@@ -180,6 +180,7 @@ class LocalStorage:
             try:
                 yield
             finally:
+                shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # of workers that were dropped
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, 0)
 

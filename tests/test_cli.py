@@ -225,7 +225,8 @@ def test_importing_the_package_imports_no_torch_and_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
-def test_ctrl_c_while_the_command_is_loaded_is_one_line() -> None:
+def test_ctrl_c_while_the_command_is_loaded_is_one_line(tmp_path: Path) -> None:
+    """Also where a class is just being made from text: CPython then means to end by the signal, whoever caught it."""
     script = """
 import builtins
 import pipeline.__main__ as command
@@ -234,12 +235,14 @@ load = builtins.__import__
 
 def stop(name, *rest):
     if name == "pipeline":
-        raise KeyboardInterrupt
+        exec("raise KeyboardInterrupt")
     return load(name, *rest)
 
 builtins.__import__ = stop
 command.main()
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    (tmp_path / "stopped.py").write_text(script)
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 75
     assert done.stderr == "melmill: interrupted; run the same command again\n"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import signal
 import sys
 import traceback
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -21,11 +19,13 @@ from pipeline.errors import InterruptedRunError, MelmillError, redacted
 __all__ = ["app", "main"]
 
 
+_TYPERS_INTERRUPTED = 130
+
+
 class _Commands(TyperGroup):
     """Turns our errors into a message and their exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
         except MelmillError as error:
@@ -39,11 +39,6 @@ class _Commands(TyperGroup):
                 raise
             print(redacted(traceback.format_exc()), file=sys.stderr, end="")
             _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM is what Ctrl-C is."""
-    raise KeyboardInterrupt
 
 
 def _fail(message: str, exit_code: int) -> None:
@@ -83,5 +78,10 @@ app.add_typer(vocoder, name="vocoder")
 
 
 def main() -> None:
-    """The command `melmill`."""
-    app()
+    """The command `melmill`. KeyboardInterrupt if it was interrupted outside of all commands."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == _TYPERS_INTERRUPTED:
+            raise KeyboardInterrupt from end
+        raise

@@ -1,0 +1,167 @@
+"""SIGTERM and SIGINT at any moment: what is in flight is finished or dropped within the grace, and nothing is torn."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corpora import digests
+
+from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.processes import ended, events_in, session_of, start, until
+from faults.scale import seeded, trials
+from pipeline.audit import verify
+from pipeline.config import JobConfig
+from pipeline.jobs import plan, run
+from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST
+from pipeline.storage import SCRATCH
+
+Build = Callable[..., JobConfig]
+
+WORKERS = 2
+LOCAL = {"cluster__kind": "local", "cluster__workers": WORKERS}
+CLUSTERS: list[dict[str, Any]] = [LOCAL, {"cluster__kind": "synchronous"}]
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def slow_job(job: Build) -> Build:
+    """Griffin-Lim on the prompts, in shards of some seconds: a run takes some seconds besides its start."""
+
+    def build(**settings: Any) -> JobConfig:
+        return job(**{"vocoder__name": "griffin-lim", "output__shard_seconds": 4, **settings})
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def slow_reference(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    out = tmp_path_factory.mktemp("slow-reference") / "audio"
+    values = {"input": {"store": str(packed)}, "vocoder": {"name": "griffin-lim"}, "output": {"url": str(out)}}
+    run(JobConfig.build({**values, "cluster": {"kind": "synchronous"}}))
+    return Reference(digests(out))
+
+
+def listens(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it would notice SIGTERM: it has come so far that this is ours and no longer Python's."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << signal.SIGTERM - 1)
+
+
+def send(process: subprocess.Popen[bytes], number: signal.Signals, to_all: bool) -> None:
+    """As a terminal or a batch system does it, to all of the group; or as `kill` does, to the driver alone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number) if to_all else process.send_signal(number)
+
+
+def commits(out: Path) -> set[str]:
+    return {path.stem for path in (out / COMMITS).glob("*.json")}
+
+
+def assert_nothing_torn(out: Path, dropped: bool) -> None:
+    """What a stopped run leaves: whole shards, no manifest of its own, and no scratch.
+
+    A worker that was ended between an object and its commit leaves the object, for the next run to adopt.
+    """
+    assert_readable(out)
+    assert not (out / SCRATCH).exists() or not list((out / SCRATCH).iterdir())
+    if not (out / JOB).exists():
+        assert not (out / "data").exists()
+        return
+    for finding in verify(str(out)).findings:
+        unpublished = finding.kind == "missing" and finding.name in (MANIFEST, FAILURES)
+        assert unpublished or (dropped and finding.kind == "unexpected"), finding
+
+
+def assert_said_plainly(log: Path) -> None:
+    """One line for each thing that happened, and no traceback."""
+    for line in log.read_text().splitlines():
+        plain = line.split()[0] in ("run", "stopping:", "shard", "melmill:", "done", "nothing", "mel_distance")
+        assert plain or "x real time" in line, log.read_text()
+
+
+def stop_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random.Random) -> None:
+    until(lambda: listens(process) or process.poll() is not None, "the beginning of the run")
+    moment = rng.choice(["any", "commits", "published"])
+    end, wanted = time.monotonic() + rng.uniform(0, 6), rng.randrange(16)
+    while process.poll() is None and not (
+        time.monotonic() > end if moment == "any" else len(commits(out)) >= wanted or (out / MANIFEST).exists()
+    ):
+        assert_readable(out)
+    if moment == "published":
+        time.sleep(rng.uniform(0, 0.5))
+    number = rng.choice(SIGNALS)
+    send(process, number, to_all=number == signal.SIGINT or rng.random() < 0.5)
+
+
+def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(
+    slow_job: Build, slow_reference: Reference, tmp_path: Path
+) -> None:
+    for trial, rng in enumerate(seeded(trials(40, 2), "signals")):
+        cluster, grace = CLUSTERS[trial % 2], rng.choice([0, 1, 60])
+        settings = {"output__url": str(tmp_path / f"audio-{trial}")}
+        config = slow_job(**settings)
+        out, log = Path(config.output.url), tmp_path / f"{trial}.log"
+        with ended(start(slow_job(**settings, **cluster, cluster__grace=grace), log)) as process:
+            stop_at_some_moment(process, out, rng)
+            code = process.wait()
+            print(f"{cluster['cluster__kind']}, grace {grace}: exit {code}, {len(commits(out))} commits", flush=True)
+            assert code in (75, 0), log.read_text()
+            assert_said_plainly(log)
+            until(lambda: not session_of(process.pid), "the end of the workers")
+        assert (code == 75) == ("run the same command again" in log.read_text())
+        assert_nothing_torn(out, dropped=True)
+        run(config)
+        assert_invariant(out, slow_reference)
+        shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS, ids=["local", "synchronous"])
+@pytest.mark.parametrize("number", SIGNALS[: trials(2, 1)])
+def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
+    slow_job: Build, slow_reference: Reference, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
+) -> None:
+    config = slow_job(**cluster, cluster__grace=600, output__shard_seconds=6)
+    out, log = Path(config.output.url), tmp_path / "log"
+    planned = len(plan(config).todo)
+    with ended(start(config, log, "--log-json")) as process:
+        until(lambda: len(events_in(log, "ShardCommitted")) >= 1, "a commit")
+        before = {event["shard"] for event in events_in(log, "ShardStarted")}
+        send(process, number, to_all=number == signal.SIGINT)
+        assert process.wait() == 75, log.read_text()
+    assert events_in(log, "RunStopping")
+    after = {int(name[:6]) for name in commits(out)}
+    assert before <= after
+    assert len(after) <= len(before) + WORKERS < planned
+    assert_nothing_torn(out, dropped=False)
+    run(config)
+    assert_invariant(out, slow_reference)
+
+
+@pytest.mark.parametrize("cluster", CLUSTERS, ids=["local", "synchronous"])
+@pytest.mark.parametrize(("grace", "signals"), [(0, 1), (1, 1), (600, 2)][:: trials(1, 2)])
+def test_what_takes_longer_than_the_grace_or_a_second_signal_is_dropped(
+    slow_job: Build, tmp_path: Path, cluster: dict[str, Any], grace: float, signals: int
+) -> None:
+    """One shard that takes a minute with the slowest vocoder."""
+    config = slow_job(**cluster, cluster__grace=grace, output__shard_seconds=600, vocoder__name="hifigan-universal")
+    out, log = Path(config.output.url), tmp_path / "log"
+    with ended(start(config, log, "--log-json")) as process:
+        until(lambda: events_in(log, "ShardStarted"), "the beginning of the shard")
+        send(process, signal.SIGTERM, to_all=False)
+        if signals == 2:
+            until(lambda: events_in(log, "RunStopping"), "the notice that it stops")
+            assert process.poll() is None
+            send(process, signal.SIGTERM, to_all=False)
+        assert process.wait() == 75, log.read_text()
+        until(lambda: not session_of(process.pid), "the end of the workers")
+    assert not commits(out)
+    assert_nothing_torn(out, dropped=True)
