@@ -37,7 +37,7 @@ def verify(
         print_some(repaired)
         if repaired:
             print("now run the job again")
-        elif any(finding.kind != "unexpected" for finding in report.findings):
+        elif any(finding.kind == "corrupt" or finding.shard is not None for finding in report.findings):
             print(f"melmill verify {output} --repair has the next run mend this")
     raise typer.Exit(report.exit_code)
 

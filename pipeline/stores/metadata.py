@@ -116,14 +116,13 @@ class ArrayMetadata:
         Raises:
             StoreError: naming the array and what is wrong with it.
         """
-        codecs: list[Any]
-        if self.zarr_format == 2:
-            codecs = [*(self.document.get("filters") or []), self.document.get("compressor")]
-            codecs = [codec for codec in codecs if codec is not None]
-        else:
-            codecs = list(self.document["codecs"])
-        for codec in codecs:
-            _check_codec(self.path, codec)
+        try:
+            codecs = _codecs(self)
+            for codec in codecs:
+                _check_codec(self.path, codec)
+        except (KeyError, TypeError, ValueError, RecursionError) as exc:
+            what = f"its codecs cannot be understood ({type(exc).__name__}: {exc})"
+            raise StoreError(f"array {self.path}: {what}") from exc
         within = self.objects if self.shards is not None and len(codecs) > 1 else self.chunks
         if (size := math.prod(within) * self.itemsize) > MAX_CHUNK_BYTES:
             raise StoreError(
@@ -159,9 +158,9 @@ def parse_array(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any]
         StoreError: if it is no metadata of an array on a regular grid.
     """
     try:
-        if raw["zarr_format"] == 3:
-            return _parse_v3(path, raw)
-        return _parse_v2(path, raw, attributes or {})
+        array = _parse_v3(path, raw) if raw["zarr_format"] == 3 else _parse_v2(path, raw, attributes or {})
+        array.object_name([0] * len(array.shape))  # its objects can be named
+        return array
     except StoreError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -272,6 +271,13 @@ def _names(names: Any, shape: tuple[int, ...]) -> tuple[str | None, ...]:
     if not isinstance(names, list) or len(names) != len(shape):
         raise ValueError(f"its dimensions are named {names!r}; it has {len(shape)}")
     return tuple(None if name is None else str(name) for name in names)
+
+
+def _codecs(array: ArrayMetadata) -> list[Any]:
+    if array.zarr_format == 3:
+        return list(array.document["codecs"])
+    found = [*(array.document.get("filters") or []), array.document.get("compressor")]
+    return [codec for codec in found if codec is not None]
 
 
 def _check_codec(path: str, codec: Any) -> None:

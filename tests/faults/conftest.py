@@ -1,5 +1,6 @@
 """A corpus small enough to be converted hundreds of times, and what a run without faults makes of it."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,12 @@ def small_job(small_store: Path, vocoder_path: Path, tmp_path: Path) -> Callable
         return JobConfig.build(values)
 
     return build
+
+
+@pytest.fixture
+def no_power_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is synced: for tests of thousands of objects in which the machine goes on."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(scope="session")
