@@ -19,6 +19,12 @@ Log = Literal["ln", "log10", "db"]
 Framing = Literal["same", "center"]
 Remedy = Literal["exact", "negligible", "impossible"]
 
+# The most that a contract may say: a store's is read before anything else, and the filterbank is taken into memory.
+_MOST_SIZES = {"sample_rate": 1_000_000, "n_fft": 32768, "hop_length": 32768, "win_length": 32768, "n_mels": 1024}
+_MOST_VALUES = {"fmin": 1e6, "fmax": 1e6, "floor": 1e6, "magnitude_eps": 1.0}
+_LEAST_FLOOR = 1e-37  # a float32 above its subnormals
+_MOST_LOG = 1e6
+
 
 @dataclass(frozen=True)
 class Normalization:
@@ -37,10 +43,10 @@ class Normalization:
             raise ConfigError(
                 f"normalization: {len(self.mean)} means, {len(self.scale)} scales; give one of each a band"
             )
-        if not all(math.isfinite(value) for value in self.mean):
-            raise ConfigError("normalization: every mean must be finite")
-        if not all(math.isfinite(value) and value > 0 for value in self.scale):
-            raise ConfigError("normalization: every scale must be finite and above 0")
+        if not all(-_MOST_LOG <= value <= _MOST_LOG for value in self.mean):
+            raise ConfigError(f"normalization: every mean must be within {_MOST_LOG:g} of 0")
+        if not all(1 / _MOST_LOG <= value <= _MOST_LOG for value in self.scale):
+            raise ConfigError(f"normalization: every scale must be from {1 / _MOST_LOG:g} to {_MOST_LOG:g}")
 
 
 @dataclass(frozen=True)
@@ -117,17 +123,17 @@ class MelSpec:
             if not holds:
                 raise ConfigError(f"mel spec: {what}")
 
-        for name in ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels"):
+        for name, size in _MOST_SIZES.items():
             value = getattr(self, name)
             require(
-                isinstance(value, int) and not isinstance(value, bool) and value > 0,
-                f"{name} is {value!r}; it must be a whole number above 0",
+                isinstance(value, int) and not isinstance(value, bool) and 0 < value <= size,
+                f"{name} is {value!r:.80}; it must be a whole number from 1 to {size}",
             )
-        for name in ("fmin", "fmax", "floor", "magnitude_eps"):
+        for name, most in _MOST_VALUES.items():
             value = getattr(self, name)
             require(
-                isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
-                f"{name} is {value!r}; it must be a finite number",
+                isinstance(value, int | float) and not isinstance(value, bool) and -most <= value <= most,
+                f"{name} is {value!r:.80}; it must be a number up to {most:g}",
             )
         for name, kind in (("mel_scale", MelScale), ("mel_norm", MelNorm), ("log", Log), ("framing", Framing)):
             value, allowed = getattr(self, name), get_args(kind)
@@ -139,10 +145,14 @@ class MelSpec:
             f"needs hop_length <= win_length <= n_fft, not {self.hop_length}, {self.win_length}, {self.n_fft}",
         )
         require(
-            0 <= self.fmin < self.fmax <= self.sample_rate / 2,
-            f"0 <= fmin < fmax <= sample_rate / 2 does not hold for {self.fmin}, {self.fmax}, {self.sample_rate}",
+            self.fmin >= 0 and self.fmin + 1 <= self.fmax <= self.sample_rate / 2,
+            "0 <= fmin and fmin + 1 <= fmax <= sample_rate / 2 does not hold for "
+            f"{self.fmin}, {self.fmax}, {self.sample_rate}",
         )
-        require(self.floor > 0, f"floor is {self.floor}; it must be above 0, since its logarithm is taken")
+        require(
+            self.floor >= _LEAST_FLOOR,
+            f"floor is {self.floor}; it must be {_LEAST_FLOOR:g} or more, since its logarithm is taken",
+        )
         require(self.magnitude_eps >= 0, f"magnitude_eps is {self.magnitude_eps}; it must not be negative")
         if self.framing == "same":
             require(
@@ -209,7 +219,7 @@ class MelSpec:
                 raise ConfigError("mel spec: normalization must be null or hold mean and scale, one number a band each")
             try:
                 values["normalization"] = Normalization(*(tuple(map(float, given[name])) for name in ("mean", "scale")))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise ConfigError(f"mel spec: normalization holds something that is no number: {error}") from error
         return cls(**values)
 

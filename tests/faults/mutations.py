@@ -219,6 +219,18 @@ def edit_metadata(store: Store, rng: random.Random) -> Damage:
     return damage
 
 
+def edit_contract(store: Store, rng: random.Random) -> Damage:
+    """A field of the mel contract is another, or none at all."""
+    path = next(path for name in (".zmetadata", "zarr.json", ".zattrs") if (path := store.path / name).exists())
+    document = json.loads(path.read_text())
+    attributes = document["metadata"][".zattrs"] if path.name == ".zmetadata" else document.get("attributes", document)
+    mel = attributes["melmill"]["mel"]
+    name = rng.choice(list(mel))
+    mel[name] = rng.choice([10**6, 10**8, 2**62, 10**400, 1e308, 1e-320, float("nan"), -1, 0, True, None, [], {}, "x"])
+    path.write_text(json.dumps(document))
+    return Damage(f"{name} = {mel[name]!r:.30}", frozenset(store.keys), refused=True)
+
+
 def set_metadata(store: Store, rng: random.Random) -> Damage:
     """Shape, chunks, type or codecs are such as an attacker would choose."""
     path = rng.choice([path for path in store.files() if path.name == ".zarray" or _is_array(path)])
@@ -261,5 +273,6 @@ def _inner(codecs: list[Any]) -> list[Any]:
 
 MUTATIONS: tuple[Mutation, ...] = (
     flip_in_mel, cut_mel, delete_mel, delete_inner_chunk, misplace_inner_chunk, exchange_mels, put_value, edit_places,
-    edit_keys, damage_column, flip_in_metadata, replace_metadata, delete_metadata, edit_metadata, set_metadata,
+    edit_keys, damage_column, flip_in_metadata, replace_metadata, delete_metadata, edit_metadata, edit_contract,
+    set_metadata,
 )  # fmt: skip
