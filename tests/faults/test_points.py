@@ -66,7 +66,7 @@ def assert_resumes(config: JobConfig, reference: Reference) -> None:
 
 @pytest.mark.parametrize("container", ["tar", "files"])
 def test_a_run_killed_at_any_point_is_resumed(
-    few_job: Build, few_reference: Reference, tmp_path: Path, container: str
+    few_job: Build, few_reference: Reference, fast_path: Path, container: str
 ) -> None:
     def build(place: Path) -> JobConfig:
         return few_job(output__url=str(place / "audio"), output__container=container)
@@ -76,10 +76,10 @@ def test_a_run_killed_at_any_point_is_resumed(
         place.mkdir()
         return build(place), place, point.number, point.after
 
-    everywhere = points(build(tmp_path / "recorded"), tmp_path / "recorded")
+    everywhere = points(build(fast_path / "recorded"), fast_path / "recorded")
     assert len(everywhere) > 150
     chosen = spread(everywhere, trials(3 * len(everywhere), 10))
-    for (place, point), code in ahead(run_killed, [(tmp_path / str(n), p) for n, p in enumerate(chosen)], killed):
+    for (place, point), code in ahead(run_killed, [(fast_path / str(n), p) for n, p in enumerate(chosen)], killed):
         print(f"killed {point}", flush=True)
         assert code == -signal.SIGKILL
         assert_resumes(build(place), few_reference)

@@ -134,8 +134,8 @@ def all_survive(everywhere: Iterable[Cut], count: int, config: JobConfig, place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    path = tmp_path / "place"
+def place(fast_path: Path) -> Path:
+    path = fast_path / "place"
     path.mkdir()
     return path
 

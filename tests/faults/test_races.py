@@ -76,10 +76,10 @@ def attempted(task: ShardTask, job: Job, meetings: Meetings) -> ShardRecord:
         meetings.leave()
 
 
-def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(few_job: Build, tmp_path: Path) -> None:
+def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(few_job: Build, fast_path: Path) -> None:
     def build(place: str, form: tuple[str, str, str]) -> JobConfig:
         names = ("output__container", "output__codec", "output__subtype")
-        return few_job(output__url=str(tmp_path / place), **dict(zip(names, form, strict=True)))
+        return few_job(output__url=str(fast_path / place), **dict(zip(names, form, strict=True)))
 
     references, operations = {}, {}
     for number, form in enumerate(FORMS):
@@ -109,9 +109,9 @@ def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(fe
 
 
 def test_of_two_runs_on_one_output_one_wins_and_the_other_says_who_or_finds_nothing_to_do(
-    few_job: Build, few_reference: Reference
+    few_job: Build, few_reference: Reference, fast_path: Path
 ) -> None:
-    config = few_job()
+    config = few_job(output__url=str(fast_path / "audio"))
     out = Path(config.output.url)
     told = set()
     for rng in seeded(trials(50, 6), "two runs"):
@@ -143,10 +143,10 @@ def judged(winner: Ending, other: Ending) -> str:
 
 
 def test_the_lock_of_a_killed_run_neither_blocks_nor_speaks_for_the_next(
-    few_job: Build, few_reference: Reference, tmp_path: Path
+    few_job: Build, few_reference: Reference, fast_path: Path
 ) -> None:
     """Killed while it holds the lock: two runs compete for what it left."""
-    config = few_job(output__url=str(tmp_path / "place" / "audio"))
+    config = few_job(output__url=str(fast_path / "place" / "audio"))
     out = Path(config.output.url)
     for rng in seeded(trials(10, 2), "a dead run's lock"):
         out.parent.mkdir()
