@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -99,15 +99,21 @@ class Disk:
 
         return dict(self._walk(self._root, "", name, content))
 
-    def _walk(self, folder: Folder, path: str, name: object, content: object) -> Iterator[tuple[str, bytes | None]]:
+    def _walk(
+        self,
+        folder: Folder,
+        path: str,
+        name: Callable[[list[File | Folder | None]], File | Folder | None],
+        content: Callable[[File], bytes],
+    ) -> Iterator[tuple[str, bytes | None]]:
         for each, versions in folder.names.items():
-            node = name(versions)  # type: ignore[operator]
+            node = name(versions)
             below = os.path.join(path, each)
             if isinstance(node, Folder):
                 yield below, None
                 yield from self._walk(node, below, name, content)
             elif node is not None:
-                yield below, content(node)  # type: ignore[operator]
+                yield below, content(node)
 
     def _sync(self, node: File | Folder | None) -> bool:
         assert node is not None
