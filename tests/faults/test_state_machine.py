@@ -269,11 +269,11 @@ def piece(path: Path, offset: int, length: int) -> str:
 
 
 def test_any_order_of_changes_runs_kills_and_collections_leaves_what_the_model_says(
-    tmp_path: Path, vocoder_path: Path
+    fast_path: Path, vocoder_path: Path
 ) -> None:
-    vocoders = [str(vocoder_path), str(tiny_vocoder(tmp_path / "other.onnx", seed=1))]
+    vocoders = [str(vocoder_path), str(tiny_vocoder(fast_path / "other.onnx", seed=1))]
     run_state_machine_as_test(
-        lambda: Corpus(tmp_path, vocoders),
+        lambda: Corpus(fast_path, vocoders),
         settings=settings(
             max_examples=trials(150, 8),
             stateful_step_count=trials(30, 15),
