@@ -75,7 +75,7 @@ def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     with LocalStorage(out).lock("gc on here"):
         said = melmill("status", out)
     assert "state      failed\nerror      StorageError: no room\n" in said
-    assert "now        gc on here\n" in said
+    assert "now        gc on here, for 0:00:0" in said
     (out / STATUS).unlink()
     (out / "_melmill" / "published.json").unlink()
     assert melmill("status", out) == "state      no run has told how it goes\nmanifest   none yet\n"

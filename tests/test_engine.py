@@ -1,7 +1,6 @@
-"""Real clusters: processes started, killed, interrupted."""
+"""Real clusters, and schedulers that are none."""
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import assert_whole, digests, objects
+from corpora import assert_whole, objects
 
 from pipeline import dispatch
 from pipeline.clusters import connect
@@ -24,31 +23,6 @@ from pipeline.prepare import prepare
 
 Build = Callable[..., JobConfig]
 SMALL = {"output__shard_seconds": 2, "cluster__kind": "local", "cluster__workers": 2}
-
-
-def start(config: JobConfig, **environment: str) -> subprocess.Popen[bytes]:
-    """`melmill run` in a process group of its own, as a shell or cron starts it."""
-    command = [
-        sys.executable, "-m", "pipeline", "run", "--store", config.input.store, "--out", config.output.url,
-        "--vocoder", config.vocoder.name, "--workers", "2", "--set", "output.shard_seconds=2",
-    ]  # fmt: skip
-    return subprocess.Popen(
-        ["env", "--default-signal=INT", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env={**os.environ, **environment},
-    )
-
-
-def commits(out: Path) -> int:
-    folder = out / "_melmill" / "commits"
-    return len(list(folder.iterdir())) if folder.is_dir() else 0
-
-
-def wait_for_commits(out: Path, count: int, process: subprocess.Popen[bytes]) -> None:
-    while commits(out) < count and process.poll() is None:
-        time.sleep(0.002)
 
 
 def test_local_workers_make_what_this_process_makes(job: Build, tmp_path: Path) -> None:
@@ -74,83 +48,6 @@ def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tm
     assert told
     assert told == sorted(told)
     assert 0 < told[0][0] < 24
-
-
-@pytest.mark.parametrize("after", [0, 3, 9])
-def test_killed_as_a_whole_and_run_again_it_is_as_if_never_killed(job: Build, tmp_path: Path, after: int) -> None:
-    whole = job(output__url=str(tmp_path / "whole"), output__shard_seconds=2)
-    run(whole)
-    config = job(**SMALL)
-    out = Path(config.output.url)
-    with start(config) as process:
-        wait_for_commits(out, after, process)
-        os.killpg(process.pid, signal.SIGKILL)
-    kept = objects(out) if (out / "data").exists() else {}
-    assert not (out / "manifest.jsonl").exists()
-    report = run(config)
-    assert report.made_seconds < report.totals.seconds or not after
-    assert_whole(out, 24)
-    assert objects(out) == objects(tmp_path / "whole")
-    assert digests(out) == digests(tmp_path / "whole")
-    assert kept.items() <= objects(out).items()
-
-
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_it_exits_75_at_once_and_resumes(job: Build, stop: signal.Signals) -> None:
-    config = job(**SMALL)
-    out = Path(config.output.url)
-    with start(config) as process:
-        wait_for_commits(out, 2, process)
-        if stop == signal.SIGINT:
-            os.killpg(process.pid, stop)  # a terminal sends Ctrl-C to the workers too
-        else:
-            process.send_signal(stop)
-        said = process.communicate()[0].decode()
-    assert process.returncode == 75, said
-    assert "run the same command again to resume" in said
-    assert "Traceback" not in said
-    assert run(config).made_seconds < 50
-    assert_whole(out, 24)
-
-
-@pytest.mark.parametrize("after", [0.3, 1.0, 1.7])
-def test_terminated_while_the_cluster_starts_it_says_so_and_no_more(job: Build, after: float) -> None:
-    config = job(**SMALL, vocoder__name="hifigan-universal")  # slow: it must not be done by then
-    with start(config) as process:
-        while not (Path(config.output.url) / "job.json").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(after)
-        process.send_signal(signal.SIGTERM)
-        said = process.communicate()[0].decode()
-    assert process.returncode == 75, said
-    lines = [line for line in said.splitlines() if not line.startswith("stopping: ")]
-    assert [line.split()[0] for line in lines] == ["run", "melmill:"], said
-
-
-def test_a_workers_death_costs_only_its_shard_in_flight(job: Build) -> None:
-    config = job(**SMALL)
-    killed: list[int] = []
-
-    def kill_one(event: Event) -> None:
-        if isinstance(event, ShardCommitted) and not killed:
-            children = subprocess.run(
-                ["pgrep", "-f", "multiprocessing.spaw[n]"], capture_output=True, text=True, check=True
-            )
-            mine = [int(pid) for pid in children.stdout.split() if parent(int(pid)) == os.getpid()]
-            killed.append(mine[0])
-            os.kill(mine[0], signal.SIGKILL)
-
-    report = run(config, kill_one)
-    assert killed
-    assert (report.totals.utterances, report.totals.failed) == (24, 0)
-    assert_whole(Path(config.output.url), 24)
-
-
-def parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except FileNotFoundError:
-        return 0
 
 
 def test_only_a_window_of_shards_is_in_flight(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:

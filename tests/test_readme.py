@@ -39,7 +39,9 @@ def test_the_files_and_make_targets_it_names_are_there() -> None:
     targets = [
         each for line in re.findall(r"(?:`|^    )make ([a-z -]+)(?:`|$)", README, re.MULTILINE) for each in line.split()
     ]
-    assert {"demo", "test", "help", "lint", "bench", "bench-quality", "test-extras"} == set(targets)
+    assert set(targets) == {"demo", "help", "lint", "bench", "bench-quality"} | {
+        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras")
+    }
     for target in targets:
         assert f"\n{target}:" in makefile, target
     for name in re.findall(r"`((?:configs|tests|\.ci)/[\w./]+)`", README):

@@ -171,6 +171,13 @@ def test_the_lock_clears_what_dead_runs_left_half_written(tmp_path: Path) -> Non
         assert not left.exists()
 
 
+def test_the_lock_clears_what_its_own_dropped_workers_left_half_written(tmp_path: Path) -> None:
+    left = tmp_path / SCRATCH / "dropped"
+    with LocalStorage(tmp_path).lock("live"):
+        left.mkdir(parents=True)
+    assert not left.exists()
+
+
 def test_who_holds_the_output_can_be_asked_without_being_in_the_way(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
     assert storage.holder() is None

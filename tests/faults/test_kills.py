@@ -86,7 +86,7 @@ class Killer(threading.Thread):
 
 
 def test_workers_that_are_killed_at_random_cost_nothing_but_time(
-    long_store: Path, long_reference: Reference, tmp_path: Path
+    long_store: Path, long_reference: Reference, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also those that are killed while they start. A run that outlives its kills is followed by another."""
     (rng,) = seeded(1, "workers")
@@ -110,6 +110,21 @@ def test_workers_that_are_killed_at_random_cost_nothing_but_time(
         assert shards <= started <= shards + kills * WINDOW
         left = killer.left
         shutil.rmtree(out)
+    assert "never retrieved" not in caplog.text  # what asyncio prints, with a traceback, of errors that nobody handles
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(small_job: Build, reference: Reference) -> None:
+    config = small_job(cluster__kind="local", cluster__workers=1)
+
+    def kill_the_first() -> None:
+        until(lambda: workers_of(os.getpid()), "a worker")
+        os.kill(workers_of(os.getpid())[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    run(config)
+    killer.join()
+    assert_invariant(Path(config.output.url), reference)
 
 
 def test_workers_that_die_whenever_they_start_end_the_run(

@@ -41,14 +41,6 @@ def slow_job(job: Build) -> Build:
     return build
 
 
-@pytest.fixture(scope="module")
-def slow_reference(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    out = tmp_path_factory.mktemp("slow-reference") / "audio"
-    values = {"input": {"store": str(packed)}, "vocoder": {"name": "griffin-lim"}, "output": {"url": str(out)}}
-    run(JobConfig.build({**values, "cluster": {"kind": "synchronous"}}))
-    return Reference(digests(out))
-
-
 def listens(process: subprocess.Popen[bytes]) -> bool:
     """Whether it would notice SIGTERM: it has come so far that this is ours and no longer Python's."""
     status = Path(f"/proc/{process.pid}/status").read_text()
@@ -91,7 +83,7 @@ def assert_said_plainly(log: Path) -> None:
 def stop_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random.Random) -> None:
     until(lambda: listens(process) or process.poll() is not None, "the beginning of the run")
     moment = rng.choice(["any", "commits", "published"])
-    end, wanted = time.monotonic() + rng.uniform(0, 6), rng.randrange(16)
+    end, wanted = time.monotonic() + rng.uniform(0, 4), rng.randrange(14)
     while process.poll() is None and not (
         time.monotonic() > end if moment == "any" else len(commits(out)) >= wanted or (out / MANIFEST).exists()
     ):
@@ -102,15 +94,15 @@ def stop_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random
     send(process, number, to_all=number == signal.SIGINT or rng.random() < 0.5)
 
 
-def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(
-    slow_job: Build, slow_reference: Reference, tmp_path: Path
-) -> None:
-    for trial, rng in enumerate(seeded(trials(40, 2), "signals")):
+def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(small_job: Build, tmp_path: Path) -> None:
+    settings = {"vocoder__name": "griffin-lim", "output__shard_seconds": 0.3}
+    run(small_job(**settings, output__url=str(tmp_path / "reference")))
+    reference = Reference(digests(tmp_path / "reference"))
+    for trial, rng in enumerate(seeded(trials(24, 2), "signals")):
         cluster, grace = CLUSTERS[trial % 2], rng.choice([0, 1, 60])
-        settings = {"output__url": str(tmp_path / f"audio-{trial}")}
-        config = slow_job(**settings)
-        out, log = Path(config.output.url), tmp_path / f"{trial}.log"
-        with ended(start(slow_job(**settings, **cluster, cluster__grace=grace), log)) as process:
+        out, log = tmp_path / f"audio-{trial}", tmp_path / f"{trial}.log"
+        config = small_job(**settings, output__url=str(out))
+        with ended(start(small_job(**settings, **cluster, output__url=str(out), cluster__grace=grace), log)) as process:
             stop_at_some_moment(process, out, rng)
             code = process.wait()
             print(f"{cluster['cluster__kind']}, grace {grace}: exit {code}, {len(commits(out))} commits", flush=True)
@@ -120,14 +112,14 @@ def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(
         assert (code == 75) == ("run the same command again" in log.read_text())
         assert_nothing_torn(out, dropped=True)
         run(config)
-        assert_invariant(out, slow_reference)
+        assert_invariant(out, reference)
         shutil.rmtree(out)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS, ids=["local", "synchronous"])
+@pytest.mark.parametrize("cluster", CLUSTERS[: trials(2, 1)])
 @pytest.mark.parametrize("number", SIGNALS[: trials(2, 1)])
 def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
-    slow_job: Build, slow_reference: Reference, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
+    slow_job: Build, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
 ) -> None:
     config = slow_job(**cluster, cluster__grace=600, output__shard_seconds=6)
     out, log = Path(config.output.url), tmp_path / "log"
@@ -142,12 +134,10 @@ def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
     assert before <= after
     assert len(after) <= len(before) + WORKERS < planned
     assert_nothing_torn(out, dropped=False)
-    run(config)
-    assert_invariant(out, slow_reference)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS, ids=["local", "synchronous"])
-@pytest.mark.parametrize(("grace", "signals"), [(0, 1), (1, 1), (600, 2)][:: trials(1, 2)])
+@pytest.mark.parametrize("cluster", CLUSTERS[: trials(2, 1)])
+@pytest.mark.parametrize(("grace", "signals"), [(600, 2), (0, 1), (1, 1)][: trials(3, 1)])
 def test_what_takes_longer_than_the_grace_or_a_second_signal_is_dropped(
     slow_job: Build, tmp_path: Path, cluster: dict[str, Any], grace: float, signals: int
 ) -> None:

@@ -1,13 +1,15 @@
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import webdataset
 
 from pipeline.sinks.files import FilesSink
-from pipeline.sinks.names import escape
+from pipeline.sinks.names import escape, unescape
 from pipeline.sinks.tar import TarSink
 
 KEYS = ["one", "a/b.c", "ключ", "k" * 300, "__x__", ".."]
@@ -72,3 +74,23 @@ def test_files_lie_in_the_shards_folder_under_escaped_names(tmp_path: Path) -> N
     for key, place in zip(KEYS, places, strict=True):
         assert stored[f"{place.shard}/{place.member}"] == f"audio {key}".encode()
         assert json.loads(stored[f"data/000000-0/{escape(key)}.json"]) == {"key": key}
+
+
+def test_a_shard_that_is_given_up_leaves_no_file_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    sink = TarSink(tmp_path, "data/000000-00000000")
+    sink.add("a", "flac", io.BytesIO(b"a" * 99), b"{}")
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    sink.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("kind", [TarSink, FilesSink])
+def test_names_that_differ_in_case_alone_are_kept_apart(tmp_path: Path, kind: Any) -> None:
+    sink = kind(tmp_path, "data/000000-00000000")
+    keys = ["ab", "AB", "aB", "%c3", "%C3", "x" * 250, "X" * 250]
+    members = [sink.add(escape(key), "flac", io.BytesIO(b"a"), b"{}").member for key in keys]
+    assert len({member.lower() for member in members}) == len(keys)
+    assert [unescape(member.removesuffix(".flac")) for member in members] == keys
+    assert max(len(part) for member in members for part in member.split("/")) < 210
+    sink.close()
