@@ -30,6 +30,8 @@ WRITE_SECONDS = 5.0
 SILENCE_SECONDS = 12 * WRITE_SECONDS
 """After these, a run that cannot be asked is shown as silent."""
 
+_LOOKS = 5
+
 Told = Literal["running", "finished", "interrupted", "failed"]
 State = Literal["running", "finished", "interrupted", "failed", "killed", "silent", "unknown"]
 
@@ -154,7 +156,9 @@ def read_status(url: str) -> Status:
     ledger = Ledger(open_storage(url))
     storage = ledger.storage
     told, holder = _told(storage), storage.holder()
-    while told != (again := _told(storage)):  # so that what was told is not older than the answer of the lock
+    for _ in range(_LOOKS):  # so that what was told is not older than the answer of the lock, unless it changes always
+        if told == (again := _told(storage)):
+            break
         told, holder = again, storage.holder()
     if told is None and holder is None:
         ledger.existing_job()
