@@ -30,7 +30,11 @@ _REPORT_SECONDS = 0.5
 
 
 def execute(
-    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], listener: Listener
+    tasks: Iterable[ShardTask],
+    job: Job,
+    publish: Callable[[list[Abandoned]], None],
+    listener: Listener,
+    give_up_after: int = 0,
 ) -> None:
     """Make all shards, then publish.
 
@@ -39,6 +43,7 @@ def execute(
         job: what is to be done.
         publish: the graph's last node; gets the shards that had to be given up.
         listener: is told what happens.
+        give_up_after: so many failures of one kind, with nothing made before, stop the run; 0 for never.
 
     Raises:
         ClusterError: if the scheduler does not answer, all workers are gone and none comes within the time limit, or
@@ -47,7 +52,7 @@ def execute(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once what was in flight is done, or `cluster.grace` is over.
         MelmillError: whatever stops a shard for good, such as a StorageError.
     """
-    outcomes = Outcomes(job.config.quality.give_up_after, listener)
+    outcomes = Outcomes(give_up_after, listener)
     if job.config.cluster.kind == "synchronous":
         _execute_here(tasks, job, publish, outcomes)
         return

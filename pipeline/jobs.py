@@ -79,7 +79,8 @@ def run(
         config: the job.
         listener: is told what happens, in this process, possibly from another thread.
         adopt: work on an output that was made from a store at another place; for stores that were moved.
-        retry: make the shards again in which utterances are quarantined.
+        retry: make the shards again in which utterances are quarantined; what fails again is quarantined again,
+            whatever `quality.give_up_after` says.
 
     Raises:
         ConfigError: if the job, the store or the output cannot be what they should.
@@ -102,7 +103,7 @@ def run(
                 if totals is None:
                     prepared = _with_marks(prepared, retry)
                     with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
-                        totals, made = _work(prepared, told)
+                        totals, made = _work(prepared, told, 0 if retry else config.quality.give_up_after)
                     run_id = prepared.job.run_id
     report = RunReport(run_id, totals, made, time.monotonic() - begun)
     listener(
@@ -133,7 +134,7 @@ def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
     return replan(prepared) if marks else prepared
 
 
-def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
+def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[Totals, float]:
     """Make the plan's shards and publish. Returns what is published, and the seconds of audio made."""
     with interrupts_after_import():  # Dask takes a second: not for a plan, not for --help
         from pipeline.dispatch import Abandoned
@@ -172,7 +173,7 @@ def _work(prepared: Prepared, listener: Listener) -> tuple[Totals, float]:
         publish([])
         return published[0], made
     try:
-        execute(plan.tasks(prepared.catalogue), job, publish, listen)
+        execute(plan.tasks(prepared.catalogue), job, publish, listen, give_up_after)
     except HopelessRunError:
         for name in {shard.name for shard in plan.todo}.intersection(ledger.commit_names()):
             if not ledger.commit_record(name).rows:  # also of shards that were still in flight when the run was stopped

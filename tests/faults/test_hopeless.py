@@ -98,10 +98,15 @@ def test_told_never_to_give_up_it_goes_to_the_end(small_job: Build, dead: Path, 
     config = small_job(input__store=str(dead), output__shard_seconds=0.5, quality__give_up_after=0, **cluster)
     with pytest.raises(TooManyFailuresError, match="60 of 60 utterances failed"):
         run(config)
-    assert_whole(Path(config.output.url), UTTERANCES, failed=UTTERANCES)
+    out = Path(config.output.url)
+    assert_whole(out, UTTERANCES, failed=UTTERANCES)
+    config = small_job(input__store=str(dead), output__shard_seconds=0.5, **cluster)
+    with pytest.raises(TooManyFailuresError, match="60 of 60 utterances failed"):
+        run(config, retry=True)  # which says so again, and leaves nothing for the next run to give up over
+    assert not plan(config).todo
     restore(dead, *range(UTTERANCES))
     assert run(config, retry=True).totals.failed == 0
-    assert_whole(Path(config.output.url), UTTERANCES)
+    assert_whole(out, UTTERANCES)
 
 
 def test_one_utterance_that_is_made_shows_that_the_run_can_succeed(small_job: Build, dead: Path) -> None:
