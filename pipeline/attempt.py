@@ -61,7 +61,10 @@ class Attempt:
             if self._storage.put_if_absent(made.name, path):
                 objects.append(made)
                 continue
-            adopted = self._adopt(made, rows)
+            try:
+                adopted = self._adopt(made, rows)
+            except FileNotFoundError:  # its attempt has discarded it since
+                adopted = None
             if adopted is None:
                 adopted = self._put_apart(made, path)
                 rows = [_renamed(row, made.name, adopted.name) for row in rows]

@@ -89,7 +89,7 @@ def _convert_utterances(
             failures.append(_failure(utterance, job, error))
         except MelmillError:
             raise
-        except (ValueError, RuntimeError) as error:  # one utterance that trips the vocoder must not stop the corpus
+        except (ValueError, RuntimeError, MemoryError) as error:  # one bad utterance must not stop the corpus
             logger.exception("utterance %s of shard %s", utterance.key, task.name)
             failures.append(_failure(utterance, job, error))
         if report is not None:

@@ -147,8 +147,6 @@ class Dispatcher:
                     self._look_for_hung()
                     check()
                     self._alive.check()
-                if stop.asked:
-                    raise KeyboardInterrupt
             return self._abandoned
         finally:
             self._drop(list(self._flights))
@@ -207,6 +205,11 @@ class Dispatcher:
         self._moved = time.monotonic()
         if isinstance(error, KilledWorker):
             self._worker_lost(flight, "died")
+        elif isinstance(error, ImportError):
+            raise ClusterError(
+                f"a worker cannot import what it needs ({error}). Install the same melmill everywhere; then run again "
+                "to resume"
+            ) from error
         elif error is not None:
             raise error
         elif flight.suspect is not None:
@@ -226,7 +229,7 @@ class Dispatcher:
     def _worker_lost(self, flight: _Flight, how: str) -> None:
         number = flight.task.number
         if flight.suspect is not None:
-            flight.suspect.lost(how)
+            flight.suspect.lost(how, max(1, flight.starts))
             if flight.suspect.setup_is_at_fault:
                 raise ClusterError(
                     f"{DEATHS} workers {how} before they came to the first utterance: when they opened the store and "

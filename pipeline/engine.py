@@ -1,7 +1,7 @@
-"""The Dask graph of a run: one node a shard and, after all of them, the publication.
+"""The Dask graph of a run: one node a shard, none of which needs another.
 
-On a cluster `dispatch` feeds it to the scheduler in bounded pieces. The synchronous scheduler computes the same graph
-in this process, for debugging.
+On a cluster `dispatch` feeds them to the scheduler, a window at a time. The synchronous scheduler computes them in this
+process, one after the other, for debugging.
 """
 
 from __future__ import annotations
@@ -29,21 +29,17 @@ from pipeline.records import ShardRecord
 _REPORT_SECONDS = 0.5
 
 
-def execute(
-    tasks: Iterable[ShardTask],
-    job: Job,
-    publish: Callable[[list[Abandoned]], None],
-    listener: Listener,
-    give_up_after: int = 0,
-) -> None:
-    """Make all shards, then publish.
+def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_after: int = 0) -> list[Abandoned]:
+    """Make all shards.
 
     Args:
         tasks: the shards to be made.
         job: what is to be done.
-        publish: the graph's last node; gets the shards that had to be given up.
         listener: is told what happens.
         give_up_after: so many failures of one kind, with nothing made before, stop the run; 0 for never.
+
+    Returns:
+        The shards that had to be given up.
 
     Raises:
         ClusterError: if the scheduler does not answer, all workers are gone and none comes within the time limit, or
@@ -54,16 +50,15 @@ def execute(
     """
     outcomes = Outcomes(give_up_after, listener)
     if job.config.cluster.kind == "synchronous":
-        _execute_here(tasks, job, publish, outcomes)
-        return
+        _execute_here(tasks, job, outcomes)
+        return []
     with connect(job.config.cluster) as client:
         try:
-            abandoned = Dispatcher(client, tasks, job, shard_node, outcomes).run(outcomes.check)
+            return Dispatcher(client, tasks, job, shard_node, outcomes).run(outcomes.check)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 f"the connection to the scheduler was lost: {error}. What was committed is kept; run again to resume"
             ) from error
-        publish(abandoned)
 
 
 def shard_node(task: ShardTask, job: Job, trial: int, only_try: bool) -> Delayed:
@@ -113,9 +108,7 @@ class Outcomes:
             )
 
 
-def _execute_here(
-    tasks: Iterable[ShardTask], job: Job, publish: Callable[[list[Abandoned]], None], outcomes: Outcomes
-) -> None:
+def _execute_here(tasks: Iterable[ShardTask], job: Job, outcomes: Outcomes) -> None:
     grace = job.config.cluster.grace
     stopping = False
     with stop_within(grace) as stop:
@@ -129,17 +122,14 @@ def _execute_here(
             outcomes.check()
 
         def make(task: ShardTask) -> None:
-            if stop.asked:
-                raise KeyboardInterrupt
             tell(ShardStarted(task.number, "this process"))
             tell(_committed(convert_shard(task, job, job.config.cluster.threads_per_worker, tell)))
 
         node = delayed(make, pure=False, traverse=False)
-        nodes = [node(task, dask_key_name=f"shard-{task.name}-{job.run_id}") for task in tasks]
-        delayed(lambda _: None, pure=False)(nodes).compute(scheduler="synchronous")
-        if stop.asked:
-            raise KeyboardInterrupt
-    publish([])
+        for task in tasks:
+            if stop.asked:
+                break
+            node(task, dask_key_name=f"shard-{task.name}-{job.run_id}").compute(scheduler="synchronous")
 
 
 def _make_shard(task: ShardTask, job: Job, trial: int) -> ShardCommitted:

@@ -15,6 +15,7 @@
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
         ├── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
+        ├── VocoderError         3  the vocoder fails on it
         └── WorkerLostError      3  whatever worker made it died or hung
 
 A message says what is wrong with the values, where, and what to do, and no secret of a URL. All of them cross process
@@ -117,6 +118,10 @@ class CorruptChunkError(UtteranceError):
 
 class BadMelError(UtteranceError):
     """A mel holds NaN, infinity or a value that no mel has, has a wrong width, no frames or too many."""
+
+
+class VocoderError(UtteranceError):
+    """The vocoder fails on a mel, or gives a waveform of another length than it says."""
 
 
 class WorkerLostError(UtteranceError):

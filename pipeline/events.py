@@ -132,6 +132,21 @@ class RunStopping(Event):
 
 
 @dataclass(frozen=True)
+class RunFailed(Event):
+    """The run ended with an error, or its end was one; what was committed is kept.
+
+    Args:
+        error: its kind.
+        message: what is wrong, where, and what to do.
+        exit_code: of the command.
+    """
+
+    error: str
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """The manifest is published, or there was nothing to do.
 

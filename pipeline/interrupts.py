@@ -74,8 +74,8 @@ class Stop:
 def stop_within(grace: float) -> Iterator[Stop]:
     """A time in which Ctrl-C and SIGTERM ask to stop, and act by themselves only after `grace` seconds.
 
-    What is in flight can so be brought to its end. When the time is over, and at a second signal, a KeyboardInterrupt
-    is raised. Beyond the main thread, where no signal arrives, nothing is done.
+    What is in flight can so be brought to its end, after which a KeyboardInterrupt is raised; so it is at once when the
+    time is over, and at a second signal. Beyond the main thread, where no signal arrives, nothing is done.
 
     Yields:
         What says whether a signal came.
@@ -99,3 +99,5 @@ def stop_within(grace: float) -> Iterator[Stop]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+    if stop.asked:
+        raise KeyboardInterrupt

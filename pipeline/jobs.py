@@ -137,14 +137,12 @@ def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
 def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[Totals, float]:
     """Make the plan's shards and publish. Returns what is published, and the seconds of audio made."""
     with interrupts_after_import():  # Dask takes a second: not for a plan, not for --help
-        from pipeline.dispatch import Abandoned
         from pipeline.engine import execute
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     described = describe_job(prepared)
     ledger.write_job(described)
     made = 0.0
-    published: list[Totals] = []
 
     def listen(event: Event) -> None:
         nonlocal made
@@ -152,34 +150,31 @@ def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[T
             made += event.seconds
         listener(event)
 
-    def publish(abandoned: list[Abandoned]) -> None:
-        crashed = (
-            Failure(
-                each.key,
-                Source(job.config.input.public_store, each.where, each.digest),
-                WorkerLostError.__name__,
-                shard.reason,
-            )
-            for shard in abandoned
-            for each in shard.task.utterances
-        )
-        finished = {**described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-        published.append(ledger.publish(plan, crashed, job, finished))
-
     workers = job.config.cluster.worker_count() if job.config.cluster.kind == "local" else 0
     utterances = sum(len(shard.members) for shard in plan.todo)
     listener(RunStarted(job.run_id, job.config.output.url, len(plan.todo), utterances, plan.seconds, workers))
-    if not plan.todo:
-        publish([])
-        return published[0], made
+    # However many of few utterances fail, the manifest may still be good enough.
+    if utterances <= job.config.quality.max_failure_rate * plan.utterances:
+        give_up_after = 0
     try:
-        execute(plan.tasks(prepared.catalogue), job, publish, listen, give_up_after)
+        abandoned = execute(plan.tasks(prepared.catalogue), job, listen, give_up_after) if plan.todo else []
     except HopelessRunError:
         for name in {shard.name for shard in plan.todo}.intersection(ledger.commit_names()):
             if not ledger.commit_record(name).rows:  # also of shards that were still in flight when the run was stopped
                 ledger.mark_stale(name, "no utterance of it could be made, as of all others then")
         raise
-    return published[0], made
+    crashed = (
+        Failure(
+            each.key,
+            Source(job.config.input.public_store, each.where, each.digest),
+            WorkerLostError.__name__,
+            shard.reason,
+        )
+        for shard in abandoned
+        for each in shard.task.utterances
+    )
+    finished = {**described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    return ledger.publish(plan, crashed, job, finished), made
 
 
 def describe_job(prepared: Prepared) -> dict[str, Any]:

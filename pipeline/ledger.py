@@ -278,13 +278,14 @@ class Ledger:
 
 
 def publication_state(plan: Plan, job: Job) -> str:
-    """Digest over what a publication is made of: the shards, the refused utterances, and the job's output."""
+    """Digest over what a publication is made of: the shards, the refused utterances, and the job's places."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(shard.name for shard in (*plan.todo, *plan.done)):
         digest.update(name.encode() + b"\n")
     for failure in plan.refused:
         digest.update(json.dumps(dataclasses.asdict(failure)).encode() + b"\n")
-    digest.update(job.config.output.url.encode("utf-8", "surrogateescape"))
+    for place in (job.config.output.url, job.config.input.public_store):
+        digest.update(place.encode("utf-8", "surrogateescape") + b"\n")
     return digest.hexdigest()
 
 

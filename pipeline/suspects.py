@@ -1,4 +1,4 @@
-"""Which utterances of a shard kill their workers: a search by halves, pure, for the engine to carry out."""
+"""Which utterances of a shard kill their workers: a search by halves, pure, for the dispatcher to carry out."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ class Suspect:
         self._groups.pop()
         self._deaths = 0
 
-    def lost(self, how: str) -> None:
-        """The group lost its worker. `how` says in what way: "died", or "hung for 300 s"."""
+    def lost(self, how: str, workers: int = 1) -> None:
+        """The group lost its workers. `how` says in what way: "died", or "hung for 300 s"."""
         group = self._groups[-1]
-        self._deaths += 1
+        self._deaths += workers
         if len(group) > 1:
             self._groups[-1:] = [group[len(group) // 2 :], group[: len(group) // 2]]
             self._deaths = 0

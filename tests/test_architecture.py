@@ -12,18 +12,57 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # A room may import from the rooms in the lines above its own, and from itself.
 FLOORS = [
-    ["errors", "interrupts", "filelock"],
-    ["melspec", "events"],
-    ["config", "dsp", "tally"],
-    ["records", "storage", "stores", "vocoders"],
-    ["sinks", "quality", "fingerprint", "contract"],
-    ["planner", "publication"],
-    ["ledger", "training", "suspects"],
-    ["attempt", "audit", "garbage", "status"],
-    ["convert", "clusters"],
-    ["dispatch"],
-    ["engine", "prepare"],
-    ["jobs"],
+    [
+        "errors",  # every error on purpose, with its exit code
+        "interrupts",  # SIGINT and SIGTERM: held, noted, given a grace
+        "filelock",  # a lock of a file that goes with its process
+    ],
+    [
+        "melspec",  # the mel contract, its presets, exact conversions
+        "events",  # what happens in a run, as values
+    ],
+    [
+        "config",  # the job file
+        "dsp",  # mel, STFT, magnitudes, phases: numpy alone
+        "tally",  # adds up events
+    ],
+    [
+        "records",  # rows, failures, commit records: what is on disk
+        "storage",  # the output behind five verbs
+        "stores",  # mels in Zarr, and packing them
+        "vocoders",  # mel -> waveform
+    ],
+    [
+        "sinks",  # PCM, FLAC, WAV, tar
+        "quality",  # a waveform's figures
+        "fingerprint",  # what a shard's name depends on, and why one is stale
+        "contract",  # whether a store fits a vocoder
+    ],
+    [
+        "planner",  # catalogue and commits -> what is to be made; pure
+        "publication",  # what was published last
+    ],
+    [
+        "ledger",  # commits and the manifest of one output
+        "training",  # melmill vocoder train
+        "suspects",  # which utterance kills its workers; pure
+    ],
+    [
+        "attempt",  # one attempt at one shard, up to its commit
+        "audit",  # verify and its repair
+        "garbage",  # gc
+        "status",  # how a run goes, told by storage
+    ],
+    [
+        "convert",  # all that a worker does
+        "clusters",  # local workers, or a scheduler elsewhere
+    ],
+    ["dispatch"],  # keeps a window of shards in flight; lost and hung workers
+    [
+        "engine",  # the Dask graph
+        "prepare",  # a job opened, checked and planned
+    ],
+    ["jobs"],  # a job from beginning to end
     ["cli", ""],
     ["__main__"],
 ]

@@ -16,7 +16,7 @@ from pipeline.jobs import describe_job, run
 from pipeline.ledger import COMMITS
 from pipeline.planner import ShardTask
 from pipeline.prepare import prepare
-from pipeline.records import ShardRecord
+from pipeline.records import ShardRecord, StoredObject
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
@@ -115,6 +115,26 @@ def test_an_attempt_that_put_its_object_apart_and_then_lost_the_race_removes_it(
     first = convert_shard(task, resolved)
     assert convert_shard(task, resolved) == first
     assert set(objects(out)) == {each.name for each in first.objects}
+
+
+def test_an_object_that_its_own_attempt_discards_meanwhile_is_not_missed(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = job()
+    out = Path(config.output.url)
+    task, resolved = first_task(config)
+    convert_shard(task, resolved)
+    shutil.rmtree(out / COMMITS)
+    real_adopt = attempt_module.Attempt._adopt
+
+    def too_late(self: attempt_module.Attempt, made: StoredObject, rows: list) -> StoredObject | None:
+        (out / made.name).unlink()
+        return real_adopt(self, made, rows)
+
+    monkeypatch.setattr(attempt_module.Attempt, "_adopt", too_late)
+    convert_shard(task, resolved)
+    run(config)
+    assert_whole(out, 24)
 
 
 def test_a_worker_with_another_vocoder_refuses_the_shard(job: Build) -> None:

@@ -154,6 +154,17 @@ def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: st
     assert repair(str(out), left) == ()
 
 
+def test_a_commit_record_that_was_made_good_meanwhile_is_kept(out: Path) -> None:
+    commit = next((out / "_melmill" / "commits").iterdir())
+    content = commit.read_bytes()
+    commit.chmod(0o644)
+    commit.write_bytes(b"{}")
+    found = verify(str(out)).findings
+    commit.write_bytes(content)
+    repair(str(out), found)
+    assert commit.read_bytes() == content
+
+
 def test_nothing_is_repaired_under_a_run(out: Path) -> None:
     first_tar(out).unlink()
     with LocalStorage(out).lock("run 7 on there"), pytest.raises(OwnedError, match="run 7 on there"):

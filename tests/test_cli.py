@@ -70,6 +70,14 @@ def test_log_json_is_a_line_an_event(run_arguments: list[object]) -> None:
     assert json.loads(failed.splitlines()[-1])["exit_code"] == 4
 
 
+def test_what_a_job_file_says_of_its_cluster_holds_without_one_too(run_arguments: list[object], tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("cluster: {kind: dask, address: 'tcp://127.0.0.1:9', grace: 7}\n")
+    melmill("run", job, *run_arguments)
+    cluster = json.loads((tmp_path / "audio" / "job.json").read_text())["job"]["cluster"]
+    assert (cluster["kind"], cluster["grace"]) == ("synchronous", 7)
+
+
 def test_a_job_file_runs(run_arguments: list[object], tmp_path: Path) -> None:
     settings = dict(zip(run_arguments[::2], map(str, run_arguments[1::2]), strict=True))
     job = tmp_path / "job.yaml"

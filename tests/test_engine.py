@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from corpora import assert_whole, objects
 
-from pipeline import dispatch
+from pipeline import dispatch, engine
 from pipeline.clusters import connect
-from pipeline.config import ClusterConfig, JobConfig
+from pipeline.config import ClusterConfig, Job, JobConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
 from pipeline.jobs import run
+from pipeline.planner import ShardTask
 from pipeline.prepare import prepare
 
 Build = Callable[..., JobConfig]
@@ -74,6 +75,15 @@ def test_a_running_scheduler_does_the_work(job: Build) -> None:
         config = job(cluster__kind="dask", cluster__address=cluster.scheduler_address)
         assert run(config).totals.utterances == 24
     assert_whole(Path(config.output.url), 24)
+
+
+def test_a_worker_of_another_installation_is_named_as_that(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(task: ShardTask, job: Job, trial: int) -> None:
+        raise ModuleNotFoundError("No module named 'pipeline.convert'")
+
+    monkeypatch.setattr(engine, "_make_shard", elsewhere)
+    with pytest.raises(ClusterError, match=r"cannot import.*pipeline\.convert.*same melmill everywhere"):
+        run(job(**SMALL))
 
 
 def test_a_scheduler_that_does_not_answer_is_an_error_after_the_time_limit(job: Build) -> None:

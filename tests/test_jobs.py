@@ -1,6 +1,8 @@
 import contextlib
 import dataclasses
+import functools
 import io
+import itertools
 import json
 import shutil
 import subprocess
@@ -19,11 +21,13 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import Event, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs import plan, run
+from pipeline.quality import Loudness
 from pipeline.sinks.encode import quantize
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
 from pipeline.stores.pack import pack_npy
 from pipeline.vocoders import vocode
+from pipeline.vocoders.onnx_model import OnnxModel
 
 Build = Callable[..., JobConfig]
 FORMATS = [
@@ -420,6 +424,7 @@ def test_an_output_of_another_job_is_refused_and_adopted_when_told(job: Build, s
     with pytest.raises(ConfigError, match=r"belongs to another job: it was made from .*mels\.zarr.*--adopt"):
         run(config)
     assert run(config, adopt=True).made_seconds == 0
+    assert run(config).run_id == ""  # it is this job's from now on
 
 
 def test_a_folder_of_something_else_is_not_taken_for_an_output(job: Build, tmp_path: Path) -> None:
@@ -465,6 +470,29 @@ def test_log10_taken_for_ln_stands_out_by_its_relative_mel_distance(tmp_path: Pa
     assert len(relative[0]) == 4
     assert max(relative[0]) < min(relative[1])
     assert np.median(relative[1]) > 1.7 * np.median(relative[0])
+
+
+def test_an_utterance_that_trips_the_vocoder_or_the_memory_is_quarantined(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at_call(number: int, error: Exception, real: Callable) -> Callable:
+        calls = itertools.count(1)
+
+        def call(*arguments: object) -> object:
+            if next(calls) == number:
+                raise error
+            return real(*arguments)
+
+        return call
+
+    session = OnnxModel._own_session
+    tripping = at_call(3, RuntimeError("a kernel failed"), lambda model, mel: session(model)(mel))
+    monkeypatch.setattr(OnnxModel, "_own_session", lambda model: functools.partial(tripping, model))
+    monkeypatch.setattr(Loudness, "push", at_call(7, MemoryError(), Loudness.push))
+    config = job(quality__max_failure_rate=0.5)
+    assert run(config).totals.failed == 2
+    assert [row["error"] for row in rows(out_of(config), "failures.jsonl")] == ["VocoderError", "MemoryError"]
+    assert_whole(out_of(config), 24, failed=2)
 
 
 def test_mel_distance_can_be_left_out(job: Build) -> None:

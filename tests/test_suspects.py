@@ -52,6 +52,14 @@ def test_workers_that_are_preempted_now_and_then_condemn_nobody(size: int, chanc
     assert condemned == {}
 
 
+def test_what_lost_several_workers_at_once_is_not_tried_as_often() -> None:
+    """Another's scheduler may itself try again before it tells."""
+    suspect = Suspect(shard(1))
+    suspect.survived()
+    suspect.lost("died", 4)
+    assert suspect.condemned == {"u0": "every worker that made it died, 4 of them while it was alone"}
+
+
 def test_workers_that_die_without_any_utterance_are_another_matter() -> None:
     suspect = Suspect(shard(5))
     for _ in range(DEATHS):

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable
 
 from pipeline.audit.findings import Finding
+from pipeline.errors import StorageError
 from pipeline.ledger import COMMITS, JOB, PUBLISHED, Ledger
 from pipeline.storage import open_storage
 
@@ -42,11 +43,21 @@ def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
                 done[f"shard {finding.shard} will be made anew"] = None
                 continue
             if finding.kind == "corrupt" and finding.name.startswith(f"{COMMITS}/"):
-                ledger.delete_commit(finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json"))
-                done[f"{finding.name} is deleted: its shard will be made anew"] = None
+                commit = finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json")
+                if not _is_readable(ledger, commit):  # another run may have made it good since it was found
+                    ledger.delete_commit(commit)
+                    done[f"{finding.name} is deleted: its shard will be made anew"] = None
             if finding.kind == "corrupt" and finding.name == JOB:
                 ledger.storage.delete(JOB)
                 done[f"{JOB} is deleted: it will be written anew"] = None
         ledger.storage.delete(PUBLISHED)
         done["the manifest will be published anew"] = None
     return tuple(done)
+
+
+def _is_readable(ledger: Ledger, commit: str) -> bool:
+    try:
+        ledger.commit_record(commit)
+    except StorageError:
+        return False
+    return True

@@ -1,9 +1,8 @@
-"""The commands plan and run."""
+"""The commands plan, run and retry."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from pipeline import jobs, prepare
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import MelmillError, UtteranceError
+from pipeline.events import RunFailed
 from pipeline.ledger import FAILURES, MANIFEST
 
 JobFile = Annotated[Path | None, typer.Argument(metavar="JOB.yaml", help="Job file. Flags go over it.")]
@@ -103,7 +103,7 @@ def retry(
 ) -> None:
     """Make the quarantined utterances of an output again, and whatever else is missing, with the job that made it."""
     config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
-    _run(config, log_json, retry=True)
+    _run(config, log_json, adopt=store is not None, retry=True)
 
 
 def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = False) -> None:
@@ -114,8 +114,7 @@ def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = F
     except MelmillError as error:
         if not log_json:
             raise
-        what = {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
-        print(json.dumps({"event": "RunFailed", **what}), file=sys.stderr)
+        view(RunFailed(type(error).__name__, str(error), error.exit_code))
         raise typer.Exit(error.exit_code) from error
     _summarize(report, config)
     if report.totals.failed:
@@ -141,11 +140,12 @@ def _config(
         "output.subtype": subtype,
         "cluster.workers": workers,
     }
+    flags = {key: value for key, value in flags.items() if value is not None}
     if scheduler == "synchronous":
-        flags["cluster"] = {"kind": "synchronous"}
+        flags |= {"cluster.kind": "synchronous", "cluster.address": None}
     elif scheduler is not None:
         flags |= {"cluster.kind": "dask", "cluster.address": scheduler}
-    return load_job(job, {key: value for key, value in flags.items() if value is not None}, settings or ())
+    return load_job(job, flags, settings or ())
 
 
 def _summarize(report: jobs.RunReport, config: JobConfig) -> None:

@@ -29,11 +29,12 @@ def verify(
     """
     begun = time.monotonic()
     report = verify_output(output)
-    repaired = repair(output, report.findings) if mend else ()
     if as_json:
+        repaired = repair(output, report.findings) if mend else ()
         print(json.dumps({**report.to_dict(), "repaired": repaired}))
     else:
         _print_verdict(report, output, time.monotonic() - begun)
+        repaired = repair(output, report.findings) if mend else ()
         print_some(repaired)
         if repaired:
             print("now run the job again")

@@ -68,7 +68,7 @@ class Lift:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
 
         Raises:
-            BadMelError, ConfigError, MelmillError: see `OnnxModel.run`.
+            BadMelError, ConfigError, VocoderError: see `OnnxModel.run`.
         """
         magnitude = self._model.run(mel, self.name)
         return reconstruct(magnitude.T, self.spec, self.iterations, first_frame=first_frame, anchor=_ANCHOR)

@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.errors import BadMelError, ConfigError, MelmillError
+from pipeline.errors import BadMelError, ConfigError, VocoderError
 from pipeline.vocoders.checkpoints.card import Card
 
 Runtime = Literal["onnxruntime", "openvino"]
@@ -70,7 +70,7 @@ class OnnxModel:
         Raises:
             BadMelError: if the mel has another width, no frames, or values that are not finite.
             ConfigError: if the model's file was changed after it was opened, or the runtime cannot load it.
-            MelmillError: if the runtime fails.
+            VocoderError: if the runtime fails.
         """
         bands = self.card.spec.n_mels
         if mel.ndim != 2 or mel.shape[0] != bands or mel.shape[1] == 0:
@@ -81,7 +81,7 @@ class OnnxModel:
         try:
             return run(np.ascontiguousarray(mel[None], np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
-            raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[1]} frames: {error}") from error
+            raise VocoderError(f"{name}: {self.runtime} failed on a mel of {mel.shape[1]} frames: {error}") from error
 
     def _own_session(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         with self._lock:

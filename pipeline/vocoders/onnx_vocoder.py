@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MelmillError
+from pipeline.errors import VocoderError
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Measured on HiFi-GAN V1 with onnxruntime 1.32: the weights as read, and once more in the layout of the kernels.
@@ -57,12 +57,12 @@ class OnnxVocoder:
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.
-            MelmillError: if the runtime fails, or gives a waveform of another length.
+            VocoderError: if the runtime fails, or gives a waveform of another length.
         """
         waveform = self._model.run(mel, self.name)
         frames = mel.shape[1]
         if waveform.shape != (self.samples(frames),):
-            raise MelmillError(
+            raise VocoderError(
                 f"{self.name}: {frames} frames gave a waveform of shape {waveform.shape}, not [{self.samples(frames)}]"
             )
         return waveform

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MelmillError
+from pipeline.errors import UtteranceError, VocoderError
 from pipeline.vocoders.base import Vocoder
 
 
@@ -65,16 +65,16 @@ def decode_windows(
         `[samples] float32`; the piece of core a .. b is samples a * hop .. b * hop, the last one up to the end.
 
     Raises:
-        MelmillError: if `read` or the vocoder gives another length than it should.
+        UtteranceError: if `read` or the vocoder gives another length than it should.
     """
     hop = vocoder.spec.hop_length
     for part in windows(frames, window or vocoder.window, vocoder.halo):
         mel = read(part.start, part.stop)
         if mel.shape[1] != part.stop - part.start:
-            raise MelmillError(f"frames {part.start} to {part.stop} were asked for; the mel read has {mel.shape[1]}")
+            raise UtteranceError(f"frames {part.start} to {part.stop} were asked for; the mel read has {mel.shape[1]}")
         waveform = vocoder.decode(mel, first_frame=part.start)
         if len(waveform) != vocoder.samples(mel.shape[1]):
-            raise MelmillError(
+            raise VocoderError(
                 f"{vocoder.name} gave {len(waveform)} samples for frames {part.start} to {part.stop}, "
                 f"not {vocoder.samples(mel.shape[1])}"
             )

@@ -116,6 +116,20 @@ def test_one_utterance_that_is_made_shows_that_the_run_can_succeed(small_job: Bu
     assert list(digests(Path(config.output.url))) == ["u00"]
 
 
+def test_bad_utterances_that_are_few_do_not_keep_the_others_from_being_published(small_job: Build, dead: Path) -> None:
+    """A store that grows by bad utterances alone, as many as may fail, night after night."""
+    restore(dead, *range(40))
+    bad = [f"u{index:02d}" for index in range(40, UTTERANCES)]
+    for key in bad:
+        shutil.move(dead / key, dead.parent / key)
+    config = small_job(input__store=str(dead), output__shard_seconds=0.5, quality__max_failure_rate=0.4)
+    run(config)
+    for key in bad:
+        shutil.move(dead.parent / key, dead)
+    assert run(config).totals.failed == 20
+    assert run(config).run_id == ""
+
+
 def test_failures_of_several_kinds_do_not_stop_the_run(small_job: Build, dead: Path) -> None:
     restore(dead, 5)
     array = zarr.open_group(str(dead))["u05"]

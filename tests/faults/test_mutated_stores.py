@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from faults.damage import Damage, Store
 from faults.invariant import Reference
 from faults.layouts import MAKERS, load_mels
-from faults.mutations import MUTATIONS, Mutation
 from faults.scale import trials
+from faults.store_mutations import MUTATIONS, Mutation
 from pipeline.audit import verify
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError

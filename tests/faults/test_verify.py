@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from faults.changes import CHANGES
+from faults.output_mutations import CHANGES
 from faults.scale import seeded, trials
 from pipeline.audit import verify
 from pipeline.config import JobConfig

@@ -11,9 +11,9 @@ import google_crc32c
 import numpy as np
 import zarr
 
-from faults.changes import edited
 from faults.damage import METADATA, Damage, Store
 from faults.layouts import CHUNK, SHARD
+from faults.output_mutations import edited
 
 ABSENT = 2**64 - 1  # Zarr's sharding index: offset and length of an inner chunk that is not there
 TOO_LONG = "ы" * 800
