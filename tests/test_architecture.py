@@ -16,7 +16,7 @@ FLOORS = [
     ["melspec", "events"],
     ["config", "dsp", "tally"],
     ["records", "storage", "stores", "vocoders"],
-    ["sinks", "quality", "fingerprint", "contract"],
+    ["sinks", "quality", "fingerprint", "contract", "committed"],
     ["planner", "publication"],
     ["ledger", "training", "suspects"],
     ["attempt", "audit", "garbage", "status"],
