@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,33 +37,21 @@ def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredie
     return digest.hexdigest()
 
 
-def why_stale(
-    catalogue: Catalogue,
-    members: NDArray[np.int64],
-    ingredients: Ingredients,
-    digests_then: Mapping[str, str],
-    made_with: Ingredients,
-) -> str:
-    """What has changed since a shard was made, in words.
+def why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
+    """What has changed since a shard was made, in words. No utterance comes to a shard: new ones get new shards.
 
     Args:
-        catalogue: as it is.
-        members: `[utterances] int64`, positions of the shard's utterances.
+        members: utterances of the shard.
+        members_then: utterances that it was made of.
+        changed: of `members`, how many have another mel now.
         ingredients: as they are.
-        digests_then: key -> digest of the mel, of the utterances that it was made of.
         made_with: the ingredients then.
     """
-    digests = {str(catalogue.keys[i]): bytes(catalogue.digests[i]).hex() for i in members.tolist()}
-    changed = sum(digests_then.get(key, digest) != digest for key, digest in digests.items())
-    removed = sum(key not in digests for key in digests_then)
-    added = sum(key not in digests_then for key in digests)
     reasons = []
     if changed:
-        reasons.append(f"{changed} of {len(digests)} mels changed")
-    if removed:
-        reasons.append(f"{removed} of {len(digests_then)} utterances left")
-    if added:
-        reasons.append(f"{added} utterances came")
+        reasons.append(f"{changed} of {members} mels changed")
+    if members < members_then:
+        reasons.append(f"{members_then - members} of {members_then} utterances left")
     if made_with.vocoder != ingredients.vocoder:
         reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}")
     if made_with.output != ingredients.output:

@@ -2,112 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.committed import Committed, CommittedShard
 from pipeline.config import Job
 from pipeline.fingerprint import ingredients_of, shard_fingerprint, why_stale
-from pipeline.records import Failure, Ingredients, ShardRecord, Source, shard_name
+from pipeline.records import Failure, ShardId, Source, shard_name
 from pipeline.stores.base import Catalogue, Utterance
+
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
-class ShardTask:
+class ShardTask(ShardId):
     """One shard to be made: all that a worker is sent besides the job. Names and row ranges, never arrays.
 
     Args:
-        number: of the shard.
-        fingerprint: digest over everything that its samples depend on, as hexadecimal.
+        number, fingerprint, revision: as in ShardId.
         utterances: in the order in which they go into the shard.
         condemned: key -> reason, of those that are not to be tried any more.
-        revision: how often the same shard was made before.
     """
 
-    number: int
-    fingerprint: str
     utterances: tuple[Utterance, ...]
     condemned: Mapping[str, str] = field(default_factory=dict)
-    revision: int = 0
-
-    @property
-    def name(self) -> str:
-        """As in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.number, self.fingerprint, self.revision)
 
 
 @dataclass(frozen=True)
-class PlannedShard:
+class PlannedShard(ShardId):
     """One shard of the plan.
 
     Args:
-        number: of the shard.
-        fingerprint: as in ShardTask.
+        number, fingerprint, revision: as in ShardId.
         members: `[utterances] int64`, positions in the catalogue.
         seconds: of audio in it, from the frame counts.
         reason: why it is to be made, in words; empty if it is there.
         failed: utterances that are quarantined in it, if it is there.
-        revision: how often the same shard was made before.
     """
 
-    number: int
-    fingerprint: str
     members: NDArray[np.int64]
     seconds: float
     reason: str
     failed: int = 0
-    revision: int = 0
-
-    @property
-    def name(self) -> str:
-        """As in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.number, self.fingerprint, self.revision)
-
-
-@dataclass(frozen=True)
-class CommittedShard:
-    """What the plan must know of a commit record: columns, not rows.
-
-    Args:
-        number: of the shard.
-        fingerprint: it was made under.
-        generation: of the run that made it.
-        ingredients: it was made with.
-        digests: key -> digest of the mel, for every utterance made or quarantined.
-        failed: how many of them were quarantined.
-        revision: how often the same shard was made before.
-    """
-
-    number: int
-    fingerprint: str
-    generation: int
-    ingredients: Ingredients
-    digests: Mapping[str, str]
-    failed: int = 0
-    revision: int = 0
-
-    @property
-    def name(self) -> str:
-        """Of the commit."""
-        return shard_name(self.number, self.fingerprint, self.revision)
-
-    @classmethod
-    def of(cls, record: ShardRecord) -> CommittedShard:
-        """The planner's view of a record."""
-        digests = {row.key: row.source.digest for row in record.rows}
-        digests |= {failure.key: failure.source.digest for failure in record.failures}
-        return cls(
-            number=record.shard,
-            fingerprint=record.fingerprint,
-            generation=record.generation,
-            ingredients=record.ingredients,
-            digests=digests,
-            failed=len(record.failures),
-            revision=record.revision,
-        )
 
 
 @dataclass(frozen=True)
@@ -170,7 +111,7 @@ class Plan:
 def plan_shards(
     catalogue: Catalogue,
     job: Job,
-    committed: Iterable[CommittedShard],
+    committed: Committed,
     stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
@@ -184,89 +125,91 @@ def plan_shards(
     Args:
         catalogue: the store's utterances.
         job: what is to be done with them.
-        committed: all commit records of the output.
+        committed: all commits of the output, held against this catalogue.
         stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: bytes that reading from one utterance to another touches.
         worker_bytes: memory of a worker, for the plan's reader.
     """
-    newest, revisions = _newest(committed)
-    refused = _refused(catalogue, job)
-    shards = _assign(catalogue, job, newest, {failure.key for failure in refused})
+    newest = _newest(committed.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
+    alike = _newest(committed.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
+    names = {shard.name for shard in committed.shards}
+    refusals = _refusals(catalogue, job)
+    shards = _assign(catalogue, job, committed, frozenset(newest), refusals)
     ingredients = ingredients_of(job)
     todo, done = [], []
     read = wanted = 0
     for number in sorted(shards):
-        members = np.asarray(shards[number], np.int64)
+        members = np.asarray(shards[number])
         fingerprint = shard_fingerprint(catalogue, members, ingredients)
         seconds = job.source.seconds(int(catalogue.frames[members].sum()))
-        last = max(revisions.get((number, fingerprint), ()), key=lambda commit: commit.revision, default=None)
+        last, old, revision = alike.get((number, fingerprint)), newest.get(number), 0
         if last is not None and last.name not in stale:
-            done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, last.revision))
+            done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, revision=last.revision))
             continue
         if last is not None:
             reason, revision = stale[last.name], last.revision + 1
+        elif old is not None:
+            changed = int(committed.changed[members].sum())
+            reason = why_stale(len(members), old.utterances, changed, ingredients, old.ingredients)
         else:
-            old, revision = newest.get(number), 0
-            reason = why_stale(catalogue, members, ingredients, old.digests, old.ingredients) if old else "new"
+            reason = "new"
+        while shard_name(number, fingerprint, revision) in names:  # that of another shard, by chance
+            revision += 1
         todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
         wanted += int(catalogue.frames[members].sum()) * job.source.n_mels * 4
         read += _read_bytes(catalogue, members, chunk_bytes)
+    refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
     return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
 
 
 def _newest(
-    committed: Iterable[CommittedShard],
-) -> tuple[dict[int, CommittedShard], dict[tuple[int, str], list[CommittedShard]]]:
-    """The newest commit of each shard; and by number and fingerprint, all revisions."""
-    newest: dict[int, CommittedShard] = {}
-    revisions: dict[tuple[int, str], list[CommittedShard]] = {}
-    for commit in committed:
-        revisions.setdefault((commit.number, commit.fingerprint), []).append(commit)
-        known = newest.get(commit.number)
-        if known is None or (commit.generation, commit.name) > (known.generation, known.name):
-            newest[commit.number] = commit
-    return newest, revisions
+    shards: Iterable[CommittedShard], key: Callable[[CommittedShard], Key], age: Callable[[CommittedShard], Any]
+) -> dict[Key, CommittedShard]:
+    """Of the commits with the same key, the newest."""
+    newest: dict[Key, CommittedShard] = {}
+    for shard in shards:
+        known = newest.setdefault(key(shard), shard)
+        if age(shard) > age(known):
+            newest[key(shard)] = shard
+    return newest
 
 
-def _refused(catalogue: Catalogue, job: Job) -> tuple[Failure, ...]:
+def _refusals(catalogue: Catalogue, job: Job) -> dict[int, str]:
+    """Position of an utterance that the listing shows to be impossible -> why."""
     limit = job.config.input.max_utterance_seconds
     too_long = np.flatnonzero(catalogue.frames > limit * job.source.sample_rate / job.source.hop_length)
-    reasons = {
+    return {
         int(i): f"it lasts {job.source.seconds(int(catalogue.frames[i])):.1f} s, more than "
         f"input.max_utterance_seconds, {limit:g} s"
         for i in too_long
     } | dict(catalogue.faults)
-    failures = []
-    for index in sorted(reasons):
-        utterance = catalogue[index]
-        source = Source(job.config.input.public_store, utterance.where, utterance.digest)
-        failures.append(Failure(utterance.key, source, "BadMelError", reasons[index]))
-    return tuple(failures)
+
+
+def _failure(utterance: Utterance, job: Job, reason: str) -> Failure:
+    source = Source(job.config.input.public_store, utterance.where, utterance.digest)
+    return Failure(utterance.key, source, "BadMelError", reason)
 
 
 def _assign(
-    catalogue: Catalogue, job: Job, newest: Mapping[int, CommittedShard], refused: set[str]
-) -> dict[int, list[int]]:
-    home: dict[str, int] = {}
-    for commit in sorted(newest.values(), key=lambda commit: (commit.generation, commit.number)):
-        home.update(dict.fromkeys(commit.digests, commit.number))
+    catalogue: Catalogue, job: Job, committed: Committed, numbers: Set[int], refused: Container[int]
+) -> dict[int, array[int]]:
+    """Number of a shard -> positions of its utterances. `numbers` are those that commits have."""
     target = job.config.output.shard_seconds * job.source.sample_rate / job.source.hop_length  # frames
-    shards: dict[int, list[int]] = {}
-    runs: list[list[int]] = [[]]
+    shards: dict[int, array[int]] = {}
+    runs = [array("q")]
     frames = 0
-    for index, (key, length) in enumerate(zip(catalogue.keys, catalogue.frames.tolist(), strict=True)):
-        if key in refused:
+    for index, (home, length) in enumerate(zip(committed.home, catalogue.frames, strict=True)):
+        if index in refused:
             continue
-        number = home.get(key)
-        if number is not None:
-            shards.setdefault(number, []).append(index)
+        if home >= 0:
+            shards.setdefault(committed.shards[home].number, array("q")).append(index)
         else:
             runs[-1].append(index)
-            frames += length
-        if (number is not None or frames >= target) and runs[-1]:
-            runs.append([])
+            frames += int(length)
+        if (home >= 0 or frames >= target) and runs[-1]:
+            runs.append(array("q"))
             frames = 0
-    free = (number for number in range(len(newest) + len(runs)) if number not in newest)
+    free = (number for number in range(len(numbers) + len(runs)) if number not in numbers)
     shards.update(zip(free, filter(None, runs), strict=False))
     return shards
 

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
+from pipeline.committed import Committed, hold_against
 from pipeline.config import Job, JobConfig
 from pipeline.contract import check_contract, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.melspec import Difference
-from pipeline.planner import CommittedShard, Plan, plan_shards
-from pipeline.storage import local_path, open_storage
+from pipeline.planner import Plan, plan_shards
+from pipeline.records import ShardRecord
+from pipeline.storage import Storage, exists, local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
 """Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found committed.
+
+    Args:
+        committed: held against the catalogue.
+        lost: name of a commit whose objects are gone -> which.
+        listing: digest over the names of all commits and objects when it was read.
+    """
+
+    committed: Committed
+    lost: Mapping[str, str]
+    listing: bytes
 
 
 @dataclass(frozen=True)
@@ -35,7 +54,7 @@ class Prepared:
         differences: between the store's contract and the vocoder's, all of them bridged.
         plan: what is to be done.
         ledger: of the output.
-        lost: name of a commit whose objects are gone -> which; to be marked stale by a run.
+        found: what was committed when the plan was made.
     """
 
     job: Job
@@ -45,7 +64,12 @@ class Prepared:
     differences: tuple[Difference, ...]
     plan: Plan
     ledger: Ledger
-    lost: Mapping[str, str]
+    found: Found
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Name of a commit whose objects are gone -> which; to be marked stale by a run."""
+        return self.found.lost
 
 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
@@ -73,8 +97,9 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     catalogue = store.catalogue()
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
-    plan, lost = _plan(ledger, store, catalogue, vocoder, job)
-    return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, lost)
+    found = _find(ledger, catalogue)
+    plan = _plan(found, ledger, store, catalogue, vocoder, job)
+    return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, found)
 
 
 def job_of_output(url: str) -> dict[str, Any]:
@@ -91,27 +116,50 @@ def job_of_output(url: str) -> dict[str, Any]:
 
 
 def replan(prepared: Prepared) -> Prepared:
-    """The same job, planned again against what is committed now."""
+    """The same job, planned again against what is committed now; commits are read again only if others are there."""
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
-    plan, lost = _plan(prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
-    return replace(prepared, job=job, plan=plan, lost=lost)
+    no_run_since = job.generation == prepared.job.generation
+    found = _find(prepared.ledger, prepared.catalogue, prepared.found if no_run_since else None)
+    plan = _plan(found, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan, found=found)
 
 
-def _plan(
-    ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job
-) -> tuple[Plan, dict[str, str]]:
+def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> Found:
+    """Read all commits, one at a time; or take what was found before, if the same names are there."""
+    listing, tars = hashlib.blake2b(digest_size=16), set()
+    for name in chain(ledger.commit_names(), ledger.storage.list("data")):
+        listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
+        if name.count("/") == 1:
+            tars.add(name)
+    if before is not None and before.listing == listing.digest():
+        return before
+    lost: dict[str, str] = {}
+
+    def records() -> Iterator[ShardRecord]:
+        for record in ledger.commits():
+            if (gone := _lost_object(ledger.storage, record, tars)) is not None:
+                lost[record.name] = f"its object {gone} is lost"
+            yield record
+
+    return Found(hold_against(catalogue, records()), lost, listing.digest())
+
+
+def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
+    """The first object of a commit that is not there. Files are listed for one shard at a time: there may be millions.
+
+    What no listing has may have come since.
+    """
+    names = [each.name for each in record.objects if each.name not in tars]
+    files = set(storage.list(f"data/{record.name}")) if names else set()
+    return next((name for name in names if name not in files and not exists(storage, name)), None)
+
+
+def _plan(found: Found, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
-    threads = job.config.cluster.threads_per_worker
-    there = frozenset(ledger.storage.list("data"))
-    committed, lost = [], {}
-    for record in ledger.commits():
-        committed.append(CommittedShard.of(record))
-        if gone := [each.name for each in record.objects if each.name not in there]:
-            lost[record.name] = f"its object {gone[0]} is lost"
-    stale = {**lost, **ledger.stale()}
-    worker_bytes = WORKER_BASE_BYTES + threads * vocoder.memory(window)
-    return plan_shards(catalogue, job, committed, stale, store.chunk_bytes, worker_bytes), lost
+    worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(window)
+    stale = {**found.lost, **ledger.stale()}
+    return plan_shards(catalogue, job, found.committed, stale, store.chunk_bytes, worker_bytes)
 
 
 def _absolute(config: JobConfig) -> JobConfig:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.config import Subtype
@@ -162,9 +162,14 @@ class ShardRecord:
     revision: int = 0
 
     @property
+    def id(self) -> ShardId:
+        """What it is known by."""
+        return ShardId(self.shard, self.fingerprint, revision=self.revision)
+
+    @property
     def name(self) -> str:
         """As in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.shard, self.fingerprint, self.revision)
+        return self.id.name
 
     @property
     def seconds(self) -> float:
@@ -242,3 +247,23 @@ def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
     if revision:
         fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
     return f"{number:06d}-{fingerprint[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardId:
+    """What a shard is known by. Two of them have the same name once in four billion times.
+
+    Args:
+        number: of the shard.
+        fingerprint: digest over everything that its samples depend on, as hexadecimal.
+        revision: how often the same shard was made before.
+    """
+
+    number: int
+    fingerprint: str
+    revision: int = field(default=0, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """As in object names: `000123-1a2b3c4d`."""
+        return shard_name(self.number, self.fingerprint, self.revision)

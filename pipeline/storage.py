@@ -84,6 +84,15 @@ def open_storage(url: str) -> Storage:
     return LocalStorage(local_path(url))
 
 
+def exists(storage: Storage, name: str) -> bool:
+    """Whether an object is there."""
+    try:
+        storage.read(name).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def local_path(url: str) -> Path:
     """The absolute path that a local path or `file://` URL names.
 

@@ -37,6 +37,7 @@ FLOORS = [
         "quality",  # a waveform's figures
         "fingerprint",  # what a shard's name depends on, and why one is stale
         "contract",  # whether a store fits a vocoder
+        "committed",  # what is committed, held against a catalogue
     ],
     [
         "planner",  # catalogue and commits -> what is to be made; pure

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pytest
+from commits import record_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.committed import hold_against
 from pipeline.config import Job, JobConfig
-from pipeline.fingerprint import ingredients_of
 from pipeline.melspec import PRESETS
-from pipeline.planner import CommittedShard, Plan, plan_shards
+from pipeline.planner import Plan, plan_shards
+from pipeline.records import ShardRecord
 from pipeline.stores.base import Catalogue
 
 SPEC = PRESETS["hifigan-22k"]
@@ -38,27 +40,15 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
     return Job(config, SPEC, vocoder, "run", generation)
 
 
-def plan(
-    catalogue: Catalogue, job: Job, committed: Iterable[CommittedShard] = (), stale: Mapping[str, str] = {}
-) -> Plan:
+def plan(catalogue: Catalogue, job: Job, commits: Iterable[ShardRecord] = (), stale: Mapping[str, str] = {}) -> Plan:
+    committed = hold_against(catalogue, sorted(commits, key=lambda record: record.name))
     return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
 
 
-def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | None = None) -> list[CommittedShard]:
-    """What the commit records of the plan's shards would say."""
+def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | None = None) -> list[ShardRecord]:
+    """The commit records of the plan's shards."""
     wanted = set(numbers) if numbers is not None else None
-    return [
-        CommittedShard(
-            task.number,
-            task.fingerprint,
-            job.generation,
-            ingredients_of(job),
-            {each.key: each.digest for each in task.utterances},
-            revision=task.revision,
-        )
-        for task in plan.tasks(catalogue)
-        if wanted is None or task.number in wanted
-    ]
+    return [record_of(task, job) for task in plan.tasks(catalogue) if wanted is None or task.number in wanted]
 
 
 def homes(plan: Plan, catalogue: Catalogue) -> dict[str, int]:
