@@ -75,6 +75,7 @@ ONLY_IN = {
     "onnx": {"vocoders", "training"},
     "onnxruntime": {"vocoders"},
     "zarr": {"stores"},
+    "h5py": {"stores"},
     "soxr": {"stores", "training"},
     "typer": {"cli"},
     "rich": {"cli"},

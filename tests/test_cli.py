@@ -50,6 +50,29 @@ def test_from_audio_to_verified_shards(tmp_path: Path, vocoder_path: Path) -> No
     assert "is whole: 24 utterances" in melmill("verify", out)
 
 
+def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path, vocoder_path: Path) -> None:
+    paths = sorted(PROMPTS.glob("it_IT*/*.flac"))[:2]
+    lines = [{"audio_filepath": str(path), "text": path.stem, "lang": "it"} for path in paths]
+    lines.append({"audio_filepath": "gone.wav"})
+    (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    keys = [str(path.with_suffix("")).lstrip("/") for path in paths]
+    (tmp_path / "speakers.csv").write_text(f"key,speaker\n{keys[0]},carlo\nnobody,x\n")
+    store, out = tmp_path / "mels.zarr", tmp_path / "audio"
+    arguments = [tmp_path / "manifest.jsonl", store, "--mel", "hifigan-22k", "--meta", tmp_path / "speakers.csv"]
+    said = melmill("pack", *arguments, "--workers", 1, code=3)
+    assert "packed 2 utterances" in said
+    assert f"1 utterances have no metadata:\n  {keys[1]}\n" in said
+    assert "1 keys of the metadata are of no utterance:\n  nobody\n" in said
+    assert "1 sources could not be packed and are not in the store:\n  line 3: there is no file" in said
+    melmill("run", "--store", store, "--out", out, "--vocoder", vocoder_path, "--scheduler", "synchronous")
+    metas = {row["key"]: row["meta"] for row in rows(out)}
+    first = {"text": paths[0].stem, "language": "it", "speaker": "carlo"}
+    assert metas == {keys[0]: first, keys[1]: {"text": paths[1].stem, "language": "it"}}
+    with tarfile.open(out / rows(out)[0]["shard"]) as tar:
+        beside = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]  # type: ignore[arg-type]
+    assert {each["key"]: each["meta"] for each in beside} == metas
+
+
 def test_json_is_one_document(run_arguments: list[object], store: Path, tmp_path: Path) -> None:
     assert json.loads(melmill("inspect", store, "--json"))["utterances"] == 24
     assert len(json.loads(melmill("plan", *run_arguments, "--json"))["todo"]) > 3

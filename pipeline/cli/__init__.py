@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 
 from pipeline.cli.convert import plan, retry, run
 from pipeline.cli.output import gc, status, verify
-from pipeline.cli.stores import inspect, pack
+from pipeline.cli.pack import pack
+from pipeline.cli.stores import inspect
 from pipeline.cli.vocoder import app as vocoder
 from pipeline.errors import InterruptedRunError, MelmillError, redacted
 

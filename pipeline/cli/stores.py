@@ -1,47 +1,25 @@
-"""The commands pack and inspect."""
+"""The command inspect, and the option --mel."""
 
 from __future__ import annotations
 
 import enum
 import json
-import sys
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some
+from pipeline.cli.progress import hours, print_some
 from pipeline.config import read_yaml
-from pipeline.errors import ConfigError, UtteranceError
+from pipeline.errors import UtteranceError
 from pipeline.melspec import PRESETS, MelSpec, preset
 from pipeline.stores import inspect_store, open_store
-from pipeline.stores.pack import PackProgress, pack_audio, pack_npy
 
 Mel = Annotated[
     str | None,
     typer.Option("--mel", metavar="PRESET|SPEC.yaml", help=f"The mel contract: {', '.join(PRESETS)}, or a YAML file."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class Kind(enum.StrEnum):
-    """What a folder to be packed holds."""
-
-    auto = "auto"
-    audio = "audio"
-    npy = "npy"
-
-
-class Axis(enum.StrEnum):
-    """Which axis of a .npy mel comes first."""
-
-    auto = "auto"
-    mels_first = "mels-first"
-    frames_first = "frames-first"
 
 
 class LayoutChoice(enum.StrEnum):
@@ -51,42 +29,6 @@ class LayoutChoice(enum.StrEnum):
     ragged = "ragged"
     grouped = "grouped"
     padded = "padded"
-
-
-def pack(
-    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="Audio, or .npy mels, in any depth.")],
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The Zarr store to be made.")],
-    mel: Mel = None,
-    kind: Annotated[Kind, typer.Option("--from", help="What the folder holds.")] = Kind.auto,
-    axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy mels.")] = Axis.auto,
-    workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes (default: one a core).")] = None,
-) -> None:
-    """Make a mel store from a folder of audio or of .npy mels; go on where an earlier packing stopped.
-
-    A file's path below FOLDER, without extension, becomes the utterance's key.
-    """
-    spec = mel_spec(mel)
-    if spec is None:
-        raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
-    if kind is Kind.auto:
-        kind = _kind_of(source)
-    begun = time.monotonic()
-    with PackView() as view:
-        if kind is Kind.audio:
-            result = pack_audio(str(source), str(store), spec, workers, view.show)
-        else:
-            result = pack_npy(str(source), str(store), spec, axis.value, workers, view.show)
-    kept = f" ({result.kept} kept from an interrupted packing)" if result.kept else ""
-    print(
-        f"packed {result.utterances} utterances{kept}, {hours(result.seconds)}, into {store} "
-        f"in {duration(time.monotonic() - begun)}"
-    )
-    if result.ignored:
-        print(f"{result.ignored} files are no {kind.value} and were left out")
-    if result.failures:
-        print(f"{len(result.failures)} files could not be packed and are not in the store:", file=sys.stderr)
-        print_some([f"  {failure.path}: {failure.reason}" for failure in result.failures], sys.stderr)
-        raise typer.Exit(UtteranceError.exit_code)
 
 
 def inspect(
@@ -124,39 +66,6 @@ def inspect(
         raise typer.Exit(UtteranceError.exit_code)
 
 
-class PackView:
-    """Shows how far packing is: a bar on a terminal, else a line now and then."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console)
-        self._task = self._bar.add_task("starting", total=None)
-        self._terminal = sys.stderr.isatty()
-        self._told = time.monotonic()
-        self._restart_told = False
-
-    def show(self, progress: PackProgress) -> None:
-        """Take the next state."""
-        if progress.restarted and not self._restart_told:
-            self._restart_told = True
-            print(f"beginning anew: {progress.restarted}", file=sys.stderr)
-        line = f"{progress.done} of {progress.total} files, {hours(progress.seconds)}, {progress.failures} failed"
-        self._bar.update(self._task, completed=progress.done, total=progress.total, description=line)
-        if not self._terminal and time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
-            self._told = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
-
-    def __enter__(self) -> Self:
-        if self._terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-
 def mel_spec(mel: str | None) -> MelSpec | None:
     """The contract that `--mel` names: a preset, or a YAML file."""
     if mel is None:
@@ -175,7 +84,3 @@ def _named(spec: dict[str, object] | None) -> str:
 
 def _values(low: float | None, high: float | None) -> str:
     return "none" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-
-
-def _kind_of(folder: Path) -> Kind:
-    return Kind.npy if next(folder.rglob("*.npy"), None) is not None else Kind.audio

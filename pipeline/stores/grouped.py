@@ -29,7 +29,7 @@ from pipeline.stores.common import (
 )
 from pipeline.stores.content import with_content_digests
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray
-from pipeline.stores.tree import Tree
+from pipeline.stores.tree import DOCUMENT_NAMES, Tree
 
 _FIRST_LOOK = 16  # arrays whose metadata opening reads, where there is no consolidated metadata
 # A chunk of an array of two dimensions, by Zarr version.
@@ -197,13 +197,24 @@ class GroupedStore:
         arrays = {entry.path: entry for entry in self._listing.entries}
         stamps: dict[str, list[str]] = {path: [] for path in arrays}
         for name, stamp in sorted(self._listing.objects.items()):
+            if name.endswith(DOCUMENT_NAMES):
+                continue
             path = name
             while path and path not in stamps:
                 path = path.rpartition("/")[0]
             array = arrays.get(path)
             if isinstance(array, ArrayMetadata) and array.object_coordinates(name[len(path) + 1 :]) is not None:
                 stamps[path].append(f"{name[len(path) + 1 :]}\0{stamp}")
-        heads = (metadata_digest(each) if isinstance(each, ArrayMetadata) else each.reason for each in arrays.values())
+        known: dict[int, bytes] = {}  # arrays that are described in the same words share the document
+
+        def head(array: ArrayMetadata | UnreadableArray) -> str | bytes:
+            if isinstance(array, UnreadableArray):
+                return array.reason
+            if id(array.document) not in known:
+                known[id(array.document)] = metadata_digest(array)
+            return known[id(array.document)]
+
+        heads = map(head, arrays.values())
         return digest_column(digest(head, *found) for head, found in zip(heads, stamps.values(), strict=True))
 
     def _reader(self, path: str, key: str) -> ChunkedArray:
@@ -235,6 +246,10 @@ class GroupedStore:
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
         """The attributes of the utterance's array. See `MelStore`."""
+        if "_listing" in self.__dict__ and utterance.index < len(self._listing.entries):
+            listed = self._listing.entries[utterance.index]
+            if isinstance(listed, ArrayMetadata) and listed.path == utterance.where:
+                return dict(listed.attributes)
         return dict(self._reader(str(utterance.where), utterance.key).metadata.attributes)
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import fsspec
@@ -11,12 +13,17 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from pipeline.errors import ConfigError, StorageError, StoreError, redacted
+from pipeline.stores.local import list_files, read_files, subfolders
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # What says that an object was written anew, best first: S3, Google, Azure, zip, local folders, memory.
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "CRC", "mtime", "LastModified", "last_modified", "created")
-_BATCH = 512  # metadata documents that are fetched at once
+_BATCH = 4096  # metadata documents that are held at once
+_MOST_ALIKE = 1 << 14  # descriptions of arrays that are kept to know another by
+_CONCURRENT = 128  # of them that are asked of an object store at a time
+DOCUMENT_NAMES = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
+"""Of metadata documents. They are read, and need no stamp."""
 Documents = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
 """Metadata documents of arrays, and in v2 their attributes, by path."""
 
@@ -42,11 +49,13 @@ class Tree:
             raise ConfigError(f"{url} cannot be opened: {exc}") from exc
         self._fs.invalidate_cache()
         self._root = str(root).rstrip("/")
+        self._local = isinstance(self._fs, LocalFileSystem)
+        self._at_root: list[str] | None = None
         self.zarr_format, self.attributes, self._consolidated = self._read_root()
         self.store = self._open_store()
 
     def _open_store(self) -> Store:
-        if isinstance(self._fs, LocalFileSystem):
+        if self._local:
             return zarr.storage.LocalStore(self._root or "/", read_only=True)
         return zarr.storage.FsspecStore.from_url(self._url, read_only=True)
 
@@ -105,11 +114,21 @@ class Tree:
         return parse_array(path, document, self._json(f"{name}/.zattrs")) if document else None
 
     def children(self, path: str = "") -> list[str]:
-        """Paths of what lies directly in a group, sorted; folders only."""
+        """Paths of what lies directly in a group, sorted; folders only. What lies at the root is listed once."""
+        if path:
+            return self._list(path)
+        if self._at_root is None:
+            self._at_root = self._list("")
+        return self._at_root
+
+    def _list(self, path: str) -> list[str]:
         if self._consolidated is not None:
             prefix = f"{path}/" if path else ""
             below = [name.removeprefix(prefix) for name in self._consolidated if name.startswith(prefix)]
             return sorted({prefix + name.split("/")[0] for name in below})
+        if self._local:
+            names = self._guard(lambda: subfolders(self._full(path) or "/"))
+            return [f"{path}/{name}" if path else name for name in names]
         found = self._guard(lambda: self._fs.ls(self._full(path), detail=True))
         return sorted(self._relative(entry["name"]) for entry in found if entry["type"] == "directory")
 
@@ -130,11 +149,18 @@ class Tree:
         return found
 
     def objects(self, path: str = "") -> dict[str, str]:
-        """All objects below `path`: their paths below the root, and a stamp that changes when one is rewritten."""
+        """All objects below `path`: their paths below the root, and a stamp that changes when one is rewritten.
+
+        Metadata documents may have no stamp.
+        """
+        if self._local:
+            prefix = f"{path}/" if path else ""
+            files = self._guard(lambda: list_files(self._full(path), frozenset(DOCUMENT_NAMES)))
+            return {prefix + name: stamp for name, stamp in files.items()} if prefix else files
         listed = self._guard(lambda: self._fs.find(self._full(path), detail=True))
         return {self._relative(name): _stamp(entry) for name, entry in listed.items()}
 
-    def arrays(self, objects: Iterable[str]) -> Iterator[ArrayMetadata | UnreadableArray]:
+    def arrays(self, objects: Collection[str]) -> Iterator[ArrayMetadata | UnreadableArray]:
         """All arrays, sorted by path: those that consolidated metadata lists and those it has missed.
 
         Args:
@@ -143,32 +169,45 @@ class Tree:
         known = self._consolidated or {}
         ending = "/zarr.json" if self.zarr_format == 3 else "/.zarray"
         paths = sorted({*known, *(name.removesuffix(ending) for name in objects if name.endswith(ending))})
+        alike: dict[Any, ArrayMetadata] = {}  # most arrays of a corpus are described in the very words of another
         for batch in (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)):
             unknown = [path for path in batch if path not in known]
             contents = self._contents([path + ending for path in unknown])
-            attributes = self._contents([path + "/.zattrs" for path in unknown] if self.zarr_format == 2 else [])
+            if self.zarr_format == 2:
+                contents |= self._contents([name for path in unknown if (name := path + "/.zattrs") in objects])
             for path in batch:
                 try:
-                    document, beside = known.get(path) or (
-                        self._parsed(contents, path + ending),
-                        self._parsed(attributes, path + "/.zattrs"),
-                    )
-                    if path in known or document.get("node_type", "array") == "array":
-                        yield parse_array(path, document, beside)
+                    words = contents.get(path + ending), contents.get(path + "/.zattrs"), _words(path, known)
+                    if (array := alike.get(words)) is None:
+                        document, beside = known.get(path) or (
+                            self._parsed(contents, path + ending),
+                            self._parsed(contents, path + "/.zattrs"),
+                        )
+                        if path not in known and document.get("node_type", "array") != "array":
+                            continue
+                        array = parse_array(path, document, beside)
+                        if len(alike) < _MOST_ALIKE:
+                            alike[words] = array
+                    yield array if array.path == path else replace(array, path=path)
                 except StoreError as exc:
                     yield UnreadableArray(path, str(exc))
 
     def _contents(self, names: list[str]) -> dict[str, bytes]:
-        """Several objects at once, which remote file systems fetch concurrently; without those that are absent."""
-        full = {self._full(name): name for name in names}
-        found = self._guard(lambda: self._fs.cat(list(full), on_error="return")) if full else {}
+        """Several objects at once, fetched concurrently where the file system can; without those that are absent."""
+        full = [self._full(name) for name in names]
+        if self._local:
+            found = read_files(full)
+        else:
+            # Not `cat`, which takes a `*` or `[` in a name for a pattern.
+            limit = {"batch_size": _CONCURRENT} if self._fs.async_impl else {}
+            found = self._guard(lambda: self._fs.cat_ranges(full, None, None, on_error="return", **limit))
         contents = {}
-        for path, content in found.items():
+        for name, content in zip(names, found, strict=True):
             if isinstance(content, _ABSENT):
                 continue
             if isinstance(content, Exception):
-                raise StorageError(f"{self.url}: {path} cannot be read: {content}") from content
-            contents[self._relative(path)] = bytes(content)
+                raise StorageError(f"{self.url}: {name} cannot be read: {content}") from content
+            contents[name] = bytes(content)
         return contents
 
     def _parsed(self, contents: Mapping[str, bytes], name: str) -> dict[str, Any]:
@@ -203,6 +242,14 @@ class Tree:
             raise StoreError(f"{self.url}: {exc} is not there") from exc
         except Exception as exc:  # each remote file system has its own
             raise StorageError(f"{self.url} cannot be read: {type(exc).__name__}: {exc}") from exc
+
+
+def _words(path: str, known: Documents) -> str | None:
+    """The documents that consolidated metadata has for an array, as text to be compared; None if it has none."""
+    try:
+        return json.dumps(known[path]) if path in known else None
+    except RecursionError as exc:
+        raise StoreError(f"array {path}: its Zarr metadata is nested too deeply") from exc
 
 
 def _safe(path: str) -> str:

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.stores.pack.audio import AUDIO_EXTENSIONS, read_audio
-from pipeline.stores.pack.sources import list_sources
-from pipeline.stores.pack.workers import SourceError
+from pipeline.stores.pack.sources import SourceError, list_sources
 
 # Shorter utterances hold next to no speech, and longer ones than this add voices faster when they are cut.
 _MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0

@@ -11,7 +11,7 @@ class PackFailure:
     """A source that could not be packed.
 
     Args:
-        path: below the packed folder; bytes that are no UTF-8 are escaped.
+        path: below the packed folder, or where it stands in the packed list; bytes that are no UTF-8 are escaped.
         reason: in words.
     """
 
@@ -53,6 +53,8 @@ class PackResult:
         ignored: files in the folder that are no source by their extension.
         kept: sources whose work an earlier, interrupted packing had already done.
         restarted: why an earlier, interrupted packing could not be resumed, if there was one.
+        without_metadata: keys in the store that the given metadata does not have.
+        unused_metadata: keys of the given metadata that no source has.
     """
 
     store: str
@@ -63,6 +65,8 @@ class PackResult:
     ignored: int
     kept: int
     restarted: str | None
+    without_metadata: tuple[str, ...] = ()
+    unused_metadata: tuple[str, ...] = ()
 
     @property
     def hours(self) -> float:

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,37 +16,35 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.stores.pack.journal import Journal, Packed
+from pipeline.stores.pack.meta import Metadata
 from pipeline.stores.pack.result import OnProgress, PackProgress, PackResult
-from pipeline.stores.pack.sources import Sources
-from pipeline.stores.pack.workers import MadeMel, MelBlocks, MelJob, made_in_order
+from pipeline.stores.pack.sources import Corpus, MelBlocks, Sources
+from pipeline.stores.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.stores.pack.writer import ShardWriter, sync, write_metadata
 
 _SPOOLED_ROWS = 16384  # read at once from a spooled mel
 
 
 def pack(
-    sources: Sources,
-    blocks: MelBlocks,
+    corpus: Corpus,
     out: str,
-    spec: MelSpec,
-    parameters: dict[str, Any],
-    workers: int | None,
-    on_progress: OnProgress | None,
+    metadata: Metadata | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PackResult:
-    """Packs all sources into the ragged store `out`. See `pack_audio` for what it promises.
+    """Packs a corpus into the ragged store `out`. See `pack_source` for what it promises.
 
     Args:
-        sources: to be packed.
-        blocks: makes the mel of one.
+        corpus: to be packed. An interrupted packing of other sources, or with other parameters, is not resumed.
         out: local path of the store.
-        spec: the mel contract.
-        parameters: all that decides what the mels will be; an interrupted packing with others is not resumed.
+        metadata: of the utterances by key; its fields go over those that the sources themselves have.
         workers: processes; None for one a processor.
         on_progress: is told how far it is.
     """
-    target = Path(out)
+    target, spec = Path(out), corpus.spec
+    sources = corpus.sources.with_metadata(metadata)
     identity = {
-        "parameters": {**parameters, "mel": spec.to_dict()},
+        "parameters": {**corpus.parameters, "mel": spec.to_dict()},
         "versions": {name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
         "sources": sources.digest(),
     }
@@ -58,7 +55,7 @@ def pack(
         try:
             journal.start()
             run = _Packing(sources, partial, spec, journal, on_progress, kept)
-            run.go(blocks, workers or len(os.sched_getaffinity(0)))
+            run.go(corpus.blocks, workers or len(os.sched_getaffinity(0)))
         except KeyboardInterrupt:
             done = f"{journal.packed.done} of {len(sources.files)} files were read"
             raise InterruptedRunError(f"packing {out} was stopped ({done}); run it again to resume") from None
@@ -69,10 +66,11 @@ def pack(
         if not packed.keys:
             shutil.rmtree(partial)
             raise ConfigError(
-                f"none of the {len(failures)} files in {sources.folder} could be packed; "
+                f"none of the {len(failures)} files in {sources.origin} could be packed; "
                 f"the first is {failures[0].path}: {failures[0].reason}"
             )
-        _publish(partial, target, spec, packed)
+        metas = {source.key: source.meta for source in sources.files}
+        _publish(partial, target, spec, packed, [metas[key] for key in packed.keys])
     frames = sum(packed.frames)
     return PackResult(
         store=out,
@@ -83,6 +81,8 @@ def pack(
         ignored=sources.ignored,
         kept=kept,
         restarted=restarted,
+        without_metadata=tuple(key for key in packed.keys if key not in metadata.rows) if metadata else (),
+        unused_metadata=tuple(sorted(metadata.rows.keys() - metas.keys())) if metadata else (),
     )
 
 
@@ -112,16 +112,13 @@ class _Packing:
         # The utterance across the last durable shard's border is made again; its rows in that shard are there.
         skip = writer.rows - sum(packed.frames)
         files = self._sources.files[packed.done :]
-        jobs = [
-            MelJob(os.path.join(self._sources.folder, file.path), str(self._partial / "spool" / str(index)))
-            for index, file in enumerate(files)
-        ]
+        jobs = [MelJob(file.place, str(self._partial / "spool" / str(index))) for index, file in enumerate(files)]
         self._tell()
         with contextlib.closing(made_in_order(blocks, jobs, max(1, min(workers, len(jobs))))) as made:
             for file, job, mel in zip(files, jobs, made, strict=True):
                 if mel.frames < skip:
                     raise StorageError(
-                        f"{job.path} could be packed before the interruption and now cannot "
+                        f"{file.path} could be packed before the interruption and now cannot "
                         f"({mel.failure or 'it is shorter'}); delete {self._partial} and pack again"
                     )
                 if mel.failure is None:
@@ -170,8 +167,8 @@ def _clear(partial: Path, keep: bool) -> None:
         (partial / name).mkdir(exist_ok=True)
 
 
-def _publish(partial: Path, target: Path, spec: MelSpec, packed: Packed) -> None:
-    write_metadata(partial / "store", spec, packed.keys, packed.frames, packed.digests)
+def _publish(partial: Path, target: Path, spec: MelSpec, packed: Packed, metas: list[str]) -> None:
+    write_metadata(partial / "store", spec, packed.keys, packed.frames, packed.digests, metas)
     _refuse_existing(target)
     os.rename(partial / "store", target)
     sync(target.parent)

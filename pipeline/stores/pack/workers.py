@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -15,23 +15,18 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import InterruptedRunError, MelmillError, StorageError
+from pipeline.errors import InterruptedRunError, StorageError
 from pipeline.interrupts import interrupts_held
 from pipeline.stores.common import MelDigest
+from pipeline.stores.pack.sources import MelBlocks, SourceError
 
 SPOOL_BYTES = 8 << 20
 """A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
-
-MelBlocks = Callable[[str], Iterator[NDArray[np.float32]]]
-"""Gives the mel of the file at a path in blocks `[n_mels, k] float32`; raises `SourceError`. Picklable."""
-
-
-class SourceError(MelmillError):
-    """A source cannot be packed; the message says why. It is listed as a failure and the others go on."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,11 @@ class MelJob:
     """One mel to be made.
 
     Args:
-        path: of the source.
+        place: of the source.
         spool: path for a mel that is too long for memory.
     """
 
-    path: str
+    place: Any
     spool: str
 
 
@@ -74,7 +69,7 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
     digest, held = MelDigest(), []
     spooled, size = False, 0
     try:
-        for block in blocks(job.path):
+        for block in blocks(job.place):
             if _stopping is not None and _stopping.is_set():
                 raise InterruptedRunError("stopped")
             rows = np.ascontiguousarray(block.T, "<f4")

@@ -89,13 +89,16 @@ def _create_mel(group: zarr.Group, frames: int, n_mels: int) -> zarr.Array[Any]:
     )
 
 
-def write_metadata(store: Path, spec: MelSpec, keys: list[str], frames: list[int], digests: list[bytes]) -> None:
+def write_metadata(
+    store: Path, spec: MelSpec, keys: list[str], frames: list[int], digests: list[bytes], metas: list[str]
+) -> None:
     """Writes all of the store but its shards, durably. What an interrupted attempt left of it goes first.
 
     Args:
         store: folder of the store, with the shards in it.
         spec: the mel contract.
         keys, frames, digests: of the utterances, in the order of their rows.
+        metas: of the same, a JSON object each, or "" for none. If none has any, the store has no such array.
     """
     for path in [*store.glob("*"), *store.glob("mel/*")]:
         if path.name not in ("mel", "c"):
@@ -106,6 +109,8 @@ def write_metadata(store: Path, spec: MelSpec, keys: list[str], frames: list[int
     _write_column(group, "offsets", np.concatenate([[0], np.cumsum(frames, dtype=np.int64)]))
     _write_column(group, "keys", np.array(keys, np.dtypes.StringDType()))
     _write_column(group, "digests", digest_column(digests))
+    if any(metas):
+        _write_column(group, "meta", np.array(metas, np.dtypes.StringDType()))
     for path in store.rglob("*"):
         if path.is_dir() or "mel/c/" not in path.as_posix():
             sync(path)

@@ -1,0 +1,78 @@
+"""Lists that people keep as text: JSON lines, and lines of words, read one bounded line at a time."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from pipeline.errors import ConfigError
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line [bytes]: a transcript of an hour has a tenth of it."""
+MAX_LIST_BYTES = 8 << 30
+"""Most bytes of one list, unpacked: ten million lines of a manifest have half of it."""
+
+
+def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
+    """The lines of a text file, or of a .gz of one, each with its number from 1.
+
+    Raises:
+        ConfigError: if it cannot be read, or is longer than any such list.
+    """
+    with _opened(path) as file:
+        number = total = 0
+        while line := file.readline(MAX_LINE_BYTES + 1):
+            number, total = number + 1, total + len(line)
+            if len(line) > MAX_LINE_BYTES:
+                raise ConfigError(f"{path}: line {number} has more than {MAX_LINE_BYTES} bytes; it is no such list")
+            if total > MAX_LIST_BYTES:
+                raise ConfigError(f"{path} has more than {MAX_LIST_BYTES} bytes; cut it into several lists")
+            yield number, line
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    if not os.path.isfile(path):
+        raise ConfigError(f"{path}: there is no such file")
+    try:
+        opener: Any = gzip.open if path.endswith(".gz") else open
+        with opener(path, "rb") as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as exc:
+        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line.
+
+    Raises:
+        ValueError: if it is none, or has NaN or infinity in it.
+    """
+    try:
+        value = json.loads(line, parse_constant=_refuse)
+    except RecursionError as exc:
+        raise ValueError("it is nested too deeply") from exc
+    if not isinstance(value, dict):
+        raise ValueError(f"it is {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it has {constant}, which is not JSON")
+
+
+def resolved(named: str, listed_in: str) -> str:
+    """The path of a file that a list names.
+
+    Args:
+        named: absolute; or below the list's own folder, or if it is not there, below that of the command.
+        listed_in: path of the list.
+    """
+    beside = Path(listed_in).parent / named
+    return os.path.abspath(beside if beside.exists() else named)
