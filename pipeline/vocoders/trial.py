@@ -1,0 +1,188 @@
+"""What a vocoder does, found by trying it: how far its samples look to both sides, and how many it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import MelmillError
+
+# Whole against windowed at the halo, over the peak: 2e-7 to 2e-6 for HiFi-GAN (trained, random and odd ones), 0 for lift
+# and griffin-lim; one frame less than the halo gives HiFi-GAN V1 5e-5 and more.
+_ROUNDING = 1e-5
+# A net that amplifies rounding is given more, four times what it shows where its halo is more than enough, up to what
+# 16 bit can hardly tell.
+_AMPLIFIED, _MOST_ROUNDING = 4, 1e-4
+# Frames whose samples are compared, and frames beyond the halo that show what rounding alone does.
+_CORE, _BEYOND = 8, 32
+
+
+class Decode(Protocol):
+    """As `Vocoder.decode`."""
+
+    def __call__(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
+        """`[n_mels, frames] float32` to `[samples] float32`."""
+        ...
+
+
+@dataclass(frozen=True)
+class HaloTrial:
+    """Windows held against the whole.
+
+    Args:
+        stated: frames of context (left, right) that were to be enough.
+        error: largest difference from the whole with them [full scale].
+        allowed: difference that counts as rounding of float32 [full scale].
+        smallest: halo that was enough in this trial; None for a side where none was, up to `searched` frames.
+        searched: most frames that were tried on a side.
+    """
+
+    stated: tuple[int, int]
+    error: float
+    allowed: float
+    smallest: tuple[int | None, int | None]
+    searched: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether windows with the stated halo give the samples of the whole."""
+        return self.error <= self.allowed
+
+
+def try_halo(decode: Decode, mel: NDArray[np.float32], hop: int, stated: tuple[int, int], stretches: int = 3) -> HaloTrial:
+    """Decodes stretches of a mel whole and cut off after a halo, and compares the samples.
+
+    On each side, the frames that the cut leaves out lie behind the halo of the compared ones, and the other end is a
+    true end in both, so that each side is tried alone.
+
+    Args:
+        decode: of the vocoder.
+        mel: `[n_mels, frames] float32`, speech.
+        hop: samples of a frame.
+        stated: frames of context (left, right) that are to be enough.
+        stretches: how many stretches of the mel are tried.
+    """
+    frames = mel.shape[1]
+    length = min(frames, max(stated) + _CORE + _BEYOND)
+    starts = np.linspace(0, frames - length, stretches).astype(int).tolist()
+    wholes = [(start, decode(mel[:, start : start + length], start)) for start in starts]
+    peak = max(float(np.abs(whole).max(initial=0)) for _, whole in wholes)
+    searched = length - _CORE
+
+    def left(halo: int) -> float:
+        core = (length - _CORE) * hop
+        cut = length - _CORE - min(halo, searched)
+        return max(
+            _apart(decode(mel[:, start + cut : start + length], start + cut)[core - cut * hop :], whole[core:])
+            for start, whole in wholes
+        )
+
+    def right(halo: int) -> float:
+        core, cut = _CORE * hop, min(_CORE + halo, length)
+        return max(
+            _apart(decode(mel[:, start : start + cut], start)[:core], whole[:core]) for start, whole in wholes
+        )
+
+    sides = (left, right)
+    rounding = max(side(searched - 1) for side in sides)
+    allowed = peak * min(max(_ROUNDING, _AMPLIFIED * rounding / peak), _MOST_ROUNDING) if peak else 0.0
+    errors = [side(halo) for side, halo in zip(sides, stated, strict=True)]
+    smallest = [
+        _smallest(side, allowed, halo if error <= allowed else None, searched)
+        for side, halo, error in zip(sides, stated, errors, strict=True)
+    ]
+    return HaloTrial(stated, max(errors), allowed, (smallest[0], smallest[1]), searched - 1)
+
+
+def _smallest(error: Callable[[int], float], allowed: float, enough: int | None, searched: int) -> int | None:
+    """The smallest halo whose error is allowed, by bisection; None if the largest one's is not."""
+    if enough is None and error(searched - 1) > allowed:
+        return None
+    low, high = -1, searched - 1 if enough is None else min(enough, searched - 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if error(middle) <= allowed else (middle, high)
+    return high
+
+
+def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Largest difference; infinite where the lengths differ or a value is no number."""
+    if one.shape != other.shape:
+        return float("inf")
+    apart = float(np.abs(one.astype(np.float64) - other).max(initial=0))
+    return apart if np.isfinite(apart) else float("inf")
+
+
+def reach(decode: Decode, mels: Sequence[NDArray[np.float32]], hop: int) -> tuple[int, int] | None:
+    """How far the samples look: frames (left, right) of a frame's own within which a change is heard at all.
+
+    One frame in the middle is changed, and the samples that are no longer the same bits show whom it reaches. The
+    same shape runs through the same sums, so that samples it does not reach stay the same.
+
+    Args:
+        decode: of the vocoder.
+        mels: `[n_mels, frames] float32` each, in which the frame in the middle is changed.
+        hop: samples of a frame.
+
+    Returns:
+        Frames of context (left, right); None if the change reaches an end of a mel, so that it may reach any distance.
+    """
+    left = right = 0
+    for number, mel in enumerate(mels):
+        frames, middle = mel.shape[1], mel.shape[1] // 2
+        whole = decode(mel)
+        for changed in _changed(mel, middle, number):
+            heard = np.flatnonzero(decode(changed) != whole) // hop
+            if not heard.size:
+                continue
+            if heard[0] == 0 or heard[-1] >= frames - 1:
+                return None
+            # The sample of frame f hears a frame to its right if f lies to the left of that one.
+            left, right = max(left, int(heard[-1]) - middle), max(right, middle - int(heard[0]))
+    return left, right
+
+
+def _changed(mel: NDArray[np.float32], frame: int, seed: int) -> Iterator[NDArray[np.float32]]:
+    """The mel with one frame louder, quieter, and mixed up: large changes, whose last traces are still heard."""
+    spread = max(1.0, float(mel.std()))
+    rng = np.random.default_rng(seed)
+    for offset in (4 * spread, -4 * spread, rng.normal(0, 4 * spread, len(mel))):
+        changed = mel.copy()
+        changed[:, frame] += np.asarray(offset, np.float32)
+        yield changed
+
+
+@dataclass(frozen=True)
+class LengthRule:
+    """The length of the waveform [samples] is `frames * hop + extra`."""
+
+    hop: int
+    extra: int
+
+
+def length_rule(lengths: Sequence[tuple[int, int]]) -> LengthRule | None:
+    """The rule that pairs of frames and samples follow, None if they follow none.
+
+    >>> length_rule([(10, 2560), (11, 2816), (30, 7680)])
+    LengthRule(hop=256, extra=0)
+    >>> length_rule([(10, 2560), (11, 2560), (30, 7680)])
+    """
+    (first, samples), *rest = sorted(lengths)
+    hop = (rest[-1][1] - samples) // (rest[-1][0] - first)
+    rule = LengthRule(hop, samples - hop * first)
+    return rule if all(frames * hop + rule.extra == found for frames, found in rest) else None
+
+
+def shortest_mel(decode: Decode, mel: NDArray[np.float32]) -> int | None:
+    """The fewest frames of a mel `[n_mels, frames] float32` that the vocoder takes; None if it takes none of it."""
+    for frames in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64):
+        try:
+            decode(mel[:, :frames])
+        except MelmillError:
+            continue
+        return frames
+    return None
