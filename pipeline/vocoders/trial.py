@@ -53,7 +53,9 @@ class HaloTrial:
         return self.error <= self.allowed
 
 
-def try_halo(decode: Decode, mel: NDArray[np.float32], hop: int, stated: tuple[int, int], stretches: int = 3) -> HaloTrial:
+def try_halo(
+    decode: Decode, mel: NDArray[np.float32], hop: int, stated: tuple[int, int], stretches: int = 3
+) -> HaloTrial:
     """Decodes stretches of a mel whole and cut off after a halo, and compares the samples.
 
     On each side, the frames that the cut leaves out lie behind the halo of the compared ones, and the other end is a
@@ -83,13 +85,11 @@ def try_halo(decode: Decode, mel: NDArray[np.float32], hop: int, stated: tuple[i
 
     def right(halo: int) -> float:
         core, cut = _CORE * hop, min(_CORE + halo, length)
-        return max(
-            _apart(decode(mel[:, start : start + cut], start)[:core], whole[:core]) for start, whole in wholes
-        )
+        return max(_apart(decode(mel[:, start : start + cut], start)[:core], whole[:core]) for start, whole in wholes)
 
     sides = (left, right)
     rounding = max(side(searched - 1) for side in sides)
-    allowed = peak * min(max(_ROUNDING, _AMPLIFIED * rounding / peak), _MOST_ROUNDING) if peak else 0.0
+    allowed = min(max(_ROUNDING * peak, _AMPLIFIED * rounding), _MOST_ROUNDING * peak)
     errors = [side(halo) for side, halo in zip(sides, stated, strict=True)]
     smallest = [
         _smallest(side, allowed, halo if error <= allowed else None, searched)
@@ -117,33 +117,50 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return apart if np.isfinite(apart) else float("inf")
 
 
-def reach(decode: Decode, mels: Sequence[NDArray[np.float32]], hop: int) -> tuple[int, int] | None:
-    """How far the samples look: frames (left, right) of a frame's own within which a change is heard at all.
+@dataclass(frozen=True)
+class Influence:
+    """How much a change of one frame changes the samples of the frames around it.
 
-    One frame in the middle is changed, and the samples that are no longer the same bits show whom it reaches. The
-    same shape runs through the same sums, so that samples it does not reach stay the same.
+    Args:
+        left: `[distances] float64`, largest change of a sample of a frame that looks so many frames to its left
+            [full scale]; distance 0 is the changed frame itself.
+        right: the same for frames that look to their right.
+    """
+
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+
+    def beyond(self, halo: tuple[int, int]) -> float:
+        """Largest change of a sample that lies further away than the halo [full scale]."""
+        return max(float(self.left[halo[0] + 1 :].max(initial=0)), float(self.right[halo[1] + 1 :].max(initial=0)))
+
+    def reach(self, allowed: float = 0.0) -> tuple[int, int]:
+        """Frames (left, right) beyond which no change is larger than that [full scale]."""
+        left, right = (np.flatnonzero(side > allowed) for side in (self.left, self.right))
+        return int(left.max(initial=0)), int(right.max(initial=0))
+
+
+def influence(decode: Decode, mels: Sequence[NDArray[np.float32]], hop: int) -> Influence:
+    """Changes one frame in the middle of each mel, and looks whom that reaches.
+
+    The same shape runs through the same sums: samples that the change does not reach stay the same bits.
 
     Args:
         decode: of the vocoder.
-        mels: `[n_mels, frames] float32` each, in which the frame in the middle is changed.
+        mels: `[n_mels, frames] float32` each, of one shape.
         hop: samples of a frame.
-
-    Returns:
-        Frames of context (left, right); None if the change reaches an end of a mel, so that it may reach any distance.
     """
-    left = right = 0
+    frames = mels[0].shape[1]
+    middle = frames // 2
+    change = np.zeros(frames)
     for number, mel in enumerate(mels):
-        frames, middle = mel.shape[1], mel.shape[1] // 2
         whole = decode(mel)
         for changed in _changed(mel, middle, number):
-            heard = np.flatnonzero(decode(changed) != whole) // hop
-            if not heard.size:
-                continue
-            if heard[0] == 0 or heard[-1] >= frames - 1:
-                return None
-            # The sample of frame f hears a frame to its right if f lies to the left of that one.
-            left, right = max(left, int(heard[-1]) - middle), max(right, middle - int(heard[0]))
-    return left, right
+            apart = np.abs(decode(changed).astype(np.float64) - whole)
+            # What comes after the last frame's hop belongs to that frame.
+            of_frame = np.minimum(np.arange(len(apart)) // hop, frames - 1)
+            np.maximum.at(change, of_frame, np.nan_to_num(apart, nan=np.inf))
+    return Influence(left=change[middle:], right=change[middle::-1])
 
 
 def _changed(mel: NDArray[np.float32], frame: int, seed: int) -> Iterator[NDArray[np.float32]]:

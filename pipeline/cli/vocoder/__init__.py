@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pipeline.cli.vocoder.check import check
+from pipeline.cli.vocoder.listing import list_
 from pipeline.cli.vocoder.train import train
 
 app = typer.Typer(help="Vocoders.", no_args_is_help=True)
@@ -14,5 +16,6 @@ def _vocoder() -> None:
     pass
 
 
-for command in (train,):
+app.command("list")(list_)
+for command in (check, train):
     app.command()(command)
