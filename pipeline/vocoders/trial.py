@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MelmillError
 
-# Whole against windowed at the halo, over the peak: 2e-7 to 2e-6 for HiFi-GAN (trained, random and odd ones), 0 for lift
-# and griffin-lim; one frame less than the halo gives HiFi-GAN V1 5e-5 and more.
+# Whole against windowed at the halo, over the peak: 3e-6 for HiFi-GAN's universal checkpoint, 0 for random ones, for
+# lift and for griffin-lim.
 _ROUNDING = 1e-5
 # A net that amplifies rounding is given more, four times what it shows where its halo is more than enough, up to what
 # 16 bit can hardly tell.

@@ -66,6 +66,6 @@ def _print_halo(report: VocoderReport) -> None:
         f"halo      {left} left, {right} right as stated, {verdict}: windows differ from the whole by {halo.error:.1e}"
     )
     print(
-        f"          ({halo.allowed:.1e} is rounding), as little from {smallest[0]} left, {smallest[1]} right; a change of "
-        f"one frame is heard {report.heard[0]} left, {report.heard[1]} right"
+        f"          ({halo.allowed:.1e} is rounding), as little from {smallest[0]} left, {smallest[1]} right; a change "
+        f"of one frame is heard {report.heard[0]} left, {report.heard[1]} right"
     )
