@@ -102,7 +102,7 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
     path = None if name == GRIFFIN_LIM else model_path(name)
     speech = prompts(spec.sample_rate)
     long = log_mel(np.concatenate(list(speech.values())), spec)
-    shortest = shortest_mel(vocoder.decode, long)
+    shortest = shortest_mel(vocoder.decode, long, vocoder.samples)
     if shortest is None:
         raise ConfigError(f"{name} decodes nothing: {_wrong_length(vocoder, long[:, :64])}")
     counts = [shortest, *(count for count in _LENGTHS if count > shortest)]

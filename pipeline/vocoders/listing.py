@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS, MelSpec
-from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig, generator
+from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
+from pipeline.vocoders.checkpoints.hifigan_layers import generator
 from pipeline.vocoders.geometry import read_geometry
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel

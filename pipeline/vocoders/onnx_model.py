@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ConfigError, MelmillError
 from pipeline.vocoders.checkpoints.card import Card
+from pipeline.vocoders.onnx_parts import tensors
 
 Runtime = Literal["onnxruntime", "openvino"]
+USER_FAMILY = "onnx"
+"""In the card of a model that a user brought as ONNX; it may take one mel at a time, others take any number."""
 
 
 class OnnxModel:
@@ -46,7 +49,7 @@ class OnnxModel:
         except OSError as error:
             raise ConfigError(f"{path}: this model cannot be read: {error}") from error
         try:
-            self.card = _checked_card(content)
+            self.card, self._single = _checked_card(content)
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
@@ -84,6 +87,8 @@ class OnnxModel:
             raise BadMelError(f"a mel with NaN or infinity; {name} takes finite values")
         run = self._own_session()
         try:
+            if self._single and len(mel) > 1:
+                return np.concatenate([run(np.ascontiguousarray(one[None], np.float32)) for one in mel])
             return run(np.ascontiguousarray(mel, np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
             raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[2]} frames: {error}") from error
@@ -141,13 +146,14 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _checked_card(content: bytes) -> Card:
+def _checked_card(content: bytes) -> tuple[Card, bool]:
+    """The model's card, and whether it takes one mel at a time."""
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's, whose class depends on its implementation
         raise ConfigError("it is no ONNX model, or a damaged one") from error
     card = Card.read(model)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model)):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors(model)):
         raise ConfigError("it keeps weights in other files (external data)")
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_described(value) for value in model.graph.input if value.name not in weights]
@@ -158,34 +164,17 @@ def _checked_card(content: bytes) -> Card:
     name, words = "waveform", "waveform [batch, samples]"
     if card.family == "lift":
         batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
+    elif card.family == USER_FAMILY and inputs and inputs[0][2][:1] == (1,):
+        batch = 1
     if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
         raise ConfigError(
             f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "
             f"it takes {inputs} and gives {outputs} (name, element type, shape)"
         )
-    return card
+    return card, batch == 1
 
 
 def _described(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[int | None, ...]]:
     tensor = value.type.tensor_type
     sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
     return value.name, tensor.elem_type, sizes
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor in the model: initializers, attributes of nodes, and those of graphs and functions inside."""
-    nodes = [node for function in model.functions for node in function.node]
-    graphs = [model.graph]
-    while graphs or nodes:
-        while graphs:
-            graph = graphs.pop()
-            nodes.extend(graph.node)
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-        while nodes:
-            for attribute in nodes.pop().attribute:
-                graphs.extend([attribute.g, *attribute.graphs])
-                yield from (attribute.t, *attribute.tensors)
-                for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                    yield from (sparse.values, sparse.indices)

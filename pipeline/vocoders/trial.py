@@ -194,12 +194,22 @@ def length_rule(lengths: Sequence[tuple[int, int]]) -> LengthRule | None:
     return rule if all(frames * hop + rule.extra == found for frames, found in rest) else None
 
 
-def shortest_mel(decode: Decode, mel: NDArray[np.float32]) -> int | None:
-    """The fewest frames of a mel `[n_mels, frames] float32` that the vocoder takes; None if it takes none of it."""
+def shortest_mel(decode: Decode, mel: NDArray[np.float32], samples: Callable[[int], int]) -> int | None:
+    """The fewest frames that the vocoder takes, of those tried: 1, 2, 3, 4, 6, ... 64.
+
+    Args:
+        decode: of the vocoder.
+        mel: `[n_mels, frames] float32`, of which beginnings are taken.
+        samples: its length rule, from frames to samples.
+
+    Returns:
+        None if it takes none of them.
+    """
     for frames in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64):
         try:
-            decode(mel[:, :frames])
+            made = len(decode(mel[:, :frames]))
         except MelmillError:
             continue
-        return frames
+        if made == samples(frames):
+            return frames
     return None
