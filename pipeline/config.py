@@ -85,6 +85,13 @@ class OutputConfig(_Section):
     codec: Codec = "flac"
     subtype: Subtype = "PCM_16"
     shard_seconds: PositiveFloat = 600.0
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
+    """Of the audio [Hz]; none for the vocoder's own. Another one is resampled to, at the end."""
+    loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None
+    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]; none to leave the levels alone.
+    Needs pyloudnorm, an extra."""
+    true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
+    """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

@@ -15,9 +15,10 @@ from pipeline.config import Job
 from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, WorkerLostError, redacted
 from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
+from pipeline.mastering import Master
 from pipeline.melspec import convert_mel
 from pipeline.planner import ShardTask
-from pipeline.quality import Loudness, MelDistance
+from pipeline.quality import Levels, MelDistance, examined
 from pipeline.records import Failure, Row, ShardRecord, Source
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
@@ -116,7 +117,7 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
 def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, attempt: Attempt) -> Row:
     output = job.config.output
     spec = vocoder.spec
-    loudness = Loudness()
+    levels = Levels()
     distance = MelDistance(spec) if job.config.quality.mel_distance else None
     digest = MelDigest() if store.digest_is_of_content else None
     meta = store.meta(utterance)
@@ -130,26 +131,26 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             distance.push_mel(mel[:, distance.mel_frames - start :])
         return mel
 
-    with Encoder(output.codec, output.subtype, spec.sample_rate, attempt.folder) as encoder:
-        for piece in decode_windows(vocoder, read, utterance.frames, job.config.vocoder.window):
-            loudness.push(piece)
+    master = Master(output, spec.sample_rate, attempt.folder)
+    with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
+        waveform = decode_windows(vocoder, read, utterance.frames, job.config.vocoder.window)
+        for piece in master.pieces(examined(waveform, distance)):
+            levels.push(piece)
             encoder.push(piece)
-            if distance is not None:
-                distance.push_audio(piece)
         if digest is not None and digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
                 f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {store.url} are "
                 f"not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
                 "changed; restore the store, pack it again, or run again if it was being written"
             )
-        if not loudness.samples:
+        if not levels.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
         encoder.finish()
-        duration = loudness.samples / spec.sample_rate
+        duration = levels.samples / master.sample_rate
         sidecar = {
             "key": utterance.key,
-            "sample_rate": spec.sample_rate,
-            "num_samples": loudness.samples,
+            "sample_rate": master.sample_rate,
+            "num_samples": levels.samples,
             "duration": duration,
             "meta": meta,
         }
@@ -161,18 +162,21 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             member=place.member,
             offset=place.offset,
             bytes=place.bytes,
-            sample_rate=spec.sample_rate,
-            num_samples=loudness.samples,
+            sample_rate=master.sample_rate,
+            num_samples=levels.samples,
             duration=duration,
             subtype=output.subtype,
             pcm_sha256=encoder.pcm_sha256,
-            peak=loudness.peak,
-            rms_dbfs=loudness.rms_dbfs,
+            peak=levels.peak,
+            rms_dbfs=levels.rms_dbfs,
             clipped=encoder.clipped,
             mel_distance=far,
             mel_distance_relative=relative,
             source=Source(job.config.input.public_store, utterance.where, utterance.digest),
             meta=meta,
+            over_full_scale=levels.over_full_scale,
+            gain_db=master.gain_db,
+            loudness=master.loudness,
         )
 
 

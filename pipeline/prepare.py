@@ -13,6 +13,7 @@ from pipeline.config import Job, JobConfig
 from pipeline.contract import check_contract, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
+from pipeline.mastering import check_installed
 from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.storage import local_path, open_storage
@@ -54,6 +55,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     out, store_path = (os.path.realpath(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
         raise ConfigError(f"the output {out} lies in the store {config.input.store}. Choose another folder")
+    if config.output.loudness is not None:
+        check_installed()
     ledger = Ledger(open_storage(config.output.url))
     described = ledger.job()
     if described is not None and not adopt:
