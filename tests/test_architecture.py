@@ -13,7 +13,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # A room may import from the rooms in the lines above its own, and from itself.
 FLOORS = [
     ["errors", "interrupts", "filelock"],
-    ["melspec", "events"],
+    ["melspec", "events", "torch_file"],
     ["config", "dsp", "tally"],
     ["records", "storage", "stores", "vocoders"],
     ["sinks", "quality", "fingerprint", "contract", "mastering"],

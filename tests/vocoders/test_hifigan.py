@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.torch_file import CheckpointError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.checkpoints.hifigan import build_hifigan, cached_hifigan, generator_state
 from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig
-from pipeline.vocoders.checkpoints.torch_file import CheckpointError
 from pipeline.vocoders.windows import decode_windows
 
 Configs = dict[str, HifiganConfig]

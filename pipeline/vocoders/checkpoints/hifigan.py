@@ -14,10 +14,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.torch_file import CheckpointError, read_torch_file
 from pipeline.vocoders.checkpoints.cache import cached
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.checkpoints.hifigan_layers import Generator, HifiganConfig, Layer, generator
-from pipeline.vocoders.checkpoints.torch_file import CheckpointError, read_torch_file
 
 # Part of a cached model's name: raise it when the same checkpoint is to give another model.
 _BUILDER_VERSION = 1
