@@ -71,9 +71,20 @@ class VocoderConfig(_Section):
     """A registered name, or the path of an .onnx that melmill made."""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
     """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
+    """What nets run on; `cuda-or-cpu` is the CPU, with a warning, where CUDA cannot be used. For CUDA install
+    onnxruntime-gpu in place of onnxruntime."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of its free memory holds, at
+    most 64. Several workers on one card need it set."""
+
+    @model_validator(mode="after")
+    def _runtime_has_device(self) -> Self:
+        if self.runtime == "openvino" and self.device != "cpu":
+            raise ValueError(f"OpenVINO runs on the CPU here; choose runtime: onnxruntime for device: {self.device}")
+        return self
 
 
 class OutputConfig(_Section):
