@@ -10,12 +10,13 @@ from typing import Literal
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
-from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.base import BatchVocoder, Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.lift import Lift
-from pipeline.vocoders.onnx_model import OnnxModel, Runtime
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+from pipeline.vocoders.sessions import Device, Runtime
 
 DEFAULT_VOCODER = "hifigan-universal"
 HIFIGAN_FILES = {
@@ -37,6 +38,8 @@ def load_vocoder(
     mel: MelSpec | None = None,
     threads: int = 1,
     runtime: Runtime | Literal["auto"] = "auto",
+    device: Device = "cpu",
+    batch: int | None = None,
 ) -> Vocoder:
     """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
 
@@ -45,17 +48,24 @@ def load_vocoder(
         mel: the contract of the mels at hand; only "griffin-lim" needs it, the others have their own.
         threads: threads for one decode.
         runtime: that runs nets; "auto" is onnxruntime.
+        device: that nets run on.
+        batch: windows decoded at once; None for what suits the device.
 
     Raises:
         ConfigError: if there is no such vocoder, or it cannot be loaded.
     """
     with _lock:
         chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
-        return _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen)
+        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen, device, batch)
+    if name == GRIFFIN_LIM and device != "cpu":
+        raise ConfigError(f"vocoder.device: griffin-lim has no net; it runs on the CPU, not on {device}")
+    if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
+        raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}")
+    return vocoder
 
 
 @functools.cache
-def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Vocoder:
+def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device: Device, batch: int | None) -> Vocoder:
     if name == GRIFFIN_LIM:
         if mel is None:
             raise ConfigError(
@@ -64,10 +74,10 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Voc
         return GriffinLim(mel)
     path = model_path(name)
     if name in HIFIGAN_FILES:
-        return OnnxVocoder(OnnxModel(path, threads, runtime), name)
+        return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch), name)
     if name in LIFT_ITERATIONS:
-        return Lift(OnnxModel(path, threads, runtime), name, LIFT_ITERATIONS[name])
-    model = OnnxModel(path, threads, runtime)
+        return Lift(OnnxModel(path, threads, runtime, device), name, LIFT_ITERATIONS[name])
+    model = OnnxModel(path, threads, runtime, device, batch)
     return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
 
 
