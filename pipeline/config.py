@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ConfigError, redacted
-from pipeline.melspec import MelSpec, preset
+from pipeline.melspec import MelSpec, mel_spec
 
 Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
@@ -39,7 +39,8 @@ class InputConfig(_Section):
     """Path or fsspec URL of the Zarr store."""
     layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
     mel: Literal["auto"] | str | dict[str, Any] = "auto"
-    """`auto` (the contract that the store states), a preset's name, or every field of a MelSpec."""
+    """`auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that differ from it,
+    or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
@@ -60,9 +61,7 @@ class InputConfig(_Section):
         Raises:
             ConfigError: if the preset is unknown or a field is wrong.
         """
-        if isinstance(self.mel, dict):
-            return MelSpec.from_dict(self.mel)
-        return None if self.mel == "auto" else preset(self.mel)
+        return None if self.mel == "auto" else mel_spec(self.mel)
 
 
 class VocoderConfig(_Section):

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some
 from pipeline.config import read_yaml
 from pipeline.errors import ConfigError, UtteranceError
-from pipeline.melspec import PRESETS, MelSpec, preset
+from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
 from pipeline.stores.pack import PackProgress, pack_audio, pack_npy
 
@@ -65,7 +65,7 @@ def pack(
 
     A file's path below FOLDER, without extension, becomes the utterance's key.
     """
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     if kind is Kind.auto:
@@ -99,7 +99,7 @@ def inspect(
 
     Exit code 3 if an utterance could not be converted.
     """
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     report = inspect_store(open_store(store, layout.value, spec), spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
@@ -157,12 +157,12 @@ class PackView:
         self._bar.stop()
 
 
-def mel_spec(mel: str | None) -> MelSpec | None:
+def mel_contract(mel: str | None) -> MelSpec | None:
     """The contract that `--mel` names: a preset, or a YAML file."""
     if mel is None:
         return None
     if mel.endswith((".yaml", ".yml")):
-        return MelSpec.from_dict(read_yaml(Path(mel), "mel spec"))
+        return mel_spec(read_yaml(Path(mel), "mel spec"))
     return preset(mel)
 
 

@@ -20,12 +20,15 @@ _SMALLEST_ENVELOPE = np.float32(1e-3)
 
 @lru_cache(maxsize=16)
 def window(spec: MelSpec) -> NDArray[np.float64]:
-    """The periodic Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / win_length).
+    """The Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / N).
+
+    N is `win_length` for a periodic window, and 1 less for a symmetric one.
 
     Returns:
         `[n_fft] float64`, read-only.
     """
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / spec.win_length)
+    period = spec.win_length if spec.window == "periodic" else max(1, spec.win_length - 1)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / period)
     before = (spec.n_fft - spec.win_length) // 2
     centred = np.pad(hann, (before, spec.n_fft - spec.win_length - before))
     centred.flags.writeable = False

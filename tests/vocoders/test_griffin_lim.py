@@ -26,7 +26,7 @@ HTK_16K = dataclasses.replace(
     normalization=Normalization((-2.0,) * 64, (1.5,) * 64),
 )  # fmt: skip
 SPECS = {
-    **PRESETS,
+    **{name: PRESETS[name] for name in ("hifigan-22k", "tacotron2-22k")},
     "16 kHz": HTK_16K,
     "hop 300": dataclasses.replace(HIFIGAN, n_fft=2048, hop_length=300, win_length=1200),
 }

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, print_some
-from pipeline.cli.stores import Mel, mel_spec
+from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 
@@ -44,7 +44,7 @@ def train(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Of torch (default: one a core).")] = None,
 ) -> None:
     """Train a lift vocoder for a mel contract from speech; go on where an earlier training stopped."""
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     try:
