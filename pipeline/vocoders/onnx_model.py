@@ -22,7 +22,7 @@ Runtime = Literal["onnxruntime", "openvino"]
 
 
 class OnnxModel:
-    """A model with one input, mel `[1, n_mels, frames] float32`, and one output, float32.
+    """A model with one input, mel `[batch, n_mels, frames] float32`, and one output, float32.
 
     The session is made at the first `run`, one for each process, and may be used by several threads at once. A pickle
     of a model holds its path and not its weights.
@@ -62,26 +62,31 @@ class OnnxModel:
         return OnnxModel, (self.path, self.threads, self.runtime)
 
     def run(self, mel: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-        """The model's output for a mel `[n_mels, frames] float32`.
+        """The model's output for mels of one length.
 
         Args:
+            mel: `[batch, n_mels, frames] float32`.
             name: of the vocoder, for messages.
 
+        Returns:
+            A waveform `[batch, samples] float32`; of a "lift", which takes a batch of one, magnitudes
+            `[frames, bins] float32`.
+
         Raises:
-            BadMelError: if the mel has another width, no frames, or values that are not finite.
+            BadMelError: if the mels have another width, too few frames, or values that are not finite.
             ConfigError: if the model's file was changed after it was opened, or the runtime cannot load it.
             MelmillError: if the runtime fails.
         """
-        bands = self.card.spec.n_mels
-        if mel.ndim != 2 or mel.shape[0] != bands or mel.shape[1] == 0:
-            raise BadMelError(f"a mel of shape {mel.shape}; {name} takes [{bands}, frames], frames > 0")
+        bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
+        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least or not len(mel):
+            raise BadMelError(f"a mel of shape {mel.shape[1:]}; {name} takes [{bands}, frames], frames >= {least}")
         if not np.isfinite(mel).all():
             raise BadMelError(f"a mel with NaN or infinity; {name} takes finite values")
         run = self._own_session()
         try:
-            return run(np.ascontiguousarray(mel[None], np.float32))
+            return run(np.ascontiguousarray(mel, np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
-            raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[1]} frames: {error}") from error
+            raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[2]} frames: {error}") from error
 
     def _own_session(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         with self._lock:
@@ -147,13 +152,15 @@ def _checked_card(content: bytes) -> Card:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_described(value) for value in model.graph.input if value.name not in weights]
     outputs = [_described(value) for value in model.graph.output]
-    float32 = onnx.TensorProto.FLOAT
-    bins = 1 + card.spec.n_fft // 2
-    wanted = ("magnitude", float32, (None, bins)) if card.family == "lift" else ("waveform", float32, (None,))
-    if inputs != [("mel", float32, (1, card.spec.n_mels, None))] or outputs != [wanted]:
+    float32, mels, bins = onnx.TensorProto.FLOAT, card.spec.n_mels, 1 + card.spec.n_fft // 2
+    batch: int | None = None
+    result: tuple[int | None, ...] = (None, None)
+    name, words = "waveform", "waveform [batch, samples]"
+    if card.family == "lift":
+        batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
+    if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
         raise ConfigError(
-            f"it should take mel [1, {card.spec.n_mels}, frames] float32 and give {wanted[0]} "
-            f"{['frames or samples', *wanted[2][1:]]} float32; "
+            f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "
             f"it takes {inputs} and gives {outputs} (name, element type, shape)"
         )
     return card

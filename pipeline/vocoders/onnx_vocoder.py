@@ -59,7 +59,7 @@ class OnnxVocoder:
             BadMelError, ConfigError: see `OnnxModel.run`.
             MelmillError: if the runtime fails, or gives a waveform of another length.
         """
-        waveform = self._model.run(mel, self.name)
+        waveform: NDArray[np.float32] = self._model.run(mel[None], self.name)[0]
         frames = mel.shape[1]
         if waveform.shape != (self.samples(frames),):
             raise MelmillError(

@@ -27,6 +27,7 @@ class Card:
         extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
         frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
         source: sha256 of the checkpoint file, hexadecimal.
+        least_frames: the shortest mel that it takes; more than one where its code mirrors the mel at its ends.
         training: the record of a training by melmill, as JSON values.
     """
 
@@ -36,6 +37,7 @@ class Card:
     extra_samples: int
     frame_bytes: int
     source: str
+    least_frames: int = 1
     training: Mapping[str, Any] | None = None
 
     def write(self, model: onnx.ModelProto) -> None:
@@ -50,6 +52,8 @@ class Card:
             "frame_bytes": self.frame_bytes,
             "source": self.source,
         }
+        if self.least_frames > 1:
+            plain["least_frames"] = self.least_frames
         if self.training is not None:
             plain["training"] = dict(self.training)
         onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
@@ -76,6 +80,7 @@ class Card:
                 extra_samples=int(plain["extra_samples"]),
                 frame_bytes=_count(plain["frame_bytes"]),
                 source=str(plain["source"]),
+                least_frames=_count(plain.get("least_frames", 1)),
                 training=plain.get("training"),
             )
         except (ValueError, LookupError, TypeError, RecursionError) as error:
