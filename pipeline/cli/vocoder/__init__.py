@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipeline.cli.vocoder.check import check
+from pipeline.cli.vocoder.imports import import_
 from pipeline.cli.vocoder.listing import list_
 from pipeline.cli.vocoder.train import train
 
@@ -17,5 +18,6 @@ def _vocoder() -> None:
 
 
 app.command("list")(list_)
+app.command("import")(import_)
 for command in (check, train):
     app.command()(command)
