@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from pipeline.errors import ConfigError, ContractError, MelmillError
 from pipeline.melspec import Difference, MelSpec
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.geometry import Geometry, read_geometry
+from pipeline.vocoders.onnx_import import import_onnx
 from pipeline.vocoders.prompts import prompts
 from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
 from pipeline.vocoders.trial import HaloTrial, influence, shortest_mel, try_halo
@@ -88,13 +91,18 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
     """Tries a vocoder on the prompts that come with melmill, on one thread.
 
     Args:
-        name: as in `load_vocoder`.
+        name: as in `load_vocoder`; or an .onnx file that others made, which is imported for the trial.
         mel: the contract that mels are made by; the vocoder's own if None, which griffin-lim has not.
 
     Raises:
-        ConfigError: if there is no such vocoder, or it takes no mel at all.
+        ConfigError: if there is no such vocoder, it cannot be imported, or it takes no mel at all.
         ContractError: if it takes mels of another number of bands.
     """
+    if name.endswith(".onnx") and mel is not None and read_geometry(Path(name)).card is None:
+        with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
+            path = Path(folder) / "imported.onnx"
+            path.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
+            return dataclasses.replace(check_vocoder(str(path)), name=name)
     vocoder = load_vocoder(name, mel)
     spec = vocoder.spec if mel is None else mel
     if spec.n_mels != vocoder.spec.n_mels:

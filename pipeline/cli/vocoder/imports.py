@@ -47,7 +47,8 @@ def import_(
 ) -> None:
     """Make an ONNX model from a vocoder's checkpoint, without torch and without running what it holds.
 
-    An .onnx that others made is checked, tried and copied; --mel says which mels it takes. The model holds its mel contract; `--vocoder NAME.onnx` uses it.
+    An .onnx that others made is checked, tried and copied; --mel says which mels it takes. The model holds its mel
+    contract; `--vocoder NAME.onnx` uses it.
     """
     if out.suffix != ".onnx":
         raise ConfigError(f"-o {out}: the model's name must end in .onnx")

@@ -73,7 +73,10 @@ class Card:
         """
         texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
         if len(texts) != 1:
-            raise ConfigError("it has no melmill metadata; only models that melmill made from a checkpoint are read")
+            raise ConfigError(
+                "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET -o NAME.onnx "
+                "makes a copy that can be used"
+            )
         try:
             plain = json.loads(texts[0])
             if (version := plain["version"]) != VERSION:
