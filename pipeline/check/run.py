@@ -100,9 +100,9 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
     """
     if name.endswith(".onnx") and mel is not None and read_geometry(Path(name)).card is None:
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
-            path = Path(folder) / "imported.onnx"
-            path.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
-            return dataclasses.replace(check_vocoder(str(path)), name=name)
+            imported = Path(folder) / "imported.onnx"
+            imported.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
+            return dataclasses.replace(check_vocoder(str(imported)), name=name)
     vocoder = load_vocoder(name, mel)
     spec = vocoder.spec if mel is None else mel
     if spec.n_mels != vocoder.spec.n_mels:

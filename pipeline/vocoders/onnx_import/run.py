@@ -106,7 +106,8 @@ class _Trial:
         self.path = path
         self._model = OnnxModel(path)
         speech = np.concatenate(list(prompts(spec.sample_rate).values()))
-        self.speech: Mel = log_mel(np.tile(speech, 3), spec)
+        repeats = -(-spec.hop_length * (_TRIED_FRAMES[-1] + 1) // len(speech))
+        self.speech: Mel = log_mel(np.tile(speech, repeats), spec)
         rng = np.random.default_rng(0)
         self.noise: Mel = rng.normal(self.speech.mean(), 1 + self.speech.std(), self.speech.shape).astype(np.float32)
 
@@ -221,7 +222,7 @@ def _with_margin(heard: tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_windows(trial: _Trial, card: Card) -> None:
-    tried = try_halo(trial.decode, trial.speech[:, : trial.speech.shape[1] // 3], card.spec.hop_length, card.halo)
+    tried = try_halo(trial.decode, trial.speech[:, : _TRIED_FRAMES[-1]], card.spec.hop_length, card.halo)
     if not tried.enough:
         raise ConfigError(
             f"windows with a halo of {card.halo[0]} frames left and {card.halo[1]} right differ from the whole by "
