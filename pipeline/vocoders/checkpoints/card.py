@@ -74,8 +74,8 @@ class Card:
         texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
         if len(texts) != 1:
             raise ConfigError(
-                "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET -o NAME.onnx"
-                " makes a copy that can be used"
+                "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET "
+                "-o NAME.onnx makes a copy that can be used"
             )
         try:
             plain = json.loads(texts[0])
