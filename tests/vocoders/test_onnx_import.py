@@ -313,6 +313,13 @@ def test_what_cannot_be_used_is_refused_in_words(tmp_path: Path, change: Change,
         import_onnx(saved(tmp_path / "theirs.onnx", model), SPEC)
 
 
+def test_a_waveform_whose_shape_is_not_stated_is_taken(tmp_path: Path, their_mel: NDArray[np.float32]) -> None:
+    model = user_model(axes=3)
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    path = saved(tmp_path / "theirs.onnx", model)
+    np.testing.assert_array_equal(imported(path).decode(their_mel), run_theirs(path, their_mel))
+
+
 def test_a_stereo_model_is_refused(tmp_path: Path) -> None:
     model = user_model(axes=3)
     _size("output", 1, 2)(model)

@@ -29,7 +29,7 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
         axis: where that cannot be seen from its shapes.
 
     Raises:
-        ConfigError: if it has other inputs or outputs, if both axes may be the bands' and none was chosen, or if it
+        ConfigError: if it is not valid ONNX, has other inputs or outputs, if both axes may be the bands' and none was chosen, or if it
             takes mels of one length only.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -51,6 +51,11 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
     adapted.ir_version = max(adapted.ir_version, _LEAST_IR)
     _rename(adapted, {name: _unused(adapted, name) for name in ("mel", "waveform", "mel_waveform_shape")})
     _connect(adapted, n_mels, frames_first, single)
+    try:
+        # Now, since onnx asks for shapes of inputs and outputs that runtimes do without.
+        onnx.checker.check_model(adapted)
+    except onnx.checker.ValidationError as error:
+        raise ConfigError(f"it is not valid ONNX: {error}") from error
     return adapted
 
 
