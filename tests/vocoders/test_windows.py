@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families import CONFIGS, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -182,6 +183,18 @@ def test_batches_of_several_mels_equal_each_mel_alone(batched: Batched, small: O
     windows_in_all = sum(len(equal_windows(mel.frames, 24, small.halo)) for mel in mels)
     assert sum(sizes) == windows_in_all
     assert len(sizes) < windows_in_all / batch + 5  # one for each length of the short mels, and a rest
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_family_gives_the_samples_of_the_whole_in_batches(family: str, tmp_path: Path) -> None:
+    path = random_model(family, tmp_path / "random.onnx")
+    vocoder = load_vocoder(str(path), batch=8)
+    mels = [Mel(frames) for frames in (400, 57, 130)]
+    for mel, pieces in decode_mels(vocoder, mels, 32):
+        found, whole = np.concatenate(list(pieces)), load_vocoder(str(path)).decode(mel.values)
+        assert found.shape == whole.shape
+        assert np.abs(whole).max() > 0.05
+        assert np.abs(found - whole).max() < 1e-5
 
 
 def test_the_universal_hifigan_in_batches_gives_its_samples(mel: NDArray[np.float32]) -> None:
