@@ -16,6 +16,10 @@ SILENCE_DBFS = -200.0
 """The level given to digital silence, whose logarithm is not a number that JSON can hold."""
 
 
+# A saturated tanh comes out of onnxruntime as 1 + 2**-23, which nobody can hear.
+_FULL_SCALE = np.float32(1 + 2**-22)
+
+
 class Levels:
     """Peak, root mean square and what is over full scale, of a waveform that comes in pieces."""
 
@@ -23,7 +27,7 @@ class Levels:
         self.samples = 0
         self.peak = 0.0
         self.over_full_scale = 0
-        """Samples whose absolute value is over 1.0."""
+        """Samples whose absolute value is over 1.0, by more than rounding."""
         self._squares = 0.0
 
     def push(self, piece: NDArray[np.float32]) -> None:
@@ -38,7 +42,7 @@ class Levels:
         size = np.abs(piece)
         self.samples += piece.size
         self.peak = max(self.peak, float(size.max()))
-        self.over_full_scale += int(np.count_nonzero(size > 1.0))
+        self.over_full_scale += int(np.count_nonzero(size > _FULL_SCALE))
         self._squares += float(np.square(piece, dtype=np.float64).sum())
 
     @property

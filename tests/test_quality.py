@@ -88,6 +88,6 @@ def test_a_sample_that_is_no_number_is_named(value: float) -> None:
 
 def test_samples_over_full_scale_are_counted_and_full_scale_itself_is_not() -> None:
     levels = Levels()
-    for piece in ([0.5, 1.0, -1.0], [1.25, -1.001, 0.0], []):
+    for piece in ([0.5, 1.0, -1.0 - 2**-23], [1.25, -1.001, 0.0], []):
         levels.push(np.array(piece, np.float32))
     assert (levels.over_full_scale, levels.peak, levels.samples) == (2, 1.25, 6)

@@ -11,8 +11,14 @@ from pipeline.vocoders.checkpoints.state import State, some
 __all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
 
 FAMILIES: tuple[Family, ...] = (
-    hifigan.FAMILY, pwg.FAMILY, speecht5.FAMILY, speechbrain.FAMILY, istftnet.FAMILY, bigvgan.FAMILY, vocos.FAMILY,
-)  # fmt: skip
+    hifigan.FAMILY,
+    istftnet.FAMILY,
+    bigvgan.FAMILY,
+    vocos.FAMILY,
+    pwg.FAMILY,
+    speecht5.FAMILY,
+    speechbrain.FAMILY,
+)
 
 
 def family(name: str) -> Family:

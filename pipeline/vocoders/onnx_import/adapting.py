@@ -29,8 +29,8 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
         axis: where that cannot be seen from its shapes.
 
     Raises:
-        ConfigError: if it is not valid ONNX, has other inputs or outputs, if both axes may be the bands' and none was chosen, or if it
-            takes mels of one length only.
+        ConfigError: if it is not valid ONNX, has other inputs or outputs, or takes mels of one length only; if both
+            axes may be the bands' and none was chosen.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     takes = [port(value) for value in model.graph.input if value.name not in weights]
