@@ -23,9 +23,6 @@ from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
 from pipeline.vocoders.trial import HaloTrial, influence, shortest_mel, try_halo
 
 _LENGTHS = (13, 32, 50, 101)
-# Of the peak, a unit in the last place of float32 and no more: one frame less than the halo changes HiFi-GAN V1's
-# samples by 5e-7 to 4e-6 of the peak, and the halo's own frames by no bit.
-_HEARD = 1.2e-7
 
 
 @dataclass(frozen=True)
@@ -145,9 +142,9 @@ def _tried_halo(vocoder: Vocoder, mel: NDArray[np.float32]) -> tuple[HaloTrial, 
     frames = min(mel.shape[1], 2 * max(stated) + 33)
     loudest = int(np.argmax(mel.mean(axis=0)[frames // 2 : mel.shape[1] - frames // 2])) if frames < mel.shape[1] else 0
     found = influence(vocoder.decode, [mel[:, loudest : loudest + frames]], hop)
-    heard = _HEARD * float(np.abs(vocoder.decode(mel[:, loudest : loudest + frames])).max(initial=0))
+    faded = found.faded(float(np.abs(vocoder.decode(mel[:, loudest : loudest + frames])).max(initial=0)))
     beyond = found.beyond(stated)
-    return trial, found.reach(heard), beyond if beyond > heard else 0.0
+    return trial, found.reach(faded), beyond if beyond > faded else 0.0
 
 
 def _halo_problems(halo: HaloTrial, heard: tuple[int, int], beyond: float) -> list[str]:

@@ -17,6 +17,7 @@ _ROUNDING = 1e-5
 # A net that amplifies rounding is given more, four times what it shows where its halo is more than enough, up to what
 # 16 bit can hardly tell.
 _AMPLIFIED, _MOST_ROUNDING = 4, 1e-4
+_FADED = 1e-7  # of the peak: about the last bit of float32
 # Frames whose samples are compared, and frames beyond the halo that show what rounding alone does.
 _CORE, _BEYOND = 8, 32
 
@@ -129,6 +130,14 @@ class Influence:
 
     left: NDArray[np.float64]
     right: NDArray[np.float64]
+
+    def faded(self, peak: float) -> float:
+        """Changes up to this are none [full scale]: 0, or a part of the peak where they fade away but never end.
+
+        A recurrent net hears a change for ever; what is left of it then is lost in the rounding of float32.
+        """
+        ended = not (self.left[-1] or self.right[-1])
+        return 0.0 if ended else _FADED * peak
 
     def beyond(self, halo: tuple[int, int]) -> float:
         """Largest change of a sample that lies further away than the halo [full scale]."""

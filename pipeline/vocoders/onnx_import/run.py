@@ -28,8 +28,6 @@ Mel = NDArray[np.float32]
 _LENGTHS = (64, 65, 79, 96, 128)
 # Mels in which a change is followed; the last one is 12 s at HiFi-GAN's 22050 Hz.
 _TRIED_FRAMES = (129, 257, 513, 1025)
-# Of the peak: what fades away below it (a recurrent net's memory) is lost in the rounding of float32.
-_FADED = 1e-7
 # Memory of a frame in onnxruntime's arena, in tensors as large as the largest: measured on HiFi-GAN V1, rounded up.
 _LIVE_TENSORS = 8
 # Batched and single samples may differ by this, of the peak.
@@ -200,16 +198,15 @@ def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> 
         peak = max(float(np.abs(trial.decode(mel)).max(initial=0)) for mel in mels)
         if not math.isfinite(peak):
             raise ConfigError("it gives samples that are NaN or infinite for mels of speech and of noise")
-        if given is not None and found.beyond(given) > _FADED * peak:
-            heard = found.reach(_FADED * peak)
+        if given is not None and found.beyond(given) > found.faded(peak):
+            heard = found.reach(found.faded(peak))
             raise ConfigError(
                 f"--halo {given[0]},{given[1]} is too small: a change of one frame is heard by frames that look "
                 f"{heard[0]} to their left and {heard[1]} to their right"
             )
-        for allowed in (0.0, *([_FADED * peak] if frames == _TRIED_FRAMES[-1] else [])):
-            heard = found.reach(allowed)
-            if max(heard) < frames // 2:
-                return heard
+        heard = found.reach(found.faded(peak) if frames == _TRIED_FRAMES[-1] else 0.0)
+        if max(heard) < frames // 2:
+            return heard
     raise ConfigError(
         f"a change of one frame is heard {frames // 2} frames away: its samples depend on the whole mel, so that it "
         "cannot be decoded in windows with the same result"
