@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ConfigError, redacted
-from pipeline.melspec import MelSpec, preset
+from pipeline.melspec import MelSpec, mel_spec
 
 Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
@@ -39,7 +39,8 @@ class InputConfig(_Section):
     """Path or fsspec URL of the Zarr store."""
     layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
     mel: Literal["auto"] | str | dict[str, Any] = "auto"
-    """`auto` (the contract that the store states), a preset's name, or every field of a MelSpec."""
+    """`auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that differ from it,
+    or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
@@ -60,9 +61,7 @@ class InputConfig(_Section):
         Raises:
             ConfigError: if the preset is unknown or a field is wrong.
         """
-        if isinstance(self.mel, dict):
-            return MelSpec.from_dict(self.mel)
-        return None if self.mel == "auto" else preset(self.mel)
+        return None if self.mel == "auto" else mel_spec(self.mel)
 
 
 class VocoderConfig(_Section):
@@ -72,9 +71,20 @@ class VocoderConfig(_Section):
     """A registered name, or the path of an .onnx that melmill made."""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
     """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
+    """What nets run on; `cuda-or-cpu` is the CPU, with a warning, where CUDA cannot be used. For CUDA install
+    onnxruntime-gpu in place of onnxruntime."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of its free memory holds, at
+    most 64. Several workers on one card need it set."""
+
+    @model_validator(mode="after")
+    def _runtime_has_device(self) -> Self:
+        if self.runtime == "openvino" and self.device != "cpu":
+            raise ValueError(f"OpenVINO runs on the CPU here; choose runtime: onnxruntime for device: {self.device}")
+        return self
 
 
 class OutputConfig(_Section):
@@ -85,6 +95,13 @@ class OutputConfig(_Section):
     codec: Codec = "flac"
     subtype: Subtype = "PCM_16"
     shard_seconds: PositiveFloat = 600.0
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
+    """Of the audio [Hz]; none for the vocoder's own. Another one is resampled to, at the end."""
+    loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None
+    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]; none to leave the levels alone.
+    Needs pyloudnorm, an extra."""
+    true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
+    """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

@@ -20,6 +20,7 @@ FLOORS = [
     [
         "melspec",  # the mel contract, its presets, exact conversions
         "events",  # what happens in a run, as values
+        "torch_file",  # reads torch's files without running them
     ],
     [
         "config",  # the job file
@@ -37,11 +38,13 @@ FLOORS = [
         "quality",  # a waveform's figures
         "fingerprint",  # what a shard's name depends on, and why one is stale
         "contract",  # whether a store fits a vocoder
+        "mastering",  # loudness and sample rate of the output
         "committed",  # what is committed, held against a catalogue
     ],
     [
         "planner",  # catalogue and commits -> what is to be made; pure
         "publication",  # what was published last
+        "check",  # whether a vocoder does what it states
     ],
     [
         "ledger",  # commits and the manifest of one output
@@ -72,11 +75,13 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "dask": {"engine", "dispatch", "clusters"},
     "distributed": {"engine", "dispatch", "clusters"},
+    "h5py": {"stores", "vocoders"},
     "onnx": {"vocoders", "training"},
     "onnxruntime": {"vocoders"},
     "zarr": {"stores"},
-    "h5py": {"stores"},
-    "soxr": {"stores", "training"},
+    "pyloudnorm": {"mastering"},
+    "scipy": {"mastering"},
+    "soxr": {"mastering", "stores", "training", "vocoders"},
     "typer": {"cli"},
     "rich": {"cli"},
     "pydantic": {"config"},

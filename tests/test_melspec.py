@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.dsp.mel import log_mel
-from pipeline.errors import ConfigError, ContractError
-from pipeline.melspec import PRESETS, MelSpec, Normalization, convert_mel, preset
+from pipeline.errors import BadMelError, ConfigError, ContractError
+from pipeline.melspec import PRESETS, MelSpec, Normalization, convert_mel, mel_spec, preset
 
 PROMPT = Path(__file__).parent / "data" / "prompts" / "fr_CA_f_June" / "transfer.flac"
 HIFIGAN = PRESETS["hifigan-22k"]
+COQUI = PRESETS["coqui"]
+STYLETTS2 = PRESETS["styletts2-24k"]
 NORMALIZED = Normalization(tuple(np.linspace(-7.0, -4.0, 80)), tuple(np.linspace(0.5, 2.0, 80)))
 
 
@@ -60,8 +62,14 @@ def speech():
         ({"fmax": 11026.0}, "fmin + 1 <= fmax <= sample_rate / 2"),
         ({"floor": 0.0}, "floor is 0.0; it must be 1e-37 or more"),
         ({"magnitude_eps": -1e-9}, "magnitude_eps is -1e-09; it must not be negative"),
+        ({"power_floor": -1e-9}, "power_floor is -1e-09; it must not be negative"),
+        ({"power_floor": math.nan}, "power_floor is nan"),
+        ({"window": "hamming"}, "window is 'hamming'; it must be one of periodic, symmetric"),
+        ({"flooring": ["max"]}, "flooring is ['max']; it must be one of max, add"),
+        ({"filter_rate": 0}, "filter_rate is 0; it must be a whole number from 1 to 1000000"),
+        ({"filter_rate": 16000, "fmax": 8001.0}, "fmax <= sample_rate / 2 does not hold for 0.0, 8001.0, 16000"),
         ({"hop_length": 255}, "an even n_fft - hop_length, not 1024 - 255"),
-        ({"normalization": Normalization((0.0,), (1.0,))}, "normalization has 1 bands, n_mels is 80"),
+        ({"normalization": Normalization((0.0, 0.0), (1.0, 1.0))}, "normalization has 2 bands, n_mels is 80"),
     ],
 )
 def test_an_impossible_value_is_refused_with_its_name_and_value(fields, message):
@@ -85,20 +93,66 @@ def test_an_impossible_normalization_is_refused(mean, scale, message):
         Normalization(mean, scale)
 
 
+@pytest.mark.parametrize("clip", [(4.0, -4.0), (1.0, 1.0), (math.nan, 1.0), (-math.inf, 0.0)])
+def test_an_impossible_clip_is_refused(clip):
+    with pytest.raises(ConfigError, match="must be a lower and a higher value"):
+        Normalization((0.0,), (1.0,), clip)
+
+
 def test_an_odd_hop_is_allowed_where_frames_are_centred():
     assert changed(hop_length=275, framing="center").padding == 512
 
 
-# docs: jik876/hifi-gan config_v1.json and meldataset.py; NVIDIA/tacotron2 hparams.py and layers.py.
+# Sources: the code named beside each preset in pipeline/melspec/presets.py.
+SIZES = ("sample_rate", "n_fft", "hop_length", "win_length", "n_mels", "fmin", "fmax")
+PLAIN = {"normalization": None, "magnitude_eps": 0, "window": "periodic", "flooring": "max", "power_floor": 0.0}
+PLAIN |= {"mel_scale": "slaney", "mel_norm": "slaney", "power": 1, "filter_rate": None}
+LN = {"log": "ln", "floor": 1e-5}
+LOG10 = {"log": "log10", "floor": 1e-10, "framing": "center"}
+HTK = {"mel_scale": "htk", "mel_norm": "none", "framing": "center"}
+HIFI = LN | {"framing": "same", "magnitude_eps": 1e-9}
+NEMO = LN | {"framing": "same", "window": "symmetric"}
+
+
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("name", "sizes", "fields"),
     [
-        ("hifigan-22k", (22050, 1024, 256, 1024, 80, 0, 8000, "slaney", "slaney", 1, "ln", 1e-5, "same", None, 1e-9)),
-        ("tacotron2-22k", (22050, 1024, 256, 1024, 80, 0, 8000, "slaney", "slaney", 1, "ln", 1e-5, "center", None, 0)),
+        ("hifigan-22k", (22050, 1024, 256, 1024, 80, 0, 8000), HIFI),
+        ("tacotron2-22k", (22050, 1024, 256, 1024, 80, 0, 8000), LN | {"framing": "center"}),
+        ("bigvgan-24k", (24000, 1024, 256, 1024, 100, 0, 12000), HIFI),
+        ("bigvgan-44k-256", (44100, 1024, 256, 1024, 128, 0, 22050), HIFI),
+        ("bigvgan-44k-512", (44100, 2048, 512, 2048, 128, 0, 22050), HIFI),
+        ("vocos-24k", (24000, 1024, 256, 1024, 100, 0, 12000), LN | HTK | {"floor": 1e-7}),
+        ("f5-vocos-24k", (24000, 1024, 256, 1024, 100, 0, 12000), LN | HTK),
+        ("pwg-22k", (22050, 1024, 256, 1024, 80, 80, 7600), LOG10),
+        ("pwg-24k", (24000, 2048, 300, 1200, 80, 80, 7600), LOG10),
+        ("espnet", (16000, 1024, 256, 1024, 80, 80, 7600), LOG10 | {"power_floor": 1e-10}),
+        ("nemo-22k", (22050, 1024, 256, 1024, 80, 0, 8000), NEMO),
+        ("nemo-44k", (44100, 2048, 512, 2048, 80, 0, 22050), NEMO),
+        (
+            "coqui",
+            (22050, 1024, 256, 1024, 80, 0, 11025),
+            {"log": "db", "floor": 1e-8, "framing": "center"}
+            | {"normalization": Normalization((-30.0,), (12.5,), (-4.0, 4.0))},
+        ),
+        ("speechbrain-22k", (22050, 1024, 256, 1024, 80, 0, 8000), LN | {"framing": "center"}),
+        ("speechbrain-16k", (16000, 1024, 256, 1024, 80, 0, 8000), LN | {"framing": "center"}),
+        ("speecht5-16k", (16000, 1024, 256, 1024, 80, 80, 7600), LOG10),
+        (
+            "styletts2-24k",
+            (24000, 2048, 300, 1200, 80, 0, 8000),
+            LN | HTK | {"power": 2, "flooring": "add", "filter_rate": 16000}
+            | {"normalization": Normalization((-4.0,), (4.0,))},
+        ),
     ],
-)
-def test_presets_have_the_values_of_the_code_that_they_stand_for(name, values):
-    assert dataclasses.astuple(preset(name)) == values
+)  # fmt: skip
+def test_presets_have_the_values_of_the_code_that_they_stand_for(name, sizes, fields):
+    assert preset(name) == MelSpec(**dict(zip(SIZES, sizes, strict=True)), **PLAIN | fields)
+
+
+def test_every_preset_is_held_against_its_values():
+    (mark,) = test_presets_have_the_values_of_the_code_that_they_stand_for.pytestmark
+    assert [name for name, *_ in mark.args[1]] == list(PRESETS)
 
 
 def test_an_unknown_preset_is_refused_with_the_names_that_there_are():
@@ -138,6 +192,11 @@ EXACT = {
     "floor": {"floor": 1e-4},
     "normalization": {"normalization": NORMALIZED},
 }
+NEGLIGIBLE = {
+    "magnitude_eps": {"magnitude_eps": 0.0},
+    "power_floor": {"power_floor": 1e-10},
+    "window": {"window": "symmetric"},
+}
 IMPOSSIBLE = {
     "sample_rate": {"sample_rate": 24000},
     "n_fft": {"n_fft": 2048},
@@ -152,6 +211,9 @@ IMPOSSIBLE = {
     "framing": {"framing": "center"},
     "floor": {"floor": 1e-6},
     "magnitude_eps": {"magnitude_eps": 1e-5},
+    "power_floor": {"power_floor": 1e-5},
+    "flooring": {"flooring": "add"},
+    "filter_rate": {"filter_rate": 16000},
 }
 
 
@@ -159,16 +221,20 @@ IMPOSSIBLE = {
     ("field", "change", "remedy"),
     [(field, change, "exact") for field, change in EXACT.items()]
     + [(field, change, "impossible") for field, change in IMPOSSIBLE.items()]
-    + [("magnitude_eps", {"magnitude_eps": 0.0}, "negligible")],
+    + [(field, change, "negligible") for field, change in NEGLIGIBLE.items()],
 )
 def test_compare_names_the_field_both_values_and_whether_it_converts(field, change, remedy):
     (difference,) = HIFIGAN.compare(changed(**change))
     assert (difference.field, difference.remedy) == (field, remedy)
-    assert (difference.source, difference.target) == (getattr(HIFIGAN, field), change[field])
+    if field == "floor":
+        assert (difference.source, difference.target) == pytest.approx((HIFIGAN.floor, change[field]))
+    else:
+        assert (difference.source, difference.target) == (getattr(HIFIGAN, field), change[field])
 
 
 def test_every_field_is_compared():
-    assert {field.name for field in dataclasses.fields(MelSpec)} == EXACT.keys() | IMPOSSIBLE.keys()
+    named = EXACT.keys() | IMPOSSIBLE.keys() | NEGLIGIBLE.keys()
+    assert {field.name for field in dataclasses.fields(MelSpec)} == named
 
 
 def test_equal_contracts_do_not_differ_and_leave_the_mel_alone():
@@ -182,7 +248,8 @@ def test_what_cannot_be_converted_is_refused_with_the_field_and_both_values(chan
     (field, value), *_ = change.items()
     with pytest.raises(ContractError) as refusal:
         convert_mel(np.zeros((80, 3), np.float32), HIFIGAN, changed(log="log10", **change))
-    assert f"{field}: {getattr(HIFIGAN, field)} -> {value} (cannot be converted)" in str(refusal.value)
+    ours = "none" if field == "filter_rate" else getattr(HIFIGAN, field)
+    assert f"{field}: {ours} -> {value} (cannot be converted)" in str(refusal.value)
     assert "log: " not in str(refusal.value)
 
 
@@ -198,6 +265,12 @@ def test_what_cannot_be_converted_is_refused_with_the_field_and_both_values(chan
         ({"normalization": NORMALIZED}, {}),
         ({"normalization": NORMALIZED}, {"normalization": Normalization((1.0,) * 80, (3.0,) * 80)}),
         ({"log": "db", "floor": 1e-9, "normalization": NORMALIZED}, {"log": "log10", "floor": 1e-4}),
+        ({"flooring": "add"}, {}),
+        ({"flooring": "add"}, {"flooring": "add", "floor": 1e-3, "log": "log10"}),
+        ({"floor": 1e-11}, {"flooring": "add"}),
+        ({}, {"log": "db", "normalization": Normalization((-30.0,), (12.5,), (-4.0, 4.0))}),
+        ({"log": "db", "normalization": Normalization((-30.0,), (12.5,), (-4.0, 4.0))}, {"floor": 1e-4}),
+        ({"normalization": Normalization((-4.0,), (4.0,))}, {"normalization": NORMALIZED}),
     ],
 )
 def test_a_converted_mel_is_the_mel_of_the_audio_in_the_wanted_contract(speech, source, target):
@@ -208,10 +281,36 @@ def test_a_converted_mel_is_the_mel_of_the_audio_in_the_wanted_contract(speech, 
     np.testing.assert_allclose(converted, wanted, rtol=1e-6, atol=5e-6)
 
 
-def test_the_epsilon_under_the_root_is_negligible_in_speech(speech):
-    mel = log_mel(speech, changed(magnitude_eps=0.0))
-    assert convert_mel(mel, changed(magnitude_eps=0.0), HIFIGAN) is mel
-    assert np.abs(mel - log_mel(speech, HIFIGAN)).max() < 0.02
+@pytest.mark.parametrize("change", NEGLIGIBLE.values(), ids=NEGLIGIBLE)
+def test_what_is_negligible_changes_no_mel_of_speech_by_much(speech, change):
+    mel = log_mel(speech, changed(**change))
+    assert convert_mel(mel, changed(**change), HIFIGAN) is mel
+    error = np.abs(mel - log_mel(speech, HIFIGAN))
+    assert error.mean() < 0.002
+    assert error.max() < (0.1 if "window" in change else 0.02)
+
+
+def test_what_a_clip_cuts_off_below_is_a_floor():
+    differences = {d.field: d for d in COQUI.compare(dataclasses.replace(COQUI, normalization=None))}
+    assert differences["floor"].remedy == "impossible"
+    assert str(differences["floor"]) == "floor: 0.0001 -> 1e-08 (cannot be converted)"
+    (difference,) = COQUI.compare(dataclasses.replace(COQUI, normalization=None, floor=1e-4))
+    assert str(difference) == "normalization: (value - -30) / 12.5, clipped to -4 .. 4 -> none (converts exactly)"
+
+
+def test_a_value_clipped_from_above_does_not_convert_and_is_named():
+    mel = np.zeros((80, 3), np.float32)
+    mel[7, 2] = 4.0
+    with pytest.raises(BadMelError, match=r"1 values stand at 4, to which .* clips, the first in band 7, frame 2"):
+        convert_mel(mel, COQUI, dataclasses.replace(COQUI, normalization=None, floor=1e-4))
+    assert convert_mel(mel, COQUI, dataclasses.replace(COQUI, window="symmetric")) is mel
+
+
+def test_a_floor_that_was_added_gives_its_values_back():
+    added = dataclasses.replace(STYLETTS2, normalization=None)
+    linear = np.geomspace(1e-5, 10.0, 80 * 4).reshape(80, 4)
+    converted = convert_mel(np.log(linear + 1e-5).astype(np.float32), added, dataclasses.replace(added, flooring="max"))
+    np.testing.assert_allclose(converted, np.log(linear), atol=3e-6)
 
 
 POSITIVE = st.floats(1e-12, 1e3)
@@ -225,7 +324,9 @@ def specs(draw):
     sample_rate = draw(st.integers(8000, 96000))
     bands = st.lists(st.floats(-1e3, 1e3), min_size=n_mels, max_size=n_mels)
     scales = st.lists(st.floats(1e-6, 1e6), min_size=n_mels, max_size=n_mels)
-    normalization = st.builds(lambda m, s: Normalization(tuple(m), tuple(s)), bands, scales)
+    clips = st.none() | st.tuples(st.floats(-1e6, -1.0), st.floats(1.0, 1e6))
+    normalization = st.builds(lambda m, s, clip: Normalization(tuple(m), tuple(s), clip), bands, scales, clips)
+    normalization |= st.builds(lambda m, s: Normalization((m,), (s,)), st.floats(-1e3, 1e3), st.floats(1e-6, 1e6))
     return MelSpec(
         sample_rate=sample_rate, n_fft=n_fft, hop_length=hop_length,
         win_length=draw(st.integers(hop_length, n_fft)), n_mels=n_mels,
@@ -233,7 +334,9 @@ def specs(draw):
         mel_scale=draw(st.sampled_from(["slaney", "htk"])), mel_norm=draw(st.sampled_from(["slaney", "none"])),
         power=draw(st.sampled_from([1, 2])), log=draw(st.sampled_from(["ln", "log10", "db"])), floor=draw(POSITIVE),
         framing=draw(st.sampled_from(["same", "center"])), normalization=draw(st.none() | normalization),
-        magnitude_eps=draw(st.floats(0, 1)),
+        magnitude_eps=draw(st.floats(0, 1)), window=draw(st.sampled_from(["periodic", "symmetric"])),
+        flooring=draw(st.sampled_from(["max", "add"])), power_floor=draw(st.floats(0, 1)),
+        filter_rate=draw(st.none() | st.integers(sample_rate, 96000)),
     )  # fmt: skip
 
 
@@ -258,6 +361,37 @@ def test_every_missing_key_is_named():
     del plain["hop_length"], plain["floor"]
     with pytest.raises(ConfigError, match="missing key floor, hop_length"):
         MelSpec.from_dict(plain)
+
+
+def test_a_spec_with_nothing_that_came_later_is_written_as_it_was_before():
+    earlier = set(SIZES) | {"mel_scale", "mel_norm", "power", "log", "floor", "framing", "normalization"}
+    assert HIFIGAN.to_dict().keys() == earlier | {"magnitude_eps"}
+    assert STYLETTS2.to_dict().keys() == earlier | {"magnitude_eps", "flooring", "filter_rate"}
+
+
+def test_a_preset_and_the_fields_that_differ_from_it_are_a_spec():
+    stats = {"mean": [-2.0] * 80, "scale": [0.5] * 80}
+    spec = mel_spec({"preset": "pwg-24k", "sample_rate": 22050, "normalization": stats})
+    assert spec == dataclasses.replace(
+        PRESETS["pwg-24k"], sample_rate=22050, normalization=Normalization((-2.0,) * 80, (0.5,) * 80)
+    )
+    assert mel_spec("coqui") is COQUI
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ({"preset": "pwg"}, "no mel preset is named 'pwg'"),
+        ({"preset": ["pwg-24k"]}, "no mel preset is named"),
+        ({"preset": "pwg-24k", "hop": 300}, "unknown key hop"),
+        ({"sample_rate": 22050}, "missing key .* or name the preset it differs from"),
+        ({"preset": "coqui", "normalization": {"mean": 0, "scale": 1, "clip": [1]}}, "clip has 1 values"),
+        ({"preset": "coqui", "normalization": {"mean": 0, "scale": "x"}}, "holds something that is no number"),
+    ],
+)
+def test_a_wrong_statement_of_a_spec_is_refused(stated, message):
+    with pytest.raises(ConfigError, match=message):
+        mel_spec(stated)
 
 
 @pytest.mark.parametrize("given", [3, [0.0], {"mean": [0.0]}, {"mean": [0.0], "scale": [1.0], "axis": 0}])

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some
-from pipeline.cli.stores import Mel, mel_spec
+from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import UtteranceError
 from pipeline.stores.pack import PackProgress, PackResult, pack_source, read_metadata
 
@@ -62,7 +62,7 @@ def pack(
 
     A file's path below its folder, without extension, becomes the utterance's key.
     """
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     metadata = None if meta is None else read_metadata(str(meta))
     begun = time.monotonic()
     with PackView() as view:

@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.progress import hours, print_some
 from pipeline.config import read_yaml
 from pipeline.errors import UtteranceError
-from pipeline.melspec import PRESETS, MelSpec, preset
+from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
 
 Mel = Annotated[
@@ -41,7 +41,7 @@ def inspect(
 
     Exit code 3 if an utterance could not be converted.
     """
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     report = inspect_store(open_store(store, layout.value, spec), spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
@@ -66,12 +66,12 @@ def inspect(
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def mel_spec(mel: str | None) -> MelSpec | None:
+def mel_contract(mel: str | None) -> MelSpec | None:
     """The contract that `--mel` names: a preset, or a YAML file."""
     if mel is None:
         return None
     if mel.endswith((".yaml", ".yml")):
-        return MelSpec.from_dict(read_yaml(Path(mel), "mel spec"))
+        return mel_spec(read_yaml(Path(mel), "mel spec"))
     return preset(mel)
 
 

@@ -32,7 +32,7 @@ def mel_filterbank(spec: MelSpec) -> NDArray[np.float32]:
     """The triangular filters, their corners evenly spaced in mels: `[n_mels, 1 + n_fft // 2] float32`, read-only."""
     low, high = _hz_to_mel(np.array([spec.fmin, spec.fmax]), spec)
     corners = _mel_to_hz(np.linspace(low, high, spec.n_mels + 2), spec)
-    bins = np.arange(1 + spec.n_fft // 2) * (spec.sample_rate / spec.n_fft)
+    bins = np.arange(1 + spec.n_fft // 2) * (spec.bank_rate / spec.n_fft)
     ramps = corners[:, None] - bins
     rising, falling = -ramps[:-2] / np.diff(corners)[:-1, None], ramps[2:] / np.diff(corners)[1:, None]
     bank = np.maximum(0, np.minimum(rising, falling))
@@ -81,27 +81,34 @@ def _mel_to_hz(mel: NDArray[np.float64], spec: MelSpec) -> NDArray[np.float64]:
 
 def linear_to_mel(linear: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
     """Floor, logarithm and normalization of filterbank outputs, `[n_mels, frames] float32` both."""
-    values = np.log(np.maximum(linear, np.float32(spec.floor)))
+    floor = np.float32(spec.floor)
+    values: NDArray[np.float32] = np.log(np.maximum(linear, floor) if spec.flooring == "max" else linear + floor)
     values *= np.float32(spec.log_scale)
     if spec.normalization is not None:
         values -= np.array(spec.normalization.mean, np.float32)[:, None]
         values /= np.array(spec.normalization.scale, np.float32)[:, None]
+        if spec.normalization.clip is not None:
+            np.clip(values, *np.array(spec.normalization.clip, np.float32), out=values)
     return values
 
 
 def mel_to_linear(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """The inverse of `linear_to_mel` above the floor, `[n_mels, frames] float32` both."""
+    """The inverse of `linear_to_mel` where nothing was floored or clipped, `[n_mels, frames] float32` both."""
     values = mel
     if spec.normalization is not None:
         scale = np.array(spec.normalization.scale, np.float32)[:, None]
         values = values * scale + np.array(spec.normalization.mean, np.float32)[:, None]
     linear: NDArray[np.float32] = np.exp(values / np.float32(spec.log_scale))
+    if spec.flooring == "add":
+        linear = np.maximum(linear - np.float32(spec.floor), np.float32(0))
     return linear
 
 
 def mel_silence(spec: MelSpec) -> NDArray[np.float32]:
     """The smallest values that a mel of this spec can hold, those of silence: `[n_mels] float32`."""
-    return linear_to_mel(np.zeros((spec.n_mels, 1), np.float32), spec)[:, 0]
+    quietest = max(spec.magnitude_eps, spec.power_floor) ** (spec.power / 2)
+    bands = mel_filterbank(spec) @ np.full((1 + spec.n_fft // 2, 1), quietest, np.float32)
+    return linear_to_mel(bands, spec)[:, 0]
 
 
 def mel_ceiling(spec: MelSpec) -> NDArray[np.float32]:
@@ -110,7 +117,7 @@ def mel_ceiling(spec: MelSpec) -> NDArray[np.float32]:
     No bin's magnitude is above the sum of the window (triangle inequality), so no band is above its filter's sum times
     that, to the spec's power.
     """
-    loudest = (np.sum(window(spec)) ** 2 + spec.magnitude_eps) ** (spec.power / 2)
+    loudest = max(np.sum(window(spec)) ** 2 + spec.magnitude_eps, spec.power_floor) ** (spec.power / 2)
     bands = mel_filterbank(spec) @ np.full((1 + spec.n_fft // 2, 1), loudest, np.float32)
     return linear_to_mel(bands, spec)[:, 0]
 
@@ -177,6 +184,8 @@ class LogMelStream:
         # In double precision, as librosa's: rounding in single would put 1e-4 of noise from loud bins into quiet bands.
         spectrum = np.fft.rfft(framed(signal, spec) * window(spec)).astype(np.complex64).T
         power = spectrum.real**2 + spectrum.imag**2 + np.float32(spec.magnitude_eps)
+        if spec.power_floor:
+            np.maximum(power, np.float32(spec.power_floor), out=power)
         return linear_to_mel(_into_bands(np.sqrt(power) if spec.power == 1 else power, spec), spec)
 
 

@@ -15,17 +15,20 @@ from pipeline.melspec import MelSpec
 
 # Smallest sum of squared windows that istft divides by. Only samples that rest on the tails of windows alone, at the
 # outer ends of the signal, have less: there a division would multiply rounding errors by more than 30.
-_SMALLEST_ENVELOPE = np.float32(1e-3)
+SMALLEST_ENVELOPE = np.float32(1e-3)
 
 
 @lru_cache(maxsize=16)
 def window(spec: MelSpec) -> NDArray[np.float64]:
-    """The periodic Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / win_length).
+    """The Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / N).
+
+    N is `win_length` for a periodic window, and 1 less for a symmetric one.
 
     Returns:
         `[n_fft] float64`, read-only.
     """
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / spec.win_length)
+    period = spec.win_length if spec.window == "periodic" else max(1, spec.win_length - 1)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / period)
     before = (spec.n_fft - spec.win_length) // 2
     centred = np.pad(hann, (before, spec.n_fft - spec.win_length - before))
     centred.flags.writeable = False
@@ -96,7 +99,7 @@ def _inverse_envelope(spec: MelSpec, count: int) -> NDArray[np.float32]:
     hops = np.zeros((count + -(-spec.n_fft // spec.hop_length) - 1, spec.hop_length), np.float32)
     _add_overlapping(squares, hops)
     envelope = hops.reshape(-1)[: (count - 1) * spec.hop_length + spec.n_fft]
-    return np.reciprocal(np.maximum(envelope, _SMALLEST_ENVELOPE))
+    return np.reciprocal(np.maximum(envelope, SMALLEST_ENVELOPE))
 
 
 def _add_overlapping(frames: NDArray[np.float32], hops: NDArray[np.float32]) -> None:

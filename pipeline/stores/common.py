@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import mel_ceiling
 from pipeline.errors import BadMelError, ConfigError, StoreError
-from pipeline.melspec import MelSpec, preset
+from pipeline.melspec import MelSpec, mel_spec
 from pipeline.stores.base import Utterance
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
@@ -36,9 +36,7 @@ def stated_spec(tree: Tree) -> MelSpec | None:
     ours = tree.attributes.get("melmill")
     stated = ours.get("mel") if isinstance(ours, Mapping) else tree.attributes.get("mel")
     try:
-        if isinstance(stated, str):
-            return preset(stated)
-        return MelSpec.from_dict(stated) if isinstance(stated, Mapping) else None
+        return mel_spec(stated) if isinstance(stated, str | Mapping) else None
     except (ConfigError, TypeError, ValueError) as exc:
         raise StoreError(f"{tree.url} states a mel contract in its attributes that is none: {exc}") from exc
 

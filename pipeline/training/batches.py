@@ -135,7 +135,7 @@ class Batches:
         return torch.fft.rfft(frames * self._window).abs() ** 2
 
     def _mel(self, power: Tensor) -> Tensor:
-        linear = (power + self._spec.magnitude_eps) ** (self._spec.power / 2)
+        linear = (power + self._spec.magnitude_eps).clamp(min=self._spec.power_floor) ** (self._spec.power / 2)
         return torch.log((linear @ self._bank.T).clamp(min=self._spec.floor))
 
     def _logs(self, power: Tensor) -> Tensor:

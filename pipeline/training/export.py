@@ -67,7 +67,11 @@ def _natural(graph: _Graph, spec: MelSpec) -> str:
     if spec.normalization is not None:
         x = graph.add("Mul", x, graph.weight(np.array(spec.normalization.scale, np.float32)))
         x = graph.add("Add", x, graph.weight(np.array(spec.normalization.mean, np.float32)))
-    return graph.add("Div", x, graph.constant(spec.log_scale))
+    x = graph.add("Div", x, graph.constant(spec.log_scale))
+    if spec.flooring == "add":  # the net knows mels with the floor held under them
+        linear = graph.add("Sub", graph.add("Exp", x), graph.constant(spec.floor))
+        x = graph.add("Log", graph.add("Max", linear, graph.constant(spec.floor)))
+    return x
 
 
 def _block(graph: _Graph, x: str, block: Block) -> str:

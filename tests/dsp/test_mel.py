@@ -49,23 +49,26 @@ def speech(sample_rate):
 
 def librosa_bank(spec):
     return librosa.filters.mel(
-        sr=spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.fmax,
+        sr=spec.filter_rate or spec.sample_rate, n_fft=spec.n_fft, n_mels=spec.n_mels, fmin=spec.fmin, fmax=spec.fmax,
         htk=spec.mel_scale == "htk", norm="slaney" if spec.mel_norm == "slaney" else None,
     )  # fmt: skip
 
 
 def librosa_mel(waveform, spec):
     padded = np.pad(waveform.astype(np.float64), spec.padding, mode="reflect")
+    hann = librosa.filters.get_window("hann", spec.win_length, fftbins=spec.window == "periodic")
     spectrum = librosa.stft(
-        padded, n_fft=spec.n_fft, hop_length=spec.hop_length, win_length=spec.win_length, center=False
+        padded, n_fft=spec.n_fft, hop_length=spec.hop_length, win_length=spec.win_length, window=hann, center=False
     )
-    magnitude = np.sqrt(np.abs(spectrum) ** 2 + spec.magnitude_eps)
-    linear = np.maximum(librosa_bank(spec) @ magnitude**spec.power, spec.floor)
+    magnitude = np.sqrt(np.maximum(np.abs(spectrum) ** 2 + spec.magnitude_eps, spec.power_floor))
+    linear = librosa_bank(spec) @ magnitude**spec.power
+    linear = np.maximum(linear, spec.floor) if spec.flooring == "max" else linear + spec.floor
     decibel = 20 if spec.power == 1 else 10
     mel = {"ln": np.log(linear), "log10": np.log10(linear), "db": decibel * np.log10(linear)}[spec.log]
     if spec.normalization is None:
         return mel
-    return (mel - np.array(spec.normalization.mean)[:, None]) / np.array(spec.normalization.scale)[:, None]
+    mel = (mel - np.array(spec.normalization.mean)[:, None]) / np.array(spec.normalization.scale)[:, None]
+    return mel if spec.normalization.clip is None else np.clip(mel, *spec.normalization.clip)
 
 
 def in_pieces(waveform, cuts, spec):
@@ -79,6 +82,20 @@ def test_filterbank_is_that_of_librosa(spec):
     got, wanted = mel_filterbank(spec), librosa_bank(spec)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=0)
+
+
+# pytorch/audio src/torchaudio/functional/functional.py, melscale_fbanks with mel_scale="htk", norm=None.
+@pytest.mark.parametrize("name", ["vocos-24k", "f5-vocos-24k", "styletts2-24k"])
+def test_filterbank_of_htk_presets_is_that_of_torchaudio(name):
+    spec = PRESETS[name]
+    rate = 16000 if name == "styletts2-24k" else spec.sample_rate  # StyleTTS 2 left torchaudio's default where it was
+    all_freqs = np.linspace(0, rate // 2, spec.n_fft // 2 + 1)
+    m_min, m_max = (2595.0 * np.log10(1.0 + f / 700.0) for f in (0.0, rate / 2))
+    f_pts = 700.0 * (10.0 ** (np.linspace(m_min, m_max, spec.n_mels + 2) / 2595.0) - 1.0)
+    f_diff = f_pts[1:] - f_pts[:-1]
+    slopes = f_pts[None] - all_freqs[:, None]
+    wanted = np.maximum(0, np.minimum(-slopes[:, :-2] / f_diff[:-1], slopes[:, 2:] / f_diff[1:])).T
+    np.testing.assert_allclose(mel_filterbank(spec), wanted, atol=1e-6)
 
 
 def test_filterbank_is_shared_and_cannot_be_written():
@@ -134,7 +151,7 @@ def test_waveforms_shorter_than_the_padding_are_reflected_as_often_as_it_takes(f
 
 @pytest.mark.parametrize("spec", PRESETS.values(), ids=PRESETS)
 def test_an_empty_waveform_gives_no_frames(spec):
-    assert log_mel(np.empty(0, np.float32), spec).shape == (80, 0)
+    assert log_mel(np.empty(0, np.float32), spec).shape == (spec.n_mels, 0)
 
 
 def test_a_pushed_array_may_be_overwritten_afterwards():
@@ -158,11 +175,15 @@ def test_ten_minutes_of_audio_take_their_mel_and_20_megabytes():
 
 @pytest.mark.parametrize("spec", VARIANTS.values(), ids=VARIANTS)
 def test_digital_silence_gives_the_silence_of_the_spec(spec):
-    silent = dataclasses.replace(spec, magnitude_eps=0.0)
-    mel = log_mel(np.zeros(4000, np.float32), silent)
-    np.testing.assert_array_equal(mel, np.broadcast_to(mel_silence(silent)[:, None], mel.shape))
-    if spec.normalization is None:
+    mel = log_mel(np.zeros(4000, np.float32), spec)
+    np.testing.assert_allclose(mel, np.broadcast_to(mel_silence(spec)[:, None], mel.shape), rtol=1e-5)
+    if spec.normalization is None and not spec.magnitude_eps and not spec.power_floor:
         np.testing.assert_allclose(mel_silence(spec), spec.silence, rtol=1e-6)
+
+
+def test_silence_of_held_up_magnitudes_lies_above_the_floor():
+    spec = PRESETS["espnet"]  # each bin has at least 1e-5, and the filters' sums are 1024 / 16000 or about that
+    np.testing.assert_allclose(mel_silence(spec), np.log10(1e-5 * 0.064), atol=0.05)
 
 
 @pytest.mark.parametrize("spec", VARIANTS.values(), ids=VARIANTS)

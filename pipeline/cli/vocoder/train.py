@@ -1,4 +1,4 @@
-"""The commands `melmill vocoder ...`."""
+"""The command `melmill vocoder train`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, print_some
-from pipeline.cli.stores import Mel, mel_spec
+from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from pipeline.training.loop import Progress
     from pipeline.training.run import Figures
 
-app = typer.Typer(help="Vocoders.", no_args_is_help=True)
 
-
-@app.callback()
-def _vocoder() -> None:
-    pass
-
-
-@app.command()
 def train(
     sources: Annotated[
         list[Path], typer.Argument(metavar="SPEECH...", help="Audio folders, files, or .jsonl manifests.")
@@ -52,7 +44,7 @@ def train(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Of torch (default: one a core).")] = None,
 ) -> None:
     """Train a lift vocoder for a mel contract from speech; go on where an earlier training stopped."""
-    spec = mel_spec(mel)
+    spec = mel_contract(mel)
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     try:

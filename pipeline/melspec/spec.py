@@ -1,4 +1,4 @@
-"""MelSpec: the mel contract, its presets, comparison, and the conversions that are exact."""
+"""MelSpec: all that a vocoder must agree with, as values; and how two of them differ."""
 
 from __future__ import annotations
 
@@ -11,66 +11,35 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, ContractError
+from pipeline.errors import ConfigError
+from pipeline.melspec.difference import Difference, Remedy
+from pipeline.melspec.normalization import Normalization
 
 MelScale = Literal["slaney", "htk"]
 MelNorm = Literal["slaney", "none"]
 Log = Literal["ln", "log10", "db"]
 Framing = Literal["same", "center"]
-Remedy = Literal["exact", "negligible", "impossible"]
+HannWindow = Literal["periodic", "symmetric"]
+Flooring = Literal["max", "add"]
 
 # The most that a contract may say: a store's is read before anything else, and the filterbank is taken into memory.
 _MOST_SIZES = {"sample_rate": 1_000_000, "n_fft": 32768, "hop_length": 32768, "win_length": 32768, "n_mels": 1024}
-_MOST_VALUES = {"fmin": 1e6, "fmax": 1e6, "floor": 1e6, "magnitude_eps": 1.0}
+_MOST_VALUES = {"fmin": 1e6, "fmax": 1e6, "floor": 1e6, "magnitude_eps": 1.0, "power_floor": 1.0}
+_CHOICES = {
+    "mel_scale": MelScale, "mel_norm": MelNorm, "log": Log, "framing": Framing, "window": HannWindow,
+    "flooring": Flooring,
+}  # fmt: skip
 _LEAST_FLOOR = 1e-37  # a float32 above its subnormals
-_MOST_LOG = 1e6
 
+# Fields that a stored contract may leave out: it was written before they came. At their defaults they are left out
+# when written, too, so that what was made by an earlier melmill keeps its fingerprint.
+_OPTIONAL = {"normalization", "magnitude_eps"}
+_LATER: Mapping[str, Any] = {"window": "periodic", "flooring": "max", "power_floor": 0.0, "filter_rate": None}
 
-@dataclass(frozen=True)
-class Normalization:
-    """Per-band normalization of log-mel values: `(value - mean) / scale`.
-
-    Args:
-        mean: one mean for each band, in log-mel units.
-        scale: one divisor for each band, positive, in log-mel units.
-    """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.mean) != len(self.scale):
-            raise ConfigError(
-                f"normalization: {len(self.mean)} means, {len(self.scale)} scales; give one of each a band"
-            )
-        if not all(-_MOST_LOG <= value <= _MOST_LOG for value in self.mean):
-            raise ConfigError(f"normalization: every mean must be within {_MOST_LOG:g} of 0")
-        if not all(1 / _MOST_LOG <= value <= _MOST_LOG for value in self.scale):
-            raise ConfigError(f"normalization: every scale must be from {1 / _MOST_LOG:g} to {_MOST_LOG:g}")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One field in which two contracts differ.
-
-    Args:
-        field: the field's name.
-        source: the value of the mel's own contract.
-        target: the value that is wanted.
-        remedy: "exact" if the values convert exactly, "negligible" if the field changes log-mel values only near
-            the floor, of speech by less than 0.02, "impossible" if the information is not there.
-    """
-
-    field: str
-    source: Any
-    target: Any
-    remedy: Remedy
-
-    def __str__(self) -> str:
-        return f"{self.field}: {_short(self.source)} -> {_short(self.target)} ({_REMEDY_WORDS[self.remedy]})"
-
-
-_REMEDY_WORDS = {"exact": "converts exactly", "negligible": "negligible", "impossible": "cannot be converted"}
+# Bounds of what is negligible: of squared magnitudes added or held up, where full scale's are about 1e5.
+_NEGLIGIBLE_POWER = 1e-9
+# Of a value, in natural-log units: a smaller floor is lost in a larger one that is added to it.
+_NEGLIGIBLE_LOG = 1e-5
 
 
 @dataclass(frozen=True)
@@ -78,7 +47,7 @@ class MelSpec:
     """How a log-mel spectrogram was computed from audio. All that a vocoder must agree with.
 
     The mel of a waveform is `log(max(filterbank @ |STFT|**power, floor))`, then normalized. The STFT's window is the
-    periodic Hann window of `win_length`, centred in `n_fft`.
+    Hann window of `win_length`, centred in `n_fft`.
 
     Args:
         sample_rate: of the audio [Hz].
@@ -87,7 +56,7 @@ class MelSpec:
         win_length: length of the window [samples], at most `n_fft`.
         n_mels: number of mel bands.
         fmin: lower edge of the lowest band [Hz].
-        fmax: upper edge of the highest band [Hz], at most half of `sample_rate`.
+        fmax: upper edge of the highest band [Hz], at most half of `sample_rate` (or of `filter_rate`).
         mel_scale: "slaney" (linear to 1 kHz, then logarithmic) or "htk" (2595 log10(1 + f/700)).
         mel_norm: "slaney" (each triangle has unit area over Hz) or "none" (unit peak).
         power: 1 for magnitudes, 2 for powers.
@@ -95,8 +64,13 @@ class MelSpec:
         floor: smallest linear value under the logarithm.
         framing: "same" (reflect-padded by (n_fft - hop_length) / 2: L samples give L // hop_length frames) or
             "center" (reflect-padded by n_fft / 2: L samples give 1 + L // hop_length frames).
-        normalization: per-band mean and scale of the log values, or None.
+        normalization: mean and scale of the log values, or None.
         magnitude_eps: added to the squared magnitude under its root (HiFi-GAN's own code adds 1e-9).
+        window: "periodic" (0.5 - 0.5 cos(2 pi n / win_length)) or "symmetric" (... / (win_length - 1)) Hann window.
+        flooring: "max" (the logarithm of max(value, floor)) or "add" (of value + floor).
+        power_floor: squared magnitudes below it are taken for it (ESPnet's own code: 1e-10).
+        filter_rate: the sample rate that the filterbank was built for [Hz], where that is not the audio's own; the
+            bands' edges, `fmin` and `fmax` are then Hz of that rate. None for `sample_rate`.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -117,16 +91,21 @@ class MelSpec:
     framing: Framing
     normalization: Normalization | None = None
     magnitude_eps: float = 0.0
+    window: HannWindow = "periodic"
+    flooring: Flooring = "max"
+    power_floor: float = 0.0
+    filter_rate: int | None = None
 
     def __post_init__(self) -> None:
         def require(holds: bool, what: str) -> None:
             if not holds:
                 raise ConfigError(f"mel spec: {what}")
 
-        for name, size in _MOST_SIZES.items():
+        for name, size in (_MOST_SIZES | {"filter_rate": _MOST_SIZES["sample_rate"]}).items():
             value = getattr(self, name)
             require(
-                isinstance(value, int) and not isinstance(value, bool) and 0 < value <= size,
+                (name == "filter_rate" and value is None)
+                or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= size),
                 f"{name} is {value!r:.80}; it must be a whole number from 1 to {size}",
             )
         for name, most in _MOST_VALUES.items():
@@ -135,7 +114,7 @@ class MelSpec:
                 isinstance(value, int | float) and not isinstance(value, bool) and -most <= value <= most,
                 f"{name} is {value!r:.80}; it must be a number up to {most:g}",
             )
-        for name, kind in (("mel_scale", MelScale), ("mel_norm", MelNorm), ("log", Log), ("framing", Framing)):
+        for name, kind in _CHOICES.items():
             value, allowed = getattr(self, name), get_args(kind)
             require(value in allowed, f"{name} is {value!r}; it must be one of {', '.join(allowed)}")
         require(type(self.power) is int and self.power in (1, 2), f"power is {self.power!r}; it must be 1 or 2")
@@ -145,15 +124,16 @@ class MelSpec:
             f"needs hop_length <= win_length <= n_fft, not {self.hop_length}, {self.win_length}, {self.n_fft}",
         )
         require(
-            self.fmin >= 0 and self.fmin + 1 <= self.fmax <= self.sample_rate / 2,
+            self.fmin >= 0 and self.fmin + 1 <= self.fmax <= self.bank_rate / 2,
             "0 <= fmin and fmin + 1 <= fmax <= sample_rate / 2 does not hold for "
-            f"{self.fmin}, {self.fmax}, {self.sample_rate}",
+            f"{self.fmin}, {self.fmax}, {self.bank_rate}",
         )
         require(
             self.floor >= _LEAST_FLOOR,
             f"floor is {self.floor}; it must be {_LEAST_FLOOR:g} or more, since its logarithm is taken",
         )
-        require(self.magnitude_eps >= 0, f"magnitude_eps is {self.magnitude_eps}; it must not be negative")
+        for name in ("magnitude_eps", "power_floor"):
+            require(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it must not be negative")
         if self.framing == "same":
             require(
                 (self.n_fft - self.hop_length) % 2 == 0,
@@ -161,7 +141,7 @@ class MelSpec:
             )
         if self.normalization is not None:
             require(
-                len(self.normalization.mean) == self.n_mels,
+                len(self.normalization.mean) in (1, self.n_mels),
                 f"normalization has {len(self.normalization.mean)} bands, n_mels is {self.n_mels}",
             )
 
@@ -174,6 +154,11 @@ class MelSpec:
     def silence(self) -> float:
         """The log of the floor, before normalization: the lowest value that such a mel can hold."""
         return self.log_scale * math.log(self.floor)
+
+    @property
+    def bank_rate(self) -> int:
+        """The sample rate that the filterbank is built for [Hz]."""
+        return self.sample_rate if self.filter_rate is None else self.filter_rate
 
     @property
     def log_scale(self) -> float:
@@ -192,12 +177,23 @@ class MelSpec:
         """Duration of `frames` frames [s]."""
         return frames * self.hop_length / self.sample_rate
 
+    def natural_floor(self) -> NDArray[np.float64]:
+        """The lowest value of each band in natural-log units, `[n_mels] float64` or `[1]` where all are the same.
+
+        The floor's logarithm, or what the normalization clips to.
+        """
+        lowest = np.array([math.log(self.floor)])
+        if self.normalization is None or self.normalization.clip is None:
+            return lowest
+        clipped = self.normalization.undo(np.array([self.normalization.clip[0]])) / self.log_scale
+        return np.asarray(np.maximum(lowest, clipped))
+
     def to_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values, as written in a store and in job.json."""
         plain = dataclasses.asdict(self)
         if self.normalization is not None:
-            plain["normalization"] = {"mean": list(self.normalization.mean), "scale": list(self.normalization.scale)}
-        return plain
+            plain["normalization"] = self.normalization.to_dict()
+        return {name: value for name, value in plain.items() if name not in _LATER or value != _LATER[name]}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> MelSpec:
@@ -207,102 +203,45 @@ class MelSpec:
             ConfigError: if a key is unknown or missing, or a value is impossible.
         """
         known = {field.name for field in dataclasses.fields(cls)}
-        optional = {"normalization", "magnitude_eps"}
         if unknown := sorted(set(map(str, plain)) - known):
             raise ConfigError(f"mel spec: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}")
-        if missing := sorted(known - optional - set(plain)):
-            raise ConfigError(f"mel spec: missing key {', '.join(missing)}")
+        if missing := sorted(known - _OPTIONAL - set(_LATER) - set(plain)):
+            raise ConfigError(f"mel spec: missing key {', '.join(missing)}; or name the preset it differs from: preset")
         values = dict(plain)
         if values.get("normalization") is not None:
-            given = values["normalization"]
-            if not isinstance(given, Mapping) or set(given) != {"mean", "scale"}:
-                raise ConfigError("mel spec: normalization must be null or hold mean and scale, one number a band each")
-            try:
-                values["normalization"] = Normalization(*(tuple(map(float, given[name])) for name in ("mean", "scale")))
-            except (TypeError, ValueError, OverflowError) as error:
-                raise ConfigError(f"mel spec: normalization holds something that is no number: {error}") from error
+            values["normalization"] = Normalization.from_dict(values["normalization"])
         return cls(**values)
 
     def compare(self, target: MelSpec) -> tuple[Difference, ...]:
         """The fields in which this contract, of a mel at hand, differs from the one that is wanted.
 
-        What converts exactly is the base of the logarithm, a higher floor from a lower one, and a known normalization.
+        What converts exactly is the base of the logarithm, a higher floor from a lower one, a floor that was added
+        (the value can be had back) and a known normalization, as far as it did not clip.
 
+        >>> from pipeline.melspec import PRESETS
         >>> PRESETS["hifigan-22k"].compare(PRESETS["tacotron2-22k"])[0].field
         'framing'
         """
         found = []
+        mine, wanted = self.natural_floor(), target.natural_floor()
         for field in dataclasses.fields(self):
-            mine, wanted = getattr(self, field.name), getattr(target, field.name)
-            if mine == wanted:
-                continue
+            ours, theirs = getattr(self, field.name), getattr(target, field.name)
             remedy: Remedy = "impossible"
-            if field.name in ("log", "normalization") or (field.name == "floor" and mine < wanted):
+            if field.name == "floor":
+                if np.allclose(mine, wanted, rtol=0, atol=1e-9):
+                    continue
+                ours, theirs = float(np.exp(mine.max())), float(np.exp(wanted.min()))  # what a clip makes of it
+                remedy = "exact" if (mine <= wanted + 1e-9).all() else "impossible"
+            elif ours == theirs:
+                continue
+            elif field.name in ("log", "normalization"):
                 remedy = "exact"
-            elif field.name == "magnitude_eps" and abs(mine - wanted) <= 1e-9:
+            elif field.name == "flooring":
+                lost = (mine > wanted + math.log(_NEGLIGIBLE_LOG)).any()  # below a floor that was not added
+                remedy = "impossible" if ours == "max" and lost else "exact"
+            elif field.name == "window" or (
+                field.name in ("magnitude_eps", "power_floor") and abs(ours - theirs) <= _NEGLIGIBLE_POWER
+            ):
                 remedy = "negligible"
-            found.append(Difference(field.name, mine, wanted, remedy))
+            found.append(Difference(field.name, ours, theirs, remedy))
         return tuple(found)
-
-
-def convert_mel(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> NDArray[np.float32]:
-    """The mel in another contract's values, where that is exact; the same array where nothing is to be done.
-
-    Args:
-        mel: `[n_mels, frames] float32` in `source`'s values.
-        source: the mel's own contract.
-        target: the contract that is wanted.
-
-    Returns:
-        `[n_mels, frames] float32` in `target`'s values.
-
-    Raises:
-        ContractError: if the contracts differ in a field that does not convert.
-    """
-    differences = source.compare(target)
-    if bad := [d for d in differences if d.remedy == "impossible"]:
-        raise ContractError("this mel cannot be converted: " + "; ".join(map(str, bad)))
-    if all(d.remedy == "negligible" for d in differences):
-        return mel
-    natural = mel.astype(np.float64)
-    if source.normalization is not None:
-        natural = natural * _column(source.normalization.scale) + _column(source.normalization.mean)
-    natural = np.maximum(natural / source.log_scale, math.log(target.floor))
-    converted = natural * target.log_scale
-    if target.normalization is not None:
-        converted = (converted - _column(target.normalization.mean)) / _column(target.normalization.scale)
-    return converted.astype(np.float32)
-
-
-def _column(values: tuple[float, ...]) -> NDArray[np.float64]:
-    return np.asarray(values, np.float64)[:, None]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Normalization):
-        return f"per-band mean and scale ({len(value.mean)} bands)"
-    return "none" if value is None else str(value)
-
-
-# Values: the training code that each name stands for. HiFi-GAN: jik876/hifi-gan meldataset.py and config_v1.json.
-# Tacotron 2: NVIDIA/tacotron2 layers.py and hparams.py (its STFT centres its frames and adds no epsilon).
-_HIFIGAN_22K = MelSpec(
-    sample_rate=22050, n_fft=1024, hop_length=256, win_length=1024, n_mels=80, fmin=0.0, fmax=8000.0,
-    mel_scale="slaney", mel_norm="slaney", power=1, log="ln", floor=1e-5, framing="same", magnitude_eps=1e-9,
-)  # fmt: skip
-
-PRESETS: Mapping[str, MelSpec] = {
-    "hifigan-22k": _HIFIGAN_22K,
-    "tacotron2-22k": dataclasses.replace(_HIFIGAN_22K, framing="center", magnitude_eps=0.0),
-}
-
-
-def preset(name: str) -> MelSpec:
-    """The preset of that name.
-
-    Raises:
-        ConfigError: if there is no such preset.
-    """
-    if name not in PRESETS:
-        raise ConfigError(f"no mel preset is named {name!r}; the presets are {', '.join(sorted(PRESETS))}")
-    return PRESETS[name]

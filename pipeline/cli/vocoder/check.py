@@ -1,0 +1,71 @@
+"""The command `melmill vocoder check`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from pipeline.check import VocoderReport, check_vocoder
+from pipeline.cli.progress import size
+from pipeline.cli.stores import Json, Mel, mel_contract
+from pipeline.cli.vocoder.listing import contract, millions
+
+
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A vocoder's name, or the path of a model.")],
+    mel: Mel = None,
+    as_json: Json = False,
+) -> None:
+    """Try a vocoder: its halo, its length rule, its speed, and whether speech comes out of mels of speech.
+
+    Exit codes: 0 all is well, 2 it does not do what it states, 4 it does not sound like speech of this contract.
+    """
+    report = check_vocoder(name, mel_contract(mel))
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    else:
+        _print_report(report)
+    raise typer.Exit(report.exit_code)
+
+
+def _print_report(report: VocoderReport) -> None:
+    print(f"vocoder   {report.name}, digest {report.digest}")
+    print(f"mels      {contract(report.spec)}")
+    for difference in report.differences:
+        print(f"          not the contract that it states: {difference}")
+    if (model := report.geometry) is not None:
+        family = "" if model.card is None else f"{model.card.family}, "
+        takes, gives = (", ".join(map(str, ports)) for ports in (model.inputs, model.outputs))
+        print(f"model     {family}opset {model.opset}, {millions(model.parameters)}, {size(model.bytes)}")
+        print(f"          takes {takes}")
+        print(f"          gives {gives}")
+    _print_halo(report)
+    extra = f" {'+' if report.extra > 0 else '-'} {abs(report.extra)}" if report.extra else ""
+    lengths = ", ".join(map(str, report.lengths))
+    print(f"length    frames x {report.hop}{extra} samples, tried with {lengths} frames")
+    print(f"speed     {report.speed:.1f} x real time on one thread")
+    print(f"range     peak {report.peak:.3f} of full scale{', over it' if report.peak > 1 else ''}")
+    for prompt in report.prompts:
+        print(
+            f"prompt    {prompt.name:8} mel_distance {prompt.mel_distance:.3f}, relative "
+            f"{prompt.mel_distance_relative:.3f}, {min(prompt.apart):.2f} Np apart, {prompt.seconds:.1f} s"
+        )
+    for problem in report.problems:
+        print(f"wrong     {problem}")
+    print(f"verdict   {report.verdict.words}")
+
+
+def _print_halo(report: VocoderReport) -> None:
+    halo = report.halo
+    left, right = halo.stated
+    verdict = "enough" if halo.enough else "too small"
+    smallest = [f"more than {halo.searched}" if side is None else str(side) for side in halo.smallest]
+    print(
+        f"halo      {left} left, {right} right as stated, {verdict}: windows differ from the whole by {halo.error:.1e}"
+    )
+    print(
+        f"          ({halo.allowed:.1e} is rounding), as little from {smallest[0]} left, {smallest[1]} right; a change "
+        f"of one frame is heard {report.heard[0]} left, {report.heard[1]} right"
+    )

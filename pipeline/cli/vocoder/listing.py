@@ -1,0 +1,63 @@
+"""The command `melmill vocoder list`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.progress import size
+from pipeline.cli.stores import Json
+from pipeline.melspec import MelSpec
+from pipeline.vocoders.listing import Listed, list_vocoders, preset_names
+
+
+def list_(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="PATH...", help="Models, and folders to look through for .onnx files."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the vocoders there are: the mels that each takes, its halo, its size, and whose it is."""
+    found = list_vocoders(paths or [])
+    if as_json:
+        print(json.dumps([each.to_dict() for each in found]))
+        return
+    for each in found:
+        print(each.name)
+        for line in _lines(each):
+            print(f"    {line}")
+
+
+def contract(spec: MelSpec) -> str:
+    """A mel contract in a few words: its presets, or its sizes."""
+    if names := preset_names(spec):
+        return " = ".join(names)
+    return (
+        f"{spec.n_mels} bands {spec.fmin:g} to {spec.fmax:g} Hz ({spec.mel_scale}, norm {spec.mel_norm}), n_fft "
+        f"{spec.n_fft}, hop {spec.hop_length}, win {spec.win_length}, {spec.log}, framing {spec.framing}"
+        f"{', normalized' if spec.normalization is not None else ''}"
+    )
+
+
+def _lines(each: Listed) -> list[str]:
+    if each.problem:
+        lines = [f"cannot be used: {each.problem}"]
+    elif each.spec is None:
+        lines = ["mels of any contract; the halo depends on it"]
+    else:
+        lines = [f"mels {contract(each.spec)}, {each.spec.sample_rate} Hz"]
+    net = [each.family] if each.family and each.family != each.name else []
+    if each.halo is not None:
+        net.append(f"halo {each.halo[0]} left, {each.halo[1]} right")
+    if each.parameters:
+        net.append(f"{millions(each.parameters)}, {size(each.bytes)}")
+    return [*lines, *([", ".join(net)] if net else []), *([each.origin] if each.origin else [])]
+
+
+def millions(parameters: int) -> str:
+    """A number of parameters for people."""
+    return f"{parameters / 1e6:.3f} M parameters"

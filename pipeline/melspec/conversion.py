@@ -1,0 +1,68 @@
+"""Mels from one contract's values into another's, where that is exact."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, ContractError
+from pipeline.melspec.spec import MelSpec
+
+
+def convert_mel(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> NDArray[np.float32]:
+    """The mel in another contract's values, where that is exact; the same array where nothing is to be done.
+
+    Args:
+        mel: `[n_mels, frames] float32` in `source`'s values.
+        source: the mel's own contract.
+        target: the contract that is wanted.
+
+    Returns:
+        `[n_mels, frames] float32` in `target`'s values.
+
+    Raises:
+        ContractError: if the contracts differ in a field that does not convert.
+        BadMelError: if a value was clipped from above, so that nobody knows what it was.
+    """
+    differences = source.compare(target)
+    if bad := [d for d in differences if d.remedy == "impossible"]:
+        raise ContractError("this mel cannot be converted: " + "; ".join(map(str, bad)))
+    if all(d.remedy == "negligible" for d in differences):
+        return mel
+    natural = mel.astype(np.float64)
+    if source.normalization is not None:
+        _check_clipped(mel, source, target)
+        natural = source.normalization.undo(natural)
+    natural = _floored(natural / source.log_scale, source, target)
+    converted = natural * target.log_scale
+    if target.normalization is not None:
+        converted = target.normalization.apply(converted)
+    return converted.astype(np.float32)
+
+
+def _floored(natural: NDArray[np.float64], source: MelSpec, target: MelSpec) -> NDArray[np.float64]:
+    """Natural logarithms with the target's floor under them."""
+    if target.flooring == source.flooring and (target.flooring == "max" or target.floor == source.floor):
+        return np.maximum(natural, math.log(target.floor))
+    linear = np.exp(natural)
+    if source.flooring == "add":
+        linear = np.maximum(linear - source.floor, 0.0)
+    floored = linear + target.floor if target.flooring == "add" else np.maximum(linear, target.floor)
+    logarithm: NDArray[np.float64] = np.log(floored)
+    return logarithm
+
+
+def _check_clipped(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> None:
+    """Whether values stand at the upper end of what the source clips to, unless the target clips there as well."""
+    clip = source.normalization.clip if source.normalization is not None else None
+    if clip is None or source.normalization == target.normalization:
+        return
+    highest = np.float32(clip[1])
+    if len(clipped := np.argwhere(mel >= highest)):
+        band, frame = clipped[0].tolist()
+        raise BadMelError(
+            f"{len(clipped)} values stand at {highest:g}, to which the mel contract clips, the first in band {band}, "
+            f"frame {frame}: what they were is lost, so they do not convert. Compute this mel without clipping"
+        )
