@@ -32,6 +32,7 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "dask": {"engine", "dispatch", "clusters"},
     "distributed": {"engine", "dispatch", "clusters"},
+    "h5py": {"stores", "vocoders"},
     "onnx": {"vocoders", "training"},
     "onnxruntime": {"vocoders"},
     "zarr": {"stores"},

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline.torch_file import CheckpointError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.checkpoints.card import Card
-from pipeline.vocoders.checkpoints.hifigan import build_hifigan, cached_hifigan, generator_state
+from pipeline.vocoders.checkpoints.files import generator_state
+from pipeline.vocoders.checkpoints.hifigan import build_hifigan, cached_hifigan
 from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
 from pipeline.vocoders.windows import decode_windows
 
@@ -169,9 +170,11 @@ def test_model_carries_its_card(configs: Configs, random_state: RandomState) -> 
     assert card.extra_samples == 6
 
 
-@pytest.mark.parametrize("content", [{}, {"generator": 1}, {"generator": {"a": 1}}, [], {"discriminator": {}}])
+@pytest.mark.parametrize(
+    "content", [{}, {"generator": 1}, {"generator": {"a": 1}}, [], {"discriminator": {}}, {"model": {}}]
+)
 def test_file_without_a_generator_is_refused(content: Any) -> None:
-    with pytest.raises(CheckpointError, match=r"here\.pth: holds no HiFi-GAN generator"):
+    with pytest.raises(CheckpointError, match=r"here\.pth: holds no generator"):
         generator_state(content, "here.pth")
 
 

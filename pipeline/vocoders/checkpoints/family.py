@@ -54,7 +54,13 @@ class Settings:
         Raises:
             ConfigError: if the contract is not that of the weights.
         """
-        spec = own() if self.mel is None else self.mel
+        try:
+            spec = own() if self.mel is None else self.mel
+        except ConfigError as error:
+            raise ConfigError(
+                f"{title}: what mels it takes is not known: {self.where}: {error}. Give the config of this checkpoint "
+                "with --config FILE, or its mels with --mel PRESET or --mel SPEC.yaml"
+            ) from error
         if (spec.n_mels, spec.hop_length) != (n_mels, hop_length):
             origin = self.where if self.mel is None else "--mel"
             raise ConfigError(
@@ -76,9 +82,11 @@ class Family:
             `waveform [batch, samples] float32`, with its card. Stats are a normalization that came in a file of its
             own, or None; source is the sha256 of the checkpoint file, hexadecimal. Raises ConfigError (CheckpointError
             for what concerns the weights) in words for the user.
+        takes_stats: whether such checkpoints come with statistics in a file of their own.
     """
 
     name: str
     title: str
     matches: Callable[[State], bool]
     build: Callable[[State, Settings, Normalization | None, str], onnx.ModelProto]
+    takes_stats: bool = False

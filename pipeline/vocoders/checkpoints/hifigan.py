@@ -5,25 +5,35 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
+from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
 from pipeline.torch_file import CheckpointError, read_torch_file
 from pipeline.vocoders.checkpoints.cache import cached
 from pipeline.vocoders.checkpoints.family import Family, Settings
+from pipeline.vocoders.checkpoints.files import generator_state
 from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
+from pipeline.vocoders.checkpoints.hifigan_dialects import describe
 from pipeline.vocoders.checkpoints.hifigan_graph import build_generator
-from pipeline.vocoders.checkpoints.hifigan_layers import generator
+from pipeline.vocoders.checkpoints.hifigan_layers import Names, generator
 from pipeline.vocoders.checkpoints.state import State
 
 # Part of a cached model's name: raise it when the same checkpoint is to give another model.
 _BUILDER_VERSION = 2
 _TITLE = "HiFi-GAN"
+# The last layer makes one channel; iSTFTNet's has the same name and makes many.
+_POSTS = ("conv_post.weight_v", "conv_post.parametrizations.weight.original1", "conv_post.weight")
+# NeMo keeps the branches of a stage in a list of their own: tts/modules/hifigan_modules.py.
+_GROUP = re.compile(r"resblocks\.\d+\.\d+\.")
+_GROUPED = Names(
+    first="resblocks.{stage}.{branch}.convs1.{unit}",
+    second="resblocks.{stage}.{branch}.convs2.{unit}",
+    only="resblocks.{stage}.{branch}.convs.{unit}",
+)
 
 
 def cached_hifigan(checkpoint: Path, config: Path) -> Path:
@@ -54,18 +64,6 @@ def cached_hifigan(checkpoint: Path, config: Path) -> Path:
     return cached(name, build)
 
 
-def generator_state(content: Any, where: str) -> dict[str, NDArray[Any]]:
-    """The generator's state dict in what a checkpoint holds.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
-    state = content.get("generator") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, np.ndarray) for value in state.values()):
-        raise CheckpointError(f"{where}: holds no HiFi-GAN generator: no state dict under the key 'generator'")
-    return state
-
-
 def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.ModelProto:
     """A generator as an ONNX model: mel `[batch, n_mels, frames] float32` -> waveform `[batch, samples] float32`.
 
@@ -83,14 +81,19 @@ def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.Mode
 
 
 def _matches(state: State) -> bool:
-    post = next((state[key] for key in ("conv_post.weight_v", "conv_post.weight") if key in state), None)
+    post = next((state[key] for key in _POSTS if key in state), None)
     return "conv_pre.bias" in state and "ups.0.bias" in state and post is not None and len(post) == 1
 
 
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:
-    config = HifiganConfig.from_dict(settings.values)
-    spec = settings.contract(_TITLE, config.mel_spec, config.num_mels, config.hop)
-    return build_generator(state, generator(config), spec, "hifigan", _TITLE, source)
+    described = describe(settings, stats)
+    if stats is not None and not described.takes_stats:
+        raise ConfigError(f"--stats: {settings.where} normalizes no mels by statistics")
+    shape = described.shape
+    layers = generator(shape, _GROUPED if any(_GROUP.match(key) for key in state) else Names())
+    layers = dataclasses.replace(layers, post=dataclasses.replace(layers.post, bias=described.post_bias))
+    spec = settings.contract(_TITLE, described.spec, shape.num_mels, shape.hop)
+    return build_generator(state, layers, spec, FAMILY.name, _TITLE, source)
 
 
-FAMILY = Family("hifigan", "HiFi-GAN, jik876", _matches, _build)
+FAMILY = Family("hifigan", "HiFi-GAN, also in Coqui's and NeMo's files", _matches, _build, takes_stats=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.vocoders.checkpoints.hifigan_config import Shape
 
@@ -123,6 +123,18 @@ class Generator:
             yield stage.up
             yield from stage.convolutions()
         yield self.post
+
+    def without_bias(self) -> Generator:
+        """The same layers, none with a bias."""
+
+        def bare(layer: Layer) -> Layer:
+            return replace(layer, bias=False)
+
+        stages = tuple(
+            Stage(bare(stage.up), tuple(tuple(tuple(map(bare, unit)) for unit in branch) for branch in stage.branches))
+            for stage in self.stages
+        )
+        return Generator(bare(self.pre), stages, bare(self.post))
 
     def samples(self, frames: int) -> int:
         """Length of the waveform [samples] that `frames` frames give."""
