@@ -41,7 +41,7 @@ def class_in(package: str, file: str, name: str, stand_ins: Mapping[str, Mapping
     module = importlib.util.module_from_spec(spec)
     before = dict(sys.modules)
     try:
-        for dotted, names in stand_ins.items():
+        for dotted in stand_ins:
             parts = dotted.split(".")
             for depth in range(1, len(parts) + 1):
                 sys.modules[".".join(parts[:depth])] = types.ModuleType(".".join(parts[:depth]))
@@ -141,9 +141,7 @@ def assert_halo(vocoder: Vocoder, halo: tuple[int, int] | None = None) -> None:
         assert np.abs(_core(vocoder, changed, start, stop, shorter) - whole).max() > 100 * ROUNDING
 
 
-def _core(
-    vocoder: Vocoder, mel: np.ndarray, start: int, stop: int, halo: tuple[int, int] | None = None
-) -> np.ndarray:
+def _core(vocoder: Vocoder, mel: np.ndarray, start: int, stop: int, halo: tuple[int, int] | None = None) -> np.ndarray:
     """The samples of frames start to stop, of the whole mel or of a window with that halo."""
     first, last = (0, mel.shape[1]) if halo is None else (start - halo[0], stop + halo[1])
     hop = vocoder.spec.hop_length
