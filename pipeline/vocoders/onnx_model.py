@@ -158,6 +158,9 @@ def _checked_card(content: bytes) -> Card:
     name, words = "waveform", "waveform [batch, samples]"
     if card.family == "lift":
         batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
+    elif card.istft is not None:
+        bins = 1 + card.istft.n_fft // 2
+        name, result, words = "spectrum", (None, 2, None, bins), f"spectrum [batch, 2, frames, {bins}]"
     if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
         raise ConfigError(
             f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "

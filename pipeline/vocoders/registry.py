@@ -13,6 +13,7 @@ from pipeline.melspec import MelSpec
 from pipeline.vocoders.base import Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
+from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel, Runtime
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
@@ -70,6 +71,8 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Voc
         return Lift(OnnxModel(LIFT_WEIGHTS, threads, runtime), name, LIFT_ITERATIONS[name])
     if name.endswith(".onnx"):
         model = OnnxModel(Path(name).absolute(), threads, runtime)
+        if model.card.istft is not None:
+            return IstftVocoder(model)
         return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
     raise ConfigError(f"no vocoder is named {name!r}; there are {', '.join(NAMES)}, and paths that end in .onnx")
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from pipeline.errors import ConfigError
 from pipeline.torch_file import CheckpointError
-from pipeline.vocoders.checkpoints import hifigan, pwg, speechbrain, speecht5
+from pipeline.vocoders.checkpoints import bigvgan, hifigan, istftnet, pwg, speechbrain, speecht5, vocos
 from pipeline.vocoders.checkpoints.family import Family, Settings
 from pipeline.vocoders.checkpoints.state import State, some
 
 __all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
 
-FAMILIES: tuple[Family, ...] = (hifigan.FAMILY, pwg.FAMILY, speecht5.FAMILY, speechbrain.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    hifigan.FAMILY,
+    istftnet.FAMILY,
+    pwg.FAMILY,
+    speecht5.FAMILY,
+    speechbrain.FAMILY,
+    bigvgan.FAMILY,
+    vocos.FAMILY,
+)
 
 
 def family(name: str) -> Family:

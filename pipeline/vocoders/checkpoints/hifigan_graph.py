@@ -10,7 +10,7 @@ import onnx
 from pipeline.melspec import MelSpec
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.checkpoints.graph import Graph, PadMode
-from pipeline.vocoders.checkpoints.hifigan_layers import Generator, Layer
+from pipeline.vocoders.checkpoints.hifigan_layers import Generator, Layer, Stage
 from pipeline.vocoders.checkpoints.state import State, StateReader
 
 # jik876/hifi-gan models.py: LRELU_SLOPE, and F.leaky_relu's default, which the code leaves before conv_post.
@@ -30,6 +30,9 @@ def build_generator(
     mode: PadMode = "constant",
     slope: float = SLOPE,
     before: Callable[[Graph, StateReader, str], str] = lambda graph, reader, mel: mel,
+    activate: Callable[[Graph, StateReader, Layer, str], str] | None = None,
+    finish: Callable[[Graph, str], str] = lambda graph, x: graph.node("Tanh", x),
+    live_tensors: int = _LIVE_TENSORS,
 ) -> onnx.ModelProto:
     """A generator as an ONNX model: mel `[batch, n_mels, frames] float32` -> waveform `[batch, samples] float32`.
 
@@ -45,6 +48,9 @@ def build_generator(
         mode: of the convolutions' padding.
         slope: of every leaky ReLU but the last.
         before: from the mel as a signal to what the first layer takes.
+        activate: (graph, reader, layer, x) -> what the layer takes, in the place of the leaky ReLUs.
+        finish: from what the last layer with weights gives to the waveform as a signal.
+        live_tensors: memory of a frame, in tensors as large as the largest activation.
 
     Raises:
         CheckpointError: if keys are missing or left over, or a shape is not what the config asks for.
@@ -52,22 +58,16 @@ def build_generator(
     reader, graph = StateReader(state, title), Graph()
 
     def layer(found: Layer, x: str) -> str:
+        if activate is not None:
+            x = activate(graph, reader, found, x)
+        elif found is not layers.pre:
+            x = graph.leaky_relu(x, _LAST_SLOPE if found is layers.post else slope)
         return _layer(graph, reader, found, x, mode)
 
     x = layer(layers.pre, before(graph, reader, graph.signal()))
     for stage in layers.stages:
-        x = layer(stage.up, graph.leaky_relu(x, slope))
-        ends = []
-        for branch in stage.branches:
-            end = x
-            for unit in branch:
-                inner = end
-                for each in unit:
-                    inner = layer(each, graph.leaky_relu(inner, slope))
-                end = graph.node("Add", inner, end)
-            ends.append(end)
-        x = graph.node("Mean", *ends)
-    x = graph.node("Tanh", layer(layers.post, graph.leaky_relu(x, _LAST_SLOPE)))
+        x = _stage(graph, stage, layer, x)
+    x = finish(graph, layer(layers.post, x))
     reader.close()
     graph.waveform(x)
     model = graph.model(family, spec.n_mels)
@@ -76,11 +76,25 @@ def build_generator(
         spec=spec,
         halo=layers.halo(),
         extra_samples=layers.samples(1) - spec.hop_length,
-        frame_bytes=_frame_bytes(layers),
+        frame_bytes=_frame_bytes(layers, live_tensors),
         source=source,
         least_frames=1 if mode != "reflect" else layers.least_frames(),
     ).write(model)
     return model
+
+
+def _stage(graph: Graph, stage: Stage, layer: Callable[[Layer, str], str], x: str) -> str:
+    x = layer(stage.up, x)
+    ends = []
+    for branch in stage.branches:
+        end = x
+        for unit in branch:
+            inner = end
+            for each in unit:
+                inner = layer(each, inner)
+            end = graph.node("Add", inner, end)
+        ends.append(end)
+    return graph.node("Mean", *ends)
 
 
 def _layer(graph: Graph, reader: StateReader, layer: Layer, x: str, mode: PadMode) -> str:
@@ -90,12 +104,13 @@ def _layer(graph: Graph, reader: StateReader, layer: Layer, x: str, mode: PadMod
         return x
     if layer.rate is not None:
         return graph.transposed_convolution(x, layer.name, weight, bias, rate=layer.rate, padding=layer.sides)
+    x = graph.pad(x, layer.mirrored, 0, "reflect")
     return graph.convolution(x, layer.name, weight, bias, padding=layer.sides, mode=mode, dilation=layer.dilation)
 
 
-def _frame_bytes(layers: Generator) -> int:
+def _frame_bytes(layers: Generator, live_tensors: int) -> int:
     length, largest = 1, 0
     for stage in layers.stages:
         length *= stage.up.rate or 1
         largest = max(largest, length * stage.up.outputs)
-    return _LIVE_TENSORS * largest * np.dtype(np.float32).itemsize
+    return live_tensors * largest * np.dtype(np.float32).itemsize

@@ -28,6 +28,7 @@ class Layer:
         rate: of upsampling, for a transposed convolution; else None.
         cut: positions (left, right) that a transposed one cuts off; half of kernel - rate, rounded down, if None.
         bias: whether it has one.
+        mirrored: positions by which its input is first made longer on the left, mirrored there (iSTFTNet).
     """
 
     name: str
@@ -38,6 +39,7 @@ class Layer:
     rate: int | None = None
     cut: Span | None = None
     bias: bool = True
+    mirrored: int = 0
 
     @property
     def weight_shape(self) -> tuple[int, int, int]:
@@ -60,17 +62,20 @@ class Layer:
 
     def length(self, length: int) -> int:
         """Output length for an input of `length`: (length - 1) rate - left - right + kernel, if transposed."""
-        return length if self.rate is None else (length - 1) * self.rate - sum(self.sides) + self.kernel
+        if self.rate is None:
+            return length + self.mirrored
+        return (length - 1) * self.rate - sum(self.sides) + self.kernel
 
     def needs(self, span: Span) -> Span:
         """The input positions on which the output positions of `span` depend.
 
         Output o of a convolution sums inputs o - padding + dilation j, of a transposed one those i for which
-        o = rate i - padding + j, each with 0 <= j < kernel.
+        o = rate i - padding + j, each with 0 <= j < kernel. What is mirrored shifts the inputs.
         """
         first, last = span
         if self.rate is None:
-            return first - self.padding, last - self.padding + (self.kernel - 1) * self.dilation
+            before = self.padding + self.mirrored
+            return first - before, last - before + (self.kernel - 1) * self.dilation
         return -((self.kernel - 1 - first - self.padding) // self.rate), (last + self.padding) // self.rate
 
 
@@ -94,11 +99,22 @@ class Stage:
 
 @dataclass(frozen=True)
 class Generator:
-    """All layers of one generator, in order."""
+    """All layers of one generator, in order.
+
+    Args:
+        pre: the first layer.
+        stages: the upsampling.
+        post: the last layer with weights.
+        reach: positions on each side of its own on which an activation depends, before a layer of a branch and before
+            the last layer; 0 for those that work point by point.
+        synthesis: an inverse STFT after the last layer, as the transposed convolution that it is, or None.
+    """
 
     pre: Layer
     stages: tuple[Stage, ...]
     post: Layer
+    reach: int = 0
+    synthesis: Layer | None = None
 
     def layers(self) -> Iterator[Layer]:
         """Every layer, once."""
@@ -125,7 +141,8 @@ class Generator:
         length = frames
         for stage in self.stages:
             length = stage.up.length(length)
-        return length
+        length = self.post.length(length)
+        return length if self.synthesis is None else self.synthesis.length(length)
 
     def least_frames(self) -> int:
         """Fewest frames for which every padding can be mirrored: each layer's is shorter than its input."""
@@ -146,17 +163,22 @@ class Generator:
         So the ends of this one frame are the worst case for all samples of any core.
         """
         span = (0, self.samples(2) - self.samples(1) - 1)
-        span = self.post.needs(span)
+        if self.synthesis is not None:
+            span = self.synthesis.needs(span)
+        span = self._activated(self.post.needs(span))
         for stage in reversed(self.stages):
             spans = []
             for branch in stage.branches:
                 inner = span
                 for layer in reversed([layer for unit in branch for layer in unit]):
-                    inner = layer.needs(inner)
+                    inner = self._activated(layer.needs(inner))
                 spans.append(inner)
             span = stage.up.needs((min(first for first, _ in spans), max(last for _, last in spans)))
         first, last = self.pre.needs(span)
         return -first, last
+
+    def _activated(self, span: Span) -> Span:
+        return span[0] - self.reach, span[1] + self.reach
 
 
 @dataclass(frozen=True)
