@@ -1,4 +1,4 @@
-"""iSTFTNet has no package: HiFi-GAN's original classes (the package hifi-gan) with the end of rishikksh20/iSTFTNet-pytorch.
+"""iSTFTNet has no package: HiFi-GAN's own layers (the package hifi-gan) with the end of rishikksh20/iSTFTNet-pytorch.
 
 The end is written here after its models.py (`Generator.__init__` and `forward`) and stft.py (`TorchSTFT.inverse`).
 """
