@@ -15,6 +15,8 @@ from peers import assert_agrees, assert_halo, class_in, enlivened, imported, par
 
 from pipeline.melspec import PRESETS
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+
 V1 = {
     "resblock": "1", "upsample_rates": [8, 8, 2, 2], "upsample_kernel_sizes": [16, 16, 4, 4],
     "upsample_initial_channel": 512, "resblock_kernel_sizes": [3, 7, 11],

@@ -17,6 +17,8 @@ from peers import assert_agrees, assert_halo, enlivened, imported, parameters, r
 from pipeline.errors import BadMelError
 from pipeline.melspec import PRESETS, Normalization
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+
 # egs/libritts/voc1/conf/hifigan.v1.yaml of ParallelWaveGAN: 24 kHz, hop 300.
 PWG_24K = {
     "in_channels": 80, "out_channels": 1, "channels": 512, "kernel_size": 7, "upsample_scales": [5, 5, 4, 3],
