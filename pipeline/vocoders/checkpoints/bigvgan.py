@@ -60,21 +60,27 @@ class BigvganConfig:
     use_bias_at_final: bool = True
 
     def __post_init__(self) -> None:
-        if self.activation not in get_args(Activation):
+        if not isinstance(self.activation, str) or self.activation not in get_args(Activation):
             raise ConfigError(f"{_TITLE} config: activation is {self.activation!r:.40}; it must be snake or snakebeta")
         for name in ("snake_logscale", "use_tanh_at_final", "use_bias_at_final"):
             if not isinstance(value := getattr(self, name), bool):
                 raise ConfigError(f"{_TITLE} config: {name} is {value!r:.40}; it must be true or false")
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> BigvganConfig:
+    def from_dict(cls, plain: Mapping[str, Any], where: str = "config.json") -> BigvganConfig:
         """The config in a decoded config.json; all other keys are passed over.
+
+        Args:
+            where: the file's name, for messages.
 
         Raises:
             ConfigError: if a key is missing or a value is impossible.
         """
         if missing := [name for name in ("activation", "snake_logscale") if name not in plain]:
-            raise ConfigError(f"{_TITLE} config: missing key {', '.join(missing)}")
+            raise ConfigError(
+                f"{_TITLE}: {where}: missing key {', '.join(missing)}; give the config of this checkpoint with "
+                "--config FILE"
+            )
         return cls(**{field.name: plain[field.name] for field in dataclasses.fields(cls) if field.name in plain})
 
 
@@ -100,7 +106,8 @@ def build_bigvgan(
         CheckpointError: if keys are missing or left over, or a shape is not what the config asks for.
         ConfigError: if the config is wrong.
     """
-    shape, config = HifiganConfig.from_dict(settings.values), BigvganConfig.from_dict(settings.values)
+    config = BigvganConfig.from_dict(settings.values, settings.where)
+    shape = HifiganConfig.from_dict(settings.values)
     layers = bigvgan_layers(shape, config)
     names = _activation_names(layers)
 

@@ -95,6 +95,10 @@ class Card:
             )
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise ConfigError(f"its melmill metadata is damaged ({type(error).__name__}: {error})") from error
+        if card.istft is not None and card.istft.hop != card.spec.hop_length:
+            raise ConfigError(
+                f"its inverse STFT has a hop of {card.istft.hop} samples, its mels one of {card.spec.hop_length}"
+            )
         return card
 
 

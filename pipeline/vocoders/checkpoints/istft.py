@@ -66,8 +66,13 @@ class Istft:
         """The values that `dataclasses.asdict` made of one.
 
         Raises:
-            ConfigError: if they are none.
+            ValueError: if they are none.
+            ConfigError: if a value is impossible.
         """
-        if set(plain) != {"n_fft", "hop", "padding"} or plain["padding"] not in ("same", "center"):
-            raise ConfigError(f"inverse STFT: {str(dict(plain))!r:.120} does not describe one")
+        if (
+            not isinstance(plain, Mapping)
+            or set(plain) != {"n_fft", "hop", "padding"}
+            or plain["padding"] not in ("same", "center")
+        ):
+            raise ValueError(f"inverse STFT: {plain!r:.120} does not describe one")
         return cls(int(plain["n_fft"]), int(plain["hop"]), plain["padding"])

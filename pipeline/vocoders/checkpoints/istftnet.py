@@ -63,15 +63,21 @@ class IstftnetConfig:
             )
 
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> IstftnetConfig:
+    def from_dict(cls, plain: Mapping[str, Any], where: str = "config.json") -> IstftnetConfig:
         """The config in a decoded config.json; keys that concern training are passed over.
+
+        Args:
+            where: the file's name, for messages.
 
         Raises:
             ConfigError: if a key is missing or a value is impossible.
         """
         names = "gen_istft_n_fft", "gen_istft_hop_size"
         if missing := [name for name in names if name not in plain]:
-            raise ConfigError(f"{_TITLE} config: missing key {', '.join(missing)}")
+            raise ConfigError(
+                f"{_TITLE}: {where}: missing key {', '.join(missing)}; give the config of this checkpoint with "
+                "--config FILE"
+            )
         return cls(Shape.from_dict(plain), plain[names[0]], plain[names[1]], plain)
 
     @property
@@ -115,7 +121,7 @@ def build_istftnet(
         CheckpointError: if keys are missing or left over, or a shape is not what the config asks for.
         ConfigError: if the config is wrong.
     """
-    config = IstftnetConfig.from_dict(settings.values)
+    config = IstftnetConfig.from_dict(settings.values, settings.where)
     spec = settings.contract(_TITLE, config.mel_spec, config.shape.num_mels, config.frame)
     return build_generator(
         state, istftnet_layers(config), spec, "istftnet", _TITLE, source,
