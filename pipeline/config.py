@@ -43,6 +43,8 @@ class InputConfig(_Section):
     or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
+    check_values: bool = True
+    """Look at the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pipeline.errors import ContractError
+from pipeline.evidence import contradictions, explanations
 from pipeline.melspec import Difference, MelSpec
-from pipeline.stores import MelStore
+from pipeline.stores import Catalogue, MelStore
+from pipeline.stores.sample import sample_mels
 from pipeline.vocoders import Vocoder
 
 
@@ -62,3 +64,35 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
     raise ContractError(
         f"the mels in {store.url} do not fit the vocoder {vocoder.name}: {'; '.join(map(str, differences))}. {remedy}"
     )
+
+
+def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> None:
+    """Looks at a sample of the mels, and refuses values that their contract contradicts.
+
+    Refused is what another contract explains, or what no waveform can give. Values that are only strange pass.
+
+    Args:
+        store: opened.
+        catalogue: of the store.
+        source: the contract of its mels.
+
+    Raises:
+        ContractError: with what was found, and what the values look like instead.
+    """
+    sample = sample_mels(store, catalogue)
+    if not sample.mels or not (found := contradictions(sample, source)):
+        return
+    others = explanations(sample, source)
+    if not others and not any(each.certain for each in found):
+        return
+    looks = f"They look like {_listed(others)}" if others else "They look like no contract that melmill knows"
+    raise ContractError(
+        f"the values in {store.url} contradict the mel contract that is stated for them: "
+        f"{'; '.join(each.words for each in found)}. {looks} ({sample.frames} frames of {len(sample.mels)} utterances "
+        "were looked at; melmill inspect says more). State the contract that made them: input.mel, or pack the store "
+        "anew; if the stated one is right all the same, say --set input.check_values=false"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Job, JobConfig
-from pipeline.contract import check_contract, source_contract
+from pipeline.contract import check_contract, check_values, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.melspec import Difference
@@ -74,6 +74,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     plan, lost = _plan(ledger, store, catalogue, vocoder, job)
+    if plan.todo and config.input.check_values:
+        check_values(store, catalogue, source)
     return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, lost)
 
 
