@@ -73,9 +73,20 @@ class VocoderConfig(_Section):
     """A registered name, or the path of an .onnx that melmill made."""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
     """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
+    """What nets run on; `cuda-or-cpu` is the CPU, with a warning, where CUDA cannot be used. For CUDA install
+    onnxruntime-gpu in place of onnxruntime."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of its free memory holds, at
+    most 64. Several workers on one card need it set."""
+
+    @model_validator(mode="after")
+    def _runtime_has_device(self) -> Self:
+        if self.runtime == "openvino" and self.device != "cpu":
+            raise ValueError(f"OpenVINO runs on the CPU here; choose runtime: onnxruntime for device: {self.device}")
+        return self
 
 
 class OutputConfig(_Section):
@@ -86,6 +97,13 @@ class OutputConfig(_Section):
     codec: Codec = "flac"
     subtype: Subtype = "PCM_16"
     shard_seconds: PositiveFloat = 600.0
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
+    """Of the audio [Hz]; none for the vocoder's own. Another one is resampled to, at the end."""
+    loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None
+    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]; none to leave the levels alone.
+    Needs pyloudnorm, an extra."""
+    true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
+    """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

@@ -10,7 +10,8 @@ import numpy as np
 from pipeline.audit import verify
 from pipeline.melspec import PRESETS
 from pipeline.vocoders.checkpoints.hifigan import build_hifigan
-from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig, generator
+from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
+from pipeline.vocoders.checkpoints.hifigan_layers import generator
 
 PROMPTS = Path(__file__).parent / "data" / "prompts"
 SPEC = PRESETS["hifigan-22k"]

@@ -70,5 +70,5 @@ class Lift:
         Raises:
             BadMelError, ConfigError, MelmillError: see `OnnxModel.run`.
         """
-        magnitude = self._model.run(mel, self.name)
+        magnitude = self._model.run(mel[None], self.name)
         return reconstruct(magnitude.T, self.spec, self.iterations, first_frame=first_frame, anchor=_ANCHOR)

@@ -1,4 +1,4 @@
-"""An ONNX model of ours: its card, its checks, and one session for each process, in onnxruntime or OpenVINO."""
+"""An ONNX model of ours: its card, its checks, and one session for each process."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ConfigError, MelmillError
 from pipeline.vocoders.checkpoints.card import Card
+from pipeline.vocoders.sessions import Device, Runtime, Session, cuda_free_bytes, open_session
 
-Runtime = Literal["onnxruntime", "openvino"]
+# Of a card's free memory, for the activations of a batch: cuDNN's workspaces and the weights want the rest.
+_SHARE_OF_CARD = 0.5
+_MOST_AT_ONCE = 64
 
 
 class OnnxModel:
-    """A model with one input, mel `[1, n_mels, frames] float32`, and one output, float32.
+    """A model with one input, mel `[batch, n_mels, frames] float32`, and one output, float32.
 
     The session is made at the first `run`, one for each process, and may be used by several threads at once. A pickle
     of a model holds its path and not its weights.
@@ -31,14 +33,24 @@ class OnnxModel:
         path: the .onnx file.
         threads: the runtime's threads for one `run`.
         runtime: that runs it.
+        device: that it runs on; OpenVINO's is the CPU.
+        batch: mels of one length that are best run at once. None for as many as half of the free memory of a card
+            holds, at most 64, and one on the CPU.
 
     Raises:
         ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
             other files, or its input or output is another one than its family's.
     """
 
-    def __init__(self, path: Path, threads: int = 1, runtime: Runtime = "onnxruntime") -> None:
-        self.path, self.threads, self.runtime = path, threads, runtime
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        runtime: Runtime = "onnxruntime",
+        device: Device = "cpu",
+        batch: int | None = None,
+    ) -> None:
+        self.path, self.threads, self.runtime, self.device, self._batch = path, threads, runtime, device, batch
         if importlib.util.find_spec(runtime) is None:
             raise ConfigError(f"vocoder.runtime: {runtime} is not installed: pip install 'melmill[{runtime}]'")
         try:
@@ -50,86 +62,71 @@ class OnnxModel:
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
-        # Another runtime rounds in another way, and so gives other samples.
-        self.digest = self._content if runtime == "onnxruntime" else _digest(f"{runtime} {self._content}".encode())
+        # Another runtime or device rounds in another way, and so gives other samples.
+        elsewhere = [each for each in (runtime, device) if each not in ("onnxruntime", "cpu")]
+        self.digest = _digest(" ".join([*elsewhere, self._content]).encode()) if elsewhere else self._content
         self.size = len(content)
         """Of the file [bytes]."""
         self._lock = threading.Lock()
-        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+        self._session: Session | None = None
+        self._card_bytes: int | None = None
         self._process = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxModel, (self.path, self.threads, self.runtime)
+        return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch)
+
+    @property
+    def batched(self) -> bool:
+        """Whether it is likely to be given several mels at once; known before a session is there."""
+        return self._batch > 1 if self._batch is not None else self.device != "cpu"
+
+    def batch(self, frames: int) -> int:
+        """How many mels of `frames` frames are best run at once."""
+        if self._batch is not None:
+            return self._batch
+        if self.device == "cpu" or self._own_session().device == "cpu":
+            return 1
+        if self._card_bytes is None:  # once: what the first batch takes is kept for the next
+            self._card_bytes = cuda_free_bytes() or 0
+        fitting = int(_SHARE_OF_CARD * self._card_bytes) // max(1, frames * self.card.frame_bytes)
+        return min(max(1, fitting), _MOST_AT_ONCE)
 
     def run(self, mel: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-        """The model's output for a mel `[n_mels, frames] float32`.
+        """The model's output for mels of one length.
 
         Args:
+            mel: `[batch, n_mels, frames] float32`.
             name: of the vocoder, for messages.
 
+        Returns:
+            A waveform `[batch, samples] float32`; of a "lift", which takes a batch of one, magnitudes
+            `[frames, bins] float32`.
+
         Raises:
-            BadMelError: if the mel has another width, no frames, or values that are not finite.
+            BadMelError: if the mels have another width, too few frames, or values that are not finite.
             ConfigError: if the model's file was changed after it was opened, or the runtime cannot load it.
             MelmillError: if the runtime fails.
         """
-        bands = self.card.spec.n_mels
-        if mel.ndim != 2 or mel.shape[0] != bands or mel.shape[1] == 0:
-            raise BadMelError(f"a mel of shape {mel.shape}; {name} takes [{bands}, frames], frames > 0")
+        bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
+        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least or not len(mel):
+            raise BadMelError(f"a mel of shape {mel.shape[1:]}; {name} takes [{bands}, frames], frames >= {least}")
         if not np.isfinite(mel).all():
             raise BadMelError(f"a mel with NaN or infinity; {name} takes finite values")
-        run = self._own_session()
+        session = self._own_session()
         try:
-            return run(np.ascontiguousarray(mel[None], np.float32))
+            return session.run(np.ascontiguousarray(mel, np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
-            raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[1]} frames: {error}") from error
+            raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[2]} frames: {error}") from error
 
-    def _own_session(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def _own_session(self) -> Session:
         with self._lock:
             # A session does not survive a fork: its threads stay behind in the parent.
-            if self._run is None or self._process != os.getpid():
+            if self._session is None or self._process != os.getpid():
                 if _digest(self.path.read_bytes()) != self._content:
                     raise ConfigError(f"{self.path}: this model was changed after it was opened")
-                open_session = _onnxruntime if self.runtime == "onnxruntime" else _openvino
-                try:
-                    self._run = open_session(self.path, self.threads)
-                except Exception as error:  # see above
-                    raise ConfigError(f"{self.path}: {self.runtime} cannot load this model: {error}") from error
+                self._session = open_session(self.path, self.threads, self.runtime, self.device)
                 self._process = os.getpid()
-            return self._run
-
-
-def _onnxruntime(path: Path, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # fatal: errors come as exceptions
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A pattern is remembered for each length of mel; without, HiFi-GAN V1 peaks 80 MB lower at the same speed.
-    options.enable_mem_pattern = False
-    # From the path: a session made from bytes keeps them.
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run(None, {"mel": mel})[0]
-        return result
-
-    return run
-
-
-def _openvino(path: Path, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    import openvino
-
-    # Its own default may be bfloat16 where the processor has it.
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-
-    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A request of its own for each call: several threads may call.
-        result: NDArray[np.float32] = compiled.create_infer_request().infer({"mel": mel})[0]
-        return result.copy()
-
-    return run
+            return self._session
 
 
 def _digest(content: bytes) -> str:
@@ -147,13 +144,18 @@ def _checked_card(content: bytes) -> Card:
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [_described(value) for value in model.graph.input if value.name not in weights]
     outputs = [_described(value) for value in model.graph.output]
-    float32 = onnx.TensorProto.FLOAT
-    bins = 1 + card.spec.n_fft // 2
-    wanted = ("magnitude", float32, (None, bins)) if card.family == "lift" else ("waveform", float32, (None,))
-    if inputs != [("mel", float32, (1, card.spec.n_mels, None))] or outputs != [wanted]:
+    float32, mels, bins = onnx.TensorProto.FLOAT, card.spec.n_mels, 1 + card.spec.n_fft // 2
+    batch: int | None = None
+    result: tuple[int | None, ...] = (None, None)
+    name, words = "waveform", "waveform [batch, samples]"
+    if card.family == "lift":
+        batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
+    elif card.istft is not None:
+        bins = 1 + card.istft.n_fft // 2
+        name, result, words = "spectrum", (None, 2, None, bins), f"spectrum [batch, 2, frames, {bins}]"
+    if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
         raise ConfigError(
-            f"it should take mel [1, {card.spec.n_mels}, frames] float32 and give {wanted[0]} "
-            f"{['frames or samples', *wanted[2][1:]]} float32; "
+            f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "
             f"it takes {inputs} and gives {outputs} (name, element type, shape)"
         )
     return card

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.vocoders import Vocoder
 from pipeline.vocoders.checkpoints.hifigan import build_hifigan
-from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig, generator
+from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
+from pipeline.vocoders.checkpoints.hifigan_layers import generator
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.registry import load_vocoder

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,12 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.torch_file import CheckpointError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.checkpoints.card import Card
-from pipeline.vocoders.checkpoints.hifigan import build_hifigan, cached_hifigan, generator_state
-from pipeline.vocoders.checkpoints.hifigan_layers import HifiganConfig
-from pipeline.vocoders.checkpoints.torch_file import CheckpointError
+from pipeline.vocoders.checkpoints.files import generator_state
+from pipeline.vocoders.checkpoints.hifigan import build_hifigan, cached_hifigan
+from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
 from pipeline.vocoders.windows import decode_windows
 
 Configs = dict[str, HifiganConfig]
@@ -93,7 +95,7 @@ def test_model_equals_the_slow_generator(configs: Configs, random_state: RandomS
     mel = np.random.default_rng(1).normal(-1, 2, (config.num_mels, 9)).astype(np.float32)
     model = build_hifigan(state, config, "0" * 64)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    waveform = session.run(None, {"mel": mel[None]})[0]
+    waveform = session.run(None, {"mel": mel[None]})[0][0]
     expected = slow_generator(state, config, mel)
     assert 0.05 < expected.std() < 0.9  # neither silent nor saturated, or the comparison would prove nothing
     assert waveform.shape == expected.shape == (9 * config.hop_size + Card.read(model).extra_samples,)
@@ -168,14 +170,16 @@ def test_model_carries_its_card(configs: Configs, random_state: RandomState) -> 
     assert card.extra_samples == 6
 
 
-@pytest.mark.parametrize("content", [{}, {"generator": 1}, {"generator": {"a": 1}}, [], {"discriminator": {}}])
+@pytest.mark.parametrize(
+    "content", [{}, {"generator": 1}, {"generator": {"a": 1}}, [], {"discriminator": {}}, {"model": {}}]
+)
 def test_file_without_a_generator_is_refused(content: Any) -> None:
-    with pytest.raises(CheckpointError, match=r"here\.pth: holds no HiFi-GAN generator"):
+    with pytest.raises(CheckpointError, match=r"here\.pth: holds no generator"):
         generator_state(content, "here.pth")
 
 
 def test_missing_checkpoint_is_a_checkpoint_error(configs: Configs, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({name: getattr(configs["odd"], name) for name in HifiganConfig.__annotations__}))
+    config.write_text(json.dumps(dataclasses.asdict(configs["odd"])))
     with pytest.raises(CheckpointError, match="cannot be read"):
         cached_hifigan(tmp_path / "none.pth", config)

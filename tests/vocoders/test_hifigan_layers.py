@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
-from pipeline.vocoders.checkpoints.hifigan_layers import Generator, HifiganConfig, Layer, generator
+from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
+from pipeline.vocoders.checkpoints.hifigan_layers import Generator, Layer, generator
 
 Configs = dict[str, HifiganConfig]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import onnx
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
+from pipeline.vocoders.checkpoints.istft import Istft
 
 KEY = "melmill"
 VERSION = 1
@@ -27,7 +29,9 @@ class Card:
         extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
         frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
         source: sha256 of the checkpoint file, hexadecimal.
+        least_frames: the shortest mel that it takes; more than one where its code mirrors the mel at its ends.
         training: the record of a training by melmill, as JSON values.
+        istft: what turns the model's spectrum into a waveform, where it does not end in one itself.
     """
 
     family: str
@@ -36,7 +40,9 @@ class Card:
     extra_samples: int
     frame_bytes: int
     source: str
+    least_frames: int = 1
     training: Mapping[str, Any] | None = None
+    istft: Istft | None = None
 
     def write(self, model: onnx.ModelProto) -> None:
         """Puts the card into the model's metadata, as JSON under the key "melmill"."""
@@ -50,8 +56,12 @@ class Card:
             "frame_bytes": self.frame_bytes,
             "source": self.source,
         }
+        if self.least_frames > 1:
+            plain["least_frames"] = self.least_frames
         if self.training is not None:
             plain["training"] = dict(self.training)
+        if self.istft is not None:
+            plain["istft"] = dataclasses.asdict(self.istft)
         onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
 
     @classmethod
@@ -76,7 +86,9 @@ class Card:
                 extra_samples=int(plain["extra_samples"]),
                 frame_bytes=_count(plain["frame_bytes"]),
                 source=str(plain["source"]),
+                least_frames=_count(plain.get("least_frames", 1)),
                 training=plain.get("training"),
+                istft=None if plain.get("istft") is None else Istft.from_dict(plain["istft"]),
             )
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise ConfigError(f"its melmill metadata is damaged ({type(error).__name__}: {error})") from error

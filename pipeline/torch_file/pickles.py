@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 
 ORDERED_DICT = "collections.OrderedDict"
+COUNTER = "collections.Counter"
+"""A learning rate's schedule is saved with its milestones in one."""
 REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
 STORAGE_TYPES: dict[str, np.dtype[Any]] = {
@@ -35,7 +37,7 @@ STORAGE_TYPES: dict[str, np.dtype[Any]] = {
 }
 """Torch's storage types and how their elements lie in the file (bfloat16 as its bits)."""
 
-ALLOWED_GLOBALS = frozenset({ORDERED_DICT, REBUILD_TENSOR, REBUILD_PARAMETER, *STORAGE_TYPES})
+ALLOWED_GLOBALS = frozenset({ORDERED_DICT, COUNTER, REBUILD_TENSOR, REBUILD_PARAMETER, *STORAGE_TYPES})
 MAX_OPERATIONS = 2_000_000
 """A pickle of a HiFi-GAN generator has 10 thousand operations; each takes at most some hundred bytes of memory."""
 
@@ -175,6 +177,8 @@ def _call(function: Any, arguments: Any) -> Any:
     match function, arguments:
         case _Global(name), () if name == ORDERED_DICT:
             return {}
+        case _Global(name), (dict() as counts,) if name == COUNTER:
+            return counts
         case _Global(name), (storage, offset, size, stride, *_) if name == REBUILD_TENSOR:
             return _tensor(storage, offset, size, stride)
         case _Global(name), (np.ndarray() as tensor, _, _) if name == REBUILD_PARAMETER:

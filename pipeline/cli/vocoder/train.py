@@ -1,4 +1,4 @@
-"""The commands `melmill vocoder ...`."""
+"""The command `melmill vocoder train`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from pipeline.training.loop import Progress
     from pipeline.training.run import Figures
 
-app = typer.Typer(help="Vocoders.", no_args_is_help=True)
 
-
-@app.callback()
-def _vocoder() -> None:
-    pass
-
-
-@app.command()
 def train(
     sources: Annotated[
         list[Path], typer.Argument(metavar="SPEECH...", help="Audio folders, files, or .jsonl manifests.")

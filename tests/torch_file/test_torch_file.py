@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch_writer import KINDS, Call, Storage, Tensor, legacy_file, pickled, tensor, zip_file
 
-from pipeline.vocoders.checkpoints import torch_pickle
-from pipeline.vocoders.checkpoints.torch_file import CheckpointError, read_torch_file
+from pipeline.torch_file import CheckpointError, pickles, read_torch_file
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -263,7 +262,7 @@ def test_an_archive_whose_entries_overlap_is_refused_by_its_sum(read: Read) -> N
 
 
 def test_pickles_that_loop_share_and_nest_without_end_are_bounded(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_pickle, "MAX_OPERATIONS", 10_000)
+    monkeypatch.setattr(pickles, "MAX_OPERATIONS", 10_000)
     loop: list[Any] = []
     loop.append(loop)
     assert len(read(legacy_file(loop))) == 1

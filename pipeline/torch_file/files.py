@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.vocoders.checkpoints.torch_pickle import STORAGE_TYPES, CheckpointError, read_pickle
-
-__all__ = ["CheckpointError", "read_torch_file"]
+from pipeline.torch_file.pickles import STORAGE_TYPES, CheckpointError, read_pickle
 
 # torch/serialization.py
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 _PROTOCOL_VERSION = 1001
-_MAX_FILE_BYTES = 2 << 30
+MAX_FILE_BYTES = 2 << 30
+"""The largest checkpoint that is read [bytes]."""
 
 
-def read_torch_file(path: Path) -> Any:
+def read_torch_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
     """What `torch.save` wrote to a file. Takes memory of about twice the file's size.
 
     Args:
         path: the file; its name does not matter (`.pth`, `.pt`, `.pth.tar`, none).
+        max_bytes: size of the largest file that is read [bytes].
 
     Returns:
         Numbers, strings, None and arrays (little-endian, bfloat16 as float32), in dicts, lists and tuples. Tensors that
@@ -42,8 +42,8 @@ def read_torch_file(path: Path) -> Any:
     try:
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file")
-        if (size := path.stat().st_size) > _MAX_FILE_BYTES:
-            raise CheckpointError(f"{path}: has {size} bytes; checkpoints of up to {_MAX_FILE_BYTES} are read")
+        if (size := path.stat().st_size) > max_bytes:
+            raise CheckpointError(f"{path}: has {size} bytes; files of up to {max_bytes} are read")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error

@@ -1,0 +1,88 @@
+"""The config files beside checkpoints: JSON, also with Coqui's comments, and YAML, also with SpeechBrain's tags."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.errors import ConfigError
+
+_MOST_BYTES = 1 << 20
+# A string, or a comment: `//` to the end of the line. Coqui's own reader takes these out (TTS/config/__init__.py).
+_COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*')
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A scalar with a tag of the file's own, such as SpeechBrain's `!ref <n_fft>`: its text, which nobody evaluates.
+
+    Args:
+        tag: with its exclamation mark.
+        text: after it.
+    """
+
+    tag: str
+    text: str
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The mapping that a config file holds.
+
+    Args:
+        path: JSON where its name ends in .json, else YAML.
+
+    Returns:
+        Plain values. A YAML tag that is not of the core is dropped from mappings and lists, and makes a `Tagged` of a
+        scalar: nothing is imported or called.
+
+    Raises:
+        ConfigError: if the file cannot be read, is too large or damaged, or holds no mapping.
+    """
+    try:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ConfigError(f"{path}: has {size} bytes; a config has up to {_MOST_BYTES}")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse_config(text, str(path), path.name.endswith(".json"))
+
+
+def parse_config(text: str, where: str, is_json: bool = False) -> dict[str, Any]:
+    """As `read_config`, from the text of a file.
+
+    Args:
+        where: the file's name, for messages.
+        is_json: whether it is JSON; else YAML.
+    """
+    try:
+        if is_json:
+            found = json.loads(_COMMENT.sub(lambda match: match.group(1) or "", text))
+        else:
+            found = yaml.load(text, _PlainLoader)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        kind = "JSON" if is_json else "YAML"
+        raise ConfigError(f"{where}: cannot be read as {kind}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where}: holds no {'JSON object' if is_json else 'mapping'}")
+    return found
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """The safe loader, for which a tag that it does not know is no error."""
+
+
+def _plain(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return Tagged(node.tag, str(node.value))
+
+
+_PlainLoader.add_multi_constructor("!", _plain)
+_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
