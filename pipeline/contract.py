@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.config import FramingChange
 from pipeline.errors import ContractError
 from pipeline.evidence import contradictions, explanations
 from pipeline.melspec import Difference, MelSpec
@@ -25,7 +26,7 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
     if store.spec is None:
         raise ContractError(
             f"the store {store.url} states no mel contract, and one is never assumed. Name it: input.mel: hifigan-22k, "
-            f"or every field of it ({store.describe()})"
+            f"or every field of it; melmill inspect measures the values and says which presets fit ({store.describe()})"
         )
     if stated is not None and (differences := store.spec.compare(stated)):
         raise ContractError(
@@ -36,7 +37,9 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
     return store.spec
 
 
-def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool) -> tuple[Difference, ...]:
+def check_contract(
+    store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool, framing: FramingChange = "exact"
+) -> tuple[Difference, ...]:
     """The differences between the mels at hand and what the vocoder takes, if all of them can be bridged.
 
     Args:
@@ -44,6 +47,7 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
         source: the contract of its mels.
         vocoder: that shall decode them.
         convert: whether exact conversions were asked for.
+        framing: what is to be done about another framing.
 
     Raises:
         ContractError: naming every field that differs, both values, and what would make them fit.
@@ -53,7 +57,15 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
             f"the mels in {store.url} have {store.n_mels} bands, their contract says n_mels = {source.n_mels}"
         )
     differences = source.compare(vocoder.spec)
-    if any(difference.remedy == "impossible" for difference in differences):
+    impossible = {difference.field for difference in differences if difference.remedy == "impossible"}
+    if framing != "exact":
+        impossible -= {"framing"}
+    if impossible == {"framing"}:
+        remedy = (
+            "Where frames lie is all that stands between them. Say --set input.framing=shift, which keeps every sample "
+            "in its place, or trim, which leaves the sound half a hop off"
+        )
+    elif impossible:
         remedy = (
             "These mels cannot be converted: compute them by the vocoder's contract, or choose a vocoder for theirs"
         )

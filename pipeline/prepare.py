@@ -68,7 +68,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if config.cluster.kind != "dask":  # whose workers have the card, and not this process
         check_device(wanted.device)
     vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
-    differences = check_contract(store, source, vocoder, config.input.convert)
+    differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
     job = Job(
         config=config,
         source=source,

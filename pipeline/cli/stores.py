@@ -19,7 +19,7 @@ from pipeline.config import read_yaml
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
-from pipeline.stores.looks import Looks
+from pipeline.stores.looks import Looks, open_unstated
 from pipeline.stores.pack import PackProgress, pack_audio, pack_npy
 
 Mel = Annotated[
@@ -98,10 +98,13 @@ def inspect(
 ) -> None:
     """Say what a mel store holds: layout, contract, utterances, hours, values, missing chunks.
 
+    Where no contract is stated, or values contradict it, says which presets they fit, and why the others not.
+
     Exit code 3 if an utterance could not be converted.
     """
     spec = mel_contract(mel)
-    report = inspect_store(open_store(store, layout.value, spec), spec)
+    opened = open_unstated(store, layout.value) if spec is None else open_store(store, layout.value, spec)
+    report = inspect_store(opened, spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
     bad += [f"fault     {key}: {reason}" for key, reason in report.faults.items()]
@@ -189,7 +192,10 @@ def _looks(looks: Looks, stated: bool) -> list[str]:
     lines += [f"contradiction: {words}" for words in looks.contradicted]
     if not stated or looks.contradicted:
         lines.append(f"fits       {', '.join(looks.fits) or 'no preset'}")
-        lines += [f"not        {name}: {why}" for name, why in looks.cannot.items()]
+        reasons: dict[str, list[str]] = {}
+        for name, why in looks.cannot.items():
+            reasons.setdefault(why, []).append(name)
+        lines += [f"not        {', '.join(names)}: {why}" for why, names in reasons.items()]
     return lines
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from pipeline.errors import ContractError, StoreError
 from pipeline.evidence import Values, contradictions, describe_values, judge_presets
 from pipeline.melspec import PRESETS, MelSpec
-from pipeline.stores.base import Catalogue, MelStore
+from pipeline.stores.base import Catalogue, Layout, MelStore
+from pipeline.stores.detect import open_store
 from pipeline.stores.sample import sample_mels
 
 
@@ -61,3 +64,23 @@ def look_at(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> Look
 
 def _ends_at(floor: float, spec: MelSpec) -> bool:
     return abs(floor - spec.stored_floor()) <= 2e-3 * abs(floor)
+
+
+def open_unstated(url: str, layout: Layout | Literal["auto"]) -> MelStore:
+    """A store that need not say which axis holds the mel bands, opened to be looked at.
+
+    If it does not say, a number of bands that a preset has tells.
+
+    Raises:
+        StoreError, StorageError: as `open_store`.
+    """
+    try:
+        return open_store(url, layout)
+    except StoreError:
+        opened = []
+        for spec in {each.n_mels: each for each in PRESETS.values()}.values():
+            with contextlib.suppress(StoreError, ContractError):
+                opened.append(open_store(url, layout, spec).without_limits())
+        if len(opened) != 1:  # none fits, or several do
+            raise
+        return opened[0]
