@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.committed import Committed, hold_against
 from pipeline.config import Job, JobConfig
-from pipeline.contract import check_contract, source_contract
+from pipeline.contract import check_contract, check_values, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.mastering import check_installed
@@ -92,7 +92,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if config.cluster.kind != "dask":  # whose workers have the card, and not this process
         check_device(wanted.device)
     vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
-    differences = check_contract(store, source, vocoder, config.input.convert)
+    differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
     job = Job(
         config=config,
         source=source,
@@ -105,6 +105,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)
+    if plan.todo and config.input.check_values:
+        check_values(store, catalogue, source)
     return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, found)
 
 

@@ -30,14 +30,16 @@ FLOORS = [
     [
         "records",  # rows, failures, commit records: what is on disk
         "storage",  # the output behind five verbs
-        "stores",  # mels in Zarr, and packing them
+        "evidence",  # what mel values look like
         "vocoders",  # mel -> waveform
     ],
+    ["stores"],  # mels in Zarr, and packing them
     [
         "sinks",  # PCM, FLAC, WAV, tar
         "quality",  # a waveform's figures
         "fingerprint",  # what a shard's name depends on, and why one is stale
         "contract",  # whether a store fits a vocoder
+        "reframing",  # frames half a hop off
         "mastering",  # loudness and sample rate of the output
         "committed",  # what is committed, held against a catalogue
     ],
