@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := build/peers
 DEMO := demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras test-peers lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see th
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
 	$(BIN)/pytest tests/training tests/quality tests/vocoders/extras
+
+test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
+	$(PEERS)/bin/pytest tests/peers
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -80,4 +84,13 @@ $(VENV)/extras: $(VENV)/dev
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+# A place of its own: what those projects ask for does not touch the locked versions.
+$(PEERS)/done: requirements-dev.txt tests/peers/requirements.txt tests/peers/requirements-alone.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/peers/requirements-alone.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@

@@ -1,25 +1,53 @@
 """Writes torch's two file formats without torch, after torch/serialization.py.
 
-Stand-ins take the place of torch's classes and functions, under torch's names: pickle writes names only. The fixture
-`torch` of test_torch_file.py puts them into `sys.modules`.
+Stand-ins take the place of torch's classes and functions, under torch's names: pickle writes names only. They are in
+`sys.modules` inside of `torch_names`.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import io
 import pickle
 import sys
+import types
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 KINDS = {
     "Double": "<f8", "Float": "<f4", "Half": "<f2", "BFloat16": "<u2", "Long": "<i8", "Int": "<i4", "Short": "<i2",
     "Char": "i1", "Byte": "u1", "Bool": "u1",
 }  # fmt: skip
+
+
+@contextlib.contextmanager
+def torch_names() -> Iterator[types.SimpleNamespace]:
+    """Stand-ins for torch's names while pickles are written."""
+    package, inner = types.ModuleType("torch"), types.ModuleType("torch._utils")
+
+    def named(name: str, module: types.ModuleType) -> Any:
+        def function(*arguments: Any) -> None: ...
+
+        function.__module__, function.__name__, function.__qualname__ = module.__name__, name, name
+        setattr(module, name, function)
+        return function
+
+    for kind in KINDS:
+        named(f"{kind}Storage", package)
+    for name in ("load", "device"):
+        named(name, package)
+    for name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
+        named(name, inner)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torch", package)
+        patch.setitem(sys.modules, "torch._utils", inner)
+        yield types.SimpleNamespace(package=package, inner=inner)
 
 
 class Storage:

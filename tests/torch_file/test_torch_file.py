@@ -5,7 +5,6 @@ import contextlib
 import io
 import os
 import pickle
-import sys
 import types
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,33 +15,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch_writer import KINDS, Call, Storage, Tensor, legacy_file, pickled, tensor, zip_file
+from torch_writer import KINDS, Call, Storage, Tensor, legacy_file, pickled, tensor, torch_names, zip_file
 
 from pipeline.torch_file import CheckpointError, pickles, read_torch_file
 
 
 @pytest.fixture(scope="module", autouse=True)
 def torch() -> Iterator[types.SimpleNamespace]:
-    """Stand-ins for torch's names while pickles are written."""
-    package, inner = types.ModuleType("torch"), types.ModuleType("torch._utils")
-
-    def named(name: str, module: types.ModuleType) -> Any:
-        def function(*arguments: Any) -> None: ...
-
-        function.__module__, function.__name__, function.__qualname__ = module.__name__, name, name
-        setattr(module, name, function)
-        return function
-
-    for kind in KINDS:
-        named(f"{kind}Storage", package)
-    for name in ("load", "device"):
-        named(name, package)
-    for name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
-        named(name, inner)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "torch", package)
-        patch.setitem(sys.modules, "torch._utils", inner)
-        yield types.SimpleNamespace(package=package, inner=inner)
+    with torch_names() as names:
+        yield names
 
 
 WRITERS: list[Callable[..., bytes]] = [legacy_file, zip_file]
@@ -103,6 +84,11 @@ def test_views_of_one_storage_are_read_with_offset_and_stride(write: Callable[..
     assert transposed.tolist() == [[1, 5], [2, 6], [3, 7]]
     assert scalar.tolist() == 11
     assert empty.shape == (0, 5)
+
+
+@both
+def test_the_milestones_of_a_schedule_are_read(write: Callable[..., bytes], read: Read) -> None:
+    assert read(write({"milestones": collections.Counter([200, 400])})) == {"milestones": {200: 1, 400: 1}}
 
 
 # What is refused.

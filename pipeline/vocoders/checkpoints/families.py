@@ -13,11 +13,11 @@ __all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
 FAMILIES: tuple[Family, ...] = (
     hifigan.FAMILY,
     istftnet.FAMILY,
-    bigvgan.FAMILY,
-    vocos.FAMILY,
     pwg.FAMILY,
     speecht5.FAMILY,
     speechbrain.FAMILY,
+    bigvgan.FAMILY,
+    vocos.FAMILY,
 )
 
 

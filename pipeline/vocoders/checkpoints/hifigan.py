@@ -20,13 +20,11 @@ from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
 from pipeline.vocoders.checkpoints.hifigan_dialects import describe
 from pipeline.vocoders.checkpoints.hifigan_graph import build_generator
 from pipeline.vocoders.checkpoints.hifigan_layers import Names, generator
-from pipeline.vocoders.checkpoints.state import State
+from pipeline.vocoders.checkpoints.state import State, layer_weight
 
 # Part of a cached model's name: raise it when the same checkpoint is to give another model.
 _BUILDER_VERSION = 2
 _TITLE = "HiFi-GAN"
-# The last layer makes one channel; iSTFTNet's has the same name and makes many.
-_POSTS = ("conv_post.weight_v", "conv_post.parametrizations.weight.original1", "conv_post.weight")
 # NeMo keeps the branches of a stage in a list of their own: tts/modules/hifigan_modules.py.
 _GROUP = re.compile(r"resblocks\.\d+\.\d+\.")
 _GROUPED = Names(
@@ -81,8 +79,9 @@ def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.Mode
 
 
 def _matches(state: State) -> bool:
-    post = next((state[key] for key in _POSTS if key in state), None)
-    return "conv_pre.bias" in state and "ups.0.bias" in state and post is not None and len(post) == 1
+    # The last layer makes one channel; iSTFTNet's has the same name and makes many.
+    first, post = layer_weight(state, "conv_pre"), layer_weight(state, "conv_post")
+    return first is not None and layer_weight(state, "ups.0") is not None and post is not None and len(post) == 1
 
 
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:

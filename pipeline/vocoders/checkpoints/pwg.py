@@ -19,7 +19,7 @@ from pipeline.vocoders.checkpoints.hifigan_config import Shape
 from pipeline.vocoders.checkpoints.hifigan_dialects import require
 from pipeline.vocoders.checkpoints.hifigan_graph import SLOPE, build_generator
 from pipeline.vocoders.checkpoints.hifigan_layers import Names, Span, generator
-from pipeline.vocoders.checkpoints.state import State
+from pipeline.vocoders.checkpoints.state import State, layer_weight
 
 _TITLE = "ParallelWaveGAN's HiFi-GAN"
 _NAMES = Names(
@@ -51,7 +51,7 @@ def _cut(rate: int) -> Span:
 
 
 def _matches(state: State) -> bool:
-    return {"input_conv.bias", "upsamples.0.1.bias", "output_conv.1.bias"} <= set(state)
+    return all(layer_weight(state, name) is not None for name in ("input_conv", "upsamples.0.1", "output_conv.1"))
 
 
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:

@@ -21,7 +21,7 @@ from pipeline.vocoders.checkpoints.hifigan_dialects import require, whole_power
 from pipeline.vocoders.checkpoints.hifigan_graph import build_generator
 from pipeline.vocoders.checkpoints.hifigan_layers import Names, generator
 from pipeline.vocoders.checkpoints.settings import Tagged
-from pipeline.vocoders.checkpoints.state import State
+from pipeline.vocoders.checkpoints.state import State, layer_weight
 
 _TITLE = "SpeechBrain's HiFi-GAN"
 _NAMES = Names(
@@ -46,7 +46,7 @@ _MEL = {
 
 
 def _matches(state: State) -> bool:
-    return {"conv_pre.conv.bias", "ups.0.conv.bias"} <= set(state)
+    return all(layer_weight(state, name) is not None for name in ("conv_pre.conv", "ups.0.conv", "conv_post.conv"))
 
 
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:

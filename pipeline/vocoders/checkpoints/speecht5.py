@@ -14,7 +14,7 @@ from pipeline.vocoders.checkpoints.graph import Graph
 from pipeline.vocoders.checkpoints.hifigan_config import Shape
 from pipeline.vocoders.checkpoints.hifigan_graph import SLOPE, build_generator
 from pipeline.vocoders.checkpoints.hifigan_layers import Names, generator
-from pipeline.vocoders.checkpoints.state import State, StateReader
+from pipeline.vocoders.checkpoints.state import State, StateReader, layer_weight
 
 _TITLE = "SpeechT5HifiGan"
 _NAMES = Names(up="upsampler.{stage}")
@@ -22,7 +22,7 @@ _PRESET = "speecht5-16k"
 
 
 def _matches(state: State) -> bool:
-    return {"conv_pre.bias", "upsampler.0.bias", "conv_post.bias"} <= set(state)
+    return all(layer_weight(state, name) is not None for name in ("conv_pre", "upsampler.0", "conv_post"))
 
 
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:

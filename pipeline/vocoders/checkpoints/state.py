@@ -18,6 +18,12 @@ _PARAMETRIZED = (".parametrizations.weight.original0", ".parametrizations.weight
 _HOOKED = (".weight_g", ".weight_v")
 
 
+def layer_weight(state: State, name: str) -> NDArray[Any] | None:
+    """The tensor of the shape of a layer's weight, in any spelling of weight norm; None if there is no such layer."""
+    keys = (name + ending for ending in (".weight", _HOOKED[1], _PARAMETRIZED[1]))
+    return next((state[key] for key in keys if key in state), None)
+
+
 class StateReader:
     """Takes the tensors that a model needs out of a state dict, and then says what is wrong with it, all at once.
 
