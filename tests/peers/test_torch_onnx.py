@@ -1,4 +1,4 @@
-"""Vocoders that PyTorch's own exporters wrote as ONNX: the old one, and that of torch.export, which writes two files."""
+"""Vocoders that PyTorch's exporters wrote as ONNX: the old one, and that of torch.export, which writes two files."""
 
 from __future__ import annotations
 
