@@ -22,15 +22,15 @@ _HEARD_DB = 60.0
 
 # Distance [Np] of the bands' magnitudes, mean over the prompts, at the best of the three shifts. By trial with the
 # vocoders that come with melmill, each by its own contract:
-#     griffin-lim 0.04, lift 0.06, hifigan-universal 0.17, hifigan-ljspeech 0.18
+#     griffin-lim 0.03, lift 0.05, hifigan-universal 0.17, hifigan-ljspeech 0.18
 # (worst single prompt: 0.27, a man's voice by the checkpoint that knows one woman's), and hifigan-universal on mels of
 # other contracts:
-#     fmin-fmax 80-7600 0.42, another sample rate 0.51 (24 kHz) and 0.72 (16 kHz), fmax 11025 0.54, HTK's scale 0.57,
-#     power 2 0.64, decibels 1.3, log10 2.2, without Slaney's norm 3.0, normalized 3.5; random weights: 1.3 and more.
+#     24 kHz up to 12000 Hz 0.41, fmin-fmax 80-7600 0.42, 24 kHz 0.51, fmax 11025 0.54, HTK's scale 0.57, power 2 0.64,
+#     16 kHz 0.72, decibels 1.3, log10 2.2, without Slaney's norm 3.0, normalized 3.5; random weights: 1.3.
 # The threshold is the geometric mean of the largest that is right and the smallest that is wrong.
 _FITS = 0.27
 # Mels whose frames lie half a hop elsewhere (same against center) give audio that is shifted so: hifigan-universal on
-# tacotron2-22k 0.24 as it comes and 0.17 shifted by half a hop, and the other way round on its own.
+# tacotron2-22k 0.24 as it comes and 0.17 half a hop earlier; on its own mels 0.17 as it comes and 0.24 shifted.
 _SHIFTED = 0.85
 
 

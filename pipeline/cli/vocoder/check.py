@@ -60,7 +60,8 @@ def _print_report(report: VocoderReport) -> None:
 def _print_halo(report: VocoderReport) -> None:
     halo = report.halo
     left, right = halo.stated
-    verdict = "enough" if halo.enough else "too small"
+    enough = halo.enough and all(far <= near for far, near in zip(report.heard, halo.stated, strict=True))
+    verdict = "enough" if enough else "too small"
     smallest = [f"more than {halo.searched}" if side is None else str(side) for side in halo.smallest]
     print(
         f"halo      {left} left, {right} right as stated, {verdict}: windows differ from the whole by {halo.error:.1e}"

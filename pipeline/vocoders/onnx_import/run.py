@@ -114,7 +114,7 @@ class _Trial:
         return waveform
 
     def batch(self, mels: Mel) -> Mel:
-        return self._model.run(mels, "it")
+        return self._model.run(mels, "the model")
 
 
 def _contract(model: onnx.ModelProto, given: MelSpec | None) -> MelSpec:
