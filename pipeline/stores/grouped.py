@@ -197,15 +197,13 @@ class GroupedStore:
     def _digests(self) -> NDArray[np.uint8]:
         arrays = {entry.path: entry for entry in self._listing.entries}
         stamps: dict[str, list[str]] = {path: [] for path in arrays}
-        for name, stamp in sorted(self._listing.objects.items()):
-            if name.endswith(DOCUMENT_NAMES):
-                continue
+        for name in sorted(name for name in self._listing.objects if not name.endswith(DOCUMENT_NAMES)):
             path = name
             while path and path not in stamps:
                 path = path.rpartition("/")[0]
             array = arrays.get(path)
             if isinstance(array, ArrayMetadata) and array.object_coordinates(name[len(path) + 1 :]) is not None:
-                stamps[path].append(f"{name[len(path) + 1 :]}\0{stamp}")
+                stamps[path].append(f"{name[len(path) + 1 :]}\0{self._listing.objects[name]}")
         known: dict[int, bytes] = {}  # arrays that are described in the same words share the document
 
         def head(array: ArrayMetadata | UnreadableArray) -> str | bytes:

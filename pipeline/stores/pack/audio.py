@@ -27,7 +27,7 @@ AUDIO_EXTENSIONS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A stretch of an audio file.
 

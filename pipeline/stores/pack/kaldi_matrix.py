@@ -28,7 +28,7 @@ _OTHERS = {b"FV ": "a vector", b"DV ": "a vector", b"SM ": "a sparse matrix", b"
 _COLUMN_HEADER = 8  # bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ArkPlace:
     """Where a matrix is.
 

@@ -71,10 +71,15 @@ def pack_source(
     found: Kind = kind_of(source) if kind == "auto" else kind
     if axis != "auto" and found not in ("npy", "hdf5", "torch"):
         raise ConfigError(f"the axes of {found} are known; an order is given for npy, hdf5 and torch only")
-    return pack(_corpus(source, spec, found, axis), out, metadata, workers, on_progress)
+    return pack(corpus_of(source, spec, found, axis), out, metadata, workers, on_progress)
 
 
-def _corpus(source: str, spec: MelSpec | None, kind: Kind, axis: Axis) -> Corpus:
+def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto") -> Corpus:
+    """What `pack_source` packs.
+
+    Raises:
+        ConfigError, StorageError: as `pack_source`.
+    """
     if kind == "zarr":
         return zarr_corpus(source, spec)
     if spec is None:

@@ -26,7 +26,7 @@ class SourceError(MelmillError):
     """A source cannot be packed; the message says why. It is listed as a failure and the others go on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """One mel to be packed, or one stretch of audio.
 

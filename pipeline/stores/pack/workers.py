@@ -29,7 +29,7 @@ SPOOL_BYTES = 8 << 20
 """A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MelJob:
     """One mel to be made.
 
