@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -203,7 +204,7 @@ MUTANTS = (
 )
 
 
-def passes(test: str, mutant: Mutant | None) -> bool:
+def passes(test: str, mutant: Mutant | None = None) -> bool:
     """Whether the test passes on a copy of the package, without the mutant's mechanism if one is given."""
     with tempfile.TemporaryDirectory(prefix="melmill-mutant-") as name:
         folder = Path(name)
@@ -233,16 +234,17 @@ def passes(test: str, mutant: Mutant | None) -> bool:
 def main() -> None:
     """Prints a line a mechanism."""
     chosen = [mutant for mutant in MUTANTS if any(word in mutant.mechanism for word in sys.argv[1:] or [""])]
-    for test in dict.fromkeys(mutant.test for mutant in chosen):
-        if not passes(test, None):
-            sys.exit(f"{test} fails though nothing is taken out")
-    print("| mechanism taken out | where | test that fails |\n|---|---|---|")
-    survivors = 0
-    for mutant in chosen:
-        survived = passes(mutant.test, mutant)
-        survivors += survived
-        told = "**none**" if survived else f"`{mutant.test}`"
-        print(f"| {mutant.mechanism} | `{mutant.file}` | {told} |", flush=True)
+    tests = list(dict.fromkeys(mutant.test for mutant in chosen))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for test, whole in zip(tests, pool.map(passes, tests), strict=True):
+            if not whole:
+                sys.exit(f"{test} fails though nothing is taken out")
+        print("| mechanism taken out | where | test that fails |\n|---|---|---|", flush=True)
+        survivors = 0
+        for mutant, survived in zip(chosen, pool.map(passes, (each.test for each in chosen), chosen), strict=True):
+            survivors += survived
+            told = "**none**" if survived else f"`{mutant.test}`"
+            print(f"| {mutant.mechanism} | `{mutant.file}` | {told} |", flush=True)
     sys.exit(min(survivors, 1))
 
 
