@@ -18,6 +18,7 @@ from pipeline.melspec import MelSpec, mel_spec
 
 Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+FramingChange = Literal["exact", "trim", "shift"]
 Container = Literal["tar", "files"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -43,6 +44,13 @@ class InputConfig(_Section):
     or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
+    framing: FramingChange = "exact"
+    """What to do with a mel whose frames lie half a hop from where the vocoder takes them to be (framing same against
+    center): `exact` refuses it; `shift` cuts half a hop of samples from both ends, so that every sample is where it was
+    (and repeats the first and last frame of a `same` mel, so that none is lost); `trim` leaves the sound half a hop off
+    and drops the frame that is one too many."""
+    check_values: bool = True
+    """Look at the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"

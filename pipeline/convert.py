@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
@@ -20,6 +21,7 @@ from pipeline.melspec import MelSpec, convert_mel
 from pipeline.planner import ShardTask
 from pipeline.quality import Levels, MelDistance, examined
 from pipeline.records import Failure, Row, ShardRecord, Source
+from pipeline.reframing import Reframing
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
 from pipeline.storage import open_storage, translated
@@ -80,7 +82,7 @@ def _convert_utterances(
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
-    wanted = (_Mel(each, store, vocoder.spec, job) for each in task.utterances if each.key not in task.condemned)
+    wanted = (_Mel(each, store, vocoder, job) for each in task.utterances if each.key not in task.condemned)
     decoded = decode_mels(vocoder, wanted, job.config.vocoder.window)
     for utterance in task.utterances:
         try:
@@ -119,25 +121,34 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
 class _Mel:
     """An utterance's mel in the vocoder's values, as the store gives it; listens to what is read of it."""
 
-    def __init__(self, utterance: Utterance, store: MelStore, spec: MelSpec, job: Job) -> None:
-        self.utterance, self.frames, self.store = utterance, utterance.frames, store
-        self._source, self._spec = job.source, spec
-        self.distance = MelDistance(spec) if job.config.quality.mel_distance else None
+    def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job) -> None:
+        self.utterance, self.store, self._spec = utterance, store, vocoder.spec
+        self.reframing = Reframing.of(job.source, self._spec, job.config.input.framing)
+        self.frames = self.reframing.frames(utterance.frames)
+        self.samples = vocoder.samples(self.frames)
+        self._source = job.source if job.config.input.framing == "exact" else _framed_as(job.source, self._spec)
+        self.distance = MelDistance(self._spec) if job.config.quality.mel_distance else None
         self._digest = MelDigest() if store.digest_is_of_content else None
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """See `decode_mels`."""
-        stored = self.store.read(self.utterance, start, stop)
-        if self._digest is not None:
-            self._digest.push(stored.T[self._digest.frames - start :])  # windows overlap
+        stored = self.reframing.read(self._stored, self.utterance.frames, start, stop)
         mel = convert_mel(stored, self._source, self._spec)
         if self.distance is not None:
             self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
         return mel
 
+    def _stored(self, start: int, stop: int) -> NDArray[np.float32]:
+        stored = self.store.read(self.utterance, start, stop)
+        if self._digest is not None:
+            self._digest.push(stored.T[self._digest.frames - start :])  # windows overlap
+        return stored
+
     def check_digest(self) -> None:
-        """Once all was read: CorruptChunkError if it is not the mel that was listed."""
+        """Once all was decoded: CorruptChunkError if it is not the mel that was listed."""
         utterance = self.utterance
+        if self._digest is not None and self._digest.frames < utterance.frames:
+            self._stored(self._digest.frames, utterance.frames)  # what the vocoder is not given
         if self._digest is not None and self._digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
                 f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {self.store.url} "
@@ -146,13 +157,18 @@ class _Mel:
             )
 
 
+def _framed_as(source: MelSpec, target: MelSpec) -> MelSpec:
+    """The contract with the other's framing: `Reframing` sees to that."""
+    return dataclasses.replace(source, framing=target.framing)
+
+
 def _convert_utterance(mel: _Mel, waveform: Iterable[NDArray[np.float32]], job: Job, attempt: Attempt) -> Row:
     utterance, distance, output = mel.utterance, mel.distance, job.config.output
     meta = mel.store.meta(utterance)
     levels = Levels()
     master = Master(output, job.source.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
-        for piece in master.pieces(examined(waveform, distance)):
+        for piece in master.pieces(mel.reframing.trimmed(examined(waveform, distance), mel.samples)):
             levels.push(piece)
             encoder.push(piece)
         mel.check_digest()

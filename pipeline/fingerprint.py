@@ -27,9 +27,13 @@ def ingredients_of(job: Job) -> Ingredients:
         words.append(f"{output.loudness:g} LUFS under {output.true_peak:g} dBTP")
     return Ingredients(
         vocoder=job.vocoder_digest,
-        contract=json.dumps(job.source.to_dict(), sort_keys=True),
+        contract=json.dumps(job.source.to_dict() | _reframed(job), sort_keys=True),
         output=" ".join(words),
     )
+
+
+def _reframed(job: Job) -> dict[str, str]:
+    return {} if job.config.input.framing == "exact" else {"input.framing": job.config.input.framing}
 
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Job, JobConfig
-from pipeline.contract import check_contract, source_contract
+from pipeline.contract import check_contract, check_values, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.mastering import check_installed
@@ -68,7 +68,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if config.cluster.kind != "dask":  # whose workers have the card, and not this process
         check_device(wanted.device)
     vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
-    differences = check_contract(store, source, vocoder, config.input.convert)
+    differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
     job = Job(
         config=config,
         source=source,
@@ -80,6 +80,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     plan, lost = _plan(ledger, store, catalogue, vocoder, job)
+    if plan.todo and config.input.check_values:
+        check_values(store, catalogue, source)
     return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, lost)
 
 

@@ -26,7 +26,7 @@ from pipeline.vocoders.griffin_lim import GriffinLim
 
 def two_prompts(factor: float = 1.0) -> list[NDArray[np.float32]]:
     paths = sorted(PROMPTS.glob("it*/*.flac"))[:2]
-    return [factor * soundfile.read(path, dtype="float32")[0] for path in paths]
+    return [factor * soundfile.read(path, dtype="float32")[0][:24000] for path in paths]
 
 
 @pytest.fixture

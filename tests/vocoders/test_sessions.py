@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from corpora import assert_whole
 from numpy.typing import NDArray
 
+import pipeline
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.prepare import prepare
@@ -194,3 +196,19 @@ def test_a_local_job_on_a_card_that_is_not_there_is_refused_before_any_work(job:
         prepare(job(vocoder__device="cuda"))
     elsewhere = {"cluster__kind": "dask", "cluster__address": "tcp://127.0.0.1:1"}
     assert len(prepare(job(vocoder__device="cuda", **elsewhere)).plan.todo) > 0
+
+
+def test_a_card_that_is_missed_only_at_work_ends_the_run_with_what_to_do(
+    job: Callable[..., JobConfig], built_for_cuda: None, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="See that nvidia-smi lists a card"):
+        pipeline.run(job(vocoder__device="cuda"))
+    assert not (tmp_path / "audio" / "manifest.jsonl").exists()
+
+
+def test_a_job_that_may_fall_back_is_done_on_the_cpu(
+    job: Callable[..., JobConfig], built_for_cuda: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.run(job(vocoder__device="cuda-or-cpu"))
+    assert_whole(tmp_path / "audio", 24)
+    assert "vocoding on the CPU" in caplog.text

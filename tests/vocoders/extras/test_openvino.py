@@ -41,8 +41,8 @@ def test_the_shipped_checkpoints_have_their_samples_in_openvino_too(name: str, m
 
 
 def test_lift_has_its_samples_in_openvino_too(mel: NDArray[np.float32]) -> None:
-    """The phase stage turns the last bits of magnitudes into other samples, so the magnitudes are compared."""
+    """Its net to 1e-4. The phase stage after it goes round 16 times, and makes a little more of the last bits."""
     ours, theirs = (load_vocoder("lift", runtime=runtime) for runtime in ("onnxruntime", "openvino"))
     magnitudes = [vocoder._model.run(mel[None], "lift") for vocoder in (ours, theirs)]  # type: ignore[attr-defined]
     assert np.abs(magnitudes[1] - magnitudes[0]).max() < 1e-4 * magnitudes[0].max()
-    assert np.abs(theirs.decode(mel) - ours.decode(mel)).max() < 0.05
+    assert np.abs(theirs.decode(mel) - ours.decode(mel)).max() < 5e-4
