@@ -62,6 +62,9 @@ def import_onnx(
     found by changing single frames of speech and of noise and looking which samples change in any bit; to that come
     two frames or a tenth, for what no trial has shown. A halo that is given instead is tried as well.
 
+    Trying it runs it in onnxruntime. Its file is bounded before that; what its nodes ask for while they run is not: a
+    hostile graph cannot reach other files, but it can take time and memory.
+
     Args:
         path: the .onnx file.
         spec: the mels that it takes; those of its card, if it has one, where None.
