@@ -28,7 +28,7 @@ def test_the_contract_in_yaml_is_one_and_every_preset_is_named() -> None:
     (example,) = blocks("yaml")
     assert mel_spec(yaml.safe_load(example)).sample_rate == 22050
     section = README.partition("### Does the mel fit?")[2].partition("\n### ")[0]
-    assert set(re.findall(r"`([a-z0-9]+-\d+k(?:-\d+)?|coqui|espnet)`", section)) == PRESETS.keys()
+    assert set(re.findall(r"`([a-z0-9-]+-\d+k(?:-\d+)?|coqui|espnet)`", section)) == PRESETS.keys()
 
 
 def test_the_commands_run_in_order(tmp_path: Path) -> None:
