@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.dsp.mel import log_mel
@@ -305,6 +305,60 @@ def test_a_value_clipped_from_above_does_not_convert_and_is_named():
     with pytest.raises(BadMelError, match=r"1 values stand at 4, to which .* clips, the first in band 7, frame 2"):
         convert_mel(mel, COQUI, dataclasses.replace(COQUI, normalization=None, floor=1e-4))
     assert convert_mel(mel, COQUI, dataclasses.replace(COQUI, window="symmetric")) is mel
+
+
+BANDS = 5
+FIVE = dataclasses.replace(HIFIGAN, n_mels=BANDS)
+
+
+@st.composite
+def normalizations(draw, clips):
+    count = draw(st.sampled_from([1, BANDS]))
+    mean = draw(st.lists(st.floats(-20, 20), min_size=count, max_size=count))
+    scale = draw(st.lists(st.floats(0.05, 20), min_size=count, max_size=count))
+    return Normalization(tuple(mean), tuple(scale), draw(clips))
+
+
+@given(
+    before=st.none() | normalizations(st.none()),
+    after=st.none() | normalizations(st.none()),
+    log=st.sampled_from(["ln", "log10", "db"]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_normalizations_convert_exactly_both_ways(before, after, log, seed):
+    linear = np.random.default_rng(seed).uniform(-11.5, 3, (BANDS, 7))
+    first, second = (dataclasses.replace(FIVE, normalization=each) for each in (before, after))
+    second = dataclasses.replace(second, log=log)
+    mel = convert_mel(linear.astype(np.float32), FIVE, first)
+    there = convert_mel(mel, first, second)
+    wanted = linear.astype(np.float32) * second.log_scale
+    if after is not None:
+        wanted = (wanted - np.array(after.mean)[:, None]) / np.array(after.scale)[:, None]
+    # A normalized value is rounded to single precision: 6e-8 of it, which the scale multiplies back.
+    rounding = 1e-6 * (1 + np.abs(mel).max() * (1 if before is None else max(before.scale)))
+    spread = second.log_scale / (1 if after is None else min(after.scale))
+    np.testing.assert_allclose(there, wanted, rtol=1e-6, atol=rounding * spread + 1e-6)
+    np.testing.assert_allclose(convert_mel(there, second, first), mel, rtol=1e-5, atol=1e-5 * (1 + np.abs(mel).max()))
+
+
+@given(normalization=normalizations(st.just((-4.0, 4.0))), seed=st.integers(0, 2**32 - 1))
+def test_a_clipping_normalization_gives_back_what_it_did_not_clip_and_refuses_the_rest(normalization, seed):
+    mel = np.random.default_rng(seed).uniform(-11.5, 3, (BANDS, 7)).astype(np.float32)
+    clipping = dataclasses.replace(FIVE, normalization=normalization)
+    floor = float(np.exp(clipping.natural_floor().max()))
+    assume(1e-5 <= floor <= 1e6)
+    raw = dataclasses.replace(FIVE, floor=floor)
+    clipped = convert_mel(mel, FIVE, clipping)
+    assert clipped.min() >= -4
+    assert clipped.max() <= 4
+    if (clipped >= 4).any():
+        with pytest.raises(BadMelError, match="what they were is lost"):
+            convert_mel(clipped, clipping, raw)
+    else:
+        wanted = np.maximum(mel, raw.silence)
+        np.testing.assert_allclose(
+            convert_mel(clipped, clipping, raw), wanted, atol=2e-5 * (1 + max(normalization.scale))
+        )
 
 
 def test_a_floor_that_was_added_gives_its_values_back():

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
 from corpora import PROMPTS
+
+from pipeline.melspec import PRESETS, mel_spec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -19,6 +22,13 @@ def blocks(language: str) -> list[str]:
 def test_the_python_example_runs() -> None:
     (example,) = blocks("python")
     subprocess.run([sys.executable, "-c", example], check=True)
+
+
+def test_the_contract_in_yaml_is_one_and_every_preset_is_named() -> None:
+    (example,) = blocks("yaml")
+    assert mel_spec(yaml.safe_load(example)).sample_rate == 22050
+    section = README.partition("### Does the mel fit?")[2].partition("\n### ")[0]
+    assert set(re.findall(r"`([a-z0-9-]+-\d+k(?:-\d+)?|coqui|espnet)`", section)) == PRESETS.keys()
 
 
 def test_the_commands_run_in_order(tmp_path: Path) -> None:
