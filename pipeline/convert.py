@@ -54,7 +54,7 @@ def convert_shard(
         StorageError: if the output cannot be written.
     """
     ledger = Ledger(open_storage(job.config.output.url))
-    there = ledger.committed(task.name)
+    there = ledger.find_commit(task)
     if there is not None:  # the worker that committed it died before it could say so
         return there
     with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:

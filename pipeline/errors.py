@@ -7,6 +7,8 @@
     ├── ContractError            4  the store's mel contract does not fit the vocoder's
     ├── OwnedError               5  another run owns this output, or won the race
     ├── StorageError             6  storage failed: full, denied, unreachable
+    │   ├── LostRecordError      6  a commit record is not there any more
+    │   ├── DamagedRecordError   6  a commit record is none, or was changed
     │   └── ClusterError         6  the Dask scheduler or its workers cannot be reached
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
     │   └── HopelessRunError     7  the first utterances all failed in the same way
@@ -80,6 +82,14 @@ class StorageError(MelmillError):
     """Storage failed: full, denied or unreachable. What was committed is kept."""
 
     exit_code = 6
+
+
+class LostRecordError(StorageError):
+    """A commit record that must be there is not."""
+
+
+class DamagedRecordError(StorageError):
+    """A commit record is none, is of another version, or was changed after it was written."""
 
 
 class ClusterError(StorageError):

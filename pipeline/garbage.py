@@ -21,7 +21,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.ledger import COMMITS, MANIFEST, STALE, Ledger
+from pipeline.ledger import MANIFEST, STALE, Ledger, commit_path
 from pipeline.storage import SCRATCH, Storage, open_storage
 
 _OBJECT = re.compile(r"data/(\d{6,}-[0-9a-f]{8})(?:-[0-9a-f]{8})?(?:\.tar|/.+)", re.DOTALL)
@@ -199,7 +199,7 @@ def _is_listed(name: str, census: _Census) -> bool:
 
 def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
     """In the order of deletion. Objects only as they were listed: none leaves its place, whatever records say."""
-    names = [f"{COMMITS}/{name}.json" for name in sorted(census.superseded)]
+    names = [commit_path(name) for name in sorted(census.superseded)]
     names += [path for path, name in _marks(storage) if name in census.superseded]
     names += [
         name

@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 from pipeline.config import Job
-from pipeline.errors import ConfigError, MelmillError, StorageError
+from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, MelmillError, StorageError
 from pipeline.planner import Plan
 from pipeline.publication import Publication, Sums, Totals
-from pipeline.records import Failure, Row, ShardRecord, sealed, unsealed
+from pipeline.records import Failure, Row, ShardId, ShardRecord, sealed, unsealed
 from pipeline.sinks import stored_object
-from pipeline.storage import PRIVATE, Storage, translated
+from pipeline.storage import PRIVATE, Storage, exists, translated
 
 COMMITS = f"{PRIVATE}/commits"
 STALE = f"{PRIVATE}/stale"
@@ -53,20 +53,11 @@ class Ledger:
 
         Raises:
             ConfigError: if job.json is there but cannot be read, or the folder holds something that is not melmill's.
+            StorageError: if storage fails.
         """
-        try:
-            with self.storage.read(JOB) as file:
-                described = unsealed(file.read())
-            if "generation" not in described:
-                raise ValueError("it describes no melmill job")
+        described = self._job_json() or self._job_of_commits()
+        if described is not None:
             return described
-        except FileNotFoundError:
-            pass
-        except ValueError as error:
-            remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
-            raise ConfigError(f"{self.storage.url}/{JOB} is not as melmill writes it: {error}. {remedy}") from error
-        if (told := self._job_of_commits()) is not None:
-            return told
         stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
         if stranger is not None:
             raise ConfigError(
@@ -75,28 +66,42 @@ class Ledger:
             )
         return None
 
+    def _job_json(self) -> dict[str, Any] | None:
+        try:
+            with self.storage.read(JOB) as file:
+                described = unsealed(file.read())
+            if "generation" not in described:
+                raise ValueError("it describes no melmill job")
+            return described
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
+            raise ConfigError(f"{self.storage.url}/{JOB} is not as melmill writes it: {error}. {remedy}") from error
+
     def write_job(self, described: Mapping[str, Any]) -> None:
         """Replace job.json."""
         self.storage.replace(JOB, _pretty(described))
 
     def existing_job(self) -> dict[str, Any]:
-        """What `job` says of an output that must be there.
+        """What job.json says of an output that must be there; empty where it was lost, whatever the commits know.
 
         Raises:
             ConfigError: as `job`, and if there is no melmill output.
         """
-        if (described := self.job()) is None:
+        described = self._job_json()
+        if described is None and not self.commit_names() and self.job() is None:
             raise ConfigError(
                 f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
             )
-        return described
+        return described or {}
 
     def _job_of_commits(self) -> dict[str, Any] | None:
         generation, store = 0, None
         for name in self.commit_names():
-            with contextlib.suppress(StorageError):
-                record = self.commit_record(name)
-                if record.generation > generation:
+            with contextlib.suppress(DamagedRecordError):
+                record = self._read_commit(name)
+                if record is not None and record.generation > generation:
                     generation = record.generation
                     sources = [each.source for each in record.rows] + [each.source for each in record.failures]
                     store = next((source.store for source in sources), store)
@@ -109,12 +114,12 @@ class Ledger:
     # ---- commits
 
     def commits(self) -> Iterator[ShardRecord]:
-        """All commit records, one at a time.
+        """All commit records in the order of their names, one at a time; not those that gc or repair deletes meanwhile.
 
         Raises:
             StorageError: if one cannot be read.
         """
-        return (self.commit_record(name) for name in self.commit_names())
+        return (record for name in self.commit_names() if (record := self._read_commit(name)) is not None)
 
     def commit_names(self) -> list[str]:
         """Names of all commits: `000123-1a2b3c4d`."""
@@ -124,45 +129,61 @@ class Ledger:
         return [match[1] for name in self.storage.list(folder) if (match := _COMMIT_NAME.fullmatch(name))]
 
     def commit_record(self, name: str) -> ShardRecord:
-        """One commit record.
+        """One commit record, which must be there. LostRecordError, DamagedRecordError, or StorageError if not."""
+        if (record := self._read_commit(name)) is None:
+            raise LostRecordError(
+                f"the commit record {commit_path(name)} of {self.storage.url} is not there. Run again to have its "
+                "shard made anew"
+            )
+        return record
 
-        Raises:
-            StorageError: if it is not there or is none.
-        """
-        path = f"{COMMITS}/{name}.json"
+    def _read_commit(self, name: str) -> ShardRecord | None:
+        path = commit_path(name)
         try:
             with self.storage.read(path) as file:
                 record = ShardRecord.from_json(file.read())
             if record.name != name:
                 raise ValueError(f"it is that of shard {record.name}")
             return record
-        except FileNotFoundError as error:
-            raise StorageError(
-                f"the commit record {path} of {self.storage.url} is not there. Run again to have its shard made anew"
-            ) from error
+        except FileNotFoundError:
+            return None
         except ValueError as error:
-            raise StorageError(
+            raise DamagedRecordError(
                 f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete {path}, then run "
                 "again to have its shard made anew"
             ) from error
 
-    def committed(self, name: str) -> ShardRecord | None:
-        """One commit record, or None if it is not there.
+    def find_commit(self, shard: ShardId) -> ShardRecord | None:
+        """The commit record of a shard, or None if it is not there.
 
         Raises:
-            StorageError: if it cannot be read.
+            StorageError: if it cannot be read, or another shard has the name.
         """
-        return self.commit_record(name) if self._committed(name) else None
+        record = self._read_commit(shard.name)
+        if record is not None and (record.fingerprint, record.revision) != (shard.fingerprint, shard.revision):
+            raise StorageError(
+                f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint {record.fingerprint}, "
+                f"not {shard.fingerprint}. Run again: this one gets another name"
+            )
+        return record
+
+    def has_commit(self, name: str) -> bool:
+        """Whether there is a commit record of this name, readable or not."""
+        return exists(self.storage, commit_path(name))
 
     def put_commit(self, record: ShardRecord) -> ShardRecord:
-        """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one."""
-        if self.storage.put_if_absent(f"{COMMITS}/{record.name}.json", record.to_json()):
+        """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one.
+
+        Raises:
+            StorageError: if it cannot be written, or another shard has the name.
+        """
+        if self.storage.put_if_absent(commit_path(record.name), record.to_json()):
             return record
-        return self.commit_record(record.name)
+        return self.find_commit(record.id) or self.commit_record(record.name)
 
     def delete_commit(self, name: str) -> None:
         """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
-        self.storage.delete(f"{COMMITS}/{name}.json")
+        self.storage.delete(commit_path(name))
 
     def mark_stale(self, name: str, reason: str) -> None:
         """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
@@ -210,7 +231,7 @@ class Ledger:
             with open(manifest, "w", encoding="utf-8") as rows, open(failures, "w", encoding="utf-8") as bad:
                 for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                     planned += len(shard.members)
-                    if missing and not self._committed(shard.name):
+                    if missing and not self.has_commit(shard.name):
                         continue
                     record = self.commit_record(shard.name)
                     commits.append(shard.name)
@@ -260,21 +281,16 @@ class Ledger:
         publication = self.publication()
         if publication is None or not publication.complete or publication.state != publication_state(plan, job):
             return None
-        try:
-            for name in (MANIFEST, FAILURES, JOB):
-                self.storage.read(name).close()
-        except FileNotFoundError:
+        if not all(exists(self.storage, name) for name in (MANIFEST, FAILURES, JOB)):
             return None
         described = self.job() or {}
         finished = "counts" in described and described.get("run_id") == publication.run_id
         return publication.totals if finished else None
 
-    def _committed(self, name: str) -> bool:
-        try:
-            self.storage.read(f"{COMMITS}/{name}.json").close()
-        except FileNotFoundError:
-            return False
-        return True
+
+def commit_path(name: str) -> str:
+    """The object that holds a commit record."""
+    return f"{COMMITS}/{name}.json"
 
 
 def publication_state(plan: Plan, job: Job) -> str:

@@ -1,5 +1,8 @@
 import dataclasses
+import errno
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,12 +10,12 @@ import pytest
 from corpora import every_byte, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError, MelmillError, StorageError
+from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageError
 from pipeline.jobs import describe_job, run
 from pipeline.ledger import COMMITS, JOB, Ledger
 from pipeline.prepare import prepare
 from pipeline.records import ShardRecord, sealed
-from pipeline.storage import LocalStorage
+from pipeline.storage import LocalStorage, translated
 
 Build = Callable[..., JobConfig]
 
@@ -43,6 +46,64 @@ def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:
     run(config)
     for record in Ledger(LocalStorage(Path(config.output.url))).commits():
         assert ShardRecord.from_json(record.to_json()) == record
+
+
+def test_a_commit_that_goes_while_all_are_read_is_left_out(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when gc or a repair is at work, whose lock a plan does not ask for."""
+    config = job()
+    run(config)
+    ledger = Ledger(LocalStorage(Path(config.output.url)))
+    first, *others = ledger.commit_names()
+    monkeypatch.setattr(Ledger, "commit_names", lambda self: [first, *others])
+    ledger.delete_commit(first)
+    assert [record.name for record in ledger.commits()] == others
+    assert [shard.name for shard in prepare(config).plan.todo] == [first]
+    with pytest.raises(LostRecordError):
+        ledger.commit_record(first)
+
+
+def test_a_name_that_two_shards_share_is_never_taken_for_the_other(job: Build) -> None:
+    """Names have eight digits of the fingerprint, so it happens."""
+    config = job()
+    run(config)
+    ledger = Ledger(LocalStorage(Path(config.output.url)))
+    record = next(ledger.commits())
+    other = dataclasses.replace(record, fingerprint=record.fingerprint[:8] + "0" * 24)
+    assert other.name == record.name
+    with pytest.raises(StorageError, match=f"fingerprint {record.fingerprint}, not {other.fingerprint}"):
+        ledger.find_commit(other.id)
+    with pytest.raises(StorageError, match="Run again"):
+        ledger.put_commit(other)
+    assert ledger.find_commit(record.id) == ledger.put_commit(record) == record
+
+
+def test_an_output_is_known_without_reading_its_commits(job: Build) -> None:
+    out = Path(job().output.url)
+    run(job())
+    (out / JOB).unlink()
+    for path in (out / COMMITS).iterdir():
+        path.chmod(0o644)
+        path.write_bytes(b"{")
+    assert Ledger(LocalStorage(out)).existing_job() == {}
+
+
+def test_a_disk_that_fails_is_not_taken_for_a_damaged_commit(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a lost job.json would make the next run older than its commits."""
+    out = Path(job().output.url)
+    run(job())
+    (out / JOB).unlink()
+    victim = Ledger(LocalStorage(out)).commit_names()[0]
+    read = LocalStorage.read
+
+    def failing(self: LocalStorage, name: str) -> io.BufferedReader:
+        with translated(f"reading {name}", passing=FileNotFoundError):
+            if victim in name:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return read(self, name)
+
+    monkeypatch.setattr(LocalStorage, "read", failing)
+    with pytest.raises(StorageError, match="Input/output error"):
+        Ledger(LocalStorage(out)).job()
 
 
 NONE = [b"", b"{", b"[]", b"{}", b"null", b"[" * 10**5, b'{"version": 99}', b'{"version": 1, "shard": 2}']
@@ -129,4 +190,4 @@ def test_a_lost_job_json_does_not_make_the_next_run_older_than_the_publication(j
         if path.name not in first:
             path.unlink()
     (out / JOB).unlink()
-    assert Ledger(LocalStorage(out)).existing_job()["generation"] == 3
+    assert (Ledger(LocalStorage(out)).job() or {})["generation"] == 3

@@ -165,6 +165,20 @@ def test_a_revision_counts_alone_too() -> None:
     assert again.name not in {victim, second[0].name}
 
 
+def test_a_shard_whose_name_another_one_has_gets_another_name() -> None:
+    """Names have eight digits of the fingerprint."""
+    corpus, job = catalogue(TEN), a_job()
+    wanted = plan(corpus, job).todo[0]
+    other = dataclasses.replace(
+        commit(plan(corpus, job), corpus, job)[0], fingerprint=wanted.fingerprint[:8] + "0" * 24
+    )
+    assert other.name == wanted.name
+    again = plan(corpus, job, [other])
+    assert (again.todo[0].fingerprint, again.todo[0].revision) == (wanted.fingerprint, 1)
+    assert again.todo[0].name != other.name
+    assert plan(corpus, job, [other, *commit(again, corpus, job)]).todo == ()
+
+
 def test_a_mark_does_not_outlive_a_change() -> None:
     corpus, job, after = catalogue(TEN), a_job(), catalogue(TEN, changed=["u4"])
     commits = commit(plan(corpus, job), corpus, job)

@@ -20,7 +20,7 @@ from pipeline.events import Listener
 from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
 from pipeline.publication import Publication
 from pipeline.records import Failure, Row, StoredObject
-from pipeline.storage import PRIVATE, Storage, open_storage, translated
+from pipeline.storage import PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
@@ -87,7 +87,7 @@ class _Verification:
         """What job.json says; empty if that is lost or damaged, which is a finding."""
         storage = self._ledger.storage
         ours = next(iter(storage.list(PRIVATE)), None) is not None
-        if not _there(storage, JOB):
+        if not exists(storage, JOB):
             if not ours:
                 what = f"{self._url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
                 raise ConfigError(what)
@@ -191,14 +191,6 @@ class _Verification:
             return None if shard in self._lost else set()
         record, _ = read_record(self._ledger, shard)
         return None if record is None else {each.name for each in record.objects}
-
-
-def _there(storage: Storage, name: str) -> bool:
-    try:
-        storage.read(name).close()
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _shard_of(name: str) -> str | None:

@@ -10,8 +10,8 @@ from dataclasses import replace
 import soundfile
 
 from pipeline.audit.findings import Finding, ShardVerified
-from pipeline.errors import StorageError
-from pipeline.ledger import COMMITS, FAILURES, MANIFEST, Ledger
+from pipeline.errors import DamagedRecordError, LostRecordError
+from pipeline.ledger import FAILURES, MANIFEST, Ledger, commit_path
 from pipeline.records import Failure, Row, ShardRecord
 from pipeline.sinks.encode import decoded_pcm_sha256
 from pipeline.storage import Storage
@@ -25,11 +25,6 @@ _DECODING = (soundfile.LibsndfileError, OSError, ValueError, KeyError, TypeError
 def publish_anew(name: str) -> str:
     """What to do about a list that is not as it was published."""
     return f"Delete {name}, then run again to publish it anew"
-
-
-def commit_path(name: str) -> str:
-    """The object that holds a commit record."""
-    return f"{COMMITS}/{name}.json"
 
 
 def check_published(ledger: Ledger, name: str, rows: tuple[Row, ...]) -> Checked:
@@ -69,12 +64,10 @@ def read_record(ledger: Ledger, name: str, needed: str = "") -> tuple[ShardRecor
     """
     try:
         return ledger.commit_record(name), []
-    except StorageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None, [Finding("missing", commit_path(name), f"{needed}: {error}")]
-        if isinstance(error.__cause__, ValueError):
-            return None, [Finding("corrupt", commit_path(name), str(error))]
-        raise
+    except LostRecordError as error:
+        return None, [Finding("missing", commit_path(name), f"{needed}: {error}")]
+    except DamagedRecordError as error:
+        return None, [Finding("corrupt", commit_path(name), str(error))]
 
 
 def _compare(
