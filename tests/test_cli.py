@@ -277,3 +277,14 @@ command.main()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 75
     assert done.stderr == "melmill: interrupted; run the same command again\n"
+
+
+def test_a_reader_that_has_enough_is_no_defect() -> None:
+    """As in `melmill vocoder list | head -1`."""
+    command = [sys.executable, "-u", "-m", "pipeline", "vocoder", "list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    assert process.returncode == 1

@@ -33,7 +33,7 @@ class _Commands(TyperGroup):
             _fail(f"melmill: {error}", error.exit_code)
         except KeyboardInterrupt:
             _fail("melmill: interrupted; run the same command again", InterruptedRunError.exit_code)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):  # the last: `| head` has read enough
             raise
         except Exception as error:
             if type(error).__module__.startswith("typer."):
