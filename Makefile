@@ -86,11 +86,13 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
 
-# A place of its own: what those projects ask for does not touch the locked versions.
+# A place of its own: what those projects ask for does not touch the locked versions. The compiled part of torchaudio loads
+# with CUDA's torch alone; without it torchaudio is Python on any torch, which is all that is compared.
 $(PEERS)/done: requirements-dev.txt tests/peers/requirements.txt tests/peers/requirements-alone.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/peers/requirements-alone.txt
+	rm -f $(PEERS)/lib/python3*/site-packages/torchaudio/lib/*.so
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
