@@ -28,7 +28,7 @@ test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see th
 	$(BIN)/python tests/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
-	$(BIN)/pytest tests/training tests/quality
+	$(BIN)/pytest tests/training tests/quality tests/vocoders/extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
 	$(PEERS)/bin/pytest tests/peers
@@ -79,20 +79,19 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 # Not locked: torch's wheels differ by processor and by what they compute on.
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[openvino,quality,train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[loudness,openvino,quality,train]'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
 
-# A place of its own: what those projects ask for does not touch the locked versions. The compiled part of torchaudio loads
-# with CUDA's torch alone; without it torchaudio is Python on any torch, which is all that is compared.
+# A place of its own: what those projects ask for does not touch the locked versions.
 $(PEERS)/done: requirements-dev.txt tests/peers/requirements.txt tests/peers/requirements-alone.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/peers/requirements-alone.txt
-	rm -f $(PEERS)/lib/python3*/site-packages/torchaudio/lib/*.so
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	rm -f $(PEERS)/lib/python*/site-packages/torchaudio/lib/*.so  # built for CUDA's torch; without them it goes on in Python
 	touch $@
