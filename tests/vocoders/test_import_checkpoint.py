@@ -289,6 +289,15 @@ def test_statistics_come_from_beside_from_a_flag_or_from_the_checkpoint(state: S
     assert import_checkpoint(checkpoint).card.spec.normalization == Normalization((-1.0,) * 12, (2.0,) * 12)
 
 
+def test_coquis_statistics_are_given_where_its_config_names_them(state: State, tmp_path: Path) -> None:
+    checkpoint = write_files(tmp_path, "coqui", state)
+    config = tmp_path / "other.yaml"
+    config.write_text(yaml.safe_dump(changed(COQUI, "audio", stats_path="scale_stats.npy")))
+    np.save(tmp_path / "s.npy", np.array([[-50.0] * 12, [20.0] * 12]))
+    made = import_checkpoint(checkpoint, config, tmp_path / "s.npy")
+    assert made.card.spec.normalization == Normalization((-50.0,) * 12, (20.0,) * 12)
+
+
 def test_statistics_that_nothing_asks_for_are_refused(state: State, tmp_path: Path) -> None:
     np.save(tmp_path / "s.npy", np.ones((2, 12), np.float32))
     with pytest.raises(ConfigError, match="takes no statistics"):

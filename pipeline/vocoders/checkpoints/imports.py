@@ -133,7 +133,10 @@ def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> No
 def _file_of(checkpoint: Path) -> Path:
     if not checkpoint.is_dir():
         return checkpoint
-    names = sorted(each.name for each in checkpoint.iterdir() if each.is_file() and _like_weights(each))
+    try:
+        names = sorted(each.name for each in checkpoint.iterdir() if each.is_file() and _like_weights(each))
+    except OSError as error:
+        raise CheckpointError(f"{checkpoint}: cannot be read: {error}") from error
     if _SAFEST in names:
         names = [name for name in names if name != _SAME]
     if len(names) != 1:
