@@ -151,8 +151,8 @@ class _Activation:
 
     The doubled signal is an image of two rows, its even samples above its odd ones. So no operator has a stride, and
     both filters are depthwise convolutions of images, for which onnxruntime has kernels with blocked channels. With one
-    thread on AVX2, BigVGAN-base so takes 1.24 s of processor time for a second of audio; as torch has it, with a depthwise
-    ConvTranspose and a Conv of stride 2, 1.54 s. Of what is left, the sines take a third.
+    thread on AVX2, BigVGAN-base so takes 1.24 s of processor time for a second of audio; as torch has it, with a
+    depthwise ConvTranspose and a Conv of stride 2, 1.54 s. Of what is left, the sines take a third.
     """
 
     graph: Graph
