@@ -503,6 +503,17 @@ def test_a_model_is_put_in_place_whole_or_not_at_all(state: State, tmp_path: Pat
     assert sorted(os.listdir(tmp_path)) == ["config.json", "g_02500000", "x.onnx"]
 
 
+def test_a_file_that_comes_while_the_model_is_written_is_not_replaced(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, out = import_checkpoint(write_files(tmp_path, "jik876", state)), tmp_path / "x.onnx"
+    monkeypatch.setattr(os, "fsync", lambda descriptor: out.write_bytes(b"theirs"))
+    with pytest.raises(ConfigError, match="is there already"):
+        write_model(made.model, out)
+    assert out.read_bytes() == b"theirs"
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "g_02500000", "x.onnx"]
+
+
 def test_the_same_checkpoint_gives_the_same_bytes(state: State, tmp_path: Path) -> None:
     checkpoint = write_files(tmp_path, "speechbrain", state)
     one, two = (import_checkpoint(checkpoint).model.SerializeToString(deterministic=True) for _ in range(2))
