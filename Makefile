@@ -28,7 +28,7 @@ test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see th
 	$(BIN)/python tests/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
-	$(BIN)/pytest tests/training tests/quality
+	$(BIN)/pytest tests/training tests/quality tests/vocoders/extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
 	$(PEERS)/bin/pytest tests/peers
@@ -79,7 +79,7 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 # Not locked: torch's wheels differ by processor and by what they compute on.
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[openvino,quality,train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[loudness,openvino,quality,train]'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

@@ -18,6 +18,7 @@ from pipeline.melspec import MelSpec, mel_spec
 
 Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
+FramingChange = Literal["exact", "trim", "shift"]
 Container = Literal["tar", "files"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -43,6 +44,13 @@ class InputConfig(_Section):
     or every field of a MelSpec."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
+    framing: FramingChange = "exact"
+    """What to do with a mel whose frames lie half a hop from where the vocoder takes them to be (framing same against
+    center): `exact` refuses it; `shift` cuts half a hop of samples from both ends, so that every sample is where it was
+    (and repeats the first and last frame of a `same` mel, so that none is lost); `trim` leaves the sound half a hop off
+    and drops the frame that is one too many."""
+    check_values: bool = True
+    """Look at the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"
@@ -71,9 +79,20 @@ class VocoderConfig(_Section):
     """A registered name, or the path of an .onnx that melmill made."""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
     """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
-    device: Literal["cpu"] = "cpu"
+    device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
+    """What nets run on; `cuda-or-cpu` is the CPU, with a warning, where CUDA cannot be used. For CUDA install
+    onnxruntime-gpu in place of onnxruntime."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
+    batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of its free memory holds, at
+    most 64. Several workers on one card need it set."""
+
+    @model_validator(mode="after")
+    def _runtime_has_device(self) -> Self:
+        if self.runtime == "openvino" and self.device != "cpu":
+            raise ValueError(f"OpenVINO runs on the CPU here; choose runtime: onnxruntime for device: {self.device}")
+        return self
 
 
 class OutputConfig(_Section):
@@ -84,6 +103,13 @@ class OutputConfig(_Section):
     codec: Codec = "flac"
     subtype: Subtype = "PCM_16"
     shard_seconds: PositiveFloat = 600.0
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
+    """Of the audio [Hz]; none for the vocoder's own. Another one is resampled to, at the end."""
+    loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None
+    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]; none to leave the levels alone.
+    Needs pyloudnorm, an extra."""
+    true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
+    """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

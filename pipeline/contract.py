@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pipeline.config import FramingChange
 from pipeline.errors import ContractError
+from pipeline.evidence import contradictions, explanations
 from pipeline.melspec import Difference, MelSpec
-from pipeline.stores import MelStore
+from pipeline.stores import Catalogue, MelStore
+from pipeline.stores.sample import sample_mels
 from pipeline.vocoders import Vocoder
 
 
@@ -23,7 +26,7 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
     if store.spec is None:
         raise ContractError(
             f"the store {store.url} states no mel contract, and one is never assumed. Name it: input.mel: hifigan-22k, "
-            f"or every field of it ({store.describe()})"
+            f"or every field of it; melmill inspect measures the values and says which presets fit ({store.describe()})"
         )
     if stated is not None and (differences := store.spec.compare(stated)):
         raise ContractError(
@@ -34,7 +37,9 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
     return store.spec
 
 
-def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool) -> tuple[Difference, ...]:
+def check_contract(
+    store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool, framing: FramingChange = "exact"
+) -> tuple[Difference, ...]:
     """The differences between the mels at hand and what the vocoder takes, if all of them can be bridged.
 
     Args:
@@ -42,6 +47,7 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
         source: the contract of its mels.
         vocoder: that shall decode them.
         convert: whether exact conversions were asked for.
+        framing: what is to be done about another framing.
 
     Raises:
         ContractError: naming every field that differs, both values, and what would make them fit.
@@ -51,7 +57,15 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
             f"the mels in {store.url} have {store.n_mels} bands, their contract says n_mels = {source.n_mels}"
         )
     differences = source.compare(vocoder.spec)
-    if any(difference.remedy == "impossible" for difference in differences):
+    impossible = {difference.field for difference in differences if difference.remedy == "impossible"}
+    if framing != "exact":
+        impossible -= {"framing"}
+    if impossible == {"framing"}:
+        remedy = (
+            "Where frames lie is all that stands between them. Say --set input.framing=shift, which keeps every sample "
+            "in its place, or trim, which leaves the sound half a hop off"
+        )
+    elif impossible:
         remedy = (
             "These mels cannot be converted: compute them by the vocoder's contract, or choose a vocoder for theirs"
         )
@@ -62,3 +76,35 @@ def check_contract(store: MelStore, source: MelSpec, vocoder: Vocoder, convert: 
     raise ContractError(
         f"the mels in {store.url} do not fit the vocoder {vocoder.name}: {'; '.join(map(str, differences))}. {remedy}"
     )
+
+
+def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> None:
+    """Looks at a sample of the mels, and refuses values that their contract contradicts.
+
+    Refused is what another contract explains, or what no waveform can give. Values that are only strange pass.
+
+    Args:
+        store: opened.
+        catalogue: of the store.
+        source: the contract of its mels.
+
+    Raises:
+        ContractError: with what was found, and what the values look like instead.
+    """
+    sample = sample_mels(store, catalogue)
+    if not sample.mels or not (found := contradictions(sample, source)):
+        return
+    others = explanations(sample, source)
+    if not others and not any(each.certain for each in found):
+        return
+    looks = f"They look like {_listed(others)}" if others else "They look like no contract that melmill knows"
+    raise ContractError(
+        f"the values in {store.url} contradict the mel contract that is stated for them: "
+        f"{'; '.join(each.words for each in found)}. {looks} ({sample.frames} frames of {len(sample.mels)} utterances "
+        "were looked at; melmill inspect says more). State the contract that made them: input.mel, or pack the store "
+        "anew; if the stated one is right all the same, say --set input.check_values=false"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,18 @@ from pipeline.config import Job
 from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, WorkerLostError, redacted
 from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
-from pipeline.melspec import convert_mel
+from pipeline.mastering import Master
+from pipeline.melspec import MelSpec, convert_mel
 from pipeline.planner import ShardTask
-from pipeline.quality import Loudness, MelDistance
+from pipeline.quality import Levels, MelDistance, examined
 from pipeline.records import Failure, Row, ShardRecord, Source
+from pipeline.reframing import Reframing
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
 from pipeline.storage import open_storage, translated
 from pipeline.stores import MelStore, Utterance, open_store
 from pipeline.stores.common import MelDigest
-from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
+from pipeline.vocoders import Vocoder, decode_mels, load_vocoder
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ def convert_shard(
     """Read, decode, examine, encode and commit one shard.
 
     An utterance that cannot be made is quarantined in the record, and the others go on. Memory holds one window of one
-    utterance, and the encoder's spool.
+    utterance, or a batch of windows of several, and the encoder's spool.
 
     Args:
         task: the shard.
@@ -79,11 +82,13 @@ def _convert_utterances(
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
+    wanted = (_Mel(each, store, vocoder, job) for each in task.utterances if each.key not in task.condemned)
+    decoded = decode_mels(vocoder, wanted, job.config.vocoder.window)
     for utterance in task.utterances:
         try:
             if (why := task.condemned.get(utterance.key)) is not None:
                 raise WorkerLostError(why)
-            rows.append(_convert_utterance(utterance, store, vocoder, job, attempt))
+            rows.append(_convert_utterance(*next(decoded), job, attempt))
             seconds += rows[-1].duration
         except UtteranceError as error:
             failures.append(_failure(utterance, job, error))
@@ -104,7 +109,7 @@ def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
 
 def _load_vocoder(job: Job, threads: int) -> Vocoder:
     config = job.config.vocoder
-    vocoder = load_vocoder(config.name, job.source, threads, config.runtime)
+    vocoder = load_vocoder(config.name, job.source, threads, config.runtime, config.device, config.batch)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "
@@ -113,43 +118,68 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
     return vocoder
 
 
-def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, attempt: Attempt) -> Row:
-    output = job.config.output
-    spec = vocoder.spec
-    loudness = Loudness()
-    distance = MelDistance(spec) if job.config.quality.mel_distance else None
-    digest = MelDigest() if store.digest_is_of_content else None
-    meta = store.meta(utterance)
+class _Mel:
+    """An utterance's mel in the vocoder's values, as the store gives it; listens to what is read of it."""
 
-    def read(start: int, stop: int) -> NDArray[np.float32]:
-        stored = store.read(utterance, start, stop)
-        if digest is not None:
-            digest.push(stored.T[digest.frames - start :])  # windows overlap by the halo
-        mel = convert_mel(stored, job.source, spec)
-        if distance is not None:
-            distance.push_mel(mel[:, distance.mel_frames - start :])
+    def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job) -> None:
+        self.utterance, self.store, self._spec = utterance, store, vocoder.spec
+        self.reframing = Reframing.of(job.source, self._spec, job.config.input.framing)
+        self.frames = self.reframing.frames(utterance.frames)
+        self.samples = vocoder.samples(self.frames)
+        self._source = job.source if job.config.input.framing == "exact" else _framed_as(job.source, self._spec)
+        self.distance = MelDistance(self._spec) if job.config.quality.mel_distance else None
+        self._digest = MelDigest() if store.digest_is_of_content else None
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """See `decode_mels`."""
+        stored = self.reframing.read(self._stored, self.utterance.frames, start, stop)
+        mel = convert_mel(stored, self._source, self._spec)
+        if self.distance is not None:
+            self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
         return mel
 
-    with Encoder(output.codec, output.subtype, spec.sample_rate, attempt.folder) as encoder:
-        for piece in decode_windows(vocoder, read, utterance.frames, job.config.vocoder.window):
-            loudness.push(piece)
-            encoder.push(piece)
-            if distance is not None:
-                distance.push_audio(piece)
-        if digest is not None and digest.finish().hex() != utterance.digest:
+    def _stored(self, start: int, stop: int) -> NDArray[np.float32]:
+        stored = self.store.read(self.utterance, start, stop)
+        if self._digest is not None:
+            self._digest.push(stored.T[self._digest.frames - start :])  # windows overlap
+        return stored
+
+    def check_digest(self) -> None:
+        """Once all was decoded: CorruptChunkError if it is not the mel that was listed."""
+        utterance = self.utterance
+        if self._digest is not None and self._digest.frames < utterance.frames:
+            self._stored(self._digest.frames, utterance.frames)  # what the vocoder is not given
+        if self._digest is not None and self._digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
-                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {store.url} are "
-                f"not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
+                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {self.store.url} "
+                f"are not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
                 "changed; restore the store, pack it again, or run again if it was being written"
             )
-        if not loudness.samples:
+
+
+def _framed_as(source: MelSpec, target: MelSpec) -> MelSpec:
+    """The contract with the other's framing: `Reframing` sees to that."""
+    return dataclasses.replace(source, framing=target.framing)
+
+
+def _convert_utterance(mel: _Mel, waveform: Iterable[NDArray[np.float32]], job: Job, attempt: Attempt) -> Row:
+    utterance, distance, output = mel.utterance, mel.distance, job.config.output
+    meta = mel.store.meta(utterance)
+    levels = Levels()
+    master = Master(output, job.source.sample_rate, attempt.folder)
+    with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
+        for piece in master.pieces(mel.reframing.trimmed(examined(waveform, distance), mel.samples)):
+            levels.push(piece)
+            encoder.push(piece)
+        mel.check_digest()
+        if not levels.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
         encoder.finish()
-        duration = loudness.samples / spec.sample_rate
+        duration = levels.samples / master.sample_rate
         sidecar = {
             "key": utterance.key,
-            "sample_rate": spec.sample_rate,
-            "num_samples": loudness.samples,
+            "sample_rate": master.sample_rate,
+            "num_samples": levels.samples,
             "duration": duration,
             "meta": meta,
         }
@@ -161,18 +191,21 @@ def _convert_utterance(utterance: Utterance, store: MelStore, vocoder: Vocoder, 
             member=place.member,
             offset=place.offset,
             bytes=place.bytes,
-            sample_rate=spec.sample_rate,
-            num_samples=loudness.samples,
+            sample_rate=master.sample_rate,
+            num_samples=levels.samples,
             duration=duration,
             subtype=output.subtype,
             pcm_sha256=encoder.pcm_sha256,
-            peak=loudness.peak,
-            rms_dbfs=loudness.rms_dbfs,
+            peak=levels.peak,
+            rms_dbfs=levels.rms_dbfs,
             clipped=encoder.clipped,
             mel_distance=far,
             mel_distance_relative=relative,
             source=Source(job.config.input.public_store, utterance.where, utterance.digest),
             meta=meta,
+            over_full_scale=levels.over_full_scale,
+            gain_db=master.gain_db,
+            loudness=master.loudness,
         )
 
 

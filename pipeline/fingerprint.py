@@ -20,11 +20,20 @@ FORMAT_VERSION = 1
 def ingredients_of(job: Job) -> Ingredients:
     """What the shards of this job are made with, besides their mels."""
     output = job.config.output
+    words: list[str] = [output.container, output.codec, output.subtype]
+    if output.sample_rate not in (None, job.source.sample_rate):
+        words.append(f"{output.sample_rate} Hz")
+    if output.loudness is not None:
+        words.append(f"{output.loudness:g} LUFS under {output.true_peak:g} dBTP")
     return Ingredients(
         vocoder=job.vocoder_digest,
-        contract=json.dumps(job.source.to_dict(), sort_keys=True),
-        output=f"{output.container} {output.codec} {output.subtype}",
+        contract=json.dumps(job.source.to_dict() | _reframed(job), sort_keys=True),
+        output=" ".join(words),
     )
+
+
+def _reframed(job: Job) -> dict[str, str]:
+    return {} if job.config.input.framing == "exact" else {"input.framing": job.config.input.framing}
 
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:

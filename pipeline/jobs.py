@@ -31,7 +31,7 @@ from pipeline.publication import Totals
 from pipeline.records import Failure, Source
 from pipeline.status import reporting
 
-_VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile")
+_VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile", "soxr")
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Job, JobConfig
-from pipeline.contract import check_contract, source_contract
+from pipeline.contract import check_contract, check_values, source_contract
 from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
+from pipeline.mastering import check_installed
 from pipeline.melspec import Difference
 from pipeline.planner import CommittedShard, Plan, plan_shards
 from pipeline.storage import local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
-from pipeline.vocoders import Vocoder, load_vocoder
+from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
 """Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
@@ -54,6 +55,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     out, store_path = (os.path.realpath(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
         raise ConfigError(f"the output {out} lies in the store {config.input.store}. Choose another folder")
+    if config.output.loudness is not None:
+        check_installed()
     ledger = Ledger(open_storage(config.output.url))
     described = ledger.job()
     if described is not None and not adopt:
@@ -61,8 +64,11 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     stated = config.input.stated_spec()
     store = open_store(config.input.store, config.input.layout, stated, config.input.fingerprint)
     source = source_contract(store, stated)
-    vocoder = load_vocoder(config.vocoder.name, source, runtime=config.vocoder.runtime)
-    differences = check_contract(store, source, vocoder, config.input.convert)
+    wanted = config.vocoder
+    if config.cluster.kind != "dask":  # whose workers have the card, and not this process
+        check_device(wanted.device)
+    vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
+    differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
     job = Job(
         config=config,
         source=source,
@@ -74,6 +80,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     plan, lost = _plan(ledger, store, catalogue, vocoder, job)
+    if plan.todo and config.input.check_values:
+        check_values(store, catalogue, source)
     return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, lost)
 
 
@@ -102,6 +110,7 @@ def _plan(
     ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job
 ) -> tuple[Plan, dict[str, str]]:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
+    at_once = window * (job.config.vocoder.batch or 1)
     threads = job.config.cluster.threads_per_worker
     there = frozenset(ledger.storage.list("data"))
     committed, lost = [], {}
@@ -110,7 +119,7 @@ def _plan(
         if gone := [each.name for each in record.objects if each.name not in there]:
             lost[record.name] = f"its object {gone[0]} is lost"
     stale = {**lost, **ledger.stale()}
-    worker_bytes = WORKER_BASE_BYTES + threads * vocoder.memory(window)
+    worker_bytes = WORKER_BASE_BYTES + threads * vocoder.memory(at_once)
     return plan_shards(catalogue, job, committed, stale, store.chunk_bytes, worker_bytes), lost
 
 

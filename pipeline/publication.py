@@ -7,7 +7,7 @@ import json
 import statistics
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.records import Row, StoredObject, sealed, unsealed
 
@@ -24,6 +24,10 @@ class Totals:
         mel_distance_relative_median: over the manifest, or None if it was not measured.
         mel_distance_worst: the largest one, or None.
         mel_distance_worst_key: the utterance that has it, or None.
+        over_full_scale: utterances with samples over full scale before quantization.
+        over_full_scale_samples: so many, in all of them.
+        peak: the largest absolute sample before quantization; None in what was published before it was kept.
+        peak_key: the utterance that has it, or None.
     """
 
     utterances: int
@@ -33,6 +37,10 @@ class Totals:
     mel_distance_relative_median: float | None = None
     mel_distance_worst: float | None = None
     mel_distance_worst_key: str | None = None
+    over_full_scale: int = 0
+    over_full_scale_samples: int = 0
+    peak: float | None = None
+    peak_key: str | None = None
 
 
 class Sums:
@@ -44,12 +52,17 @@ class Sums:
         self._distances = array("d")
         self._relative = array("d")
         self._worst: tuple[float, str] | None = None
+        self._over = self._over_samples = 0
+        self._peak: tuple[float, str] | None = None
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take the next rows."""
         for row in rows:
             self._utterances += 1
             self._seconds += row.duration
+            self._over += bool(row.over_full_scale)
+            self._over_samples += row.over_full_scale or 0
+            self._peak = max(self._peak or (0.0, ""), (row.peak, row.key))
             if row.mel_distance is None or row.mel_distance_relative is None:
                 continue
             self._distances.append(row.mel_distance)
@@ -58,10 +71,24 @@ class Sums:
 
     def totals(self, failed: int) -> Totals:
         """What the rows add up to, with so many failures beside them."""
+        totals = Totals(
+            self._utterances,
+            failed,
+            self._seconds,
+            over_full_scale=self._over,
+            over_full_scale_samples=self._over_samples,
+        )
+        if self._peak is not None:
+            totals = replace(totals, peak=self._peak[0], peak_key=self._peak[1])
         if self._worst is None:
-            return Totals(self._utterances, failed, self._seconds)
-        medians = (statistics.median(self._distances), statistics.median(self._relative))
-        return Totals(self._utterances, failed, self._seconds, *medians, *self._worst)
+            return totals
+        return replace(
+            totals,
+            mel_distance_median=statistics.median(self._distances),
+            mel_distance_relative_median=statistics.median(self._relative),
+            mel_distance_worst=self._worst[0],
+            mel_distance_worst_key=self._worst[1],
+        )
 
 
 @dataclass(frozen=True)

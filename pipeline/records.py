@@ -46,11 +46,15 @@ class Row:
         pcm_sha256: digest over the little-endian PCM as written.
         peak: largest absolute sample before quantization; 1.0 is full scale.
         rms_dbfs: level before quantization [dB re full scale].
-        clipped: samples that quantization clipped.
+        clipped: samples that quantization clipped; none in FLOAT.
         mel_distance: mean absolute log-mel difference to the input, or None if it was not measured.
         mel_distance_relative: the same over the standard deviation of the input's log-mel values.
         source: where the mel came from.
         meta: the utterance's own metadata, passed through.
+        over_full_scale: samples whose absolute value before quantization was over 1.0, in FLOAT too; None in rows of
+            before it was counted.
+        gain_db: gain that brought it to `output.loudness` [dB]; 0.0 where none was asked for.
+        loudness: as written, before quantization [LUFS]; None where none was asked for, or the utterance has none.
     """
 
     key: str
@@ -70,6 +74,10 @@ class Row:
     mel_distance_relative: float | None
     source: Source
     meta: dict[str, Any]
+    # Since: absent in what was written before, whose values these are.
+    over_full_scale: int | None = None
+    gain_db: float = 0.0
+    loudness: float | None = None
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
@@ -126,7 +134,7 @@ class Ingredients:
     Args:
         vocoder: digest.
         contract: of the mels in the store, as JSON.
-        output: container, codec and subtype.
+        output: container, codec, subtype, and the sample rate and loudness that were asked for.
     """
 
     vocoder: str

@@ -67,9 +67,37 @@ MUTANTS = (
     Mutant(
         "the digest check of what is read",
         "convert.py",
-        "if digest is not None and digest.finish().hex() != utterance.digest:",
+        "if self._digest is not None and self._digest.finish().hex() != utterance.digest:",
         "if False:",
         "tests/test_jobs.py -k not_the_one_packed",
+    ),
+    Mutant(
+        "the windows of a batch that failed are decoded alone",
+        "vocoders/windows.py",
+        "            for pending, part, mel in chosen:\n",
+        "            for pending, part, mel in chosen[:0]:\n",
+        "tests/vocoders/test_windows.py -k goes_wrong",
+    ),
+    Mutant(
+        "a session that did not come out on the card is refused",
+        "vocoders/sessions.py",
+        "    if _CUDA not in used:\n",
+        "    if False:\n",
+        "tests/vocoders/test_sessions.py -k did_not_come_out",
+    ),
+    Mutant(
+        "the sample that soxr may leave out",
+        "mastering/resample.py",
+        "np.zeros(2 + source // target, np.float32)",
+        "np.zeros(0, np.float32)",
+        "tests/mastering/test_resample.py -k half_a_sample",
+    ),
+    Mutant(
+        "the true peak holds the gain back",
+        "mastering/loudness.py",
+        "min(self._target - loudness, allowed)",
+        "self._target - loudness",
+        "tests/mastering/test_loudness.py -k holds_the_gain_back",
     ),
     Mutant(
         "the digest check before an object is adopted",

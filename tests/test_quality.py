@@ -8,7 +8,7 @@ import soundfile
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import UtteranceError
 from pipeline.melspec import PRESETS
-from pipeline.quality import SILENCE_DBFS, Loudness, MelDistance
+from pipeline.quality import SILENCE_DBFS, Levels, MelDistance, examined
 
 SPEC = PRESETS["hifigan-22k"]
 PROMPT = sorted(Path(__file__).parent.glob("data/prompts/*/*.flac"))[0]
@@ -61,23 +61,33 @@ def test_frames_that_only_one_side_has_do_not_count() -> None:
     assert distance(log_mel(audio, SPEC)[:, :-5], audio) == 0
 
 
-def test_loudness_of_a_sine_is_what_physics_says() -> None:
-    loudness = Loudness()
+def test_levels_of_a_sine_is_what_physics_says() -> None:
+    levels = Levels()
     for piece in np.array_split(0.5 * np.sin(2 * math.pi * np.arange(22000) / 40).astype(np.float32), 7):
-        loudness.push(piece)
-    assert loudness.peak == pytest.approx(0.5, abs=1e-4)
-    assert loudness.rms_dbfs == pytest.approx(20 * math.log10(0.5) - 3.0103, abs=1e-3)
+        levels.push(piece)
+    assert levels.peak == pytest.approx(0.5, abs=1e-4)
+    assert levels.rms_dbfs == pytest.approx(20 * math.log10(0.5) - 3.0103, abs=1e-3)
 
 
 def test_digital_silence_has_a_level_that_json_can_hold() -> None:
-    loudness = Loudness()
-    loudness.push(np.zeros(100, np.float32))
-    assert (loudness.peak, loudness.rms_dbfs, loudness.samples) == (0, SILENCE_DBFS, 100)
+    levels = Levels()
+    levels.push(np.zeros(100, np.float32))
+    assert (levels.peak, levels.rms_dbfs, levels.samples) == (0, SILENCE_DBFS, 100)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_sample_that_is_no_number_is_named(value: float) -> None:
-    loudness = Loudness()
-    loudness.push(np.zeros(10, np.float32))
+    pieces = [np.zeros(10, np.float32), np.array([0, 0, 0, value, 0], np.float32)]
     with pytest.raises(UtteranceError, match=f"the vocoder gave {value} at sample 13"):
-        loudness.push(np.array([0, 0, 0, value, 0], np.float32))
+        list(examined(pieces))
+    levels = Levels()
+    levels.push(pieces[0])
+    with pytest.raises(UtteranceError, match=f"is to be encoded has {value} at sample 13"):
+        levels.push(pieces[1])
+
+
+def test_samples_over_full_scale_are_counted_and_full_scale_itself_is_not() -> None:
+    levels = Levels()
+    for piece in ([0.5, 1.0, -1.0 - 2**-23], [1.25, -1.001, 0.0], []):
+        levels.push(np.array(piece, np.float32))
+    assert (levels.over_full_scale, levels.peak, levels.samples) == (2, 1.25, 6)

@@ -164,5 +164,12 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             f"mel_distance {totals.mel_distance_median:.3f} in the median ({totals.mel_distance_relative_median:.2f} "
             f"relative), {totals.mel_distance_worst:.3f} at worst, for {totals.mel_distance_worst_key}"
         )
+    if totals.over_full_scale:
+        kept = config.output.subtype == "FLOAT"
+        print(
+            f"{totals.over_full_scale} utterances have samples over full scale, {totals.over_full_scale_samples} in "
+            f"all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
+            + ("kept as they are" if kept else "clipped; codec wav of subtype FLOAT keeps them")
+        )
     if totals.failed:
         print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")

@@ -19,6 +19,7 @@ from pipeline.config import read_yaml
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
+from pipeline.stores.looks import Looks, open_unstated
 from pipeline.stores.pack import PackProgress, pack_audio, pack_npy
 
 Mel = Annotated[
@@ -97,10 +98,13 @@ def inspect(
 ) -> None:
     """Say what a mel store holds: layout, contract, utterances, hours, values, missing chunks.
 
+    Where no contract is stated, or values contradict it, says which presets they fit, and why the others not.
+
     Exit code 3 if an utterance could not be converted.
     """
     spec = mel_contract(mel)
-    report = inspect_store(open_store(store, layout.value, spec), spec)
+    opened = open_unstated(store, layout.value) if spec is None else open_store(store, layout.value, spec)
+    report = inspect_store(opened, spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
     bad += [f"fault     {key}: {reason}" for key, reason in report.faults.items()]
@@ -118,6 +122,8 @@ def inspect(
                 f"           possible is {_values(report.possible_min, report.possible_max)}; "
                 f"{report.out_of_range} values are outside"
             )
+        if report.looks is not None:
+            print("\n".join(_looks(report.looks, report.spec is not None)))
         print(f"chunks     {report.chunks} needed, {report.missing_chunks} missing")
         print_some(bad)
     if bad:
@@ -171,6 +177,26 @@ def _named(spec: dict[str, object] | None) -> str:
         return "none stated"
     names = [name for name, known in PRESETS.items() if known.to_dict() == spec]
     return names[0] if names else json.dumps(spec)
+
+
+def _looks(looks: Looks, stated: bool) -> list[str]:
+    """What the values look like, in lines."""
+    values = looks.values
+    lines = [f"silence    {values.silence:.2f} (mean of a quiet frame); speech {values.speech:.2f}"]
+    if values.floor is not None:
+        like = f", the floor of {', '.join(looks.floors)}" if looks.floors else ""
+        lines.append(f"floor      {values.floor:.3f}: {values.floor_share:.1%} of the values end there{like}")
+    eighth = max(1, len(values.bands) // 8)
+    means = [sum(values.bands[i : i + eighth]) / eighth for i in range(0, eighth * 8, eighth) if i < len(values.bands)]
+    lines.append(f"bands      means from low to high: {' '.join(f'{mean:.2f}' for mean in means)}")
+    lines += [f"contradiction: {words}" for words in looks.contradicted]
+    if not stated or looks.contradicted:
+        lines.append(f"fits       {', '.join(looks.fits) or 'no preset'}")
+        reasons: dict[str, list[str]] = {}
+        for name, why in looks.cannot.items():
+            reasons.setdefault(why, []).append(name)
+        lines += [f"not        {', '.join(names)}: {why}" for why, names in reasons.items()]
+    return lines
 
 
 def _values(low: float | None, high: float | None) -> str:

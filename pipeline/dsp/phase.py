@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import mel_filterbank
-from pipeline.dsp.stft import framed, istft, stft
+from pipeline.dsp.stft import SMALLEST_ENVELOPE, framed, istft, stft, window
 from pipeline.melspec import MelSpec
 
 PHASE_BLOCK = 32
@@ -103,6 +103,31 @@ def phase_halo(spec: MelSpec, iterations: int) -> tuple[int, int]:
     into_window = spec.padding - (spec.n_fft - win) // 2
     left = projections + (win - 1 - into_window) // hop + PHASE_BLOCK - 1
     return left, projections + (into_window + hop - 1) // hop
+
+
+def why_not_invertible(spec: MelSpec) -> str | None:
+    """Why no waveform can be made from mels of this spec, in words; None if one can.
+
+    Every sample must lie in a frame that hears it: the squared windows over it must not sum to less than `istft`
+    divides by. And some band must hear something: of a filterbank between two bins nothing is left.
+    """
+    overlaps = -(-spec.win_length // spec.hop_length)
+    squares = np.zeros(overlaps * spec.hop_length)
+    before = (spec.n_fft - spec.win_length) // 2
+    squares[: spec.win_length] = window(spec)[before : before + spec.win_length] ** 2
+    if (least := squares.reshape(overlaps, -1).sum(axis=0).min()) < SMALLEST_ENVELOPE:
+        return (
+            f"frames of win_length {spec.win_length} every hop_length {spec.hop_length} samples leave samples between "
+            f"them that no window hears (the squared windows over one sum to {least:.1g}, less than "
+            f"{SMALLEST_ENVELOPE:g})"
+        )
+    if not mel_filterbank(spec).any():
+        width = spec.bank_rate / spec.n_fft
+        return (
+            f"its bands, from fmin {spec.fmin:g} to fmax {spec.fmax:g} Hz, lie between two bins of the Fourier "
+            f"transform, which are {width:g} Hz apart"
+        )
+    return None
 
 
 def phase_memory(spec: MelSpec, frames: int) -> int:

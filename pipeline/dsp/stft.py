@@ -15,7 +15,7 @@ from pipeline.melspec import MelSpec
 
 # Smallest sum of squared windows that istft divides by. Only samples that rest on the tails of windows alone, at the
 # outer ends of the signal, have less: there a division would multiply rounding errors by more than 30.
-_SMALLEST_ENVELOPE = np.float32(1e-3)
+SMALLEST_ENVELOPE = np.float32(1e-3)
 
 
 @lru_cache(maxsize=16)
@@ -99,7 +99,7 @@ def _inverse_envelope(spec: MelSpec, count: int) -> NDArray[np.float32]:
     hops = np.zeros((count + -(-spec.n_fft // spec.hop_length) - 1, spec.hop_length), np.float32)
     _add_overlapping(squares, hops)
     envelope = hops.reshape(-1)[: (count - 1) * spec.hop_length + spec.n_fft]
-    return np.reciprocal(np.maximum(envelope, _SMALLEST_ENVELOPE))
+    return np.reciprocal(np.maximum(envelope, SMALLEST_ENVELOPE))
 
 
 def _add_overlapping(frames: NDArray[np.float32], hops: NDArray[np.float32]) -> None:

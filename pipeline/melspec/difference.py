@@ -29,7 +29,8 @@ class Difference:
     remedy: Remedy
 
     def __str__(self) -> str:
-        return f"{self.field}: {_short(self.source)} -> {_short(self.target)} ({_REMEDY_WORDS[self.remedy]})"
+        words = "half a hop and one frame apart" if self.field == "framing" else _REMEDY_WORDS[self.remedy]
+        return f"{self.field}: {_short(self.source)} -> {_short(self.target)} ({words})"
 
 
 def _short(value: Any) -> str:

@@ -188,6 +188,11 @@ class MelSpec:
         clipped = self.normalization.undo(np.array([self.normalization.clip[0]])) / self.log_scale
         return np.asarray(np.maximum(lowest, clipped))
 
+    def stored_floor(self) -> float:
+        """The lowest value that such a mel can hold, as stored: normalized, clipped; the least of all bands."""
+        floor = self.natural_floor() * self.log_scale
+        return float((floor if self.normalization is None else self.normalization.apply(floor)).min())
+
     def to_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values, as written in a store and in job.json."""
         plain = dataclasses.asdict(self)

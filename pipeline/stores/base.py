@@ -105,6 +105,10 @@ class MelStore(Protocol):
         """
         ...
 
+    def without_limits(self) -> MelStore:
+        """The same store, whose `read` gives values also that no mel of its contract has: to see what they are."""
+        ...
+
     def meta(self, utterance: Utterance) -> dict[str, Any]:
         """The utterance's own metadata (text, speaker, ...), passed through to the manifest; empty if there is none."""
         ...

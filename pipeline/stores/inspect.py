@@ -17,6 +17,7 @@ from pipeline.melspec import MelSpec
 from pipeline.stores.base import Catalogue, MelStore
 from pipeline.stores.content import WINDOW
 from pipeline.stores.grouped import GroupedStore
+from pipeline.stores.looks import Looks, look_at
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.padded import PaddedStore
 from pipeline.stores.ragged import RaggedStore
@@ -51,6 +52,7 @@ class StoreReport:
         missing_chunks: how many of them are not there.
         missing: the first thousand of them by name.
         unreadable: for the utterances that were examined and could not be read, the reason by key.
+        looks: what the values look like; None if none could be read.
         faults: for the utterances that the listing shows to be bad, the reason by key and index.
     """
 
@@ -78,6 +80,7 @@ class StoreReport:
     missing: tuple[str, ...]
     unreadable: dict[str, str]
     faults: dict[str, str]
+    looks: Looks | None
 
     @property
     def hours(self) -> float | None:
@@ -86,7 +89,11 @@ class StoreReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
-        return dataclasses.asdict(self) | {"chunk_shape": list(self.chunk_shape), "missing": list(self.missing)}
+        return dataclasses.asdict(self) | {
+            "chunk_shape": list(self.chunk_shape),
+            "missing": list(self.missing),
+            "looks": self.looks.to_dict() if self.looks else None,
+        }
 
 
 def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200) -> StoreReport:
@@ -125,6 +132,7 @@ def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200
         missing_chunks=missing_count,
         missing=tuple(missing),
         faults={f"{catalogue[i].key} [{i}]": reason for i, reason in sorted(catalogue.faults.items())},
+        looks=look_at(store, catalogue, spec),
         **_values(store, catalogue, spec, sample),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,4 +56,17 @@ class Vocoder(Protocol):
         Returns:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
         """
+        ...
+
+
+@runtime_checkable
+class BatchVocoder(Vocoder, Protocol):
+    """A vocoder that takes several mels of one length at once; each gets the samples that it gets alone, to 1e-5."""
+
+    def batch(self, frames: int) -> int:
+        """How many mels of `frames` frames it is best given at once, 1 or more."""
+        ...
+
+    def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Waveforms `[batch, samples(frames)] float32` of mels `[batch, n_mels, frames] float32`; see `decode`."""
         ...

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.magnitude import mel_to_magnitude
-from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct
+from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct, why_not_invertible
+from pipeline.errors import ContractError
 from pipeline.melspec import MelSpec
 
 # Counted up whenever the same mel gives other samples.
@@ -25,11 +26,18 @@ class GriffinLim:
         spec: the mels that it takes.
         iterations: of Griffin-Lim.
         updates: of the least squares.
+
+    Raises:
+        ContractError: if no waveform can be made from such mels.
     """
 
     spec: MelSpec
     iterations: int = 32
     updates: int = 30
+
+    def __post_init__(self) -> None:
+        if (why := why_not_invertible(self.spec)) is not None:
+            raise ContractError(f"griffin-lim cannot invert mels of this contract: {why}")
 
     @property
     def name(self) -> str:

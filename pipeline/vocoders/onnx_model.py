@@ -1,4 +1,4 @@
-"""An ONNX model of ours: its card, its checks, and one session for each process, in onnxruntime or OpenVINO."""
+"""An ONNX model of ours: its card, its checks, and one session for each process."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import hashlib
 import importlib.util
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ConfigError, MelmillError
 from pipeline.vocoders.checkpoints.card import Card
+from pipeline.vocoders.sessions import Device, Runtime, Session, cuda_free_bytes, open_session
 
-Runtime = Literal["onnxruntime", "openvino"]
+# Of a card's free memory, for the activations of a batch: cuDNN's workspaces and the weights want the rest.
+_SHARE_OF_CARD = 0.5
+_MOST_AT_ONCE = 64
 
 
 class OnnxModel:
@@ -31,14 +33,24 @@ class OnnxModel:
         path: the .onnx file.
         threads: the runtime's threads for one `run`.
         runtime: that runs it.
+        device: that it runs on; OpenVINO's is the CPU.
+        batch: mels of one length that are best run at once. None for as many as half of the free memory of a card
+            holds, at most 64, and one on the CPU.
 
     Raises:
         ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
             other files, or its input or output is another one than its family's.
     """
 
-    def __init__(self, path: Path, threads: int = 1, runtime: Runtime = "onnxruntime") -> None:
-        self.path, self.threads, self.runtime = path, threads, runtime
+    def __init__(
+        self,
+        path: Path,
+        threads: int = 1,
+        runtime: Runtime = "onnxruntime",
+        device: Device = "cpu",
+        batch: int | None = None,
+    ) -> None:
+        self.path, self.threads, self.runtime, self.device, self._batch = path, threads, runtime, device, batch
         if importlib.util.find_spec(runtime) is None:
             raise ConfigError(f"vocoder.runtime: {runtime} is not installed: pip install 'melmill[{runtime}]'")
         try:
@@ -50,16 +62,34 @@ class OnnxModel:
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
-        # Another runtime rounds in another way, and so gives other samples.
-        self.digest = self._content if runtime == "onnxruntime" else _digest(f"{runtime} {self._content}".encode())
+        # Another runtime or device rounds in another way, and so gives other samples.
+        elsewhere = [each for each in (runtime, device) if each not in ("onnxruntime", "cpu")]
+        self.digest = _digest(" ".join([*elsewhere, self._content]).encode()) if elsewhere else self._content
         self.size = len(content)
         """Of the file [bytes]."""
         self._lock = threading.Lock()
-        self._run: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+        self._session: Session | None = None
+        self._card_bytes: int | None = None
         self._process = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxModel, (self.path, self.threads, self.runtime)
+        return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch)
+
+    @property
+    def batched(self) -> bool:
+        """Whether it is likely to be given several mels at once; known before a session is there."""
+        return self._batch > 1 if self._batch is not None else self.device != "cpu"
+
+    def batch(self, frames: int) -> int:
+        """How many mels of `frames` frames are best run at once."""
+        if self._batch is not None:
+            return self._batch
+        if self.device == "cpu" or self._own_session().device == "cpu":
+            return 1
+        if self._card_bytes is None:  # once: what the first batch takes is kept for the next
+            self._card_bytes = cuda_free_bytes() or 0
+        fitting = int(_SHARE_OF_CARD * self._card_bytes) // max(1, frames * self.card.frame_bytes)
+        return min(max(1, fitting), _MOST_AT_ONCE)
 
     def run(self, mel: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """The model's output for mels of one length.
@@ -82,59 +112,21 @@ class OnnxModel:
             raise BadMelError(f"a mel of shape {mel.shape[1:]}; {name} takes [{bands}, frames], frames >= {least}")
         if not np.isfinite(mel).all():
             raise BadMelError(f"a mel with NaN or infinity; {name} takes finite values")
-        run = self._own_session()
+        session = self._own_session()
         try:
-            return run(np.ascontiguousarray(mel, np.float32))
+            return session.run(np.ascontiguousarray(mel, np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
             raise MelmillError(f"{name}: {self.runtime} failed on a mel of {mel.shape[2]} frames: {error}") from error
 
-    def _own_session(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    def _own_session(self) -> Session:
         with self._lock:
             # A session does not survive a fork: its threads stay behind in the parent.
-            if self._run is None or self._process != os.getpid():
+            if self._session is None or self._process != os.getpid():
                 if _digest(self.path.read_bytes()) != self._content:
                     raise ConfigError(f"{self.path}: this model was changed after it was opened")
-                open_session = _onnxruntime if self.runtime == "onnxruntime" else _openvino
-                try:
-                    self._run = open_session(self.path, self.threads)
-                except Exception as error:  # see above
-                    raise ConfigError(f"{self.path}: {self.runtime} cannot load this model: {error}") from error
+                self._session = open_session(self.path, self.threads, self.runtime, self.device)
                 self._process = os.getpid()
-            return self._run
-
-
-def _onnxruntime(path: Path, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # fatal: errors come as exceptions
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A pattern is remembered for each length of mel; without, HiFi-GAN V1 peaks 80 MB lower at the same speed.
-    options.enable_mem_pattern = False
-    # From the path: a session made from bytes keeps them.
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run(None, {"mel": mel})[0]
-        return result
-
-    return run
-
-
-def _openvino(path: Path, threads: int) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    import openvino
-
-    # Its own default may be bfloat16 where the processor has it.
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-
-    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A request of its own for each call: several threads may call.
-        result: NDArray[np.float32] = compiled.create_infer_request().infer({"mel": mel})[0]
-        return result.copy()
-
-    return run
+            return self._session
 
 
 def _digest(content: bytes) -> str:

@@ -31,8 +31,11 @@ class OnnxVocoder:
 
     @property
     def window(self) -> int:
-        """See Vocoder. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and its halos cost 5 % more work."""
-        return 512
+        """See Vocoder. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and its halos cost 5 % more work.
+
+        In batches half of it, since only utterances as long as a window share a batch with others.
+        """
+        return 256 if self._model.batched else 512
 
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxVocoder, (self._model, self.name)
@@ -59,10 +62,22 @@ class OnnxVocoder:
             BadMelError, ConfigError: see `OnnxModel.run`.
             MelmillError: if the runtime fails, or gives a waveform of another length.
         """
-        waveform: NDArray[np.float32] = self._model.run(mel[None], self.name)[0]
-        frames = mel.shape[1]
-        if waveform.shape != (self.samples(frames),):
-            raise MelmillError(
-                f"{self.name}: {frames} frames gave a waveform of shape {waveform.shape}, not [{self.samples(frames)}]"
-            )
+        waveform: NDArray[np.float32] = self.decode_batch(mel[None])[0]
         return waveform
+
+    def batch(self, frames: int) -> int:
+        """See BatchVocoder."""
+        return self._model.batch(frames)
+
+    def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The waveforms of mels of one length: `[batch, n_mels, frames] float32` to `[batch, samples] float32`.
+
+        Errors as `decode`.
+        """
+        waveforms = self._model.run(mels, self.name)
+        frames, wanted = mels.shape[2], self.samples(mels.shape[2])
+        if waveforms.shape != (len(mels), wanted):
+            raise MelmillError(
+                f"{self.name}: {frames} frames gave a waveform of shape {waveforms.shape[1:]}, not [{wanted}]"
+            )
+        return waveforms

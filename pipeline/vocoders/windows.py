@@ -1,15 +1,20 @@
-"""Long mels in windows: bounded memory, and the samples of the whole."""
+"""Mels in windows: bounded memory, and the samples of the whole; in batches, where the vocoder takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MelmillError
-from pipeline.vocoders.base import Vocoder
+from pipeline.errors import MelmillError, UtteranceError
+from pipeline.vocoders.base import BatchVocoder, Vocoder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,59 @@ def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
     ]
 
 
+def equal_windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
+    """Windows that read equally many frames each, so that they can share a batch; their cores tile `frames` frames.
+
+    Each reads `window` frames and a halo on both sides. At the true ends nothing lies beyond, so the first core is
+    longer by the left halo; the last window is moved back until it ends with the mel, and keeps what is new. A mel of
+    no more frames than that is one window.
+
+    >>> [(part.start, part.stop) for part in equal_windows(1000, 256, (13, 13))]
+    [(0, 282), (256, 538), (512, 794), (718, 1000)]
+
+    Args:
+        frames: of the whole mel, 0 or more.
+        window: frames of an inner core, above 0.
+        halo: frames of context (left, right).
+    """
+    left, right = halo
+    length = window + left + right
+    if frames <= length:
+        return [Window(0, frames, 0, frames)] if frames else []
+    count = -(-(frames - left - right) // window)
+    starts = [min(i * window, frames - length) for i in range(count)]
+    edges = [0, *(i * window + left for i in range(1, count)), frames]
+    return [Window(starts[i], starts[i] + length, edges[i], edges[i + 1]) for i in range(count)]
+
+
+class Mel(Protocol):
+    """A mel that is read when it is needed."""
+
+    @property
+    def frames(self) -> int:
+        """Of the whole mel."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Its frames start .. stop, `[n_mels, stop - start] float32`. Starts and stops only grow, or stay."""
+        ...
+
+
+AnyMel = TypeVar("AnyMel", bound=Mel)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A mel whose frames a function gives."""
+
+    frames: int
+    read: Callable[[int, int], NDArray[np.float32]]
+
+
 def decode_windows(
     vocoder: Vocoder, read: Callable[[int, int], NDArray[np.float32]], frames: int, window: int | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """Consecutive pieces of a mel's waveform, `vocoder.samples(frames)` samples in all; a window at a time in memory.
+    """Consecutive pieces of one mel's waveform, `vocoder.samples(frames)` samples in all. See `decode_mels`.
 
     Args:
         vocoder: decodes each window.
@@ -67,16 +121,145 @@ def decode_windows(
     Raises:
         MelmillError: if `read` or the vocoder gives another length than it should.
     """
-    hop = vocoder.spec.hop_length
-    for part in windows(frames, window or vocoder.window, vocoder.halo):
-        mel = read(part.start, part.stop)
+    for _, pieces in decode_mels(vocoder, [_Given(frames, read)], window):
+        yield from pieces
+
+
+def decode_mels(
+    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
+) -> Iterator[tuple[AnyMel, Iterator[NDArray[np.float32]]]]:
+    """Each mel in order, with the pieces of its waveform, which are to be taken before the next mel is asked for.
+
+    Where the vocoder takes batches, windows of one mel and of those after it are decoded together; else one at a time.
+    Memory holds one batch, and the pieces of it that wait for their turn.
+
+    What goes wrong with a mel, also one that was read ahead, is raised where its pieces are taken. A mel that spoils a
+    batch does not spoil the others.
+
+    Args:
+        vocoder: decodes each window.
+        mels: taken as they are needed, at most a batch ahead.
+        window: frames of a window's core, without its halo; the vocoder's own choice if None.
+
+    Yields:
+        The mel, and its pieces as `decode_windows` gives them.
+    """
+    decoder = _Decoder(vocoder, iter(mels), window or vocoder.window)
+    while (mel := decoder.next()) is not None:
+        yield mel.mel, decoder.pieces(mel)
+
+
+class _Pending(Generic[AnyMel]):
+    """A mel cut into windows, some of them read, some decoded."""
+
+    def __init__(self, mel: AnyMel, parts: list[Window]) -> None:
+        self.mel = mel
+        self.unread = deque(parts)
+        self.decoded: deque[NDArray[np.float32]] = deque()
+        self.error: Exception | None = None
+        self.length = parts[0].stop - parts[0].start if parts else 0
+
+    def read_next(self) -> tuple[Window, NDArray[np.float32]]:
+        part = self.unread.popleft()
+        mel = self.mel.read(part.start, part.stop)
         if mel.shape[1] != part.stop - part.start:
             raise MelmillError(f"frames {part.start} to {part.stop} were asked for; the mel read has {mel.shape[1]}")
-        waveform = vocoder.decode(mel, first_frame=part.start)
-        if len(waveform) != vocoder.samples(mel.shape[1]):
+        return part, mel
+
+    def spoil(self, error: Exception) -> None:
+        """What was decoded is still given, and then the error."""
+        self.error = self.error or error
+        self.unread.clear()
+
+
+class _Decoder(Generic[AnyMel]):
+    def __init__(self, vocoder: Vocoder, mels: Iterator[AnyMel], window: int) -> None:
+        self._vocoder, self._mels, self._window = vocoder, mels, window
+        self._ahead: deque[_Pending[AnyMel]] = deque()
+        self._length = window + sum(vocoder.halo)
+        self._batching = vocoder if isinstance(vocoder, BatchVocoder) and vocoder.batch(self._length) > 1 else None
+
+    def next(self) -> _Pending[AnyMel] | None:
+        if not self._ahead:
+            self._look_ahead()
+        return self._ahead.popleft() if self._ahead else None
+
+    def pieces(self, pending: _Pending[AnyMel]) -> Iterator[NDArray[np.float32]]:
+        while pending.unread or pending.decoded or pending.error:
+            if pending.decoded:
+                yield pending.decoded.popleft()
+            elif pending.error:
+                raise pending.error
+            else:
+                self._decode(pending)
+
+    def _look_ahead(self) -> bool:
+        mel = next(self._mels, None)
+        if mel is None:
+            return False
+        cut = windows if self._batching is None else equal_windows
+        self._ahead.append(_Pending(mel, cut(mel.frames, self._window, self._vocoder.halo)))
+        return True
+
+    def _decode(self, first: _Pending[AnyMel]) -> None:
+        """Decode the next window of a mel, and with it as many others of its length as a batch takes."""
+        if self._batching is None:
+            part, mel = first.read_next()
+            first.decoded.append(self._core(first, part, self._vocoder.decode(mel, first_frame=part.start)))
+            return
+        batch = self._batching.batch(first.length)
+        chosen: list[tuple[_Pending[AnyMel], Window, NDArray[np.float32]]] = []
+        for pending in self._sharing(first, batch):
+            while pending.unread and len(chosen) < batch:
+                try:
+                    chosen.append((pending, *pending.read_next()))
+                except Exception as error:  # raised when it is that mel's turn
+                    pending.spoil(error)
+            if len(chosen) == batch:
+                break
+        if not chosen:
+            return
+        try:
+            waveforms = self._batching.decode_batch(np.stack([mel for _, _, mel in chosen]))
+        except Exception as error:  # one of them may be to blame, or a card too small: each alone shows which
+            if not isinstance(error, UtteranceError):
+                logger.warning("a batch of %d windows failed, and is tried one after the other: %s", len(chosen), error)
+            for pending, part, mel in chosen:
+                self._decode_alone(pending, part, mel)
+            return
+        for (pending, part, _), waveform in zip(chosen, waveforms, strict=True):
+            self._keep(pending, part, waveform)
+
+    def _sharing(self, first: _Pending[AnyMel], batch: int) -> Iterator[_Pending[AnyMel]]:
+        """The mel at hand and those after it whose windows are as long."""
+        yield first
+        seen = 0
+        while seen < batch and (seen < len(self._ahead) or self._look_ahead()):
+            if self._ahead[seen].length == first.length:
+                yield self._ahead[seen]
+            seen += 1
+
+    def _decode_alone(self, pending: _Pending[AnyMel], part: Window, mel: NDArray[np.float32]) -> None:
+        if pending.error is None:
+            try:
+                self._keep(pending, part, self._vocoder.decode(mel, first_frame=part.start))
+            except Exception as error:  # see _decode
+                pending.spoil(error)
+
+    def _keep(self, pending: _Pending[AnyMel], part: Window, waveform: NDArray[np.float32]) -> None:
+        try:
+            pending.decoded.append(self._core(pending, part, waveform))
+        except MelmillError as error:
+            pending.spoil(error)
+
+    def _core(self, pending: _Pending[AnyMel], part: Window, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The samples of a window's core."""
+        frames, hop = part.stop - part.start, self._vocoder.spec.hop_length
+        if len(waveform) != self._vocoder.samples(frames):
             raise MelmillError(
-                f"{vocoder.name} gave {len(waveform)} samples for frames {part.start} to {part.stop}, "
-                f"not {vocoder.samples(mel.shape[1])}"
+                f"{self._vocoder.name} gave {len(waveform)} samples for frames {part.start} to {part.stop}, "
+                f"not {self._vocoder.samples(frames)}"
             )
-        stop = len(waveform) if part.core_stop == frames else (part.core_stop - part.start) * hop
-        yield waveform[(part.core_start - part.start) * hop : stop]
+        ended = part.core_stop == pending.mel.frames
+        stop = len(waveform) if ended else (part.core_stop - part.start) * hop
+        return waveform[(part.core_start - part.start) * hop : stop]

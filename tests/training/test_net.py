@@ -49,19 +49,19 @@ def test_the_onnx_model_gives_the_magnitudes_of_the_net_in_both_runtimes(spec: M
     natural = mel if spec.normalization is None else mel * 1.5 - 2
     with torch.no_grad():
         wanted = torch.exp(net(torch.from_numpy(natural.T / spec.log_scale)[None].float()))[0].numpy()
-    got = OnnxModel(path).run(mel, "net")
+    got = OnnxModel(path).run(mel[None], "net")
     assert got.shape == (150, bins)
     assert np.abs(np.log(got + 1e-4) - np.log(wanted + 1e-4)).max() < 0.02  # weights in half precision
     other = OnnxModel(path, runtime="openvino")
     assert other.digest != OnnxModel(path).digest
-    assert np.abs(other.run(mel, "net") - got).max() < 1e-4 * got.max()
+    assert np.abs(other.run(mel[None], "net") - got).max() < 1e-4 * got.max()
 
 
 def test_bins_that_were_not_taught_are_silent_where_no_band_covers_them(tmp_path: Path) -> None:
     net, path = net_of(HIFIGAN), tmp_path / "net.onnx"
     taught = np.arange(513) < 350
     _write(export(net, taught), _card(net, {"speech": ""}), path)
-    magnitude = OnnxModel(path).run(log_mel(utterances(HIFIGAN)[0].waveform, HIFIGAN), "net")
+    magnitude = OnnxModel(path).run(log_mel(utterances(HIFIGAN)[0].waveform, HIFIGAN)[None], "net")
     covered = mel_filterbank(HIFIGAN).any(axis=0)
     assert magnitude[:, ~taught & ~covered].max() < 1e-6
     assert np.median(magnitude[:, ~taught & covered]) > 1e-6

@@ -15,6 +15,7 @@ import soxr
 
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.phase import PHASE_BLOCK
+from pipeline.errors import ContractError
 from pipeline.melspec import PRESETS, Normalization
 from pipeline.vocoders.griffin_lim import GriffinLim
 
@@ -148,6 +149,50 @@ def test_it_vocodes_mels_of_any_spec(spec):
         mel_distance(audio, mel, spec) * scale / spec.log_scale / spec.power
     )  # in natural logarithms of magnitudes
     assert natural < 0.2
+
+
+# Above what a mel keeps of speech it is lost in the floor: of the lower ones, 1e-7, more of a quiet prompt is left.
+PRESET_BOUNDS = dict.fromkeys(PRESETS, 0.08) | {"f5-vocos-24k": 0.14, "vocos-24k": 0.19}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_copy_synthesis_by_every_preset_comes_back_near_the_mel(name):
+    """In natural logarithms of magnitudes, whatever the preset's own units."""
+    spec = PRESETS[name]
+    mel = log_mel(speech(spec.sample_rate, "it_IT_m_Carlo/check-number-dial-again")[: 2 * spec.sample_rate], spec)
+    audio = GriffinLim(spec).decode(mel)
+    assert np.isfinite(audio).all()
+    scale = 1.0 if spec.normalization is None else spec.normalization.scale[0]
+    assert mel_distance(audio, mel, spec) * scale / spec.log_scale / spec.power < PRESET_BOUNDS[name]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_windows_give_the_samples_of_the_whole_by_every_preset(name):
+    spec = PRESETS[name]
+    mel = log_mel(speech(spec.sample_rate, "fr_CA_f_June/vm-sorry")[: 2 * spec.sample_rate], spec)
+    vocoder = GriffinLim(spec, iterations=1, updates=3)
+    whole = vocoder.decode(mel)
+    for start, stop in ((0, 50), (50, mel.shape[1])):
+        assert window_error(vocoder, mel, whole, start, stop, vocoder.halo) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hop_length": 1024}, "win_length 1024 every hop_length 1024 samples leave samples between them"),
+        ({"hop_length": 512, "win_length": 540}, "win_length 540 every hop_length 512 samples"),
+        ({"fmin": 50.0, "fmax": 60.0, "n_mels": 2}, "from fmin 50 to fmax 60 Hz, lie between two bins .* 21.5332 Hz"),
+    ],
+)
+def test_what_cannot_be_inverted_is_refused_in_words(changes, words):
+    with pytest.raises(ContractError, match=f"griffin-lim cannot invert mels of this contract: .*{words}"):
+        GriffinLim(dataclasses.replace(HIFIGAN, framing="center", **changes))
+
+
+def test_frames_that_overlap_by_half_are_enough():
+    spec = dataclasses.replace(HIFIGAN, hop_length=512)
+    mel = log_mel(speech(22050, "fr_CA_f_June/vm-sorry")[:22050], spec)
+    assert mel_distance(GriffinLim(spec).decode(mel), mel, spec) < 0.08
 
 
 @pytest.mark.parametrize(("spec", "samples"), [(HIFIGAN, 256), (PRESETS["tacotron2-22k"], 0)], ids=["same", "center"])

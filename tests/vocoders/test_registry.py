@@ -6,13 +6,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, registry
-from pipeline.vocoders.onnx_model import OnnxModel, Runtime
+from pipeline.vocoders.onnx_model import OnnxModel
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +43,10 @@ def test_the_two_checkpoints_are_two_vocoders() -> None:
 def test_one_vocoder_and_so_one_session_in_a_process(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
 
-    def slowly(path: Path, threads: int, runtime: Runtime) -> OnnxModel:
+    def slowly(path: Path, *rest: Any) -> OnnxModel:
         made.append(path)
         time.sleep(0.1)  # so that every thread comes while the first one loads
-        return OnnxModel(path, threads, runtime)
+        return OnnxModel(path, *rest)
 
     monkeypatch.setattr(registry, "OnnxModel", slowly)
     found: list[Vocoder] = []
@@ -99,3 +100,15 @@ def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: py
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
     with pytest.raises(ConfigError, match=r"openvino is not installed: pip install 'melmill\[openvino\]'"):
         load_vocoder("lift", runtime="openvino")
+
+
+def test_griffin_lim_on_a_card_is_refused() -> None:
+    with pytest.raises(ConfigError, match="griffin-lim has no net; it runs on the CPU, not on cuda"):
+        load_vocoder("griffin-lim", PRESETS["hifigan-22k"], device="cuda")
+
+
+@pytest.mark.parametrize("name", ["griffin-lim", "lift"])
+def test_a_batch_for_a_vocoder_that_takes_none_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"vocoder.batch: {name} decodes one window at a time, not 4"):
+        load_vocoder(name, PRESETS["hifigan-22k"], batch=4)
+    assert load_vocoder(name, PRESETS["hifigan-22k"], batch=1).name == name

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from families import CONFIGS, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.errors import MelmillError
+from pipeline.errors import BadMelError, MelmillError
 from pipeline.vocoders import Vocoder, load_vocoder
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
-from pipeline.vocoders.windows import decode_windows, windows
+from pipeline.vocoders.windows import Window, decode_mels, decode_windows, equal_windows, windows
 
 
 @given(st.integers(0, 3000), st.integers(1, 700), st.tuples(st.integers(0, 50), st.integers(0, 50)))
@@ -114,3 +118,161 @@ def test_a_vocoder_that_breaks_its_own_length_rule_is_found_out(
     monkeypatch.setattr(small, "decode", lambda mel, first_frame: np.zeros(7, np.float32))
     with pytest.raises(MelmillError, match="gave 7 samples for frames 0 to 100, not 1606"):
         list(decode_windows(small, lambda start, stop: np.zeros((20, stop - start), np.float32), 100))
+
+
+@given(st.integers(0, 3000), st.integers(1, 700), st.tuples(st.integers(0, 50), st.integers(0, 50)))
+def test_equal_windows_tile_the_mel_with_a_halo_or_a_true_end_on_both_sides(
+    frames: int, window: int, halo: tuple[int, int]
+) -> None:
+    found = equal_windows(frames, window, halo)
+    assert [frame for part in found for frame in range(part.core_start, part.core_stop)] == list(range(frames))
+    assert {part.stop - part.start for part in found} <= {min(frames, window + sum(halo))}
+    for part in found:
+        assert part.core_start < part.core_stop
+        assert part.start == 0 or part.core_start - part.start >= halo[0]
+        assert part.stop == frames or part.stop - part.core_stop >= halo[1]
+    assert [part.start for part in found] == sorted(part.start for part in found)
+
+
+class Mel:
+    """A random mel that remembers what was read of it."""
+
+    def __init__(self, frames: int, fault: Exception | None = None) -> None:
+        self.frames, self.fault = frames, fault
+        self.values = np.random.default_rng(frames).normal(-1, 2, (20, frames)).astype(np.float32)
+        self.reads: list[tuple[int, int]] = []
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        self.reads.append((start, stop))
+        if self.fault is not None and start > 0:
+            raise self.fault
+        return self.values[:, start:stop]
+
+
+@pytest.fixture
+def batched(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], tuple[OnnxVocoder, list[int]]]:
+    """The small vocoder on the CPU, made to take batches, and the sizes of those that it got."""
+
+    def build(batch: int) -> tuple[OnnxVocoder, list[int]]:
+        vocoder = OnnxVocoder(OnnxModel(small_model, batch=batch))
+        sizes: list[int] = []
+        plain = vocoder.decode_batch
+
+        def decode_batch(mels: NDArray[np.float32]) -> NDArray[np.float32]:
+            sizes.append(len(mels))
+            return plain(mels)
+
+        monkeypatch.setattr(vocoder, "decode_batch", decode_batch)
+        return vocoder, sizes
+
+    return build
+
+
+Batched = Callable[[int], tuple[OnnxVocoder, list[int]]]
+
+
+@pytest.mark.parametrize("batch", [2, 5, 16])
+def test_batches_of_several_mels_equal_each_mel_alone(batched: Batched, small: OnnxVocoder, batch: int) -> None:
+    vocoder, sizes = batched(batch)
+    mels = [Mel(frames) for frames in (300, 41, 1, 512, 40, 33, 77, 300)]
+    for mel, pieces in decode_mels(vocoder, mels, 24):
+        found, alone = np.concatenate(list(pieces)), small.decode(mel.values)
+        assert found.shape == alone.shape
+        assert np.abs(found - alone).max() < 1e-5
+    assert max(sizes) == batch
+    windows_in_all = sum(len(equal_windows(mel.frames, 24, small.halo)) for mel in mels)
+    assert sum(sizes) == windows_in_all
+    assert len(sizes) < windows_in_all / batch + 5  # one for each length of the short mels, and a rest
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_every_family_gives_the_samples_of_the_whole_in_batches(family: str, tmp_path: Path) -> None:
+    path = random_model(family, tmp_path / "random.onnx")
+    vocoder = load_vocoder(str(path), batch=8)
+    mels = [Mel(frames) for frames in (400, 57, 130)]
+    for mel, pieces in decode_mels(vocoder, mels, 32):
+        found, whole = np.concatenate(list(pieces)), load_vocoder(str(path)).decode(mel.values)
+        assert found.shape == whole.shape
+        assert np.abs(whole).max() > 0.05
+        assert np.abs(found - whole).max() < 1e-5
+
+
+def test_the_universal_hifigan_in_batches_gives_its_samples(mel: NDArray[np.float32]) -> None:
+    alone = load_vocoder("hifigan-universal", threads=2).decode(mel[:, :60])
+    vocoder = load_vocoder("hifigan-universal", threads=2, batch=3)
+    assert np.abs(decoded(vocoder, mel[:, :60], 16) - alone).max() < 1e-5
+
+
+def test_a_window_that_is_not_full_is_decoded_as_it_is_and_not_padded(batched: Batched) -> None:
+    vocoder, _ = batched(4)
+    lengths: list[int] = []
+    plain = vocoder.decode_batch
+    vocoder.decode_batch = lambda mels: (lengths.append(mels.shape[2]), plain(mels))[1]  # type: ignore[method-assign]
+    for _, pieces in decode_mels(vocoder, [Mel(30), Mel(200), Mel(31)], 24):
+        list(pieces)
+    assert set(lengths) == {30, 31, 24 + sum(vocoder.halo)}
+
+
+def test_no_more_than_a_batch_is_read_ahead(batched: Batched) -> None:
+    vocoder, _ = batched(4)
+    taken: list[Mel] = []
+
+    def mels() -> Iterator[Mel]:
+        for _ in range(1000):
+            taken.append(Mel(100))
+            yield taken[-1]
+
+    _, pieces = next(decode_mels(vocoder, mels(), 24))
+    next(pieces)
+    assert sum(len(mel.reads) for mel in taken) == 4
+    assert len(taken) <= 5
+
+
+def test_mels_of_other_lengths_do_not_make_it_read_ahead_without_end(batched: Batched) -> None:
+    vocoder, _ = batched(4)
+    taken: list[int] = []
+
+    def mels() -> Iterator[Mel]:
+        for frames in range(2, 40):
+            taken.append(frames)
+            yield Mel(frames)
+
+    _, pieces = next(decode_mels(vocoder, mels(), 24))
+    next(pieces)
+    assert len(taken) <= 5
+
+
+def test_what_goes_wrong_with_a_mel_is_raised_at_its_turn_and_the_others_are_whole(
+    batched: Batched, small: OnnxVocoder
+) -> None:
+    vocoder, sizes = batched(16)
+    broken, poisoned = Mel(200, BadMelError("its chunk is missing")), Mel(201)
+    poisoned.values[3, 100] = np.nan
+    mels, errors = [Mel(199), broken, poisoned, Mel(202)], []
+    for mel, pieces in decode_mels(vocoder, mels, 24):
+        try:
+            found = np.concatenate(list(pieces))
+        except BadMelError as error:
+            errors.append((mel, str(error)))
+            continue
+        assert np.abs(found - small.decode(mel.values)).max() < 1e-5
+    assert [mel for mel, _ in errors] == [broken, poisoned]
+    assert errors[0][1] == "its chunk is missing"
+    assert "NaN" in errors[1][1]
+    assert max(sizes) > 1
+
+
+def test_pieces_that_are_not_taken_do_not_disturb_the_next_mel(batched: Batched, small: OnnxVocoder) -> None:
+    vocoder, _ = batched(3)
+    mels = [Mel(150), Mel(151)]
+    decoder = decode_mels(vocoder, mels, 24)
+    next(next(decoder)[1])
+    second = np.concatenate(list(next(decoder)[1]))
+    assert np.abs(second - small.decode(mels[1].values)).max() < 1e-5
+
+
+def test_a_batch_of_one_is_decoded_as_ever(small_model: Path) -> None:
+    mel = Mel(100)
+    list(decode_windows(OnnxVocoder(OnnxModel(small_model, batch=1)), mel.read, 100, 40))
+    assert mel.reads == [(part.start, part.stop) for part in windows(100, 40, OnnxVocoder(OnnxModel(small_model)).halo)]
+    assert equal_windows(100, 40, (3, 3))[0] == Window(0, 46, 0, 43)

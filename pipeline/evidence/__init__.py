@@ -1,0 +1,17 @@
+"""What the values of mels say of the contract they were made by. Pure: arrays and contracts in, findings out."""
+
+from pipeline.evidence.reading import Reading, read_values
+from pipeline.evidence.sample import Sample, Values, describe_values
+from pipeline.evidence.verdict import Finding, contradictions, explanations, judge_presets
+
+__all__ = [
+    "Finding",
+    "Reading",
+    "Sample",
+    "Values",
+    "contradictions",
+    "describe_values",
+    "explanations",
+    "judge_presets",
+    "read_values",
+]

@@ -1,0 +1,94 @@
+"""A sample's values read by a contract: what sound would have to be like for them to be true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel import mel_filterbank, mel_silence
+from pipeline.dsp.stft import window
+from pipeline.evidence.sample import Sample
+from pipeline.melspec import MelSpec
+
+_AT_FLOOR = 0.1  # natural-log units of magnitude within which an entry counts as floored: float16 rounds by 0.008
+_BELOW = 0.7  # as much below the floor is below it: acoustic models overshoot by a little
+_ABOVE_FLOOR = 1.0  # entries less above the floor than this are bent by it
+_LEAST_ENTRIES = 2000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a sample is by a contract. Logarithms are natural ones of magnitudes.
+
+    Args:
+        below: share of entries that lie below the contract's floor.
+        floored: share of entries at it.
+        level: of the loudest frames, those at the 99th percentile [dBFS]; a lower bound of what a waveform would have.
+        spread: standard deviation of the entries above the floor.
+        roughness: median of |second difference over neighbouring bands| of entries above the floor; None if too few.
+        bend: mean second difference at each band but the outer two, `[n_mels - 2] float64`.
+        entries: how many entries each mean was taken over, `[n_mels - 2] int64`.
+    """
+
+    below: float
+    floored: float
+    level: float
+    spread: float
+    roughness: float | None
+    bend: NDArray[np.float64]
+    entries: NDArray[np.int64]
+
+
+def read_values(sample: Sample, spec: MelSpec) -> Reading:
+    """Reads a sample by a contract with its number of bands."""
+    logs = magnitude_logs(sample.joined(), spec)
+    floor = magnitude_logs(mel_silence(spec)[:, None].astype(np.float64), spec)
+    lowest = spec.natural_floor().min() / spec.power
+    unfloored = logs > floor + _ABOVE_FLOOR
+    usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]  # a band that is empty most of the time is bent
+    usable &= usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()  # and so is a frame that is mostly silent
+    three = usable[:-2] & usable[1:-1] & usable[2:]
+    second = logs[:-2] - 2 * logs[1:-1] + logs[2:]
+    entries = three.sum(axis=1)
+    enough = entries.sum() >= _LEAST_ENTRIES
+    return Reading(
+        below=float((logs < lowest - _BELOW).mean()),
+        floored=float((np.abs(logs - floor) < _AT_FLOOR).mean()),
+        level=_level(logs, spec),
+        spread=float(logs[unfloored].std()) if unfloored.any() else 0.0,
+        roughness=float(np.median(np.abs(second[three]))) if enough else None,
+        bend=np.where(three, second, 0.0).sum(axis=1) / np.maximum(entries, 1),
+        entries=entries,
+    )
+
+
+def magnitude_logs(values: NDArray[np.float64], spec: MelSpec) -> NDArray[np.float64]:
+    """Natural logarithms of filterbank outputs as if of magnitudes: `[n_mels, frames] float64`, both.
+
+    Without the normalization; half where the contract's power is 2; without a floor that was added.
+    """
+    if spec.normalization is not None:
+        values = spec.normalization.undo(values)
+    natural = values / spec.log_scale
+    if spec.flooring == "add":
+        # What is below the floor that was added has no logarithm: it stays below, so that it is seen.
+        linear = np.exp(np.minimum(natural, 80.0)) - spec.floor
+        natural = np.where(linear > spec.floor, np.log(np.maximum(linear, spec.floor)), natural)
+    return natural / spec.power
+
+
+def _level(logs: NDArray[np.float64], spec: MelSpec) -> float:
+    """Root mean square of the loudest frames [dBFS], by Parseval's theorem, from magnitudes that are flat in each band.
+
+    Flat ones have the least power of all with the same sum, so this is a lower bound.
+    """
+    bank = mel_filterbank(spec).astype(np.float64)
+    sums, covered = bank.sum(axis=1), bank.sum(axis=0)
+    linear = np.exp(np.minimum(logs * spec.power, 80.0))
+    density = linear / np.where(sums > 0, sums, np.inf)[:, None]
+    bins = (bank / np.where(covered > 0, covered, np.inf)).T @ density
+    power = bins if spec.power == 2 else bins**2
+    squares = 2 * power.sum(axis=0) / (spec.n_fft * np.sum(window(spec) ** 2))
+    return float(10 * np.log10(np.quantile(squares, 0.99) + 1e-30))

@@ -1,0 +1,91 @@
+"""Mels out of a store, and what can be said of their values without any contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SAME = 1e-3  # values this near to each other, relative to the largest, are one: float16 has steps of 5e-4
+_LEAST_SHARE = 0.005  # of the values, to be called a floor
+_NORMALIZED_MEAN = 0.5
+_NORMALIZED_DEVIATION = (0.5, 1.6)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Stretches of some utterances' mels.
+
+    Args:
+        mels: `[n_mels, frames] float32` each, finite, as stored.
+        utterances: how many there were to choose from.
+    """
+
+    mels: tuple[NDArray[np.float32], ...]
+    utterances: int
+
+    @property
+    def n_mels(self) -> int:
+        """Number of bands."""
+        return int(self.mels[0].shape[0])
+
+    @property
+    def frames(self) -> int:
+        """Number of frames in all."""
+        return sum(mel.shape[1] for mel in self.mels)
+
+    def joined(self) -> NDArray[np.float64]:
+        """All frames, `[n_mels, frames] float64`."""
+        return np.concatenate(self.mels, axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the values of a sample are, as stored.
+
+    Args:
+        lowest, highest: value.
+        floor: the lowest value, where many entries share it; None where they do not.
+        floor_share: the share of entries that do.
+        silence: mean value of the quietest frames: a tenth of all are quieter.
+        speech: mean value of the loudest frames: a tenth of all are louder.
+        bands: mean of each band, from the lowest to the highest.
+        normalized: whether every band's mean is near 0 and its standard deviation near 1.
+    """
+
+    lowest: float
+    highest: float
+    floor: float | None
+    floor_share: float
+    silence: float
+    speech: float
+    bands: tuple[float, ...]
+    normalized: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**self.__dict__, "bands": list(self.bands)}
+
+
+def describe_values(sample: Sample) -> Values:
+    """Measures a sample that has at least one frame."""
+    values = sample.joined()
+    lowest, highest = float(values.min()), float(values.max())
+    share = float((values <= lowest + _SAME * max(abs(lowest), abs(highest))).mean())
+    quiet, loud = np.quantile(values.mean(axis=0), [0.1, 0.9])
+    means, deviations = values.mean(axis=1), values.std(axis=1)
+    return Values(
+        lowest=lowest,
+        highest=highest,
+        floor=lowest if share >= _LEAST_SHARE else None,
+        floor_share=share,
+        silence=float(quiet),
+        speech=float(loud),
+        bands=tuple(means.round(3).tolist()),
+        normalized=bool(
+            np.sqrt(np.mean(means**2)) < _NORMALIZED_MEAN
+            and _NORMALIZED_DEVIATION[0] < deviations.mean() < _NORMALIZED_DEVIATION[1]
+        ),
+    )

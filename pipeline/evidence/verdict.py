@@ -1,0 +1,206 @@
+"""Do values contradict a contract, and which contract would they fit?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel import mel_filterbank
+from pipeline.evidence.reading import Reading, magnitude_logs, read_values
+from pipeline.evidence.sample import Sample, Values, describe_values
+from pipeline.melspec import PRESETS, MelSpec
+
+# The bounds below were set on the prompts in tests/data, clean, 60 dB quieter, clipped, with noise down to 5 dB, sped
+# up, smoothed as by an acoustic model, halved to float16, and on white noise; tests/contract_table.py prints what they
+# catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the sound is),
+# of smoothed mels 0.13 to 0.21.
+_MOST_BELOW, _CERTAINLY_BELOW = 0.02, 0.2
+# dBFS: a waveform's root mean square is at most 0, what an acoustic model predicts may be louder.
+_MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0
+_ROUGH = (0.26, 0.95)
+_MOST_FLOORED = 0.25  # beyond it what is left above the floor is bent by it
+_LEAST_SPREAD = 1.25
+_FLOOR_APART = 0.5  # natural-log units of magnitude
+_NOT_NORMALIZED = 1.5
+_LEAST_FRAMES = 1000  # for the filterbank
+_LEAST_BENDS = 50  # entries over which a band's bend is averaged
+_BANK_APART = 0.6  # of the way from the stated filterbank to the other
+_BANK_CERTAIN = 4.0  # standard errors
+_LEAST_APART = 1e-4  # squared difference of two filterbanks' bends: below it they are as good as one
+
+Kind = Literal["below", "loud", "rough", "flat", "floor", "normalized", "raw", "filterbank"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing in which values contradict a contract.
+
+    Args:
+        kind: what was looked at.
+        words: what was found, with the values.
+        hint: the preset that it points to, if it points to one.
+        certain: whether it is enough where nothing else fits either.
+    """
+
+    kind: Kind
+    words: str
+    hint: str | None = None
+    certain: bool = False
+
+
+def contradictions(sample: Sample, spec: MelSpec) -> tuple[Finding, ...]:
+    """What of a sample cannot be true, or hardly, if the contract is.
+
+    Args:
+        sample: with the contract's number of bands.
+        spec: the contract.
+    """
+    return _found(sample, spec, read_values(sample, spec), describe_values(sample))
+
+
+def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Finding, ...]:
+    found = [*_of_values(spec, reading, values), *_of_scale(reading)]
+    return tuple(found or _of_filterbank(sample, spec, reading))
+
+
+def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
+    """What else the values may be: presets, and the contract with another logarithm, power or normalization.
+
+    Empty where nothing fits them.
+    """
+    values = describe_values(sample)
+    if spec.normalization is None and values.normalized:
+        return ("values that were normalized by a mean and scale for each band",)
+    presets = {name: each for name, each in PRESETS.items() if each.n_mels == sample.n_mels}
+    if fitting := tuple(name for name, each in presets.items() if each != spec and _fits(sample, each, values)):
+        return fitting
+    variants: dict[str, MelSpec] = {}
+    if spec.normalization is not None:
+        variants["the contract without its normalization"] = dataclasses.replace(spec, normalization=None)
+    for log in ("ln", "log10", "db"):
+        for power in (1, 2):
+            words = f"the contract with log: {log} and power: {power}"
+            variants[words] = dataclasses.replace(spec, log=log, power=power)
+    return tuple(name for name, each in variants.items() if each != spec and _fits(sample, each, values))
+
+
+def judge_presets(sample: Sample) -> Mapping[str, tuple[Finding, ...]]:
+    """For each preset with the sample's number of bands, what contradicts it: nothing where it fits."""
+    return {name: contradictions(sample, each) for name, each in PRESETS.items() if each.n_mels == sample.n_mels}
+
+
+def _fits(sample: Sample, spec: MelSpec, values: Values) -> bool:
+    """Whether values look like sound by this contract, and not only not unlike it."""
+    reading = read_values(sample, spec)
+    if reading.roughness is None or _found(sample, spec, reading, values):
+        return False
+    return reading.roughness < 1.3 * reading.spread  # of white noise 1.1; what has no neighbours alike is no sound
+
+
+def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Finding]:
+    if reading.below > _MOST_BELOW:
+        yield Finding(
+            "below",
+            f"{reading.below:.0%} of the values lie below the contract's floor, {spec.stored_floor():.2f}; "
+            f"the lowest is {values.lowest:.2f}",
+            certain=reading.below > _CERTAINLY_BELOW,
+        )
+    if reading.level > _MOST_LEVEL:
+        yield Finding(
+            "loud",
+            f"the loudest frames would be at {reading.level:+.0f} dBFS or more, which no waveform reaches",
+            certain=reading.level > _CERTAIN_LEVEL,
+        )
+    if values.floor is not None:
+        logs = magnitude_logs(np.full((spec.n_mels, 1), values.floor), spec)
+        above = float((logs - spec.natural_floor().max() / spec.power).min())
+        if above > _FLOOR_APART and not reading.floored > 0:
+            yield Finding(
+                "floor",
+                f"{values.floor_share:.1%} of the values are {values.floor:.3f}, so that is where they end; by the "
+                f"contract they end at {spec.stored_floor():.3f}",
+            )
+    if spec.normalization is None and values.normalized:
+        yield Finding("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
+    if spec.normalization is not None and len(spec.normalization.mean) > 1:
+        mean = float(np.sqrt(np.mean(np.square(values.bands))))
+        if mean > _NOT_NORMALIZED:
+            yield Finding("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
+
+
+def _of_scale(reading: Reading) -> Iterator[Finding]:
+    """A logarithm to another base, or a power for a magnitude, stretches all differences."""
+    if reading.roughness is None:
+        return
+    if reading.roughness > _ROUGH[1] and reading.floored < _MOST_FLOORED:
+        yield Finding(
+            "rough",
+            f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
+            "difference), those of any sound by 0.3 to 0.7: the values are spread too wide",
+        )
+    elif reading.roughness < _ROUGH[0] and reading.spread < _LEAST_SPREAD and not reading.floored > 0.001:
+        yield Finding(
+            "flat",
+            f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
+            f"difference), those of sound by 0.3 to 0.7, and all values by {reading.spread:.2f} (standard deviation): "
+            "the values are too close together",
+        )
+
+
+def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading) -> list[Finding]:
+    """Every filterbank is uneven in its own way, since its corners fall between bins; a mean spectrum shows it."""
+    if reading.roughness is None or reading.roughness < _ROUGH[0] or sample.frames < _LEAST_FRAMES:
+        return []
+    found = []
+    for name, other in PRESETS.items():
+        if other.n_mels != spec.n_mels:
+            continue
+        way, certainty = _toward(reading, spec, other)
+        if way > _BANK_APART and certainty > _BANK_CERTAIN:
+            found.append((certainty, name))
+    if not found:
+        return []
+    certainty, name = max(found)
+    words = (
+        f"the mean spectrum is uneven from band to band as by the filterbank of {name}, not as by the contract's "
+        f"({certainty:.0f} standard errors)"
+    )
+    return [Finding("filterbank", words, name)]
+
+
+def _toward(reading: Reading, spec: MelSpec, other: MelSpec) -> tuple[float, float]:
+    """How far the bends lie from the stated filterbank's (0) towards the other's (1), and that in standard errors.
+
+    A weighted regression: bands that fit neither (an edge of the speech's own spectrum) weigh little (Cauchy weights).
+    """
+    enough = reading.entries >= _LEAST_BENDS
+    stated = _bends(spec)[enough]
+    wanted = _bends(other)[enough] * (_unit(spec) / _unit(other))
+    apart, residual = wanted - stated, reading.bend[enough] - stated
+    if float(apart @ apart) < _LEAST_APART:
+        return 0.0, 0.0
+    nearer = np.minimum(np.abs(residual), np.abs(residual - apart))
+    scale = np.median(nearer) / 0.6745 + 1e-3  # 0.6745: the median of a standard normal variable's absolute value
+    weights = 1 / (1 + (nearer / (2 * scale)) ** 2)
+    norm = float(weights * apart @ apart)
+    way = float(weights * residual @ apart) / norm
+    left = residual - min(max(way, 0.0), 1.0) * apart
+    error = float(np.sqrt(np.sum((weights * left * apart) ** 2))) / norm
+    return way, way / error if error > 0 else 0.0
+
+
+def _bends(spec: MelSpec) -> NDArray[np.float64]:
+    """Second differences of the logarithms of the filters' sums, as of magnitudes: what a flat spectrum would show."""
+    sums = mel_filterbank(spec).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.diff(np.log(np.maximum(sums, 1e-12)), 2) / spec.power)
+
+
+def _unit(spec: MelSpec) -> float:
+    """Natural logarithms of magnitude in one step of 1 of a stored value."""
+    scale = 1.0 if spec.normalization is None else float(np.mean(spec.normalization.scale))
+    return scale / spec.log_scale / spec.power

@@ -1,0 +1,179 @@
+"""What runs a net: onnxruntime on the CPU or a CUDA card, or OpenVINO on the CPU. One session, for one process."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Runtime = Literal["onnxruntime", "openvino"]
+Device = Literal["cpu", "cuda", "cuda-or-cpu"]
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+_CUDA = "CUDAExecutionProvider"
+# TF32 keeps 10 bits of a product's factors, and would be heard at -60 dB; a search among kernels, for every new length
+# of mel, would take longer than the mel.
+_CUDA_OPTIONS = {
+    "use_tf32": "0",
+    "cudnn_conv_algo_search": "HEURISTIC",
+    "arena_extend_strategy": "kSameAsRequested",
+}
+_INSTALL = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A net that is loaded.
+
+    Args:
+        run: mel `[batch, n_mels, frames] float32` to the net's output, float32; threads may call it at once.
+        device: that it is on.
+    """
+
+    run: Run
+    device: Literal["cpu", "cuda"]
+
+
+def check_device(device: Device) -> None:
+    """Whether this process can use the device, as far as that can be told without using it.
+
+    Raises:
+        ConfigError: if it is `cuda`, and the onnxruntime installed was built without it.
+    """
+    if device == "cuda" and _CUDA not in (found := onnxruntime.get_available_providers()):
+        raise ConfigError(
+            f"vocoder.device: cuda needs onnxruntime's {_CUDA}; the one installed, {onnxruntime.__version__}, has "
+            f"{', '.join(found)}. Install it ({_INSTALL}), or say vocoder.device: cpu, or cuda-or-cpu to take the CPU "
+            "where there is no card"
+        )
+
+
+def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> Session:
+    """The model at `path`, loaded.
+
+    Args:
+        path: the .onnx file.
+        threads: of the CPU for one `run`.
+        runtime: that runs it.
+        device: `cuda-or-cpu` is the CPU, with a warning in the log, where CUDA cannot be used.
+
+    Raises:
+        ConfigError: if the device cannot be used, or the runtime cannot load the model.
+    """
+    try:
+        if runtime == "openvino":
+            return Session(_openvino(path, threads), "cpu")
+        if device == "cpu":
+            return Session(_onnxruntime(path, threads), "cpu")
+        try:
+            return Session(_onnxruntime_on_cuda(path, threads), "cuda")
+        except ConfigError as error:
+            if device == "cuda":
+                raise
+            logger.warning("vocoding on the CPU: %s", error)
+            return Session(_onnxruntime(path, threads), "cpu")
+    except ConfigError:
+        raise
+    except Exception as error:  # the runtimes' exceptions have no common base of their own
+        raise ConfigError(f"{path}: {runtime} cannot load this model: {error}") from error
+
+
+def cuda_free_bytes(driver: Any = None) -> int | None:
+    """Free memory of the process's first CUDA card [bytes], or None if the driver does not say.
+
+    Asked of the driver's own library, since onnxruntime has no call for it: cuMemGetInfo in the card's primary context,
+    the one that onnxruntime uses (CUDA Driver API, "Memory Management"). CUDA_VISIBLE_DEVICES holds as elsewhere.
+
+    Args:
+        driver: `libcuda`, loaded if None.
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1") if driver is None else driver
+    except OSError:
+        return None
+    card, context, unused = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_void_p()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    if cuda.cuInit(0) or cuda.cuDeviceGet(ctypes.byref(card), 0):
+        return None
+    if cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), card):
+        return None
+    try:
+        if cuda.cuCtxPushCurrent_v2(context):
+            return None
+        failed = cuda.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total))
+        cuda.cuCtxPopCurrent_v2(ctypes.byref(unused))
+    finally:
+        cuda.cuDevicePrimaryCtxRelease_v2(card)
+    return None if failed else free.value
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4  # fatal: errors come as exceptions
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A pattern is remembered for each length of mel; without, HiFi-GAN V1 peaks 80 MB lower at the same speed.
+    options.enable_mem_pattern = False
+    return options
+
+
+def _onnxruntime(path: Path, threads: int) -> Run:
+    # From the path: a session made from bytes keeps them.
+    return _runner(onnxruntime.InferenceSession(path, _options(threads), providers=["CPUExecutionProvider"]))
+
+
+def _onnxruntime_on_cuda(path: Path, threads: int) -> Run:
+    check_device("cuda")
+    if hasattr(onnxruntime, "preload_dlls"):  # finds the CUDA libraries that came as wheels
+        onnxruntime.preload_dlls()
+    try:
+        session = onnxruntime.InferenceSession(path, _options(threads), providers=[(_CUDA, _CUDA_OPTIONS)])
+        # Where CUDA's libraries or a card are missing, onnxruntime goes on with the CPU and only prints so.
+        used = session.get_providers()
+        why = f"it took {', '.join(used)} in its place"
+    except Exception as error:  # see open_session
+        used, why = [], str(error)
+    if _CUDA not in used:
+        raise ConfigError(
+            f"vocoder.device: cuda: onnxruntime {onnxruntime.__version__} could not use {_CUDA} ({why}). See that "
+            "nvidia-smi lists a card, and that CUDA and cuDNN of onnxruntime's major versions are there (pip install "
+            "'onnxruntime-gpu[cuda,cudnn]'); or say vocoder.device: cpu, or cuda-or-cpu"
+        )
+    session.disable_fallback()  # an error on the card is to be an error
+    return _runner(session)
+
+
+def _runner(session: onnxruntime.InferenceSession) -> Run:
+    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = session.run(None, {"mel": mel})[0]
+        return result
+
+    return run
+
+
+def _openvino(path: Path, threads: int) -> Run:
+    import openvino
+
+    # Its own default may be bfloat16 where the processor has it.
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
+    compiled = openvino.Core().compile_model(path, "CPU", settings)
+
+    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        # A request of its own for each call: several threads may call.
+        result: NDArray[np.float32] = compiled.create_infer_request().infer({"mel": mel})[0]
+        return result.copy()
+
+    return run

@@ -1,0 +1,214 @@
+"""Where a net runs. No card is needed: what is chosen, refused, and fallen back from is seen without one."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from corpora import assert_whole
+from numpy.typing import NDArray
+
+import pipeline
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.prepare import prepare
+from pipeline.vocoders import onnx_model, sessions
+from pipeline.vocoders.onnx_model import OnnxModel
+from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+from pipeline.vocoders.sessions import check_device, cuda_free_bytes
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+@pytest.fixture
+def mel() -> NDArray[np.float32]:
+    return np.random.default_rng(5).normal(-1, 2, (20, 50)).astype(np.float32)
+
+
+@pytest.fixture
+def built_for_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An onnxruntime that says that it was built with CUDA; this one is not, so its sessions come out on the CPU."""
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
+
+
+@pytest.fixture
+def on_a_card(built_for_cuda: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The same, whose sessions also say that they are on the card; what they were asked for, and what they did then."""
+    asked: list[Any] = []
+
+    class Session(onnxruntime.InferenceSession):
+        def __init__(self, path: Path, options: Any, providers: list[Any]) -> None:
+            asked.append(providers)
+            super().__init__(path, options, providers=[CPU])
+            self.asked = providers
+
+        def get_providers(self) -> list[str]:
+            return [each if isinstance(each, str) else each[0] for each in self.asked]
+
+        def disable_fallback(self) -> None:
+            asked.append("no fallback")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnx_model, "cuda_free_bytes", lambda: 8 * 2**30)
+    return asked
+
+
+def test_cuda_is_asked_for_by_name_alone_in_full_precision_and_without_fallback(
+    small_model: Path, mel: NDArray[np.float32], on_a_card: list[Any]
+) -> None:
+    OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
+    ((name, options),), then = on_a_card
+    assert (name, options["use_tf32"], options["cudnn_conv_algo_search"], then) == (
+        CUDA,
+        "0",
+        "HEURISTIC",
+        "no fallback",
+    )
+
+
+def test_an_onnxruntime_without_cuda_is_refused_with_what_to_install(
+    small_model: Path, mel: NDArray[np.float32]
+) -> None:
+    assert CUDA not in onnxruntime.get_available_providers()  # as the one that pyproject.toml asks for
+    for refused in (
+        lambda: check_device("cuda"),
+        lambda: OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"device: cuda needs .*CPUExecutionProvider.*pip install onnxruntime-gpu"
+        ):
+            refused()
+    check_device("cuda-or-cpu")
+    check_device("cpu")
+
+
+def test_a_session_that_did_not_come_out_on_the_card_is_refused(
+    small_model: Path, mel: NDArray[np.float32], built_for_cuda: None
+) -> None:
+    with pytest.raises(ConfigError, match=r"could not use CUDAExecutionProvider .* See that nvidia-smi lists a card"):
+        OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_it_falls_back_to_the_cpu_with_a_warning_where_it_is_told_to(
+    small_model: Path,
+    mel: NDArray[np.float32],
+    built: bool,
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if built:
+        request.getfixturevalue("built_for_cuda")
+    vocoder = OnnxVocoder(OnnxModel(small_model, device="cuda-or-cpu"))
+    with caplog.at_level(logging.WARNING):
+        waveform = vocoder.decode(mel)
+    np.testing.assert_array_equal(waveform, OnnxVocoder(OnnxModel(small_model)).decode(mel))
+    assert "vocoding on the CPU: vocoder.device: cuda" in caplog.text
+    assert vocoder.batch(100) == 1
+
+
+def test_another_device_is_another_vocoder_and_another_batch_is_not(small_model: Path) -> None:
+    digests = {device: OnnxModel(small_model, device=device).digest for device in ("cpu", "cuda", "cuda-or-cpu")}
+    assert len(set(digests.values())) == 3
+    assert OnnxModel(small_model, batch=8).digest == digests["cpu"]
+    again = pickle.loads(pickle.dumps(OnnxModel(small_model, device="cuda", batch=8)))  # noqa: S301
+    assert (again.device, again.batch(10), again.digest) == ("cuda", 8, digests["cuda"])
+
+
+@pytest.mark.parametrize(("fitting", "wanted"), [(0.0, 1), (0.9, 1), (3.1, 3), (1000.0, 64)])
+def test_a_batch_takes_half_of_the_cards_free_memory(
+    small_model: Path, on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch, fitting: float, wanted: int
+) -> None:
+    model = OnnxModel(small_model, device="cuda")
+    monkeypatch.setattr(onnx_model, "cuda_free_bytes", lambda: int(2 * fitting * 256 * model.card.frame_bytes))
+    assert model.batch(256) == wanted
+    monkeypatch.setattr(onnx_model, "cuda_free_bytes", lambda: 0)
+    assert model.batch(256) == wanted  # asked once
+    assert model.batch(128) >= wanted
+
+
+def test_the_window_is_shorter_in_batches(small_model: Path) -> None:
+    windows = [OnnxVocoder(OnnxModel(small_model, device="cuda", batch=batch)).window for batch in (None, 1, 2)]
+    assert windows == [256, 512, 256]
+
+
+class Driver:
+    """The calls of the CUDA driver API that are made, as cuda.h declares them; it is strict about their order."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails, self.pushed, self.retained = fails, False, 0
+
+    def cuInit(self, flags: int) -> int:  # noqa: N802
+        return int(flags != 0 or self.fails == "cuInit")
+
+    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
+        device._obj.value = 7
+        return ordinal
+
+    def cuDevicePrimaryCtxRetain(self, context: Any, device: ctypes.c_int) -> int:  # noqa: N802
+        context._obj.value = 0xC0
+        self.retained += 1
+        return int(device.value != 7)
+
+    def cuCtxPushCurrent_v2(self, context: ctypes.c_void_p) -> int:  # noqa: N802
+        self.pushed = context.value == 0xC0
+        return int(not self.pushed)
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
+        free._obj.value, total._obj.value = 11_000_000_000, 12_000_000_000
+        return int(not self.pushed or self.fails == "cuMemGetInfo_v2")
+
+    def cuCtxPopCurrent_v2(self, popped: Any) -> int:  # noqa: N802
+        self.pushed = False
+        return 0
+
+    def cuDevicePrimaryCtxRelease_v2(self, device: ctypes.c_int) -> int:  # noqa: N802
+        self.retained -= 1
+        return int(device.value != 7)
+
+
+@pytest.mark.parametrize(("fails", "free"), [("", 11_000_000_000), ("cuInit", None), ("cuMemGetInfo_v2", None)])
+def test_the_driver_is_asked_for_its_free_memory_and_left_as_it_was(fails: str, free: int | None) -> None:
+    driver = Driver(fails)
+    assert cuda_free_bytes(driver) == free
+    assert (driver.pushed, driver.retained) == (False, 0)
+
+
+def test_without_a_driver_the_free_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    assert cuda_free_bytes() is None
+    assert sessions.cuda_free_bytes is cuda_free_bytes
+
+
+def test_a_local_job_on_a_card_that_is_not_there_is_refused_before_any_work(job: Callable[..., JobConfig]) -> None:
+    with pytest.raises(ConfigError, match="pip install onnxruntime-gpu"):
+        prepare(job(vocoder__device="cuda"))
+    elsewhere = {"cluster__kind": "dask", "cluster__address": "tcp://127.0.0.1:1"}
+    assert len(prepare(job(vocoder__device="cuda", **elsewhere)).plan.todo) > 0
+
+
+def test_a_card_that_is_missed_only_at_work_ends_the_run_with_what_to_do(
+    job: Callable[..., JobConfig], built_for_cuda: None, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="See that nvidia-smi lists a card"):
+        pipeline.run(job(vocoder__device="cuda"))
+    assert not (tmp_path / "audio" / "manifest.jsonl").exists()
+
+
+def test_a_job_that_may_fall_back_is_done_on_the_cpu(
+    job: Callable[..., JobConfig], built_for_cuda: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline.run(job(vocoder__device="cuda-or-cpu"))
+    assert_whole(tmp_path / "audio", 24)
+    assert "vocoding on the CPU" in caplog.text
