@@ -76,12 +76,12 @@ def test_an_imported_bigvgan_gives_the_waveform_of_the_original(tmp_path: Path, 
         assert same(vocoder.decode(mel), expected)
 
 
-@pytest.mark.parametrize("lean", ["left", "right"])
+@pytest.mark.parametrize("lean", [None, "left", "right"])
 @pytest.mark.parametrize(
     ("name", "halo"), [("small", None), ("small odd kernels", None), ("base 24k", 18), ("full 24k", 38)]
 )
 def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
-    tmp_path: Path, name: str, halo: int | None, lean: str
+    tmp_path: Path, name: str, halo: int | None, lean: str | None
 ) -> None:
     _, vocoder = made(tmp_path, CASES[name], lean)
     if halo is not None:

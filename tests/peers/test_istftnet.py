@@ -78,9 +78,11 @@ def test_an_imported_istftnet_gives_the_waveform_of_the_original_layers(tmp_path
         assert len(expected) == vocoder.samples(mel.shape[1]) == 256 * mel.shape[1]
 
 
-@pytest.mark.parametrize("lean", ["left", "right"])
+@pytest.mark.parametrize("lean", [None, "left", "right"])
 @pytest.mark.parametrize("name", ["V1", "small block 2", "small, less overlap"])
-def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(tmp_path: Path, name: str, lean: str) -> None:
+def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
+    tmp_path: Path, name: str, lean: str | None
+) -> None:
     assert_windows(made(tmp_path, CASES[name], lean)[1], lean)
 
 

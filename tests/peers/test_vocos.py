@@ -74,12 +74,12 @@ def test_loud_magnitudes_are_clipped_as_in_the_original(tmp_path: Path) -> None:
     assert np.abs(vocoder.decode(mel) - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("lean", ["left", "right"])
+@pytest.mark.parametrize("lean", [None, "left", "right"])
 @pytest.mark.parametrize(
     ("name", "halo"), [("small", None), ("small same", None), ("mel-24khz", (28, 29)), ("mel-24khz same", (29, 29))]
 )
 def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
-    tmp_path: Path, name: str, halo: tuple[int, int] | None, lean: str
+    tmp_path: Path, name: str, halo: tuple[int, int] | None, lean: str | None
 ) -> None:
     _, vocoder = made(tmp_path, CASES[name], lean)
     assert halo is None or vocoder.halo == halo

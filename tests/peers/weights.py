@@ -122,12 +122,17 @@ def window_error(vocoder: Vocoder, mel: NDArray[np.float32], window: int, left: 
     return float(np.abs(np.concatenate(list(pieces)) - whole).max() / np.abs(whole).max())
 
 
-def assert_windows(vocoder: Vocoder, lean: str) -> None:
+def assert_windows(vocoder: Vocoder, lean: str | None = None) -> None:
     """Windows give the samples of the whole with the vocoder's halo, and clearly others with a frame less on the side
-    that its weights lean to."""
+    that its weights lean to.
+
+    Weights that lean make whatever is rounded louder, too.
+    """
     mel = noise(vocoder.spec.n_mels, 2 * sum(vocoder.halo))
     window = sum(vocoder.halo)
-    exact, short = window_error(vocoder, mel, window), window_error(vocoder, mel, window, **{lean: -1})
-    print(f"{vocoder.name}: halo {vocoder.halo}, error {exact:.1e}, with a frame less on the {lean} {short:.1e}")
-    assert exact < 1e-5
-    assert short > 1e-4
+    exact = window_error(vocoder, mel, window)
+    assert exact < (1e-4 if lean else 1e-5)
+    if lean:
+        short = window_error(vocoder, mel, window, **{lean: -1})
+        print(f"{vocoder.name}: halo {vocoder.halo}, error {exact:.1e}, with a frame less on the {lean} {short:.1e}")
+        assert short > 10 * max(exact, 1e-5)

@@ -192,6 +192,13 @@ def test_contract_and_lengths_are_those_of_the_preset() -> None:
     assert [wanted.istft.samples(frames) for frames in (1, 2, 100)] == [0, 256, 99 * 256]
 
 
+def test_a_batch_gives_the_samples_of_each(tmp_path: Path) -> None:
+    vocoder = built(SMALL, random_state(SMALL), tmp_path)
+    mels = np.stack([random_mel(30), random_mel(30)[::-1]])
+    alone = np.stack([vocoder.decode(mel) for mel in mels])
+    assert np.abs(vocoder.decode_batch(mels) - alone).max() < 1e-5 < np.abs(alone[0] - alone[1]).max()
+
+
 def test_a_vocoder_travels_without_its_weights(tmp_path: Path) -> None:
     vocoder = built(SMALL, random_state(SMALL), tmp_path)
     sent = pickle.dumps(vocoder)

@@ -36,7 +36,7 @@ _SPREAD = 3
 _REACH = 5
 # activations.py: Snake.no_div_by_zero.
 _NO_DIVISION_BY_ZERO = 1e-9
-# Memory of a frame in onnxruntime's arena, in tensors as large as the largest activation: measured, rounded up.
+# Memory of a frame in onnxruntime's arena, in tensors as large as the largest activation: measured on BigVGAN-base.
 _LIVE_TENSORS = 16
 
 
@@ -150,7 +150,9 @@ class _Activation:
     """Snake between sampling up to twice the rate and back down: `Activation1d` of alias_free_activation/torch.
 
     The doubled signal is an image of two rows, its even samples above its odd ones. So no operator has a stride, and
-    both filters are depthwise convolutions of images, for which onnxruntime has kernels with blocked channels.
+    both filters are depthwise convolutions of images, for which onnxruntime has kernels with blocked channels. With one
+    thread on AVX2, BigVGAN-base so takes 1.24 s of processor time for a second of audio; as torch has it, with a
+    depthwise ConvTranspose and a Conv of stride 2, 1.54 s. Of what is left, the sines take a third.
     """
 
     graph: Graph
