@@ -20,12 +20,12 @@ from pipeline.melspec import MelSpec
 class Reframing:
     """What is done to frames before and to samples after the vocoder.
 
-    | mel -> vocoder | `trim` | `shift` |
-    |---|---|---|
-    | center -> same | the last frame is dropped: T - 1 hops, half a hop late | half a hop of samples is cut from both
-    ends: T - 1 hops, every sample where it was |
-    | same -> center | nothing is done: T - 1 hops, half a hop early | the first and the last frame are repeated once,
-    and half a hop of samples is cut from both ends: T hops, every sample where it was |
+    `shift` leaves every sample where it was: of a center mel for a same vocoder, half a hop of samples is cut from both
+    ends (T frames give T - 1 hops); of a same mel for a center vocoder, the first and the last frame are repeated once
+    before that (T frames give T hops).
+
+    `trim` leaves the sound off by half a hop and gives T - 1 hops: of a center mel for a same vocoder the last frame is
+    dropped, and the sound is late; of a same mel for a center vocoder nothing is done, and it is early.
 
     Args:
         dropped: frames left out at the end.
