@@ -21,7 +21,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import Event, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs import plan, run
-from pipeline.quality import Loudness
+from pipeline.quality import Levels
 from pipeline.sinks.encode import quantize
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
@@ -489,7 +489,7 @@ def test_an_utterance_that_trips_the_vocoder_or_the_memory_is_quarantined(
     session = OnnxModel._own_session
     tripping = at_call(3, RuntimeError("a kernel failed"), lambda model, mel: session(model)(mel))
     monkeypatch.setattr(OnnxModel, "_own_session", lambda model: functools.partial(tripping, model))
-    monkeypatch.setattr(Loudness, "push", at_call(7, MemoryError(), Loudness.push))
+    monkeypatch.setattr(Levels, "push", at_call(7, MemoryError(), Levels.push))
     config = job(quality__max_failure_rate=0.5)
     assert run(config).totals.failed == 2
     assert [row["error"] for row in rows(out_of(config), "failures.jsonl")] == ["VocoderError", "MemoryError"]

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 
 from pipeline.audit.findings import Finding
-from pipeline.errors import StorageError
+from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.ledger import COMMITS, JOB, PUBLISHED, Ledger
 from pipeline.storage import open_storage
 
@@ -58,6 +58,6 @@ def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
 def _is_readable(ledger: Ledger, commit: str) -> bool:
     try:
         ledger.commit_record(commit)
-    except StorageError:
+    except (LostRecordError, DamagedRecordError):
         return False
     return True

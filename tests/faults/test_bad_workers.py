@@ -41,13 +41,13 @@ def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, tri
     real = getattr(convert, "_unspoilt", convert._convert_utterance)
     convert._unspoilt = real
 
-    def convert_utterance(utterance: Any, *rest: Any) -> Any:
-        match victims.get(utterance.key):
+    def convert_utterance(mel: Any, *rest: Any) -> Any:
+        match victims.get(mel.utterance.key):
             case "abort":
                 os.abort()
             case "hang":
                 time.sleep(3600)
-        return real(utterance, *rest)
+        return real(mel, *rest)
 
     convert._convert_utterance = convert_utterance
     if "" in victims:

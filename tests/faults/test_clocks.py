@@ -34,6 +34,7 @@ READINGS = {
     ("filelock.py", "time.time"): "how long the lock is held, for the reader",
     ("status.py", "datetime.now"): "the signs of life, for the reader",
     ("stores/pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",
+    ("stores/local.py", ".st_mtime"): "as the next one",
     ("stores/tree.py", "'mtime'"): "a stamp of a chunk: part of a fingerprint, and that it is new means nothing",
     ("stores/tree.py", "'LastModified'"): "as above",
     ("stores/tree.py", "'last_modified'"): "as above",
