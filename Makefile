@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 DEMO := demo
-# A test to each core as it gets free.
-PARALLEL := --numprocesses auto --dist worksteal
+# A test to each core as it gets free, and no threads of numpy's beside it.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-faults test-mutants test-extras test-peers lint format bench bench-quality lift lift-folds lock clean
@@ -21,19 +21,19 @@ demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores
 	@echo 'Listen, for example, to:'; find $(DEMO)/audio/data -name '*.flac' | sort | awk 'NR % 5 == 1 { print "  " $$0 }'
 
 test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
-	$(BIN)/pytest $(PARALLEL)
+	$(PYTEST)
 
 test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/faults); make test does a few of each
-	MELMILL_FAULTS=full $(BIN)/pytest $(PARALLEL) tests/faults
+	MELMILL_FAULTS=full $(PYTEST) tests/faults
 
 test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
 	$(BIN)/python tests/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
-	$(BIN)/pytest $(PARALLEL) tests/training tests/quality tests/vocoders/extras
+	$(PYTEST) tests/training tests/quality tests/vocoders/extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
-	$(PEERS)/bin/pytest $(PARALLEL) tests/peers
+	$(PYTEST:$(VENV)/%=$(PEERS)/%) tests/peers
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .

@@ -159,7 +159,7 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         (["inspect", tmp_path / "nowhere.zarr"], 2, "nowhere.zarr"),
         (["pack", tmp_path / "nowhere", tmp_path / "s.zarr", "--mel", "hifigan-22k"], 2, "nowhere"),
         (["pack", PROMPTS, tmp_path / "s.zarr"], 2, "states no mel contract; give it (--mel"),
-        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan"], 2, "the presets are hifigan-22k"),
+        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan"], 2, "the presets are bigvgan-24k"),
         (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "no.yaml cannot be read"),
         (["pack", PROMPTS, run_arguments[1], "--mel", "hifigan-22k"], 2, "exists"),
     ]

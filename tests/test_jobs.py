@@ -28,6 +28,7 @@ from pipeline.stores import open_store
 from pipeline.stores.pack import pack_npy
 from pipeline.vocoders import vocode
 from pipeline.vocoders.onnx_model import OnnxModel
+from pipeline.vocoders.sessions import Session
 
 Build = Callable[..., JobConfig]
 FORMATS = [
@@ -486,9 +487,9 @@ def test_an_utterance_that_trips_the_vocoder_or_the_memory_is_quarantined(
 
         return call
 
-    session = OnnxModel._own_session
-    tripping = at_call(3, RuntimeError("a kernel failed"), lambda model, mel: session(model)(mel))
-    monkeypatch.setattr(OnnxModel, "_own_session", lambda model: functools.partial(tripping, model))
+    own_session = OnnxModel._own_session
+    tripping = at_call(3, RuntimeError("a kernel failed"), lambda model, mel: own_session(model).run(mel))
+    monkeypatch.setattr(OnnxModel, "_own_session", lambda model: Session(functools.partial(tripping, model), "cpu"))
     monkeypatch.setattr(Levels, "push", at_call(7, MemoryError(), Levels.push))
     config = job(quality__max_failure_rate=0.5)
     assert run(config).totals.failed == 2
