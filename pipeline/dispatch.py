@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +33,10 @@ from pipeline.events import (
 )
 from pipeline.interrupts import Stop, stop_within
 from pipeline.planner import ShardTask
-from pipeline.suspects import DEATHS, Suspect
+from pipeline.suspects import DEATHS, Blame, Suspect, Verdict
 
 WINDOW_PER_THREAD = 2
 """Shard tasks in flight for each worker thread: one that runs, and one that waits so that no thread does."""
-
-UNSEEN_DEATHS = 10
-"""Workers lost while a shard was queued there, and not known to have begun, before the shard is looked into: a worker
-may die before it can say that it began."""
 
 _TICK_SECONDS = 0.5
 _RESULT_SECONDS = 2.0
@@ -103,10 +99,7 @@ class Dispatcher:
         self._flights: dict[Future[Any], _Flight] = {}
         self._trials: dict[int, _Flight] = {}
         self._numbers = itertools.count()
-        self._suspects: deque[Suspect] = deque()
-        self._lost: Counter[int] = Counter()
-        self._lost_unseen: Counter[int] = Counter()
-        self._acquitted: set[int] = set()
+        self._blame = Blame()
         self._abandoned: list[Abandoned] = []
         self._slowest = 0.0
         self._moved = time.monotonic()
@@ -157,8 +150,8 @@ class Dispatcher:
             return bool(self._flights)
         while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and (task := self._next_task()) is not None:
             self._submit(task, None)
-        if not self._flights and self._suspects:
-            suspect = self._suspects[0]
+        if not self._flights and self._blame.suspects:
+            suspect = self._blame.suspects[0]
             group = suspect.group or ()
             self._submit(dataclasses.replace(suspect.task, utterances=group), suspect)
         return bool(self._flights)
@@ -227,7 +220,6 @@ class Dispatcher:
         future.release()
 
     def _worker_lost(self, flight: _Flight, how: str) -> None:
-        number = flight.task.number
         if flight.suspect is not None:
             flight.suspect.lost(how, max(1, flight.starts))
             if flight.suspect.setup_is_at_fault:
@@ -238,39 +230,20 @@ class Dispatcher:
                 )
             self._advance(flight.suspect)
             return
-        self._lost[number] += flight.starts
-        self._lost_unseen[number] += not flight.starts
-        if self._lost[number] < DEATHS and self._lost_unseen[number] < UNSEEN_DEATHS:
-            self._again.append(flight.task)
-            if flight.starts:
-                self._listener(ShardRetried(number, f"its worker {how}; it is tried again"))
-            return
-        count = self._lost[number] or self._lost_unseen[number]
-        self._suspects.append(Suspect(flight.task))
-        why = f"{count} workers were lost with it, the last one {how}; what is to blame is looked for at the end"
-        self._listener(ShardRetried(number, why))
+        self._carry_out(self._blame.lost(flight.task, flight.starts, how), flight.task)
 
     def _advance(self, suspect: Suspect) -> None:
-        """What becomes of a suspect after a group of it was tried."""
-        if suspect.group is not None:
-            return
-        self._suspects.remove(suspect)
-        task = suspect.task
-        self._lost[task.number] = self._lost_unseen[task.number] = 0
-        if suspect.condemned:
-            named = ", ".join(map(repr, list(suspect.condemned)[:5]))
-            self._listener(ShardRetried(task.number, f"it is made without what workers are lost with: {named}"))
-            self._again.append(dataclasses.replace(task, condemned={**task.condemned, **suspect.condemned}))
-        elif task.number not in self._acquitted:
-            self._acquitted.add(task.number)
-            self._again.append(task)
-        else:
-            reason = (
-                f"workers were lost with shard {task.name} again and again, though each of its utterances can be made "
-                "alone. Give workers more memory, or make shards shorter (output.shard_seconds) in a new output"
-            )
-            self._abandoned.append(Abandoned(task, reason))
-            self._listener(ShardAbandoned(task.number, len(task.utterances), reason))
+        if (verdict := self._blame.tried(suspect)) is not None:
+            self._carry_out(verdict, suspect.task)
+
+    def _carry_out(self, verdict: Verdict, task: ShardTask) -> None:
+        if verdict.again is not None:
+            self._again.append(verdict.again)
+        if verdict.abandoned:
+            self._abandoned.append(Abandoned(task, verdict.words))
+            self._listener(ShardAbandoned(task.number, len(task.utterances), verdict.words))
+        elif verdict.words:
+            self._listener(ShardRetried(task.number, verdict.words))
 
     def _look_for_hung(self) -> None:
         """Starts workers anew that take too long, and gives up when nothing moves at all.

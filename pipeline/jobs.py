@@ -28,6 +28,7 @@ from pipeline.interrupts import interrupts_after_import
 from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
+from pipeline.publishing import publish, totals_if_current
 from pipeline.records import Failure, Source
 from pipeline.status import reporting
 
@@ -118,7 +119,7 @@ def _if_done(prepared: Prepared, retry: bool) -> Totals | None:
     """What is published, if there is nothing to do."""
     if prepared.plan.todo or (retry and any(shard.failed for shard in prepared.plan.done)):
         return None
-    return prepared.ledger.published(prepared.plan, prepared.job)
+    return totals_if_current(prepared.ledger, prepared.plan, prepared.job)
 
 
 def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
@@ -174,7 +175,7 @@ def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[T
         for each in shard.task.utterances
     )
     finished = {**described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-    return ledger.publish(plan, crashed, job, finished), made
+    return publish(ledger, plan, crashed, job, finished), made
 
 
 def describe_job(prepared: Prepared) -> dict[str, Any]:

@@ -1,27 +1,17 @@
-"""The ledger of one output: commit records, and the publication of the manifest.
-
-Order of every commit: the objects are durable, then the commit record is put if absent, then, at the end of the run,
-the manifest is replaced, and after all of it job.json with its counts. So whatever is killed whenever, a shard is there
-whole or not at all, a manifest names only what is there, and counts in job.json say that everything is published.
-"""
+"""The ledger of one output: whose it is, what is committed, what is stale, what was published last."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from pipeline.config import Job
-from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, MelmillError, StorageError
-from pipeline.planner import Plan
-from pipeline.publication import Publication, Sums, Totals
-from pipeline.records import Failure, Row, ShardId, ShardRecord, sealed, unsealed
-from pipeline.sinks import stored_object
-from pipeline.storage import PRIVATE, Storage, exists, translated
+from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
+from pipeline.publication import Publication
+from pipeline.records import ShardId, ShardRecord, sealed, unsealed
+from pipeline.storage import PRIVATE, Storage, exists
 
 COMMITS = f"{PRIVATE}/commits"
 STALE = f"{PRIVATE}/stale"
@@ -35,7 +25,7 @@ _COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/(\d{{6,}}-[0-9a-f]{{8}})\.jso
 
 
 class Ledger:
-    """Commits shards to one output and publishes its manifest.
+    """Keeps the books of one output.
 
     Args:
         storage: of the output.
@@ -209,61 +199,6 @@ class Ledger:
 
     # ---- publication
 
-    def publish(self, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any]) -> Totals:
-        """Write failures.jsonl, manifest.jsonl and the counts in job.json, each replaced atomically, from the commits.
-
-        Args:
-            plan: every shard of it must be committed, but those of which `crashed` names the utterances.
-            crashed: utterances whose shard could not be made at all; they have no commit and the next run tries again.
-            job: that was done.
-            described: what job.json says besides the counts.
-
-        Raises:
-            MelmillError: if the counts do not balance, a defect: nothing is published then.
-        """
-        crashed = tuple(crashed)
-        missing = {failure.key for failure in crashed}
-        sums = Sums()
-        commits = []
-        planned = failed = 0
-        with translated(f"publishing {self.storage.url}"), self.storage.scratch() as folder:
-            manifest, failures = folder / MANIFEST, folder / FAILURES
-            with open(manifest, "w", encoding="utf-8") as rows, open(failures, "w", encoding="utf-8") as bad:
-                for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
-                    planned += len(shard.members)
-                    if missing and not self.has_commit(shard.name):
-                        continue
-                    record = self.commit_record(shard.name)
-                    commits.append(shard.name)
-                    _write_lines(rows, record.rows)
-                    failed += _write_lines(bad, (dataclasses.replace(f, shard=shard.name) for f in record.failures))
-                    sums.add(record.rows)
-                    missing -= {each.key for each in record.rows}  # committed by a worker that died right after
-                    missing -= {each.key for each in record.failures}
-                failed += _write_lines(bad, plan.refused)
-                failed += _write_lines(bad, (failure for failure in crashed if failure.key in missing))
-            totals = sums.totals(failed)
-            if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:
-                raise MelmillError(
-                    f"the counts do not balance: {totals.utterances} made and {failed} failed of {plan.utterances} "
-                    "utterances. This is a defect of melmill; nothing was published, all commits are kept"
-                )
-            files = (stored_object(MANIFEST, manifest)[0], stored_object(FAILURES, failures)[0])
-            self.storage.replace(FAILURES, failures)
-            self.storage.replace(MANIFEST, manifest)
-        publication = Publication(
-            run_id=job.run_id,
-            generation=job.generation,
-            state=publication_state(plan, job),
-            complete=not crashed,
-            commits=tuple(commits),
-            files=files,
-            totals=totals,
-        )
-        self.storage.replace(PUBLISHED, publication.to_json())
-        self.write_job({**described, "counts": dataclasses.asdict(totals)})
-        return totals
-
     def publication(self) -> Publication | None:
         """What was published last; None if nothing was, or if what says so is damaged."""
         try:
@@ -276,41 +211,10 @@ class Ledger:
         with self.storage.read(PUBLISHED) as file:
             return Publication.from_json(file.read())
 
-    def published(self, plan: Plan, job: Job) -> Totals | None:
-        """What is published, if that is all that this plan would publish; None if a publication is due."""
-        publication = self.publication()
-        if publication is None or not publication.complete or publication.state != publication_state(plan, job):
-            return None
-        if not all(exists(self.storage, name) for name in (MANIFEST, FAILURES, JOB)):
-            return None
-        described = self.job() or {}
-        finished = "counts" in described and described.get("run_id") == publication.run_id
-        return publication.totals if finished else None
-
 
 def commit_path(name: str) -> str:
     """The object that holds a commit record."""
     return f"{COMMITS}/{name}.json"
-
-
-def publication_state(plan: Plan, job: Job) -> str:
-    """Digest over what a publication is made of: the shards, the refused utterances, and the job's places."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(shard.name for shard in (*plan.todo, *plan.done)):
-        digest.update(name.encode() + b"\n")
-    for failure in plan.refused:
-        digest.update(json.dumps(dataclasses.asdict(failure)).encode() + b"\n")
-    for place in (job.config.output.url, job.config.input.public_store):
-        digest.update(place.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
-
-
-def _write_lines(file: IO[str], values: Iterable[Row | Failure]) -> int:
-    count = 0
-    for value in values:
-        file.write(json.dumps(dataclasses.asdict(value)) + "\n")
-        count += 1
-    return count
 
 
 def _pretty(plain: Mapping[str, Any]) -> bytes:

@@ -125,7 +125,7 @@ MUTANTS = (
     ),
     Mutant(
         "the balance check",
-        "ledger.py",
+        "publishing.py",
         "if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:",
         "if False:",
         "tests/test_ledger.py -k balance",

@@ -49,11 +49,12 @@ FLOORS = [
         "check",  # whether a vocoder does what it states
     ],
     [
-        "ledger",  # commits and the manifest of one output
+        "ledger",  # the books of one output: commits, marks, what was published
         "training",  # melmill vocoder train
-        "suspects",  # which utterance kills its workers; pure
+        "suspects",  # whom to blame for lost workers; pure
     ],
     [
+        "publishing",  # the manifest, from the commits
         "attempt",  # one attempt at one shard, up to its commit
         "audit",  # verify and its repair
         "garbage",  # gc

@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageE
 from pipeline.jobs import describe_job, run
 from pipeline.ledger import COMMITS, JOB, Ledger
 from pipeline.prepare import prepare
+from pipeline.publishing import publish
 from pipeline.records import ShardRecord, sealed
 from pipeline.storage import LocalStorage, translated
 
@@ -27,7 +28,7 @@ def test_counts_that_do_not_balance_are_a_defect_and_publish_nothing(job: Build)
     before = every_byte(Path(config.output.url))
     wrong = dataclasses.replace(prepared.plan, utterances=25)
     with pytest.raises(MelmillError, match="24 made and 0 failed of 25") as caught:
-        prepared.ledger.publish(wrong, [], prepared.job, describe_job(prepared))
+        publish(prepared.ledger, wrong, [], prepared.job, describe_job(prepared))
     assert caught.value.exit_code == 1
     assert every_byte(Path(config.output.url)) == before
 
@@ -38,7 +39,7 @@ def test_a_shard_of_the_plan_without_commit_stops_the_publication(job: Build) ->
     prepared = prepare(config)
     next((Path(config.output.url) / COMMITS).iterdir()).unlink()
     with pytest.raises(StorageError, match="commit record"):
-        prepared.ledger.publish(prepared.plan, [], prepared.job, describe_job(prepared))
+        publish(prepared.ledger, prepared.plan, [], prepared.job, describe_job(prepared))
 
 
 def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:

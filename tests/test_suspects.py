@@ -1,4 +1,4 @@
-"""The search for the utterances that kill workers, without workers."""
+"""Whom to blame for lost workers, without workers."""
 
 import random
 from collections import Counter
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.planner import ShardTask
 from pipeline.stores.base import Utterance
-from pipeline.suspects import DEATHS, Suspect
+from pipeline.suspects import DEATHS, UNSEEN_DEATHS, Blame, Suspect
 
 
 def shard(size: int) -> ShardTask:
@@ -77,3 +77,46 @@ def test_the_reason_says_how_the_workers_were_lost(how: str) -> None:
         suspect.lost(how)
     assert how in suspect.condemned["u0"]
     assert suspect.group is None
+
+
+def test_only_workers_that_had_begun_count_soon_against_a_shard() -> None:
+    blame, task = Blame(), shard(3)
+    for _ in range(DEATHS - 1):
+        assert blame.lost(task, 1, "died").again == task
+    assert blame.lost(task, 1, "died").again is None
+    assert [suspect.task for suspect in blame.suspects] == [task]
+    blame = Blame()
+    for _ in range(UNSEEN_DEATHS - 1):
+        verdict = blame.lost(task, 0, "died")
+        assert (verdict.again, verdict.words) == (task, "")
+    assert "10 workers were lost with it" in blame.lost(task, 0, "died").words
+
+
+def test_a_shard_that_is_acquitted_is_tried_once_more_and_then_given_up() -> None:
+    blame, task = Blame(), shard(3)
+    for abandoned in (False, True):
+        blame.lost(task, DEATHS, "died")
+        (suspect,) = blame.suspects
+        while suspect.group is not None:
+            suspect.survived()
+        verdict = blame.tried(suspect)
+        assert verdict is not None
+        assert (verdict.abandoned, verdict.again) == (abandoned, None if abandoned else task)
+        assert not blame.suspects
+
+
+def test_a_shard_is_made_again_without_what_was_condemned() -> None:
+    blame, task = Blame(), shard(4)
+    blame.lost(task, DEATHS, "hung for 5 s")
+    (suspect,) = blame.suspects
+    while suspect.group is not None:
+        assert blame.tried(suspect) is None
+        if "u2" in [each.key for each in suspect.group]:
+            suspect.lost("died")
+        else:
+            suspect.survived()
+    verdict = blame.tried(suspect)
+    assert verdict is not None
+    assert verdict.again is not None
+    assert set(verdict.again.condemned) == {"u2"}
+    assert "'u2'" in verdict.words

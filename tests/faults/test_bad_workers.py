@@ -103,7 +103,7 @@ def test_workers_that_die_before_the_first_utterance_end_the_run(
 ) -> None:
     config = small_job(**LOCAL, output__shard_seconds=600)
     with monkeypatch.context() as patch:
-        patch.setattr(dispatch, "UNSEEN_DEATHS", trials(10, 3))
+        patch.setattr(suspects, "UNSEEN_DEATHS", trials(10, 3))
         spoil(patch, {"": "abort"})
         with pytest.raises(ClusterError, match=r"before they came to the first utterance.*run again to resume"):
             run(config)
