@@ -41,7 +41,7 @@ class InputConfig(_Section):
     layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
     mel: Literal["auto"] | str | dict[str, Any] = "auto"
     """`auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that differ from it,
-    or every field of a MelSpec."""
+    or every field of a MelSpec; in a job file and in `--set` also the path of a YAML file that holds these."""
     convert: bool = False
     """Convert log base, floor and normalization to the vocoder's where that is exact."""
     framing: FramingChange = "exact"
@@ -209,6 +209,9 @@ def load_job(
         if not equals or not key:
             raise ConfigError(f"--set {setting}: it must look like output.shard_seconds=60")
         _put(values, key, _parse_yaml(text, f"--set {setting}"))
+    mel = values["input"].get("mel") if isinstance(values.get("input"), dict) else None
+    if isinstance(mel, str) and mel.endswith((".yaml", ".yml")):
+        values["input"]["mel"] = read_yaml(Path(mel), "mel spec")
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
         if not isinstance(values.get(section), dict) or needed not in values[section]:
             raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")

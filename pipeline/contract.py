@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.config import FramingChange
 from pipeline.errors import ContractError
-from pipeline.evidence import contradictions, explanations
+from pipeline.evidence import contradictions, explanations, unjudged
 from pipeline.melspec import Difference, MelSpec
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.sample import sample_mels
@@ -31,7 +31,7 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
     if stated is not None and (differences := store.spec.compare(stated)):
         raise ContractError(
             f"the job's input.mel contradicts the contract that the store {store.url} states: "
-            + "; ".join(f"{d.field} is {d.source} in the store, {d.target} in the job" for d in differences)
+            + "; ".join(f"{d.field} is {d.values[0]} in the store, {d.values[1]} in the job" for d in differences)
             + ". Leave input.mel out, or pack the store anew with the right contract"
         )
     return store.spec
@@ -67,7 +67,8 @@ def check_contract(
         )
     elif impossible:
         remedy = (
-            "These mels cannot be converted: compute them by the vocoder's contract, or choose a vocoder for theirs"
+            "These mels cannot be converted: compute them by the vocoder's contract, or choose a vocoder for theirs "
+            "(melmill vocoder import --mel, where a checkpoint was trained on them)"
         )
     elif any(difference.remedy == "exact" for difference in differences) and not convert:
         remedy = "All of this converts exactly: say --set input.convert=true"
@@ -78,7 +79,7 @@ def check_contract(
     )
 
 
-def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> None:
+def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str | None:
     """Looks at a sample of the mels, and refuses values that their contract contradicts.
 
     Refused is what another contract explains, or what no waveform can give. Values that are only strange pass.
@@ -88,15 +89,20 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> None
         catalogue: of the store.
         source: the contract of its mels.
 
+    Returns:
+        What could not be judged, in words; None if all was.
+
     Raises:
         ContractError: with what was found, and what the values look like instead.
     """
     sample = sample_mels(store, catalogue)
-    if not sample.mels or not (found := contradictions(sample, source)):
-        return
-    others = explanations(sample, source)
+    if not sample.mels:
+        return None
+    found = contradictions(sample, source)
+    others = explanations(sample, source) if found else ()
     if not others and not any(each.certain for each in found):
-        return
+        why = unjudged(sample, source)
+        return why and f"{why} to tell their filterbank and sample rate by the values; the stated ones are trusted"
     looks = f"They look like {_listed(others)}" if others else "They look like no contract that melmill knows"
     raise ContractError(
         f"the values in {store.url} contradict the mel contract that is stated for them: "

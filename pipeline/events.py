@@ -42,6 +42,17 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True)
+class ContractDoubted(Event):
+    """The store's values neither contradict its contract nor confirm all of it.
+
+    Args:
+        words: what could not be judged, and why.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
 class ShardStarted(Event):
     """A worker began with a shard. Each worker that is lost with it is followed by another start.
 

@@ -23,7 +23,7 @@ from pipeline.errors import (
     TooManyFailuresError,
     WorkerLostError,
 )
-from pipeline.events import Event, Listener, RunFinished, RunStarted, ShardCommitted
+from pipeline.events import ContractDoubted, Event, Listener, RunFinished, RunStarted, ShardCommitted
 from pipeline.interrupts import interrupts_after_import
 from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
@@ -153,6 +153,8 @@ def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[T
 
     workers = job.config.cluster.worker_count() if job.config.cluster.kind == "local" else 0
     utterances = sum(len(shard.members) for shard in plan.todo)
+    if prepared.doubt is not None:
+        listener(ContractDoubted(prepared.doubt))
     listener(RunStarted(job.run_id, job.config.output.url, len(plan.todo), utterances, plan.seconds, workers))
     # However many of few utterances fail, the manifest may still be good enough.
     if utterances <= job.config.quality.max_failure_rate * plan.utterances:

@@ -53,6 +53,7 @@ class Prepared:
         catalogue: of the store.
         vocoder: loaded in this process; workers load their own.
         differences: between the store's contract and the vocoder's, all of them bridged.
+        doubt: what of the store's contract its values could not show, in words.
         plan: what is to be done.
         ledger: of the output.
         found: what was committed when the plan was made.
@@ -63,6 +64,7 @@ class Prepared:
     catalogue: Catalogue
     vocoder: Vocoder
     differences: tuple[Difference, ...]
+    doubt: str | None
     plan: Plan
     ledger: Ledger
     found: Found
@@ -105,9 +107,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)
-    if plan.todo and config.input.check_values:
-        check_values(store, catalogue, source)
-    return Prepared(job, store, catalogue, vocoder, differences, plan, ledger, found)
+    doubt = check_values(store, catalogue, source) if plan.todo and config.input.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found)
 
 
 def job_of_output(url: str) -> dict[str, Any]:

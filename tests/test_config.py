@@ -127,3 +127,12 @@ def test_no_value_is_taken_for_a_job_unless_it_is_one(values: object) -> None:
     except ConfigError:
         return
     raise AssertionError(values)
+
+
+def test_a_mel_contract_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("preset: pwg-24k\nnormalization: {mean: -2.2, scale: 0.75}\n")
+    flags = {"input.store": "mels.zarr", "output.url": "audio"}
+    job = load_job(None, flags, [f"input.mel={tmp_path / 'mine.yaml'}"])
+    assert job.input.mel == {"preset": "pwg-24k", "normalization": {"mean": -2.2, "scale": 0.75}}
+    with pytest.raises(ConfigError, match=r"the mel spec .*none\.yaml cannot be read"):
+        load_job(None, flags, [f"input.mel={tmp_path / 'none.yaml'}"])

@@ -1,5 +1,6 @@
 """Values that contradict their contract are refused before any work; true ones are not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pipeline
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import ContractError
+from pipeline.events import ContractDoubted, Event
 from pipeline.melspec import Normalization, convert_mel, mel_spec
+from pipeline.prepare import prepare
 from pipeline.stores import inspect_store, open_store
 
 LOG10 = mel_spec({"preset": "hifigan-22k", "log": "log10"})
@@ -111,3 +114,18 @@ def test_inspect_measures_a_store_that_names_neither_contract_nor_axis(
     assert "contract   none stated" in printed
     assert "fits       pwg-" in printed
     assert "hifigan-22k" in printed.split("not        ")[1]
+
+
+def test_what_too_few_values_cannot_tell_is_said(job: Callable[..., JobConfig], mels: Path, tmp_path: Path) -> None:
+    """Mels of 16 kHz speech said to be of 22 kHz: a minute shows it, a few seconds do not."""
+    assert prepare(job()).doubt is None
+    few = zarr.open_group(str(tmp_path / "few.zarr"), mode="w")
+    for i, path in enumerate(sorted(mels.glob("*/*.npy"))[:3]):
+        few.create_array(f"u{i}", data=np.load(path))
+    config = job(input__store=str(tmp_path / "few.zarr"), input__mel="hifigan-22k")
+    doubt = prepare(config).doubt
+    assert doubt is not None
+    assert re.match(r"\d s of mels are too few to tell their filterbank and sample rate", doubt)
+    events: list[Event] = []
+    pipeline.run(config, events.append)
+    assert ContractDoubted(doubt) in events

@@ -16,6 +16,10 @@ from pipeline.errors import MelmillError, UtteranceError
 from pipeline.events import RunFailed
 from pipeline.ledger import FAILURES, MANIFEST
 
+_FAR_OFF = 0.5
+"""A `mel_distance_relative` of no vocoder that fits: 0.10 to 0.16 where all is right, up to 0.32 where the logarithm is
+not, 1.5 of untrained weights."""
+
 JobFile = Annotated[Path | None, typer.Argument(metavar="JOB.yaml", help="Job file. Flags go over it.")]
 Store = Annotated[str | None, typer.Option("--store", help="Path or URL of the mel store (input.store).")]
 Out = Annotated[str | None, typer.Option("--out", help="Folder for the audio (output.url).")]
@@ -53,12 +57,24 @@ def plan(
     if as_json:
         facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}
         differences = [str(difference) for difference in prepared.differences]
-        print(json.dumps({**facts, "vocoder": prepared.vocoder.name, "differences": differences, **plan.to_dict()}))
+        print(
+            json.dumps(
+                {
+                    **facts,
+                    "vocoder": prepared.vocoder.name,
+                    "differences": differences,
+                    "doubt": prepared.doubt,
+                    **plan.to_dict(),
+                }
+            )
+        )
         return
     print(f"store     {prepared.store.describe()}")
     print(f"vocoder   {prepared.vocoder.name} ({prepared.vocoder.digest[:8]})")
     for difference in prepared.differences:
         print(f"contract  {difference}")
+    if prepared.doubt is not None:
+        print(f"note      {prepared.doubt}")
     print(f"output    {prepared.job.config.output.url}")
     made = sum(len(shard.members) for shard in plan.todo)
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
@@ -171,5 +187,10 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             f"all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
             + ("kept as they are" if kept else "clipped; codec wav of subtype FLOAT keeps them")
         )
+        if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
+            print(
+                "the audio is not that of its mels: untrained weights, or mels of another contract than the vocoder's? "
+                f"Listen to it, and try: melmill vocoder check {config.vocoder.name}"
+            )
     if totals.failed:
         print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")

@@ -15,7 +15,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import Event, RunStarted, RunStopping, ShardAbandoned, ShardRetried
+from pipeline.events import ContractDoubted, Event, RunStarted, RunStopping, ShardAbandoned, ShardRetried
 from pipeline.tally import Tally
 
 PLAIN_LINE_SECONDS = 10.0
@@ -58,6 +58,8 @@ def noticed(event: Event) -> str | None:
     """What is to be said of an event at once; None if it only counts."""
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
+    if isinstance(event, ContractDoubted):
+        return f"note: {event.words}"
     if isinstance(event, RunStopping):
         return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
     return None

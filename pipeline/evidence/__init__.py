@@ -2,7 +2,7 @@
 
 from pipeline.evidence.reading import Reading, read_values
 from pipeline.evidence.sample import Sample, Values, describe_values
-from pipeline.evidence.verdict import Finding, contradictions, explanations, judge_presets
+from pipeline.evidence.verdict import Finding, contradictions, explanations, judge_presets, unjudged
 
 __all__ = [
     "Finding",
@@ -14,4 +14,5 @@ __all__ = [
     "explanations",
     "judge_presets",
     "read_values",
+    "unjudged",
 ]

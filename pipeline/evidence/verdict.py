@@ -29,6 +29,7 @@ _FLOOR_APART = 0.5  # natural-log units of magnitude
 _NOT_NORMALIZED = 1.5
 _NORMALIZED_ANEW = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
 _LEAST_FRAMES = 1000  # for the filterbank
+_ENOUGH_FRAMES = 4000  # for it to be found, in any sound
 _LEAST_BENDS = 50  # entries over which a band's bend is averaged
 _BANK_APART = 0.6  # of the way from the stated filterbank to the other
 _BANK_CERTAIN = 3.0  # standard errors; of the true one towards others at most 1.9, in 3 samples of 32 other prompts
@@ -67,6 +68,21 @@ def contradictions(sample: Sample, spec: MelSpec) -> tuple[Finding, ...]:
 def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Finding, ...]:
     found = [*_of_values(spec, reading, values), *_of_scale(reading)]
     return tuple(found or _of_filterbank(sample, spec, reading, values))
+
+
+def unjudged(sample: Sample, spec: MelSpec) -> str | None:
+    """Why a sample cannot tell the contract's filterbank from others, and with it its sample rate; None if it can.
+
+    Args:
+        sample: with the contract's number of bands.
+        spec: the contract.
+    """
+    if sample.frames < _ENOUGH_FRAMES:
+        return f"{spec.seconds(sample.frames):.0f} s of mels are too few"
+    roughness = read_values(sample, spec).roughness
+    if roughness is None:
+        return "too few of the values are above the floor"
+    return "the mels are too smooth" if roughness < _ROUGH[0] else None
 
 
 def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:

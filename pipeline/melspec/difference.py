@@ -28,9 +28,14 @@ class Difference:
     target: Any
     remedy: Remedy
 
+    @property
+    def values(self) -> tuple[str, str]:
+        """Both values for people: the mel's own, and the one that is wanted."""
+        return _short(self.source), _short(self.target)
+
     def __str__(self) -> str:
         words = "half a hop and one frame apart" if self.field == "framing" else _REMEDY_WORDS[self.remedy]
-        return f"{self.field}: {_short(self.source)} -> {_short(self.target)} ({words})"
+        return f"{self.field}: {self.values[0]} -> {self.values[1]} ({words})"
 
 
 def _short(value: Any) -> str:

@@ -71,7 +71,7 @@ def import_(
     print(f"contract   {_contract(card.spec)}")
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after")
     print(f"weights    {made.parameters / 1e6:.3f} million")
-    print(f"wrote      {out}")
+    print(f"wrote      {out}; now try it: melmill vocoder check {out}")
 
 
 def _import_onnx(path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: Axis, force: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,20 @@ def read_metadata(path: str) -> Metadata:
         if key in rows:
             raise ConfigError(f"{path}: the key {key!r} stands in line {places[key]} and in line {number}; remove one")
         places[key] = number
+        _check_text(row, f"{path}, line {number}")
         rows[key] = json.dumps({field: value for field, value in row.items() if field != name and value is not None})
     if not rows:
-        raise ConfigError(f"{path} has no rows; a row is a JSON object with the fields key, text, speaker, ...")
+        what = "lines below its header" if table else "JSON objects with the fields key, text, speaker, ..."
+        raise ConfigError(f"{path} has no rows: {what}")
     return Metadata(path, rows)
+
+
+def _check_text(row: Mapping[str, Any], where: str) -> None:
+    """Half a surrogate pair, which JSON can spell, is no text: nobody could write it in UTF-8."""
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{where}: it holds half of a surrogate pair, which is no text ({error.reason})") from error
 
 
 def _objects(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -74,10 +85,12 @@ def _table(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         lines = (line.decode("utf-8-sig" if number == 1 else "utf-8") for number, line in read_lines(path))
         reader = csv.DictReader(lines, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
+        if twice := [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]:
+            raise ConfigError(f"{path}: the column {twice[0]!r} stands twice in its header; remove one")
         for row in reader:
             if None in row or None in row.values():
                 raise ConfigError(
-                    f"{path}, row {reader.line_num}: it has not as many fields as the header, {reader.fieldnames}"
+                    f"{path}, line {reader.line_num}: it has not as many fields as the header, {reader.fieldnames}"
                 )
             yield reader.line_num, {field: value for field, value in row.items() if value != ""}
     except (csv.Error, UnicodeDecodeError) as exc:

@@ -22,6 +22,7 @@ from pipeline.stores.pack.sources import Corpus, MelBlocks, Sources
 from pipeline.stores.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.stores.pack.writer import ShardWriter, sync, write_metadata
 
+_NAMED = 5  # files that could not be packed, where none could
 _SPOOLED_ROWS = 16384  # read at once from a spooled mel
 
 
@@ -66,8 +67,9 @@ def pack(
         if not packed.keys:
             shutil.rmtree(partial)
             raise ConfigError(
-                f"none of the {len(failures)} files in {sources.origin} could be packed; "
-                f"the first is {failures[0].path}: {failures[0].reason}"
+                f"none of the {len(failures)} files in {sources.origin} could be packed: "
+                + "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
+                + (f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else "")
             )
         metas = {source.key: source.meta for source in sources.files}
         _publish(partial, target, spec, packed, [metas[key] for key in packed.keys])
