@@ -96,23 +96,18 @@ def run(
     begun = time.monotonic()
     with _interruptible():
         prepared = prepare(config, adopt)
-        totals, made, run_id = _if_done(prepared, retry), 0.0, ""
+        totals = _if_done(prepared, retry)
         if totals is None:
             with prepared.ledger.storage.lock(_owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
                 totals = _if_done(prepared, retry)
                 if totals is None:
                     prepared = _with_marks(prepared, retry)
-                    with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
-                        totals, made = _work(prepared, told, 0 if retry else config.quality.give_up_after)
                     run_id = prepared.job.run_id
-    report = RunReport(run_id, totals, made, time.monotonic() - begun)
-    listener(
-        RunFinished(
-            report.run_id, totals.utterances, totals.failed, totals.seconds, report.made_seconds, report.elapsed
-        )
-    )
-    return _judged(report, config)
+                    with reporting(prepared.ledger.storage, run_id, listener) as told:
+                        totals, made = _work(prepared, told, 0 if retry else config.quality.give_up_after)
+                        return _ended(RunReport(run_id, totals, made, time.monotonic() - begun), config, told)
+    return _ended(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)
 
 
 def _if_done(prepared: Prepared, retry: bool) -> Totals | None:
@@ -207,11 +202,18 @@ def _public(config: JobConfig) -> dict[str, Any]:
     return values
 
 
-def _judged(report: RunReport, config: JobConfig) -> RunReport:
+def _ended(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
+    """Tells how the run ended, and judges it."""
+    totals = report.totals
+    listener(
+        RunFinished(
+            report.run_id, totals.utterances, totals.failed, totals.seconds, report.made_seconds, report.elapsed
+        )
+    )
     limit = config.quality.max_failure_rate
     if report.failure_rate > limit:
         raise TooManyFailuresError(
-            f"{report.totals.failed} of {report.totals.utterances + report.totals.failed} utterances failed, "
+            f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
             f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest"
         )

@@ -77,10 +77,10 @@ class Ledger:
         """What job.json says of an output that must be there; empty where it was lost, whatever the commits know.
 
         Raises:
-            ConfigError: as `job`, and if there is no melmill output.
+            ConfigError: if job.json cannot be read, or there is no melmill output.
         """
         described = self._job_json()
-        if described is None and not self.commit_names() and self.job() is None:
+        if described is None and not self.commit_names():
             raise ConfigError(
                 f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
             )

@@ -185,10 +185,10 @@ def _absolute(config: JobConfig) -> JobConfig:
 
 def _check_same_job(described: dict[str, Any], config: JobConfig) -> None:
     theirs = described.get("job", {}).get("input", {}).get("store")
-    ours = config.input.public_store
+    ours, run = config.input.public_store, described.get("run_id")
     if theirs != ours:
         raise ConfigError(
-            f"the output {config.output.url} belongs to another job: it was made from {theirs} (run "
-            f"{described.get('run_id')}), this job reads {ours}. Choose another output; or, if the store was moved, "
-            "say --adopt"
+            f"the output {config.output.url} belongs to another job: it was made from {theirs}"
+            f"{f' (run {run})' if run else ''}, this job reads {ours}. Choose another output; or, if the store was "
+            "moved, say --adopt"
         )

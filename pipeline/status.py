@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import InterruptedRunError, StorageError, redacted
 from pipeline.events import Event, Listener, RunStarted
-from pipeline.ledger import Ledger
-from pipeline.storage import PRIVATE, Storage, open_storage
+from pipeline.ledger import MANIFEST, Ledger
+from pipeline.storage import PRIVATE, Storage, exists, open_storage
 from pipeline.tally import Amount, Tally
 
 STATUS = f"{PRIVATE}/status.json"
@@ -122,7 +122,7 @@ class Status:
         holder: who works on the output now, a run or gc, in its own words; None if nobody, as far as can be seen.
         age: seconds since the last sign of life, by the clocks of both machines; None if there was none.
         run: what the last run told, or None.
-        manifest: what the last publication holds, or None.
+        manifest: what the manifest holds, as it was published; None if it is not there.
     """
 
     output: str
@@ -166,7 +166,7 @@ def read_status(url: str) -> Status:
     if told is not None:
         age = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(told.written)).total_seconds())
     publication = ledger.publication()
-    totals = publication.totals if publication is not None else None
+    totals = publication.totals if publication is not None and exists(storage, MANIFEST) else None
     manifest = Holding(totals.utterances, totals.failed, totals.seconds) if totals is not None else None
     return Status(storage.url, _state(told, holder, age), holder, age, told, manifest)
 

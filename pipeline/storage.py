@@ -179,8 +179,7 @@ class LocalStorage:
                 held_by = take(descriptor)
                 if held_by is not None:
                     raise OwnedError(
-                        f"another run is working on {self.root}: {held_by}. Wait for it to end; this run "
-                        "changed nothing"
+                        f"another run is working on {self.root}: {held_by}. Wait for it to end; nothing was changed"
                     )
                 sign(descriptor, owner)
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written

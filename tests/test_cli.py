@@ -288,4 +288,27 @@ def test_a_reader_that_has_enough_is_no_defect() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == ""
-    assert process.returncode == 1
+    assert process.returncode == 141
+
+
+def test_a_full_log_stops_no_run_and_a_full_standard_output_is_no_defect(
+    run_arguments: list[object], tmp_path: Path
+) -> None:
+    command = [COMMAND, "run", *map(str, run_arguments)]
+    with open("/dev/full", "wb") as full:
+        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 6
+        assert_whole(tmp_path / "audio", 24)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (6, 1)
+    assert "could not be written: No space left on device" in done.stderr
+
+
+def test_retry_stays_with_its_output_and_its_store(run_arguments: list[object], store: Path, tmp_path: Path) -> None:
+    melmill("run", *run_arguments)
+    out = tmp_path / "audio"
+    assert "retry works on" in melmill("retry", out, "--set", f"output.url={tmp_path / 'elsewhere'}", code=2)
+    assert not (tmp_path / "elsewhere").exists()
+    store.rename(tmp_path / "moved.zarr")
+    assert "say --adopt" in melmill("retry", out, "--store", tmp_path / "moved.zarr", code=2)
+    assert "nothing to do" not in melmill("retry", out, "--store", tmp_path / "moved.zarr", "--adopt")
+    assert "nothing to do" in melmill("retry", out)

@@ -9,9 +9,11 @@ import pytest
 from corpora import assert_whole, every_byte
 from typer.testing import CliRunner
 
+from pipeline import jobs
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.jobs import run
+from pipeline.publication import Totals
 from pipeline.status import STATUS
 from pipeline.storage import LocalStorage
 
@@ -106,3 +108,14 @@ def test_gc_lists_and_deletes_only_when_told(job: Build, out: Path) -> None:
 def test_where_no_output_is_they_say_so(tmp_path: Path) -> None:
     for command in (["status"], ["gc"], ["gc", "--yes"]):
         assert "holds no melmill output" in melmill(*command, tmp_path / "nowhere", code=2)
+
+
+@pytest.mark.parametrize(("relative", "told"), [(0.32, False), (1.54, True)])
+def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
+    job: Build, monkeypatch: pytest.MonkeyPatch, relative: float, told: bool
+) -> None:
+    """The figures are those of a wrong logarithm, which may pass, and of weights that were never trained."""
+    totals = Totals(24, 0, 70.0, 3.0, relative, 3.8, "u7")
+    monkeypatch.setattr(jobs, "run", lambda *_: jobs.RunReport("run", totals, 70.0, 7.0))
+    arguments = ["--store", job().input.store, "--out", job().output.url]
+    assert ("the audio is not that of its mels" in melmill("run", *arguments)) == told

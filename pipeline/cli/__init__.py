@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.metadata
+import os
+import signal
 import sys
 import traceback
 from typing import Annotated, Any
@@ -15,12 +19,14 @@ from pipeline.cli.output import gc, status, verify
 from pipeline.cli.pack import pack
 from pipeline.cli.stores import inspect
 from pipeline.cli.vocoder import app as vocoder
-from pipeline.errors import InterruptedRunError, MelmillError, redacted
+from pipeline.errors import InterruptedRunError, MelmillError, StorageError, redacted
 
 __all__ = ["app", "main"]
 
 
 _TYPERS_INTERRUPTED = 130
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Storage has errors of its own: these, as they are, come from a standard stream."""
 
 
 class _Commands(TyperGroup):
@@ -28,23 +34,45 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except MelmillError as error:
             _fail(f"melmill: {error}", error.exit_code)
         except KeyboardInterrupt:
             _fail("melmill: interrupted; run the same command again", InterruptedRunError.exit_code)
-        except (typer.Exit, typer.Abort, typer.TyperException, BrokenPipeError):  # the last: `| head` has read enough
+        except BrokenPipeError:  # `| head` has read enough
+            _give_up_stdout()
+            raise typer.Exit(128 + signal.SIGPIPE) from None  # as a shell tells it of any command
+        except (typer.Exit, typer.Abort, typer.TyperException):
             raise
+        except OSError as error:
+            if error.errno not in _FULL:
+                _defect()
+            _give_up_stdout()
+            _fail(f"melmill: what was to be printed could not be written: {error.strerror}", StorageError.exit_code)
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise
-            print(redacted(traceback.format_exc()), file=sys.stderr, end="")
-            _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
+            _defect()
+
+
+def _defect() -> None:
+    with contextlib.suppress(OSError):
+        print(redacted(traceback.format_exc()), file=sys.stderr, end="")
+    _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> None:
-    print(message, file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit code says it too
+        print(message, file=sys.stderr)
     raise typer.Exit(exit_code)
+
+
+def _give_up_stdout() -> None:
+    """What is still in its buffer goes nowhere, instead of failing once more when Python ends."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 app = typer.Typer(

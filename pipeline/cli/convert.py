@@ -12,7 +12,7 @@ import typer
 from pipeline import jobs, prepare
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
-from pipeline.errors import MelmillError, UtteranceError
+from pipeline.errors import ConfigError, MelmillError, UtteranceError
 from pipeline.events import RunFailed
 from pipeline.ledger import FAILURES, MANIFEST
 
@@ -26,7 +26,7 @@ Out = Annotated[str | None, typer.Option("--out", help="Folder for the audio (ou
 VocoderName = Annotated[str | None, typer.Option("--vocoder", help="Name, or path of an .onnx of melmill's.")]
 CodecName = Annotated[str | None, typer.Option("--codec", help="flac or wav (output.codec).")]
 SubtypeName = Annotated[str | None, typer.Option("--subtype", help="PCM_16, PCM_24, or FLOAT for wav.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Local worker processes (default: one a core).")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Local worker processes (default: one a core).")]
 Scheduler = Annotated[
     str | None,
     typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port; or 'synchronous': this process."),
@@ -115,11 +115,17 @@ def retry(
     workers: Workers = None,
     scheduler: Scheduler = None,
     settings: Set = None,
+    adopt: Adopt = False,
     log_json: LogJson = False,
 ) -> None:
-    """Make the quarantined utterances of an output again, and whatever else is missing, with the job that made it."""
+    """Make the quarantined utterances of an output again, and whatever else is missing, with the job that made it.
+
+    What fails again is quarantined again: quality.give_up_after does not count.
+    """
     config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
-    _run(config, log_json, adopt=store is not None, retry=True)
+    if config.output.url != output:
+        raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
+    _run(config, log_json, adopt=adopt, retry=True)
 
 
 def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = False) -> None:
@@ -180,6 +186,11 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             f"mel_distance {totals.mel_distance_median:.3f} in the median ({totals.mel_distance_relative_median:.2f} "
             f"relative), {totals.mel_distance_worst:.3f} at worst, for {totals.mel_distance_worst_key}"
         )
+        if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
+            print(
+                "the audio is not that of its mels: untrained weights, or mels of another contract than the vocoder's? "
+                f"Listen to it, and try: melmill vocoder check {config.vocoder.name}"
+            )
     if totals.over_full_scale:
         kept = config.output.subtype == "FLOAT"
         print(
@@ -187,10 +198,5 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             f"all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
             + ("kept as they are" if kept else "clipped; codec wav of subtype FLOAT keeps them")
         )
-        if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
-            print(
-                "the audio is not that of its mels: untrained weights, or mels of another contract than the vocoder's? "
-                f"Listen to it, and try: melmill vocoder check {config.vocoder.name}"
-            )
     if totals.failed:
         print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")

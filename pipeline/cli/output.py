@@ -13,6 +13,7 @@ from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
 from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
 from pipeline.status import RunStatus, Status, read_status
+from pipeline.storage import open_storage
 
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -29,16 +30,21 @@ def verify(
     """
     begun = time.monotonic()
     report = verify_output(output)
+    holder = open_storage(output).holder()
     if as_json:
         repaired = repair(output, report.findings) if mend else ()
-        print(json.dumps({**report.to_dict(), "repaired": repaired}))
+        print(json.dumps({**report.to_dict(), "holder": holder, "repaired": repaired}))
     else:
         _print_verdict(report, output, time.monotonic() - begun)
+        if holder is not None and report.findings:
+            print(f"{output} is being worked on by {holder}: verify it again when that has ended")
         repaired = repair(output, report.findings) if mend else ()
         print_some(repaired)
         if repaired:
             print("now run the job again")
-        elif any(finding.kind == "corrupt" or finding.shard is not None for finding in report.findings):
+        elif holder is None and any(
+            finding.kind == "corrupt" or finding.shard is not None for finding in report.findings
+        ):
             print(f"melmill verify {output} --repair has the next run mend this")
     raise typer.Exit(report.exit_code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
@@ -119,7 +120,7 @@ class PlainLines(RunView):
 
     def _say(self, line: str) -> None:
         self._told = time.monotonic()
-        print(line, file=self._stream, flush=True)
+        _write_line(self._stream, line)
 
 
 class JsonLog(RunView):
@@ -133,7 +134,13 @@ class JsonLog(RunView):
         """See RunView."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
         with self._lock:
-            print(line, file=self._stream, flush=True)
+            _write_line(self._stream, line)
+
+
+def _write_line(stream: TextIO, line: str) -> None:
+    """That nobody can read how a run goes, since the log's disk is full or its reader gone, is no reason to stop it."""
+    with contextlib.suppress(OSError):
+        print(line, file=stream, flush=True)
 
 
 def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
