@@ -63,9 +63,12 @@ MUTANTS = (
         "the commit record comes after its objects",
         "attempt.py",
         "        objects = []\n",
-        "        objects = []\n        name = f'_melmill/commits/{self._task.name}.json'\n"
-        "        self._storage.put_if_absent(name, b'{}')\n",
-        "tests/faults/test_points.py",
+        "        objects = []\n        late, put, commit = [], self._storage.put_if_absent, self._ledger.put_commit\n"
+        "        self._storage.put_if_absent = lambda *each: late.append(each) or True\n"
+        "        self._ledger.put_commit = lambda record: (\n"
+        "            setattr(self._storage, 'put_if_absent', put), commit(record), [put(*each) for each in late]\n"
+        "        )[1]\n",
+        "tests/test_attempt.py -k before_the_commit",
     ),
     Mutant(
         "the digest check of what is read",

@@ -105,6 +105,28 @@ def test_of_two_overlapping_attempts_the_slower_discards_its_own(job: Build, mon
     assert_whole(out, 24)
 
 
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_all_objects_are_there_before_the_commit_that_names_them(
+    job: Build, monkeypatch: pytest.MonkeyPatch, container: str
+) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    seen = []
+    real_put = LocalStorage.put_if_absent
+
+    def watched(self: LocalStorage, name: str, content: bytes | Path) -> bool:
+        if name.startswith(COMMITS):
+            assert isinstance(content, bytes)
+            names = {each.name for each in ShardRecord.from_json(content).objects}
+            seen.append(names <= set(objects(out)))
+        return real_put(self, name, content)
+
+    monkeypatch.setattr(LocalStorage, "put_if_absent", watched)
+    run(config)
+    assert len(seen) > 3
+    assert all(seen)
+
+
 def test_an_attempt_that_put_its_object_apart_and_then_lost_the_race_removes_it(
     job: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,8 @@ from faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs import run
-from pipeline.ledger import COMMITS
+from pipeline.ledger import COMMITS, Ledger
+from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
 
@@ -49,6 +50,8 @@ def assert_resumes(config: JobConfig, reference: Reference) -> None:
     """A reader is served, one run makes what is missing and nothing else, and the next one finds nothing to do."""
     out = Path(config.output.url)
     assert_readable(out)
+    for record in Ledger(LocalStorage(out)).commits():
+        assert all((out / each.name).exists() for each in record.objects)
     before = committed(out)
     made: list[str] = []
 
