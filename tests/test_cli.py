@@ -295,10 +295,12 @@ def test_a_full_log_stops_no_run_and_a_full_standard_output_is_no_defect(
     run_arguments: list[object], tmp_path: Path
 ) -> None:
     command = [COMMAND, "run", *map(str, run_arguments)]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "wb") as full:
-        assert subprocess.run(command, stdout=full, stderr=full, check=False).returncode == 6
+        assert subprocess.run(command, stderr=full, env=buffered, check=False).returncode == 0
         assert_whole(tmp_path / "audio", 24)
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert subprocess.run(command, stdout=full, stderr=full, env=buffered, check=False).returncode == 6
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (6, 1)
     assert "could not be written: No space left on device" in done.stderr
 

@@ -51,7 +51,7 @@ def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
     nothing = Found(hold_against(catalogue, ()), {}, b"")
     plan = plan_shards(catalogue, job, nothing.committed, {}, lambda first, last: 0, 0)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
-    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), plan, ledger, nothing)
+    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing)
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, ledger: Ledger) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -42,14 +42,12 @@ class _Commands(TyperGroup):
         except KeyboardInterrupt:
             _fail("melmill: interrupted; run the same command again", InterruptedRunError.exit_code)
         except BrokenPipeError:  # `| head` has read enough
-            _give_up_stdout()
             raise typer.Exit(128 + signal.SIGPIPE) from None  # as a shell tells it of any command
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except OSError as error:
             if error.errno not in _FULL:
                 _defect()
-            _give_up_stdout()
             _fail(f"melmill: what was to be printed could not be written: {error.strerror}", StorageError.exit_code)
         except Exception as error:
             if type(error).__module__.startswith("typer."):
@@ -69,10 +67,13 @@ def _fail(message: str, exit_code: int) -> None:
     raise typer.Exit(exit_code)
 
 
-def _give_up_stdout() -> None:
-    """What is still in its buffer goes nowhere, instead of failing once more when Python ends."""
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+def _let_go(stream: TextIO) -> None:
+    """What a stream does not take goes nowhere, instead of failing once more when Python ends, with another code."""
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 app = typer.Typer(
@@ -114,3 +115,6 @@ def main() -> None:
         if end.code == _TYPERS_INTERRUPTED:
             raise KeyboardInterrupt from end
         raise
+    finally:
+        _let_go(sys.stdout)
+        _let_go(sys.stderr)
