@@ -194,6 +194,8 @@ class Dispatcher:
                 committed = within(_RESULT_SECONDS, future.result)  # Dask's own limit leaves a traceback behind
             except OSError:  # a TimeoutError: the worker that held the result is gone, Dask makes it again
                 return
+            except KilledWorker as killed:  # it is gone, and so is the one that made it again
+                error = killed
         self._forget(future)
         self._moved = time.monotonic()
         if isinstance(error, KilledWorker):
