@@ -148,6 +148,14 @@ MUTANTS = (
         "tests/test_suspects.py -k preempted",
     ),
     Mutant(
+        "a worker lost with its finished result counts as lost",
+        "dispatch.py",
+        "            except KilledWorker as killed:  # it is gone, and so is the one that made it again\n"
+        "                error = killed\n",
+        "",
+        "tests/faults/test_bad_workers.py -k lost_with_its_result",
+    ),
+    Mutant(
         "a worker that hangs is started anew",
         "dispatch.py",
         "            if flight.worker and now - flight.heard > limit:\n",

@@ -10,8 +10,10 @@ from typing import Any
 from unittest import mock
 
 import cloudpickle
+import distributed
 import pytest
 from corpora import assert_whole, objects, rows
+from distributed.scheduler import KilledWorker
 
 from faults.invariant import Reference, assert_invariant
 from faults.scale import trials
@@ -122,6 +124,29 @@ def test_a_worker_that_died_after_its_commit_does_not_make_the_shard_again(
     out = Path(config.output.url)
     assert_invariant(out, reference)
     assert sum(isinstance(event, ShardCommitted) for event in events) == len(objects(out)) > 3
+
+
+def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
+    small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard was done, its answer not fetched yet, and whoever made it again was lost too."""
+    config = small_job(**LOCAL)
+    real, lost = distributed.Future.result, []
+
+    def gone(future: distributed.Future, *rest: Any) -> Any:
+        if not lost:
+            lost.append(future.key)
+            raise KilledWorker(future.key, None, 0)
+        return real(future, *rest)
+
+    monkeypatch.setattr(distributed.Future, "result", gone)
+    events: list[Event] = []
+    run(config, events.append)
+    assert_invariant(Path(config.output.url), reference)
+    assert [event.reason for event in events if isinstance(event, ShardRetried)] == [
+        "its worker died; it is tried again"
+    ]
+    assert len(lost) == 1
 
 
 def mute(task: ShardTask, job: Job, trial: int) -> Any:
