@@ -55,19 +55,14 @@ def plan(
     prepared = prepare.prepare(config, adopt)
     plan = prepared.plan
     if as_json:
-        facts = {"store": prepared.store.describe(), "output": prepared.job.config.output.url}
-        differences = [str(difference) for difference in prepared.differences]
-        print(
-            json.dumps(
-                {
-                    **facts,
-                    "vocoder": prepared.vocoder.name,
-                    "differences": differences,
-                    "doubt": prepared.doubt,
-                    **plan.to_dict(),
-                }
-            )
-        )
+        facts = {
+            "store": prepared.store.describe(),
+            "output": prepared.job.config.output.url,
+            "vocoder": prepared.vocoder.name,
+            "differences": [str(difference) for difference in prepared.differences],
+            "doubt": prepared.doubt,
+        }
+        print(json.dumps({**facts, **plan.to_dict()}))
         return
     print(f"store     {prepared.store.describe()}")
     print(f"vocoder   {prepared.vocoder.name} ({prepared.vocoder.digest[:8]})")

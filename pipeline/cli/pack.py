@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some
+from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some, write_line
 from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import UtteranceError
 from pipeline.stores.pack import PackProgress, PackResult, pack_source, read_metadata
@@ -106,12 +106,12 @@ class PackView:
         """Take the next state."""
         if progress.restarted and not self._restart_told:
             self._restart_told = True
-            print(f"beginning anew: {progress.restarted}", file=sys.stderr)
+            write_line(sys.stderr, f"beginning anew: {progress.restarted}")
         line = f"{progress.done} of {progress.total} files, {hours(progress.seconds)}, {progress.failures} failed"
         self._bar.update(self._task, completed=progress.done, total=progress.total, description=line)
         if not self._terminal and time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
             self._told = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+            write_line(sys.stderr, line)
 
     def __enter__(self) -> Self:
         if self._terminal:

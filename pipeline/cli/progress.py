@@ -120,7 +120,7 @@ class PlainLines(RunView):
 
     def _say(self, line: str) -> None:
         self._told = time.monotonic()
-        _write_line(self._stream, line)
+        write_line(self._stream, line)
 
 
 class JsonLog(RunView):
@@ -134,11 +134,11 @@ class JsonLog(RunView):
         """See RunView."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
         with self._lock:
-            _write_line(self._stream, line)
+            write_line(self._stream, line)
 
 
-def _write_line(stream: TextIO, line: str) -> None:
-    """That nobody can read how a run goes, since the log's disk is full or its reader gone, is no reason to stop it."""
+def write_line(stream: TextIO, line: str) -> None:
+    """Print one line. That nobody can read how it goes, since the log's disk is full, is no reason to stop the work."""
     with contextlib.suppress(OSError):
         print(line, file=stream, flush=True)
 

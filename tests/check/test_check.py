@@ -150,6 +150,7 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     assert f"{folder}/broken.onnx\n    cannot be used: it is no ONNX model" in said
     assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 5 left, 5 right" in said
     assert "notes" not in said
+    assert "cannot be used" in melmill("list", folder / "broken.onnx", code=2)  # where it was asked for by its name
     assert "there is no such file or folder" in melmill("list", tmp_path / "nowhere", code=2)
 
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import enum
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.cli.pack import AxisChoice
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Mel, mel_contract
+from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
-from pipeline.melspec import PRESETS, MelSpec
 from pipeline.vocoders.checkpoints.imports import CONFIG_NAMES, STATS_NAMES, import_checkpoint, write_model
 from pipeline.vocoders.onnx_import import import_onnx
-
-
-class Axis(enum.StrEnum):
-    """Which axis of an ONNX model's mel comes first, after the batch."""
-
-    auto = "auto"
-    mels_first = "mels-first"
-    frames_first = "frames-first"
 
 
 def import_(
@@ -42,7 +32,7 @@ def import_(
     halo: Annotated[
         str | None, typer.Option("--halo", metavar="LEFT,RIGHT", help="Frames of context of an .onnx (default: found).")
     ] = None,
-    axis: Annotated[Axis, typer.Option("--axis", help="First axis of the mels of an .onnx.")] = Axis.auto,
+    axis: Annotated[AxisChoice, typer.Option("--axis", help="First axis of the mels of an .onnx.")] = AxisChoice.auto,
     force: Annotated[bool, typer.Option("--force", help="Replace NAME.onnx.")] = False,
 ) -> None:
     """Make an ONNX model from a vocoder's checkpoint, without torch and without running what it holds.
@@ -60,7 +50,7 @@ def import_(
                 raise ConfigError(f"{name} {value}: an .onnx holds all of that; --mel names its mels")
         _import_onnx(checkpoint, out, mel, _halo(halo), axis, force)
         return
-    if halo is not None or axis is not Axis.auto:
+    if halo is not None or axis is not AxisChoice.auto:
         raise ConfigError("--halo and --axis are for .onnx files; a checkpoint's are known from its layers")
     made = import_checkpoint(checkpoint, config, stats, family, mel_contract(mel))
     write_model(made.model, out, force)
@@ -68,20 +58,22 @@ def import_(
     print(f"family     {made.family.name}: {made.family.title}")
     print(f"checkpoint {made.checkpoint}, sha256 {card.source}")
     print(f"config     {made.config}" + ("" if made.stats is None else f"; statistics {made.stats}"))
-    print(f"contract   {_contract(card.spec)}")
+    print(f"contract   {contract(card.spec)}")
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after")
     print(f"weights    {made.parameters / 1e6:.3f} million")
     print(f"wrote      {out}; now try it: melmill vocoder check {out}")
 
 
-def _import_onnx(path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: Axis, force: bool) -> None:
+def _import_onnx(
+    path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: AxisChoice, force: bool
+) -> None:
     made = import_onnx(path, mel_contract(mel), halo, axis.value)
     write_model(made.model, out, force)
     card = made.card
     print(f"model      {path}, sha256 {card.source}")
     if made.embedded:
         print(f"           {made.embedded} weights were taken into the copy from other files")
-    print(f"contract   {_contract(card.spec)}")
+    print(f"contract   {contract(card.spec)}")
     found = f"a change of one frame was heard {made.heard[0]} frames before, {made.heard[1]} after"
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after ({found})")
     extra = f" {'+' if card.extra_samples > 0 else '-'} {abs(card.extra_samples)}" if card.extra_samples else ""
@@ -97,15 +89,3 @@ def _halo(given: str | None) -> tuple[int, int] | None:
     if not (comma and left.strip().isdecimal() and right.strip().isdecimal()):
         raise ConfigError(f"--halo {given}: it must be two whole numbers, the frames before and after: --halo 13,13")
     return int(left), int(right)
-
-
-def _contract(spec: MelSpec) -> str:
-    bare = dataclasses.replace(spec, normalization=None)
-    names = [name for name, known in PRESETS.items() if known == spec] or [
-        name for name, known in PRESETS.items() if known == bare
-    ]
-    words = names[0] if names else json.dumps(bare.to_dict())
-    if spec.normalization is None or (names and PRESETS[names[0]] == spec):
-        return words
-    bands = len(spec.normalization.mean)
-    return f"{words}, normalized by {'a mean and scale' if bands == 1 else f'{bands} means and scales, one a band'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Json
+from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.vocoders.listing import Listed, list_vocoders, preset_names
 
@@ -25,22 +27,29 @@ def list_(
     found = list_vocoders(paths or [])
     if as_json:
         print(json.dumps([each.to_dict() for each in found]))
-        return
-    for each in found:
-        print(each.name)
-        for line in _lines(each):
-            print(f"    {line}")
+    else:
+        for each in found:
+            print(each.name)
+            for line in _lines(each):
+                print(f"    {line}")
+    asked = {str(path) for path in paths or []}  # by its own name, and not found in a folder
+    if any(each.problem and each.name in asked for each in found):
+        raise typer.Exit(ConfigError.exit_code)
 
 
 def contract(spec: MelSpec) -> str:
-    """A mel contract in a few words: its presets, or its sizes."""
+    """A mel contract in a few words: its presets, or its sizes; and how it is normalized beyond them."""
     if names := preset_names(spec):
         return " = ".join(names)
-    return (
+    bare = dataclasses.replace(spec, normalization=None)
+    words = " = ".join(preset_names(bare)) or (
         f"{spec.n_mels} bands {spec.fmin:g} to {spec.fmax:g} Hz ({spec.mel_scale}, norm {spec.mel_norm}), n_fft "
         f"{spec.n_fft}, hop {spec.hop_length}, win {spec.win_length}, {spec.log}, framing {spec.framing}"
-        f"{', normalized' if spec.normalization is not None else ''}"
     )
+    if spec.normalization is None:
+        return words
+    bands = len(spec.normalization.mean)
+    return f"{words}, normalized by {'a mean and scale' if bands == 1 else f'{bands} means and scales, one a band'}"
 
 
 def _lines(each: Listed) -> list[str]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, print_some
+from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, print_some, write_line
 from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
@@ -84,7 +84,7 @@ class _TrainingView:
             self._bar.console.print(f"{line}; held out: mel_distance {figures.mel_distance:.3f}{pesq}", highlight=False)
         elif not self._terminal and time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
             self._told = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+            write_line(sys.stderr, line)
 
     def __enter__(self) -> _TrainingView:
         if self._terminal:
