@@ -40,21 +40,21 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "fsync of an object's content",
-        "storage.py",
+        "storage/local.py",
         "            try:\n                os.fsync(descriptor)\n",
         "            try:\n                pass\n",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "fsync of the folder of a new name",
-        "storage.py",
+        "storage/local.py",
         "def _sync_folder(folder: Path) -> None:\n",
         "def _sync_folder(folder: Path) -> None:\n    return\n",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "put if absent",
-        "storage.py",
+        "storage/local.py",
         "                self._name(os.link, file, target)\n",
         "                self._name(os.replace, file, target)\n",
         "tests/test_storage.py -k first_put_wins",
@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         "the lock of the output",
-        "filelock.py",
+        "storage/filelock.py",
         "            fcntl.flock(descriptor, how | fcntl.LOCK_NB)\n",
         "            pass\n",
         "tests/test_storage.py -k told_who_holds",
@@ -172,7 +172,7 @@ MUTANTS = (
     ),
     Mutant(
         "a worker that dies while it starts is started again",
-        "clusters.py",
+        "clusters/local.py",
         "worker_class=_PatientNanny,",
         "worker_class=Nanny,",
         "tests/faults/test_kills.py -k while_it_starts",

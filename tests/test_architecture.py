@@ -15,7 +15,6 @@ FLOORS = [
     [
         "errors",  # every error on purpose, with its exit code
         "interrupts",  # SIGINT and SIGTERM: held, noted, given a grace
-        "filelock",  # a lock of a file that goes with its process
     ],
     [
         "melspec",  # the mel contract, its presets, exact conversions
