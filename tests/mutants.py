@@ -178,6 +178,20 @@ MUTANTS = (
         "tests/faults/test_kills.py -k while_it_starts",
     ),
     Mutant(
+        "parts make up for those that never begin",
+        "parts.py",
+        "        yield from sorted(others, ",
+        "        sorted(others, ",
+        "tests/faults/test_array.py -k never_begin",
+    ),
+    Mutant(
+        "a whole run keeps out of the way of parts",
+        "storage/local.py",
+        "        with self._locked(fcntl.LOCK_SH, owner):\n            yield\n",
+        "        yield\n",
+        "tests/faults/test_array.py -k out_of_each_others_way",
+    ),
+    Mutant(
         "what a hopeless run committed empty is made again",
         "jobs.py",
         "            if not ledger.commit_record(name).rows:",

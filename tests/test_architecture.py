@@ -51,6 +51,7 @@ FLOORS = [
         "ledger",  # the books of one output: commits, marks, what was published
         "training",  # melmill vocoder train
         "suspects",  # whom to blame for lost workers; pure
+        "parts",  # a job in parts; pure
     ],
     [
         "publishing",  # the manifest, from the commits
@@ -69,6 +70,7 @@ FLOORS = [
         "prepare",  # a job opened, checked and planned
     ],
     ["jobs"],  # a job from beginning to end
+    ["array"],  # a job in parts, each started by itself
     ["cli", ""],
     ["__main__"],
 ]
