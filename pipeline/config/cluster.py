@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -36,5 +35,9 @@ class ClusterConfig(Section):
         return self
 
     def worker_count(self) -> int:
-        """Worker processes of a local cluster."""
-        return len(os.sched_getaffinity(0)) if self.workers == "auto" else self.workers
+        """Worker processes of a local cluster; `auto` knows the limits of a container and of a batch system's job."""
+        if self.workers != "auto":
+            return self.workers
+        from dask.system import cpu_count  # takes half a second
+
+        return int(cpu_count())
