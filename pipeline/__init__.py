@@ -12,12 +12,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.array import PartReport, publish_parts, run_part
     from pipeline.audit import VerifyReport, verify
     from pipeline.config import JobConfig, load_job
     from pipeline.errors import MelmillError
     from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
     from pipeline.jobs import RunReport, plan, run
     from pipeline.melspec import PRESETS, MelSpec
+    from pipeline.parts import Part
     from pipeline.planner import Plan
     from pipeline.status import Status, read_status
     from pipeline.stores import MelStore, open_store
@@ -30,6 +32,8 @@ __all__ = [
     "MelSpec",
     "MelStore",
     "MelmillError",
+    "Part",
+    "PartReport",
     "Plan",
     "RunReport",
     "Status",
@@ -41,19 +45,23 @@ __all__ = [
     "load_vocoder",
     "open_store",
     "plan",
+    "publish_parts",
     "read_status",
     "run",
+    "run_part",
     "verify",
     "vocode",
 ]
 
 _HOMES = {
+    "pipeline.array": ("PartReport", "publish_parts", "run_part"),
     "pipeline.audit": ("VerifyReport", "verify"),
     "pipeline.config": ("JobConfig", "load_job"),
     "pipeline.errors": ("MelmillError",),
     "pipeline.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
     "pipeline.jobs": ("RunReport", "plan", "run"),
     "pipeline.melspec": ("PRESETS", "MelSpec"),
+    "pipeline.parts": ("Part",),
     "pipeline.planner": ("Plan",),
     "pipeline.status": ("Status", "read_status"),
     "pipeline.stores": ("MelStore", "open_store"),

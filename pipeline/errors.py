@@ -112,6 +112,12 @@ class InterruptedRunError(MelmillError):
     exit_code = 75
 
 
+class UnfinishedError(MelmillError):
+    """Shards are to be made yet, and nobody is at work on them; running the job or its parts again resumes it."""
+
+    exit_code = 75
+
+
 class UtteranceError(MelmillError):
     """One utterance cannot be made. It is quarantined with this message; the others go on."""
 

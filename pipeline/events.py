@@ -158,6 +158,23 @@ class RunFailed(Event):
 
 
 @dataclass(frozen=True)
+class PartFinished(Event):
+    """A part of a job has nothing left to make; it publishes now, if no other part is at work.
+
+    Args:
+        run_id: of this part.
+        part: index and count, `2/8`.
+        made_seconds: of audio made by it.
+        elapsed: wall-clock seconds.
+    """
+
+    run_id: str
+    part: str
+    made_seconds: float
+    elapsed: float
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """The manifest is published, or there was nothing to do.
 

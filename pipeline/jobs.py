@@ -25,6 +25,7 @@ from pipeline.errors import (
 )
 from pipeline.events import ContractDoubted, Event, Listener, RunFinished, RunStarted, ShardCommitted
 from pipeline.interrupts import interrupts_after_import
+from pipeline.parts import WHOLE, Part
 from pipeline.planner import Plan
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
@@ -94,30 +95,31 @@ def run(
         InterruptedRunError: on Ctrl-C or SIGTERM; what was committed is kept.
     """
     begun = time.monotonic()
-    with _interruptible():
+    with interruptible():
         prepared = prepare(config, adopt)
-        totals = _if_done(prepared, retry)
+        totals = if_done(prepared, retry)
         if totals is None:
-            with prepared.ledger.storage.lock(_owner(prepared.job)):
+            with prepared.ledger.storage.lock(owner(prepared.job)):
                 prepared = replan(prepared)  # another run may have ended since
-                totals = _if_done(prepared, retry)
+                totals = if_done(prepared, retry)
                 if totals is None:
-                    prepared = _with_marks(prepared, retry)
+                    prepared = with_marks(prepared, retry)
                     run_id = prepared.job.run_id
                     with reporting(prepared.ledger.storage, run_id, listener) as told:
-                        totals, made = _work(prepared, told, 0 if retry else config.quality.give_up_after)
-                        return _ended(RunReport(run_id, totals, made, time.monotonic() - begun), config, told)
-    return _ended(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)
+                        made = make(prepared, told, 0 if retry else config.quality.give_up_after)
+                        report = RunReport(run_id, made.publish(prepared), made.seconds, time.monotonic() - begun)
+                        return judged(report, config, told)
+    return judged(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)
 
 
-def _if_done(prepared: Prepared, retry: bool) -> Totals | None:
+def if_done(prepared: Prepared, retry: bool) -> Totals | None:
     """What is published, if there is nothing to do."""
     if prepared.plan.todo or (retry and any(shard.failed for shard in prepared.plan.done)):
         return None
     return totals_if_current(prepared.ledger, prepared.plan, prepared.job)
 
 
-def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
+def with_marks(prepared: Prepared, retry: bool) -> Prepared:
     """The job planned again once commits are marked stale whose objects are lost, or to `retry`, who have failures."""
     marks = dict(prepared.lost)
     for shard in prepared.plan.done:
@@ -130,8 +132,35 @@ def _with_marks(prepared: Prepared, retry: bool) -> Prepared:
     return replan(prepared) if marks else prepared
 
 
-def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[Totals, float]:
-    """Make the plan's shards and publish. Returns what is published, and the seconds of audio made."""
+@dataclass(frozen=True)
+class Made:
+    """What was made of a plan, before it is published.
+
+    Args:
+        crashed: utterances of shards that had to be given up.
+        seconds: of audio.
+        described: what job.json says of the run.
+    """
+
+    crashed: tuple[Failure, ...]
+    seconds: float
+    described: dict[str, Any]
+
+    def publish(self, prepared: Prepared) -> Totals:
+        """Publish what is committed. Errors as `publishing.publish`."""
+        finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished)
+
+
+def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part = WHOLE) -> Made:
+    """Make the plan's shards: all of them, in the part's order, but those that another part has committed by then.
+
+    Args:
+        prepared: the job, planned.
+        listener: is told what happens.
+        give_up_after: as `quality.give_up_after`.
+        part: of the job.
+    """
     with interrupts_after_import():  # Dask takes a second: not for a plan, not for --help
         from pipeline.engine import execute
 
@@ -147,21 +176,24 @@ def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[T
         listener(event)
 
     workers = job.config.cluster.worker_count() if job.config.cluster.kind == "local" else 0
-    utterances = sum(len(shard.members) for shard in plan.todo)
+    own = [shard for shard in plan.todo if part.owns(shard)]
+    utterances = sum(len(shard.members) for shard in own)
+    seconds = sum(shard.seconds for shard in own)
     if prepared.doubt is not None:
         listener(ContractDoubted(prepared.doubt))
-    listener(RunStarted(job.run_id, job.config.output.url, len(plan.todo), utterances, plan.seconds, workers))
+    listener(RunStarted(job.run_id, job.config.output.url, len(own), utterances, seconds, workers))
     # However many of few utterances fail, the manifest may still be good enough.
-    if utterances <= job.config.quality.max_failure_rate * plan.utterances:
+    if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
+    left = (shard for shard in part.order(plan.todo) if part == WHOLE or not ledger.has_commit(shard.name))
     try:
-        abandoned = execute(plan.tasks(prepared.catalogue), job, listen, give_up_after) if plan.todo else []
+        abandoned = execute(plan.tasks(prepared.catalogue, left), job, listen, give_up_after) if plan.todo else []
     except HopelessRunError:
         for name in {shard.name for shard in plan.todo}.intersection(ledger.commit_names()):
             if not ledger.commit_record(name).rows:  # also of shards that were still in flight when the run was stopped
                 ledger.mark_stale(name, "no utterance of it could be made, as of all others then")
         raise
-    crashed = (
+    crashed = tuple(
         Failure(
             each.key,
             Source(job.config.input.public_store, each.where, each.digest),
@@ -171,8 +203,7 @@ def _work(prepared: Prepared, listener: Listener, give_up_after: int) -> tuple[T
         for shard in abandoned
         for each in shard.task.utterances
     )
-    finished = {**described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-    return publish(ledger, plan, crashed, job, finished), made
+    return Made(crashed, made, described)
 
 
 def describe_job(prepared: Prepared) -> dict[str, Any]:
@@ -202,7 +233,7 @@ def _public(config: JobConfig) -> dict[str, Any]:
     return values
 
 
-def _ended(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
+def judged(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
     """Tells how the run ended, and judges it."""
     totals = report.totals
     listener(
@@ -220,12 +251,13 @@ def _ended(report: RunReport, config: JobConfig, listener: Listener) -> RunRepor
     return report
 
 
-def _owner(job: Job) -> str:
+def owner(job: Job) -> str:
+    """Who this is, in words for the lock of the output."""
     return f"run {job.run_id} on {socket.gethostname()}, process {os.getpid()}"
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C and SIGTERM end the run as InterruptedRunError."""
 
     def terminated(number: int, frame: FrameType | None) -> None:

@@ -83,9 +83,9 @@ class Plan:
         """Bytes read for each byte wanted; 0.0 if there is nothing to do."""
         return self.read_bytes / self.wanted_bytes if self.wanted_bytes else 0.0
 
-    def tasks(self, catalogue: Catalogue) -> Iterator[ShardTask]:
-        """The tasks of `todo`, made one at a time."""
-        for shard in self.todo:
+    def tasks(self, catalogue: Catalogue, shards: Iterable[PlannedShard] | None = None) -> Iterator[ShardTask]:
+        """The tasks of `todo`, or of some of its shards, made one at a time."""
+        for shard in self.todo if shards is None else shards:
             utterances = tuple(catalogue[int(i)] for i in shard.members)
             yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision)
 

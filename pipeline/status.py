@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -20,10 +20,13 @@ from typing import Any, Literal, get_args
 from pipeline.errors import InterruptedRunError, StorageError, redacted
 from pipeline.events import Event, Listener, RunStarted
 from pipeline.ledger import MANIFEST, Ledger
+from pipeline.parts import WHOLE, Part
 from pipeline.storage import PRIVATE, Storage, exists, open_storage
 from pipeline.tally import Amount, Tally
 
 STATUS = f"{PRIVATE}/status.json"
+PARTS = f"{PRIVATE}/parts"
+"""What the parts of a job tell, each for itself; while there is any, it counts instead of STATUS."""
 STATUS_VERSION = 1
 WRITE_SECONDS = 5.0
 """Between two writings. One takes 10 to 20 ms on a disk, in a thread of its own."""
@@ -55,6 +58,7 @@ class RunStatus:
         speed: seconds of audio made in a second, since the run began.
         left: seconds until the rest is made, at this speed; None while nothing is made.
         error: that ended the run, in words; empty if none did.
+        part: of a job in parts, `2/8`; empty for a whole run.
     """
 
     state: Told
@@ -71,6 +75,7 @@ class RunStatus:
     speed: float
     left: float | None
     error: str
+    part: str = ""
 
     def to_json(self) -> bytes:
         """The status as it is stored."""
@@ -123,6 +128,8 @@ class Status:
         age: seconds since the last sign of life, by the clocks of both machines; None if there was none.
         run: what the last run told, or None.
         manifest: what the manifest holds, as it was published; None if it is not there.
+        parts: what the parts of a job told that is not published yet; `state` is that of all of them then, and `run`
+            the one that told something last.
     """
 
     output: str
@@ -131,6 +138,7 @@ class Status:
     age: float | None
     run: RunStatus | None
     manifest: Holding | None
+    parts: tuple[RunStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The status as plain JSON values, for dashboards; names and meanings change with `version` only.
@@ -138,7 +146,8 @@ class Status:
         version   1
         output, state, holder, age, manifest {utterances, failed, seconds}    as here
         run       {state, run_id, host, process, started, written, progressed, planned, done, in_flight, failed,
-                  speed, left, error}, as in RunStatus; the three amounts are {shards, utterances, seconds}
+                  speed, left, error, part}, as in RunStatus; the three amounts are {shards, utterances, seconds}
+        parts     [run, ...], one for each part of a job in parts; empty once it is published
         """
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
@@ -160,23 +169,35 @@ def read_status(url: str) -> Status:
         if told == (again := _told(storage)):
             break
         told, holder = again, storage.holder()
-    if told is None and holder is None:
+    if not told and holder is None:
         ledger.existing_job()
-    age = None
-    if told is not None:
-        age = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(told.written)).total_seconds())
+    newest = max(told, key=lambda each: each.written, default=None)
+    age = _age(newest) if newest is not None else None
     publication = ledger.publication()
     totals = publication.totals if publication is not None and exists(storage, MANIFEST) else None
     manifest = Holding(totals.utterances, totals.failed, totals.seconds) if totals is not None else None
-    return Status(storage.url, _state(told, holder, age), holder, age, told, manifest)
+    parts = tuple(each for each in told if each.part)
+    state = _state_of_parts(parts, holder) if parts else _state(newest, holder, age)
+    return Status(storage.url, state, holder, age, newest, manifest, parts)
 
 
-def _told(storage: Storage) -> RunStatus | None:
+def _told(storage: Storage) -> list[RunStatus]:
+    """What the parts of a job tell; if there are none, what the last run told."""
+    parts = [told for name in storage.list(PARTS) if (told := _read(storage, name)) is not None]
+    whole = _read(storage, STATUS)
+    return parts or ([whole] if whole is not None else [])
+
+
+def _read(storage: Storage, name: str) -> RunStatus | None:
     try:
-        with storage.read(STATUS) as file:
+        with storage.read(name) as file:
             return RunStatus.from_json(file.read())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def _age(told: RunStatus) -> float:
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(told.written)).total_seconds())
 
 
 def _state(told: RunStatus | None, holder: str | None, age: float | None) -> State:
@@ -189,16 +210,27 @@ def _state(told: RunStatus | None, holder: str | None, age: float | None) -> Sta
     return "silent" if age is not None and age > SILENCE_SECONDS else "running"
 
 
+def _state_of_parts(parts: Sequence[RunStatus], holder: str | None) -> State:
+    """What becomes of parts together: running as long as one of them is."""
+    running = [each for each in parts if each.state == "running"]
+    if not running:
+        return "failed" if any(each.state == "failed" for each in parts) else "interrupted"
+    if holder is None and all(each.host == socket.gethostname() for each in running):
+        return "killed"
+    return "running" if min(map(_age, running)) <= SILENCE_SECONDS else "silent"
+
+
 @contextlib.contextmanager
-def reporting(storage: Storage, run_id: str, listener: Listener) -> Iterator[Listener]:
+def reporting(storage: Storage, run_id: str, listener: Listener, part: Part = WHOLE) -> Iterator[Listener]:
     """Write down how a run goes, from its start to how it ends. To be held under the output's lock.
 
     Args:
         storage: of the output.
         run_id: of the run.
         listener: is told all that the listener given back is told.
+        part: of the job; what parts told is forgotten when the whole of it goes on.
     """
-    reporter = _Reporter(storage, run_id, listener)
+    reporter = _Reporter(storage, run_id, listener, part)
     thread = threading.Thread(target=reporter.keep_writing, name="melmill-status", daemon=True)
     state: Told = "failed"
     what = ""
@@ -222,11 +254,13 @@ def reporting(storage: Storage, run_id: str, listener: Listener) -> Iterator[Lis
 class _Reporter:
     """Tallies events and writes the status."""
 
-    def __init__(self, storage: Storage, run_id: str, listener: Listener) -> None:
+    def __init__(self, storage: Storage, run_id: str, listener: Listener, part: Part) -> None:
         self.stop = threading.Event()
         self._storage = storage
         self._run_id = run_id
         self._listener = listener
+        self._part = "" if part == WHOLE else str(part)
+        self._name = f"{PARTS}/{part.index:06d}.json" if self._part else STATUS
         self._tally = Tally()
         self._started = self._progressed = _now()
         self._lock = threading.Lock()  # events come from several threads
@@ -250,7 +284,10 @@ class _Reporter:
     def write(self, state: Told, error: str = "") -> None:
         """Replace the status. That it cannot be written is no reason to stop a run, which finds out what matters."""
         with self._writing, contextlib.suppress(StorageError):
-            self._storage.replace(STATUS, self._status(state, error).to_json())
+            self._storage.replace(self._name, self._status(state, error).to_json())
+            if not self._part and state != "running":
+                for name in list(self._storage.list(PARTS)):
+                    self._storage.delete(name)
 
     def _status(self, state: Told, error: str) -> RunStatus:
         with self._lock:
@@ -270,6 +307,7 @@ class _Reporter:
                 speed=tally.speed,
                 left=tally.left if state == "running" else None,
                 error=error,
+                part=self._part,
             )
 
 

@@ -40,21 +40,21 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "fsync of an object's content",
-        "storage.py",
+        "storage/local.py",
         "            try:\n                os.fsync(descriptor)\n",
         "            try:\n                pass\n",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "fsync of the folder of a new name",
-        "storage.py",
+        "storage/local.py",
         "def _sync_folder(folder: Path) -> None:\n",
         "def _sync_folder(folder: Path) -> None:\n    return\n",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "put if absent",
-        "storage.py",
+        "storage/local.py",
         "                self._name(os.link, file, target)\n",
         "                self._name(os.replace, file, target)\n",
         "tests/test_storage.py -k first_put_wins",
@@ -121,7 +121,7 @@ MUTANTS = (
     ),
     Mutant(
         "the lock of the output",
-        "filelock.py",
+        "storage/filelock.py",
         "            fcntl.flock(descriptor, how | fcntl.LOCK_NB)\n",
         "            pass\n",
         "tests/test_storage.py -k told_who_holds",
@@ -172,10 +172,24 @@ MUTANTS = (
     ),
     Mutant(
         "a worker that dies while it starts is started again",
-        "clusters.py",
+        "clusters/local.py",
         "worker_class=_PatientNanny,",
         "worker_class=Nanny,",
         "tests/faults/test_kills.py -k while_it_starts",
+    ),
+    Mutant(
+        "parts make up for those that never begin",
+        "parts.py",
+        "        yield from sorted(others, ",
+        "        sorted(others, ",
+        "tests/faults/test_array.py -k never_begin",
+    ),
+    Mutant(
+        "a whole run keeps out of the way of parts",
+        "storage/local.py",
+        "        with self._locked(fcntl.LOCK_SH, owner):\n            yield\n",
+        "        yield\n",
+        "tests/faults/test_array.py -k out_of_each_others_way",
     ),
     Mutant(
         "what a hopeless run committed empty is made again",

@@ -15,7 +15,6 @@ FLOORS = [
     [
         "errors",  # every error on purpose, with its exit code
         "interrupts",  # SIGINT and SIGTERM: held, noted, given a grace
-        "filelock",  # a lock of a file that goes with its process
     ],
     [
         "melspec",  # the mel contract, its presets, exact conversions
@@ -52,6 +51,7 @@ FLOORS = [
         "ledger",  # the books of one output: commits, marks, what was published
         "training",  # melmill vocoder train
         "suspects",  # whom to blame for lost workers; pure
+        "parts",  # a job in parts; pure
     ],
     [
         "publishing",  # the manifest, from the commits
@@ -70,13 +70,14 @@ FLOORS = [
         "prepare",  # a job opened, checked and planned
     ],
     ["jobs"],  # a job from beginning to end
+    ["array"],  # a job in parts, each started by itself
     ["cli", ""],
     ["__main__"],
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ONLY_IN = {
-    "dask": {"engine", "dispatch", "clusters"},
+    "dask": {"engine", "dispatch", "clusters", "config"},
     "distributed": {"engine", "dispatch", "clusters"},
     "h5py": {"stores", "vocoders"},
     "onnx": {"vocoders", "training"},

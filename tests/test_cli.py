@@ -15,6 +15,8 @@ import soundfile
 import zarr
 from corpora import PROMPTS, assert_whole, digests, every_byte, rows
 
+from pipeline.storage import LocalStorage
+
 COMMAND = Path(sys.executable).with_name("melmill")
 
 
@@ -242,7 +244,9 @@ def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: sign
     melmill("pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k")
 
 
-@pytest.mark.parametrize("command", ["", "pack", "inspect", "plan", "run", "retry", "status", "verify", "gc"])
+@pytest.mark.parametrize(
+    "command", ["", "pack", "inspect", "plan", "run", "retry", "publish", "status", "verify", "gc"]
+)
 def test_help_says_what_there_is(command: str) -> None:
     assert "Usage: melmill" in melmill(*command.split(), "--help")
 
@@ -303,6 +307,23 @@ def test_a_full_log_stops_no_run_and_a_full_standard_output_is_no_defect(
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=buffered, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (6, 1)
     assert "could not be written: No space left on device" in done.stderr
+
+
+def test_a_job_in_parts_is_told_part_by_part_and_published_once(run_arguments: list[object], tmp_path: Path) -> None:
+    out = tmp_path / "audio"
+    assert "--part 9/3: it must be INDEX/COUNT" in melmill("run", *run_arguments, "--part", "9/3", code=2)
+    assert "holds no melmill output" in melmill("publish", out, code=2)
+    with LocalStorage(out).share("part 1/3 of run 7 on there"):
+        assert "other parts are at work, and the last of them publishes" in melmill(
+            "run", *run_arguments, "--part", "0/3"
+        )
+        assert "part" in melmill("publish", out, code=5)
+        assert "parts      3, of which 1 began: 1 finished" in melmill("status", out)
+    next((out / "_melmill" / "commits").iterdir()).unlink()
+    assert "Run the parts of the job again" in melmill("publish", out, code=75)
+    assert f"{out}/manifest.jsonl lists 24 utterances" in melmill("run", *run_arguments, "--part", "3/3")
+    assert "nothing to do" in melmill("publish", out)
+    assert "finished" in melmill("status", out)
 
 
 def test_retry_stays_with_its_output_and_its_store(run_arguments: list[object], store: Path, tmp_path: Path) -> None:

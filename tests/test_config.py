@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,11 @@ def test_a_mel_contract_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     assert job.input.mel == {"preset": "pwg-24k", "normalization": {"mean": -2.2, "scale": 0.75}}
     with pytest.raises(ConfigError, match=r"the mel spec .*none\.yaml cannot be read"):
         load_job(None, flags, [f"input.mel={tmp_path / 'none.yaml'}"])
+
+
+def test_auto_is_a_worker_for_each_core_that_may_be_used() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from pipeline.config import ClusterConfig; print(ClusterConfig().worker_count())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -189,6 +189,18 @@ def test_who_holds_the_output_can_be_asked_without_being_in_the_way(tmp_path: Pa
     assert storage.holder() is None
 
 
+def test_parts_share_an_output_that_no_run_can_hold_then(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    with storage.share("part 1 on here"):
+        with storage.share("part 2 on there"):
+            assert (storage.holder() or "").startswith("part 2 on there, for 0:00:0")
+        with pytest.raises(OwnedError, match="part 2 on there"), storage.lock("run 1"):
+            pass
+    with storage.lock("run 1"), pytest.raises(OwnedError, match="run 1"), storage.share("part 3"):
+        pass
+    assert storage.holder() is None
+
+
 def ask(root: str, asked: "multiprocessing.synchronize.Event", stop: "multiprocessing.synchronize.Event") -> None:
     while not stop.is_set():
         LocalStorage(Path(root)).holder()

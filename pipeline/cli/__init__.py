@@ -14,7 +14,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from typer.core import TyperGroup
 
-from pipeline.cli.convert import plan, retry, run
+from pipeline.cli.convert import plan, publish, retry, run
 from pipeline.cli.output import gc, status, verify
 from pipeline.cli.pack import pack
 from pipeline.cli.stores import inspect
@@ -102,7 +102,7 @@ def _options(
     pass
 
 
-for command in (pack, inspect, plan, run, retry, status, verify, gc):
+for command in (pack, inspect, plan, run, retry, publish, status, verify, gc):
     app.command()(command)
 app.add_typer(vocoder, name="vocoder")
 

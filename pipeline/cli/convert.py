@@ -1,20 +1,22 @@
-"""The commands plan, run and retry."""
+"""The commands plan, run, retry and publish."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pipeline import jobs, prepare
+from pipeline import array, jobs, prepare
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, MelmillError, UtteranceError
-from pipeline.events import RunFailed
+from pipeline.events import Listener, RunFailed
 from pipeline.ledger import FAILURES, MANIFEST
+from pipeline.parts import Part
 
 _FAR_OFF = 0.5
 """A `mel_distance_relative` of no vocoder that fits: 0.10 to 0.16 where all is right, up to 0.32 where the logarithm is
@@ -34,6 +36,14 @@ Scheduler = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Progress as JSON lines on standard error.")]
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="I/N",
+        help="Part I of N, counted from 0 or from 1, each started by itself: an array job. The last one publishes.",
+    ),
+]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
 
 
@@ -98,10 +108,16 @@ def run(
     scheduler: Scheduler = None,
     settings: Set = None,
     adopt: Adopt = False,
+    part: PartOf = None,
     log_json: LogJson = False,
 ) -> None:
     """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
-    _run(_config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings), log_json, adopt=adopt)
+    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+    if part is None:
+        _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt))
+    else:
+        wanted = Part.parse(part)
+        _finish(config, log_json, lambda listener: array.run_part(config, wanted, listener, adopt))
 
 
 def retry(
@@ -120,19 +136,42 @@ def retry(
     config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
     if config.output.url != output:
         raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
-    _run(config, log_json, adopt=adopt, retry=True)
+    _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt, retry=True))
 
 
-def _run(config: JobConfig, log_json: bool, adopt: bool = False, retry: bool = False) -> None:
+def publish(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Folder that the parts of a job wrote to.")],
+    store: Store = None,
+    settings: Set = None,
+    adopt: Adopt = False,
+    log_json: LogJson = False,
+) -> None:
+    """Publish what the parts of a job have made, if the last of them was killed before it could.
+
+    Exit code 75: shards are to be made yet; run the parts again, any of them.
+    """
+    config = _config(prepare.job_of_output(output), store, None, None, None, None, None, None, settings)
+    _finish(config, log_json, lambda listener: array.publish_parts(config, listener, adopt))
+
+
+def _finish(config: JobConfig, log_json: bool, work: Callable[[Listener], jobs.RunReport | array.PartReport]) -> None:
     view = run_view(log_json)
     try:
         with view:
-            report = jobs.run(config, view, adopt, retry)
+            report = work(view)
     except MelmillError as error:
         if not log_json:
             raise
         view(RunFailed(type(error).__name__, str(error), error.exit_code))
         raise typer.Exit(error.exit_code) from error
+    if isinstance(report, array.PartReport):
+        if report.published is None:
+            print(
+                f"done in {duration(report.elapsed)}: this part made {hours(report.made_seconds)}; other parts are at "
+                "work, and the last of them publishes"
+            )
+            return
+        report = report.published
     _summarize(report, config)
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)

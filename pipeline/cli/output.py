@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -87,8 +89,11 @@ def _print_status(status: Status) -> None:
     silence = f"no sign of life for {duration(status.age or 0)}"
     words = {"killed": f"killed, {silence}", "silent": silence, "unknown": "no run has told how it goes"}
     print(f"state      {words.get(status.state, status.state)}")
-    if run is not None:
+    if status.parts:
+        _print_parts(status.parts)
+    elif run is not None:
         _print_run(run, status.state == "running")
+    if run is not None:
         print(f"last sign  {run.written}, {duration(status.age or 0)} ago; progress {run.progressed}")
     if status.holder is not None and (run is None or run.run_id not in status.holder):
         print(f"now        {status.holder}")
@@ -97,6 +102,18 @@ def _print_status(status: Status) -> None:
         print(f"manifest   {manifest.utterances} utterances, {hours(manifest.seconds)}{failed}")
     else:
         print("manifest   none yet")
+
+
+def _print_parts(parts: Sequence[RunStatus]) -> None:
+    states = Counter(part.state for part in parts)
+    print(f"parts      {parts[0].part.partition('/')[2]}, of which {len(parts)} began: ", end="")
+    print(", ".join(f"{count} {state}" for state, count in states.items()))
+    for name, amounts in (("planned", [part.planned for part in parts]), ("done", [part.done for part in parts])):
+        seconds, utterances = sum(each.seconds for each in amounts), sum(each.utterances for each in amounts)
+        print(f"{name:<10} {utterances} utterances, {hours(seconds)}, {sum(each.shards for each in amounts)} shards")
+    print(f"failed     {sum(part.failed for part in parts)} utterances")
+    print(f"speed      {sum(part.speed for part in parts if part.state == 'running'):.1f} x real time")
+    print_some([f"error      part {part.part}: {part.error}" for part in parts if part.error])
 
 
 def _print_run(run: RunStatus, running: bool) -> None:

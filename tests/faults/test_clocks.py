@@ -31,7 +31,7 @@ READINGS = {
     ("cli/progress.py", "datetime.now"): "the time of a line of the log",
     ("jobs.py", "datetime.now"): "started and finished in job.json, for the reader",
     ("prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
-    ("filelock.py", "time.time"): "how long the lock is held, for the reader",
+    ("storage/filelock.py", "time.time"): "how long the lock is held, for the reader",
     ("status.py", "datetime.now"): "the signs of life, for the reader",
     ("stores/pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",
     ("stores/local.py", ".st_mtime"): "as the next one",

@@ -18,7 +18,7 @@ from corpora import SPEC, digests
 from faults.invariant import Reference, assert_invariant, assert_readable
 from faults.processes import ended, events_in, session_of, start, until, workers_of
 from faults.scale import seeded, trials
-from pipeline import clusters
+from pipeline.clusters import local
 from pipeline.config import JobConfig
 from pipeline.dispatch import WINDOW_PER_THREAD
 from pipeline.errors import ClusterError
@@ -130,7 +130,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(small_job: Bui
 def test_workers_that_die_whenever_they_start_end_the_run(
     small_job: Build, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(clusters, "_STARTS", 2)
+    monkeypatch.setattr(local, "_STARTS", 2)
     over = threading.Event()
 
     def kill_all() -> None:

@@ -12,11 +12,11 @@ _LOOKS, _LOOK_SECONDS = 20, 0.05
 _ALIKE = 3
 """How often, and how far apart, a run tries to lock, and how many looks at the holder's words must be alike.
 
-The holder may just be writing them down, or be ending; and whoever only asks for it shares the lock for an instant.
+The holder may just be writing them down, or be ending; and whoever only asks for it takes the lock for an instant.
 """
 
 
-def take(descriptor: int, how: int = fcntl.LOCK_EX) -> str | None:
+def take(descriptor: int, how: int) -> str | None:
     """Lock the file.
 
     Args:
@@ -46,13 +46,13 @@ def sign(descriptor: int, owner: str) -> None:
 
 
 def who_holds(path: Path) -> str | None:
-    """Who holds a lock file, in words; None if nobody does. Asking shares the lock for an instant."""
+    """Who holds a lock file, or shares it, in words; None if nobody does. Asking takes the lock for an instant."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return take(descriptor, fcntl.LOCK_SH)
+        return take(descriptor, fcntl.LOCK_SH) or take(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
 

@@ -1,4 +1,4 @@
-"""Storage behind five verbs: read, list, put_if_absent, replace, delete. Here: a local directory.
+"""Storage in a local directory.
 
 Each write is durable when its verb returns: the bytes are synced, then linked or renamed into place, then the folder is
 synced. A reader sees a name with all of its bytes or does not see it.
@@ -7,90 +7,19 @@ synced. A reader sees a name with all of its bytes or does not see it.
 from __future__ import annotations
 
 import contextlib
-import errno
+import fcntl
 import io
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
-from pipeline.filelock import sign, take, who_holds
-
-PRIVATE = "_melmill"
-"""The folder of an output that holds what no reader needs."""
-SCRATCH = f"{PRIVATE}/scratch"
-
-
-class Storage(Protocol):
-    """Named objects, each written whole. Names are relative, with forward slashes."""
-
-    url: str
-
-    def read(self, name: str) -> io.BufferedReader:
-        """The object, opened for reading and seeking. FileNotFoundError if it is not there.
-
-        What fails later, while it is read, is a StorageError too.
-        """
-        ...
-
-    def list(self, prefix: str) -> Iterator[str]:
-        """Names of all objects below the folder `prefix` ("" for all), sorted.
-
-        What lies in `SCRATCH` is no object, and listed only where that is the prefix.
-        """
-        ...
-
-    def put_if_absent(self, name: str, source: Path | bytes) -> bool:
-        """Make `source` durable under `name`; False, and nothing changed, if the name is taken.
-
-        A `source` that is a path must come from `scratch`.
-        """
-        ...
-
-    def replace(self, name: str, source: Path | bytes) -> None:
-        """Make `source` durable under `name`, in place of what was there, atomically."""
-        ...
-
-    def delete(self, name: str) -> None:
-        """Remove the object, durably; if it is not there, that is made durable."""
-        ...
-
-    def scratch(self) -> contextlib.AbstractContextManager[Path]:
-        """A folder for files that will be put; removed at the end."""
-        ...
-
-    def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the output for one run.
-
-        OwnedError, with the holder's own words and how long it has held it, if another live run holds it.
-        """
-        ...
-
-    def holder(self) -> str | None:
-        """Who holds the output, in its own words; None if nobody does, as far as it can be seen from here."""
-        ...
-
-
-def open_storage(url: str) -> Storage:
-    """The storage at a local path or `file://` URL. Nothing is created before the first write.
-
-    Raises:
-        ConfigError: if the URL is of a kind that melmill cannot write to.
-    """
-    return LocalStorage(local_path(url))
-
-
-def exists(storage: Storage, name: str) -> bool:
-    """Whether an object is there."""
-    try:
-        storage.read(name).close()
-    except FileNotFoundError:
-        return False
-    return True
+from pipeline.storage.base import PRIVATE, SCRATCH, translated
+from pipeline.storage.filelock import sign, take, who_holds
 
 
 def local_path(url: str) -> Path:
@@ -170,27 +99,41 @@ class LocalStorage:
     @contextlib.contextmanager
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
-        path = self.root / PRIVATE / "run.lock"
-        with contextlib.ExitStack() as held:
-            with translated(f"locking {path}"):
-                self._make_folders(path.parent)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-                held.callback(os.close, descriptor)
-                held_by = take(descriptor)
-                if held_by is not None:
-                    raise OwnedError(
-                        f"another run is working on {self.root}: {held_by}. Wait for it to end; nothing was changed"
-                    )
-                sign(descriptor, owner)
+        with self._locked(fcntl.LOCK_EX, owner) as descriptor:
+            with translated(f"cleaning {self.root / SCRATCH}"):
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
-                for folder in filter(Path.is_dir, path.parent.iterdir()):
-                    _sync_folder(folder)  # a dead run may have given a name, such as a commit's, and not lived to sync
             try:
                 yield
             finally:
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # of workers that were dropped
                 with contextlib.suppress(OSError):
                     os.ftruncate(descriptor, 0)
+
+    @contextlib.contextmanager
+    def share(self, owner: str) -> Iterator[None]:
+        """See Storage."""
+        with self._locked(fcntl.LOCK_SH, owner):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, how: int, owner: str) -> Iterator[int]:
+        """The lock file, locked; with the names that a dead run gave and did not live to sync made durable."""
+        path = self.root / PRIVATE / "run.lock"
+        with contextlib.ExitStack() as held:
+            with translated(f"locking {path}"):
+                self._make_folders(path.parent)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                held.callback(os.close, descriptor)
+                held_by = take(descriptor, how)
+                if held_by is not None:
+                    raise OwnedError(
+                        f"another run is working on {self.root}: {held_by}. Wait for it to end; nothing was changed"
+                    )
+                sign(descriptor, owner)
+                for folder in filter(Path.is_dir, path.parent.iterdir()):
+                    with contextlib.suppress(FileNotFoundError):  # an attempt's scratch, which went
+                        _sync_folder(folder)
+            yield descriptor
 
     def _name(self, give: Callable[[Path, Path], None], file: Path, target: Path) -> None:
         """Give a file its name. The folder may go in between, when it is empty and another attempt discards its own."""
@@ -220,7 +163,7 @@ class LocalStorage:
         self._durable_folders.add(folder)
 
     def holder(self) -> str | None:
-        """See Storage. Asking shares the lock for an instant, which `lock` bears with."""
+        """See Storage. Asking takes the lock for an instant, which `lock` and `share` bear with."""
         path = self.root / PRIVATE / "run.lock"
         with translated(f"reading {path}"):
             return who_holds(path)
@@ -284,26 +227,3 @@ def _sync_folder(folder: Path) -> None:
 def _walk_error(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise StorageError(f"listing {error.filename}: {error.strerror}") from error
-
-
-_REMEDIES = {
-    errno.ENOSPC: "make room, then run again to resume",
-    errno.EDQUOT: "raise the quota or make room, then run again to resume",
-    errno.EACCES: "check the permissions of the folder",
-    errno.EPERM: "check the permissions of the folder",
-    errno.EROFS: "choose an output on a writable file system",
-    errno.EEXIST: "a part of this path is a file; choose another output",
-    errno.ENOTDIR: "a part of this path is a file; choose another output",
-}
-
-
-@contextlib.contextmanager
-def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
-    """Errors of the operating system become ours, with what to do about them."""
-    try:
-        yield
-    except passing:
-        raise
-    except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "what was committed is kept; run again to resume")
-        raise StorageError(f"{doing}: {error.strerror or error} ({remedy})") from error

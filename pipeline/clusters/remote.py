@@ -1,0 +1,75 @@
+"""A Dask scheduler that is already running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import distributed.comm.registry
+from distributed import Client, Security, rpc
+
+from pipeline.clusters.liveness import GRACE_SECONDS, within
+from pipeline.config import ClusterConfig
+from pipeline.errors import ClusterError, ConfigError
+
+
+@contextlib.contextmanager
+def remote_client(config: ClusterConfig) -> Iterator[Client]:
+    """The client of the scheduler at `config.address`. Errors as `connect`."""
+    address = config.address or ""
+    parts = urlsplit(address if "://" in address else f"tcp://{address}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None:
+        raise ConfigError(f"the scheduler's address {address!r} must look like tcp://host:8786")
+    if parts.scheme != "tls" and not _is_loopback(parts.hostname) and not config.insecure:
+        raise ConfigError(
+            f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
+            "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
+        )
+    if parts.scheme not in distributed.comm.registry.backends:
+        raise ConfigError(
+            f"the scheduler's address {address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
+        )
+    try:
+        within(config.timeout, lambda: asyncio.run(_recognize(parts.geturl(), config.timeout)))
+        client = within(config.timeout, lambda: Client(parts.geturl(), timeout=config.timeout))
+    except TypeError as error:
+        raise ConfigError(
+            f"the scheduler {address} cannot be used: {error}. For tls:// set distributed.comm.tls"
+        ) from error
+    except OSError as error:  # TimeoutError is one
+        raise ClusterError(
+            f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "
+            "right? (cluster.timeout sets the limit)"
+        ) from error
+    except Exception as error:  # what comes of taking any bytes for Dask's: a MemoryError, for instance
+        raise ClusterError(
+            f"what answers at {address} is not a Dask scheduler, or one of another version "
+            f"({type(error).__name__}: {error}). Is the address right?"
+        ) from error
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):
+            within(GRACE_SECONDS, lambda: client.close(timeout=GRACE_SECONDS))
+
+
+async def _recognize(address: str, timeout: float) -> None:
+    """Ask who is there. Dask's own client waits without limit for the first answer."""
+    security = Security().get_connection_args("client")
+    async with rpc(address, timeout=timeout, connection_args=security) as there:
+        found = await there.identity()
+    if found.get("type") != "Scheduler":
+        raise ValueError(f"it is a {found.get('type')}")
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"

@@ -1,0 +1,33 @@
+"""The job file: everything that it says, checked; and a job with every `auto` resolved."""
+
+from pipeline.config.cluster import ClusterConfig
+from pipeline.config.job import Job, JobConfig
+from pipeline.config.reading import load_job, read_yaml
+from pipeline.config.sections import (
+    MAX_UTTERANCE_SECONDS,
+    Codec,
+    Container,
+    FramingChange,
+    InputConfig,
+    OutputConfig,
+    QualityConfig,
+    Subtype,
+    VocoderConfig,
+)
+
+__all__ = [
+    "MAX_UTTERANCE_SECONDS",
+    "ClusterConfig",
+    "Codec",
+    "Container",
+    "FramingChange",
+    "InputConfig",
+    "Job",
+    "JobConfig",
+    "OutputConfig",
+    "QualityConfig",
+    "Subtype",
+    "VocoderConfig",
+    "load_job",
+    "read_yaml",
+]

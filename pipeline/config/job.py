@@ -1,0 +1,80 @@
+"""JobConfig: a whole job file, checked; and Job: the same with every `auto` resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config.cluster import ClusterConfig
+from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+
+
+class JobConfig(Section):
+    """A whole job. Frozen; an unknown key is an error.
+
+    >>> JobConfig.build({"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}).output.codec
+    'flac'
+    """
+
+    input: InputConfig
+    vocoder: VocoderConfig = VocoderConfig()
+    output: OutputConfig
+    cluster: ClusterConfig = ClusterConfig()
+    quality: QualityConfig = QualityConfig()
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], origin: str = "job") -> JobConfig:
+        """The job that nested plain values describe.
+
+        Raises:
+            ConfigError: naming each wrong key, its value and what is allowed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_explain(error, origin)) from None
+        except RecursionError:
+            raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    lines = []
+    for problem in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, problem["loc"])) or "job"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key; {_known_keys(problem['loc'])}")
+        else:
+            value = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}")
+    return f"{origin}: " + "; ".join(lines)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> str:
+    model: Any = JobConfig
+    for part in location[:-1]:
+        model = model.model_fields[part].annotation
+    return "the keys here are " + ", ".join(model.model_fields)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job with everything resolved: what a worker needs besides its task. Small and picklable.
+
+    Args:
+        config: the job as the user gave it, with absolute local paths.
+        source: the contract of the mels in the store.
+        vocoder_digest: what the vocoder is known by; a worker refuses to work with another.
+        run_id: the run that this is, for records and logs.
+        generation: counts the runs that worked on this output, 1 for the first.
+    """
+
+    config: JobConfig
+    source: MelSpec
+    vocoder_digest: str
+    run_id: str
+    generation: int

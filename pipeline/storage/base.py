@@ -1,0 +1,105 @@
+"""Storage behind five verbs: read, list, put_if_absent, replace, delete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.errors import StorageError
+
+PRIVATE = "_melmill"
+"""The folder of an output that holds what no reader needs."""
+SCRATCH = f"{PRIVATE}/scratch"
+
+
+class Storage(Protocol):
+    """Named objects, each written whole. Names are relative, with forward slashes."""
+
+    url: str
+
+    def read(self, name: str) -> io.BufferedReader:
+        """The object, opened for reading and seeking. FileNotFoundError if it is not there.
+
+        What fails later, while it is read, is a StorageError too.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Names of all objects below the folder `prefix` ("" for all), sorted.
+
+        What lies in `SCRATCH` is no object, and listed only where that is the prefix.
+        """
+        ...
+
+    def put_if_absent(self, name: str, source: Path | bytes) -> bool:
+        """Make `source` durable under `name`; False, and nothing changed, if the name is taken.
+
+        A `source` that is a path must come from `scratch`.
+        """
+        ...
+
+    def replace(self, name: str, source: Path | bytes) -> None:
+        """Make `source` durable under `name`, in place of what was there, atomically."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the object, durably; if it is not there, that is made durable."""
+        ...
+
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
+        """A folder for files that will be put; removed at the end."""
+        ...
+
+    def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
+        """Hold the output for one run.
+
+        OwnedError, with the holder's own words and how long it has held it, if another live run holds it.
+        """
+        ...
+
+    def share(self, owner: str) -> contextlib.AbstractContextManager[None]:
+        """Hold the output together with whoever shares it too, as the parts of one job do.
+
+        OwnedError as for `lock`, if a live run holds it for itself.
+        """
+        ...
+
+    def holder(self) -> str | None:
+        """Who holds the output, in its own words; None if nobody does, as far as it can be seen from here."""
+        ...
+
+
+def exists(storage: Storage, name: str) -> bool:
+    """Whether an object is there."""
+    try:
+        storage.read(name).close()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+_REMEDIES = {
+    errno.ENOSPC: "make room, then run again to resume",
+    errno.EDQUOT: "raise the quota or make room, then run again to resume",
+    errno.EACCES: "check the permissions of the folder",
+    errno.EPERM: "check the permissions of the folder",
+    errno.EROFS: "choose an output on a writable file system",
+    errno.EEXIST: "a part of this path is a file; choose another output",
+    errno.ENOTDIR: "a part of this path is a file; choose another output",
+}
+
+
+@contextlib.contextmanager
+def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
+    """Errors of the operating system become ours, with what to do about them."""
+    try:
+        yield
+    except passing:
+        raise
+    except OSError as error:
+        remedy = _REMEDIES.get(error.errno or 0, "what was committed is kept; run again to resume")
+        raise StorageError(f"{doing}: {error.strerror or error} ({remedy})") from error
