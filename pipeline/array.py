@@ -109,7 +109,8 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
             return None
         mine, prepared = prepared, replan(prepared)
         if (totals := if_done(prepared, retry=False)) is not None:
-            return _there(prepared, totals, listener, begun)
+            report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
+            return judged(report, prepared.job.config, listener)
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
             raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
         return _publish(prepared, made, listener, begun)

@@ -53,6 +53,21 @@ class ContractDoubted(Event):
 
 
 @dataclass(frozen=True)
+class ShardTakenOver(Event):
+    """A part of a job is done with its own, and makes a shard of another part that is not committed yet.
+
+    Args:
+        shard: its number.
+        utterances: in it.
+        seconds: of audio in it.
+    """
+
+    shard: int
+    utterances: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ShardStarted(Event):
     """A worker began with a shard. Each worker that is lost with it is followed by another start.
 

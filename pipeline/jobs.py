@@ -23,10 +23,10 @@ from pipeline.errors import (
     TooManyFailuresError,
     WorkerLostError,
 )
-from pipeline.events import ContractDoubted, Event, Listener, RunFinished, RunStarted, ShardCommitted
+from pipeline.events import ContractDoubted, Event, Listener, RunFinished, RunStarted, ShardCommitted, ShardTakenOver
 from pipeline.interrupts import interrupts_after_import
 from pipeline.parts import WHOLE, Part
-from pipeline.planner import Plan
+from pipeline.planner import Plan, PlannedShard
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
 from pipeline.publishing import publish, totals_if_current
@@ -185,9 +185,9 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     # However many of few utterances fail, the manifest may still be good enough.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
-    left = (shard for shard in part.order(plan.todo) if part == WHOLE or not ledger.has_commit(shard.name))
+    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener))
     try:
-        abandoned = execute(plan.tasks(prepared.catalogue, left), job, listen, give_up_after) if plan.todo else []
+        abandoned = execute(tasks, job, listen, give_up_after) if plan.todo else []
     except HopelessRunError:
         for name in {shard.name for shard in plan.todo}.intersection(ledger.commit_names()):
             if not ledger.commit_record(name).rows:  # also of shards that were still in flight when the run was stopped
@@ -204,6 +204,16 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
         for each in shard.task.utterances
     )
     return Made(crashed, made, described)
+
+
+def _left(prepared: Prepared, part: Part, listener: Listener) -> Iterator[PlannedShard]:
+    """What a part makes, in its order: what no other has committed by the time that it comes to it."""
+    for shard in part.order(prepared.plan.todo):
+        if part != WHOLE and prepared.ledger.has_commit(shard.name):
+            continue
+        if not part.owns(shard):
+            listener(ShardTakenOver(shard.number, len(shard.members), shard.seconds))
+        yield shard
 
 
 def describe_job(prepared: Prepared) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pipeline.events import (
     ShardCommitted,
     ShardRetried,
     ShardStarted,
+    ShardTakenOver,
     UtterancesMade,
 )
 
@@ -46,6 +47,11 @@ class Tally:
         if isinstance(event, RunStarted):
             self.planned = Amount(event.shards, event.utterances, event.seconds)
             self._begun = time.monotonic()
+        elif isinstance(event, ShardTakenOver):
+            planned = self.planned
+            self.planned = Amount(
+                planned.shards + 1, planned.utterances + event.utterances, planned.seconds + event.seconds
+            )
         elif isinstance(event, ShardStarted):
             self._shards[event.shard] = UtterancesMade(event.shard, 0, 0, 0.0)
         elif isinstance(event, UtterancesMade):

@@ -105,21 +105,28 @@ def _print_status(status: Status) -> None:
 
 
 def _print_parts(parts: Sequence[RunStatus]) -> None:
-    states = Counter(part.state for part in parts)
-    print(f"parts      {parts[0].part.partition('/')[2]}, of which {len(parts)} began: ", end="")
-    print(", ".join(f"{count} {state}" for state, count in states.items()))
-    for name, amounts in (("planned", [part.planned for part in parts]), ("done", [part.done for part in parts])):
-        seconds, utterances = sum(each.seconds for each in amounts), sum(each.utterances for each in amounts)
-        print(f"{name:<10} {utterances} utterances, {hours(seconds)}, {sum(each.shards for each in amounts)} shards")
-    print(f"failed     {sum(part.failed for part in parts)} utterances")
-    print(f"speed      {sum(part.speed for part in parts if part.state == 'running'):.1f} x real time")
-    print_some([f"error      part {part.part}: {part.error}" for part in parts if part.error])
+    speed = sum(part.speed for part in parts if part.state == "running")
+    states = ", ".join(f"{count} {state}" for state, count in Counter(part.state for part in parts).items())
+    print(
+        f"parts      {parts[0].part.partition('/')[2]}, of which {len(parts)} began: {states}; {speed:.1f} x real time"
+    )
+    print_some([f"part       {_part_line(part)}" for part in parts])
+
+
+def _part_line(part: RunStatus) -> str:
+    """How one part goes. What it does for others is among what it planned."""
+    made, planned = part.done.utterances + part.in_flight.utterances, part.planned.utterances
+    failed = f", {part.failed} failed" if part.failed else ""
+    error = f": {part.error}" if part.error else ""
+    return f"{part.part} on {part.host}: {part.state}, {made} of {planned} utterances{failed}{error}"
 
 
 def _print_run(run: RunStatus, running: bool) -> None:
     if run.error:
         print(f"error      {run.error}")
     print(f"run        {run.run_id} on {run.host}, process {run.process}, since {run.started}")
+    if not run.planned.shards:
+        return  # it published what was there
     print(f"planned    {run.planned.utterances} utterances, {hours(run.planned.seconds)}, {run.planned.shards} shards")
     print(f"done       {run.done.utterances} utterances, {hours(run.done.seconds)}, {run.done.shards} shards")
     if running:
