@@ -99,11 +99,16 @@ def test_windows_of_a_mel_give_the_samples_of_the_whole(mel):
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 @pytest.mark.parametrize("iterations", [0, 1, 3])
 def test_the_halo_is_as_large_as_it_must_be_and_no_larger(spec, iterations):
-    mel = log_mel(speech(spec.sample_rate, "fr_CA_f_June/vm-sorry"), spec)
     vocoder = GriffinLim(spec, iterations=iterations, updates=10)
-    whole = vocoder.decode(mel)
     left, right = vocoder.halo
-    starts = range(60, 60 + PHASE_BLOCK)  # the left halo is needed whole where a block begins at its end
+    starts = range(60, 60 + PHASE_BLOCK)
+    # The left halo is needed whole where a block begins at its end. Behind that block the speech is so quiet that the
+    # tails of windows on the block's last frame are seen in it.
+    last = next(start for start in starts if (start - left) % PHASE_BLOCK == 0) - left + PHASE_BLOCK - 1
+    wave = speech(spec.sample_rate, "fr_CA_f_June/vm-sorry").copy()
+    wave[(last + 2) * spec.hop_length : 110 * spec.hop_length] *= 1e-3
+    mel = log_mel(wave, spec)
+    whole = vocoder.decode(mel)
     assert max(window_error(vocoder, mel, whole, start, 110, (left, right)) for start in starts) == 0
     assert max(window_error(vocoder, mel, whole, start, 110, (left - 1, right)) for start in starts) > 0
     assert window_error(vocoder, mel, whole, 60, 110, (left, right - 1)) > 0
