@@ -157,6 +157,7 @@ class ShardRecord:
         failures: the utterances quarantined, in order.
         revision: counts the times that the same shard was made again: what was quarantined or damaged in it is no part
             of the fingerprint.
+        metadata: digest of all utterances' metadata when it was made, as hexadecimal; empty where there was none.
     """
 
     shard: int
@@ -168,6 +169,7 @@ class ShardRecord:
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
     revision: int = 0
+    metadata: str = ""
 
     @property
     def id(self) -> ShardId:
