@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
 from pipeline.publication import Announced, Publication
-from pipeline.records import ShardId, ShardRecord, StoredObject, sealed, unsealed
+from pipeline.records import SHARD_NAME, ShardId, ShardRecord, StoredObject, sealed, unsealed
 from pipeline.storage import PRIVATE, Storage, exists
 
 COMMITS = f"{PRIVATE}/commits"
@@ -23,7 +23,7 @@ PUBLISHED = f"{PRIVATE}/published.json"
 PUBLISHING = f"{PRIVATE}/publishing.json"
 """What was about to be published last: while it is being put in place, lists may be those, or those of before."""
 
-_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/(\d{{6,}}-[0-9a-f]{{8}})\.json")
+_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/({SHARD_NAME})\.json")
 
 
 class Ledger:

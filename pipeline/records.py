@@ -248,6 +248,10 @@ def _require_text(plain: Mapping[str, Any], *names: str) -> None:
             raise TypeError(f"{name} is {plain[name]!r}, no text")
 
 
+SHARD_NAME = r"\d{6,}-[0-9a-f]{8}"
+"""What `shard_name` gives, as a regular expression."""
+
+
 def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
     """Number and the fingerprint's first eight digits, or those of the fingerprint's and the revision's digest.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from corpora import SPEC
-from faults.stores import write_store
+from faults.ragged_store import write_store
 
 import pipeline
 from pipeline.cli import app

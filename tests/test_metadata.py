@@ -12,7 +12,7 @@ import pytest
 import zarr
 from corpora import assert_whole, every_byte, objects, rows
 from faults.layouts import MAKERS
-from faults.stores import write_store
+from faults.ragged_store import write_store
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError

@@ -19,15 +19,14 @@ from pipeline.errors import ConfigError
 from pipeline.events import Listener
 from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
 from pipeline.publication import METADATA, Publication
-from pipeline.records import Failure, Row
+from pipeline.records import SHARD_NAME, Failure, Row
 from pipeline.storage import PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
-_SHARD = r"\d{6,}-[0-9a-f]{8}"
-_OBJECT = re.compile(rf"data/({_SHARD})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
-_COMMIT = re.compile(rf"{COMMITS}/{_SHARD}\.json")
+_OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
+_COMMIT = re.compile(rf"{COMMITS}/{SHARD_NAME}\.json")
 _AHEAD = 2  # shards in hand for each thread: what they hold is in memory
 
 
@@ -151,7 +150,7 @@ class _Verification:
         for name, group in groupby(self._lines(FAILURES, Failure), key=lambda failure: failure.shard):
             failures = tuple(group)
             self._failed += len(failures)
-            if name is not None and re.fullmatch(_SHARD, name):
+            if name is not None and re.fullmatch(SHARD_NAME, name):
                 self._findings += check_failures(self._ledger, name, failures)
             elif name is not None:
                 what = f"its shard is {name!r}, which is none. {publish_anew(FAILURES)}"
