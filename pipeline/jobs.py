@@ -274,7 +274,8 @@ def judged(report: RunReport, config: JobConfig, listener: Listener) -> RunRepor
         raise TooManyFailuresError(
             f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
-            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest"
+            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
+            f"cause is mended: melmill retry {config.output.url}"
         )
     return report
 

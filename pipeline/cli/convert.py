@@ -240,4 +240,7 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             + ("kept as they are" if kept else "clipped; codec wav of subtype FLOAT keeps them")
         )
     if totals.failed:
-        print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")
+        print(
+            f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
+            f"mended: melmill retry {config.output.url}"
+        )
