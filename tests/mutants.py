@@ -273,7 +273,7 @@ def passes(test: str, mutant: Mutant | None = None) -> bool:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
         environment = {**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            patience = 200 if mutant is not None and mutant.hangs else 900  # the machine may be busy
+            limit = 200 if mutant is not None and mutant.hangs else 900  # the machine may be busy
             done = subprocess.run(
                 command, cwd=folder, env=environment, capture_output=True, text=True, timeout=patience
             )
