@@ -41,8 +41,8 @@ class UtteranceMetadata:
         Raises:
             ConfigError: if the list cannot be read, or has no row of an utterance of the store.
         """
-        rows = dict(read_metadata(path).rows) if path is not None else {}
-        listed = {key: rows.pop(key) for key in map(str, catalogue.keys) if key in rows}
+        rows = read_metadata(path).rows if path is not None else {}
+        listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
         if rows and not listed:
             raise ConfigError(
                 f"input.meta: {path} has no row of any utterance of {store.url}: its keys are like "
@@ -50,7 +50,7 @@ class UtteranceMetadata:
             )
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
-        return cls(store, catalogue, listed, path, len(rows), found)
+        return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
 
     def words(self) -> str:
         """What the list has, for people."""

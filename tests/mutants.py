@@ -274,9 +274,7 @@ def passes(test: str, mutant: Mutant | None = None) -> bool:
         environment = {**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             limit = 200 if mutant is not None and mutant.hangs else 900  # the machine may be busy
-            done = subprocess.run(
-                command, cwd=folder, env=environment, capture_output=True, text=True, timeout=patience
-            )
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
             if mutant is not None and mutant.hangs:
                 return False

@@ -234,6 +234,18 @@ def stop_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
+@pytest.mark.parametrize("writes", [3, 4])
+def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    (tmp_path / "m.jsonl").write_text(json.dumps({"key": rows(out)[0]["key"], "text": "new"}))
+    stop_after(writes, monkeypatch)
+    with pytest.raises(InterruptedRunError):
+        run(job(input__meta=str(tmp_path / "m.jsonl")))
+    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 4 else {})
+    assert verify(str(out)).findings == ()
+
+
 @pytest.mark.parametrize("writes", [1, 2, 3, 4])
 def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int

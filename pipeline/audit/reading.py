@@ -18,7 +18,7 @@ from pipeline.audit.shards import Checked, check_failures, check_published, chec
 from pipeline.errors import ConfigError
 from pipeline.events import Listener
 from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
-from pipeline.publication import METADATA, Publication
+from pipeline.publication import METADATA, Announced, Publication
 from pipeline.records import SHARD_NAME, Failure, Row
 from pipeline.storage import PRIVATE, exists, open_storage, translated
 
@@ -65,9 +65,10 @@ class _Verification:
     def report(self) -> VerifyReport:
         described = self._job()
         publication = self._publication(described)
+        announced = None if "counts" in described else self._ledger.announced()
         threads = len(os.sched_getaffinity(0))
         with ThreadPoolExecutor(threads) as pool:
-            self._check_manifest(pool, _AHEAD * threads, self._metadata(publication))
+            self._check_manifest(pool, _AHEAD * threads, _metadata(publication, announced))
             self._check_failures()
             replaced = self._ledger.stale()  # made again since, or about to be: what is left of it is nobody's
             unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
@@ -76,8 +77,7 @@ class _Verification:
                 self._findings += found
                 self._listener(event)
         known = publication.files if publication is not None else ()
-        if "counts" not in described and (announced := self._ledger.announced()) is not None:
-            known += announced.files
+        known += announced.files if announced is not None else ()
         for name in (MANIFEST, FAILURES):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
@@ -103,10 +103,6 @@ class _Verification:
                 raise
             self._find("corrupt", JOB, str(error))
             return {}
-
-    def _metadata(self, publication: Publication | None) -> str | None:
-        """What the manifest's rows were described with, if that is known."""
-        return None if publication is None else publication.state.get(METADATA)
 
     def _publication(self, described: dict[str, Any]) -> Publication | None:
         """What published.json says."""
@@ -197,6 +193,13 @@ class _Verification:
             return None if shard in self._lost else set()
         record, _ = read_record(self._ledger, shard)
         return None if record is None else {each.name for each in record.objects}
+
+
+def _metadata(publication: Publication | None, announced: Announced | None) -> str | None:
+    """Digest of the metadata that the manifest was published with, if that is known."""
+    if publication is None or (announced is not None and announced.run_id != publication.run_id):
+        return None
+    return publication.state.get(METADATA)
 
 
 def _shard_of(name: str) -> str | None:
