@@ -41,7 +41,10 @@ class UtteranceMetadata:
         Raises:
             ConfigError: if the list cannot be read, or has no row of an utterance of the store.
         """
-        rows = read_metadata(path).rows if path is not None else {}
+        try:
+            rows = read_metadata(path).rows if path is not None else {}
+        except ConfigError as error:
+            raise ConfigError(f"input.meta: {error}") from error
         listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
         if rows and not listed:
             raise ConfigError(

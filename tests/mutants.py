@@ -150,9 +150,9 @@ MUTANTS = (
     Mutant(
         "lists are held against their digests while a run is unfinished",
         "audit/reading.py",
-        "        known = publication.files if publication is not None else ()\n",
-        '        known = publication.files if publication is not None and "counts" in described else ()\n',
-        "tests/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[2]",
+        "        for name in (MANIFEST, FAILURES):\n",
+        '        for name in (MANIFEST, FAILURES) if "counts" in described else ():\n',
+        "tests/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[1]",
     ),
     Mutant(
         "other metadata is published",

@@ -14,6 +14,7 @@ from corpora import assert_whole, every_byte, objects, rows
 from faults.layouts import MAKERS
 from faults.ragged_store import write_store
 
+from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.events import Event, MetadataListed, PublicationDue
@@ -145,7 +146,7 @@ def describe(store: Path, layout: str, speaker: str) -> None:
 
 
 def test_a_list_that_is_none_or_of_another_store_is_refused(job: Build, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="there is no such file"):
+    with pytest.raises(ConfigError, match=r"input\.meta: .*there is no such file"):
         plan(job(input__meta=str(tmp_path / "nowhere.jsonl")))
     with pytest.raises(ConfigError, match=r"no row of any utterance.*its keys are like 'z', the store's like 'en_US"):
         plan(job(input__meta=listed(tmp_path / "m.jsonl", z="z")))
@@ -163,3 +164,25 @@ def test_text_that_cannot_be_read_any_more_stays_as_it_was_published(job: Build,
     assert_whole(tmp_path / "audio", 24)
     assert set(map(json.dumps, metas(tmp_path / "audio").values())) == {'{"text": "was"}'}
     assert reasons(job()) == []
+
+
+def test_plan_and_run_say_why_the_manifest_is_published_again(
+    job: Build, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = job()
+    run(config)
+    path = listed(tmp_path / "m.jsonl", **{str(zarr.open_group(store)["keys"][0]): "one"})
+    settings = {"input.meta": path, "output.shard_seconds": config.output.shard_seconds}
+    flags = ["--store", str(store), "--out", str(tmp_path / "audio"), "--vocoder", config.vocoder.name]
+    flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    for command, told in (
+        ("plan", "publish   " + CHANGED),
+        ("run", "publishing anew: " + CHANGED),
+        ("run", "nothing to"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            app([command, *flags, "--scheduler", "synchronous"])
+        assert end.value.code == 0
+        assert told in "".join(capsys.readouterr())
+    (tmp_path / "audio" / "manifest.jsonl").unlink()
+    assert reasons(job(input__meta=path)) == ["manifest.jsonl is gone"]
