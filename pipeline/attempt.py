@@ -81,6 +81,7 @@ class Attempt:
             objects=tuple(objects),
             rows=tuple(rows),
             failures=tuple(failures),
+            metadata=self._job.metadata,
         )
         counts = self._ledger.put_commit(record)
         if counts.attempt == self._id:

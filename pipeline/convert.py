@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from pipeline.events import UtterancesMade
 from pipeline.ledger import Ledger
 from pipeline.mastering import Master
 from pipeline.melspec import MelSpec, convert_mel
+from pipeline.metadata import described
 from pipeline.planner import ShardTask
 from pipeline.quality import Levels, MelDistance, examined
 from pipeline.records import Failure, Row, ShardRecord, Source
@@ -88,7 +90,9 @@ def _convert_utterances(
         try:
             if (why := task.condemned.get(utterance.key)) is not None:
                 raise WorkerLostError(why)
-            rows.append(_convert_utterance(*next(decoded), job, attempt))
+            mel, waveform = next(decoded)
+            meta = described(store.meta(utterance), task.meta.get(utterance.key))
+            rows.append(_convert_utterance(mel, waveform, meta, job, attempt))
             seconds += rows[-1].duration
         except UtteranceError as error:
             failures.append(_failure(utterance, job, error))
@@ -162,9 +166,10 @@ def _framed_as(source: MelSpec, target: MelSpec) -> MelSpec:
     return dataclasses.replace(source, framing=target.framing)
 
 
-def _convert_utterance(mel: _Mel, waveform: Iterable[NDArray[np.float32]], job: Job, attempt: Attempt) -> Row:
+def _convert_utterance(
+    mel: _Mel, waveform: Iterable[NDArray[np.float32]], meta: dict[str, Any], job: Job, attempt: Attempt
+) -> Row:
     utterance, distance, output = mel.utterance, mel.distance, job.config.output
-    meta = mel.store.meta(utterance)
     levels = Levels()
     master = Master(output, job.source.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:

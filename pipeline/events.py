@@ -53,6 +53,28 @@ class ContractDoubted(Event):
 
 
 @dataclass(frozen=True)
+class MetadataListed(Event):
+    """A list of metadata was read.
+
+    Args:
+        words: how many utterances it has metadata for.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
+class PublicationDue(Event):
+    """Nothing is to be made, and the manifest is published again all the same.
+
+    Args:
+        reason: in words.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class ShardTakenOver(Event):
     """A part of a job is done with its own, and makes a shard of another part that is not committed yet.
 

@@ -22,9 +22,10 @@ from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ledger import MANIFEST, STALE, Ledger, commit_path
+from pipeline.records import SHARD_NAME
 from pipeline.storage import SCRATCH, Storage, open_storage
 
-_OBJECT = re.compile(r"data/(\d{6,}-[0-9a-f]{8})(?:-[0-9a-f]{8})?(?:\.tar|/.+)", re.DOTALL)
+_OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/.+)", re.DOTALL)
 """An object of a shard. What else may lie under data/ is not of melmill, and left alone."""
 
 _SUPERSEDED = "superseded: the last publication is made of other shards"

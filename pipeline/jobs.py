@@ -23,13 +23,23 @@ from pipeline.errors import (
     TooManyFailuresError,
     WorkerLostError,
 )
-from pipeline.events import ContractDoubted, Event, Listener, RunFinished, RunStarted, ShardCommitted, ShardTakenOver
+from pipeline.events import (
+    ContractDoubted,
+    Event,
+    Listener,
+    MetadataListed,
+    PublicationDue,
+    RunFinished,
+    RunStarted,
+    ShardCommitted,
+    ShardTakenOver,
+)
 from pipeline.interrupts import interrupts_after_import
 from pipeline.parts import WHOLE, Part
 from pipeline.planner import Plan, PlannedShard
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
-from pipeline.publishing import publish, totals_if_current
+from pipeline.publishing import publish, why_due
 from pipeline.records import Failure, Source
 from pipeline.status import reporting
 
@@ -116,7 +126,10 @@ def if_done(prepared: Prepared, retry: bool) -> Totals | None:
     """What is published, if there is nothing to do."""
     if prepared.plan.todo or (retry and any(shard.failed for shard in prepared.plan.done)):
         return None
-    return totals_if_current(prepared.ledger, prepared.plan, prepared.job)
+    publication = prepared.ledger.publication()
+    if publication is None or why_due(prepared.ledger, prepared.plan, prepared.job) is not None:
+        return None
+    return publication.totals
 
 
 def with_marks(prepared: Prepared, retry: bool) -> Prepared:
@@ -149,7 +162,8 @@ class Made:
     def publish(self, prepared: Prepared) -> Totals:
         """Publish what is committed. Errors as `publishing.publish`."""
         finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished)
+        metas = prepared.metadata.of
+        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas)
 
 
 def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part = WHOLE) -> Made:
@@ -165,6 +179,8 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
         from pipeline.engine import execute
 
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
+    if not plan.todo and (reason := why_due(ledger, plan, job)) is not None:
+        listener(PublicationDue(reason))
     described = describe_job(prepared)
     ledger.write_job(described)
     made = 0.0
@@ -181,11 +197,13 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     seconds = sum(shard.seconds for shard in own)
     if prepared.doubt is not None:
         listener(ContractDoubted(prepared.doubt))
+    if prepared.metadata.path is not None:
+        listener(MetadataListed(prepared.metadata.words()))
     listener(RunStarted(job.run_id, job.config.output.url, len(own), utterances, seconds, workers))
     # However many of few utterances fail, the manifest may still be good enough.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
-    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener))
+    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener), prepared.metadata.listed)
     try:
         abandoned = execute(tasks, job, listen, give_up_after) if plan.todo else []
     except HopelessRunError:
@@ -256,7 +274,8 @@ def judged(report: RunReport, config: JobConfig, listener: Listener) -> RunRepor
         raise TooManyFailuresError(
             f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
-            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest"
+            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
+            f"cause is mended: melmill retry {config.output.url}"
         )
     return report
 

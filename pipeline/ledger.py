@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
-from pipeline.publication import Publication
-from pipeline.records import ShardId, ShardRecord, sealed, unsealed
+from pipeline.publication import Announced, Publication
+from pipeline.records import SHARD_NAME, ShardId, ShardRecord, StoredObject, sealed, unsealed
 from pipeline.storage import PRIVATE, Storage, exists
 
 COMMITS = f"{PRIVATE}/commits"
@@ -20,8 +20,10 @@ MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 JOB = "job.json"
 PUBLISHED = f"{PRIVATE}/published.json"
+PUBLISHING = f"{PRIVATE}/publishing.json"
+"""What was about to be published last: while it is being put in place, lists may be those, or those of before."""
 
-_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/(\d{{6,}}-[0-9a-f]{{8}})\.json")
+_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/({SHARD_NAME})\.json")
 
 
 class Ledger:
@@ -210,6 +212,24 @@ class Ledger:
         """What was published last. FileNotFoundError if nothing was, ValueError if what says so is damaged."""
         with self.storage.read(PUBLISHED) as file:
             return Publication.from_json(file.read())
+
+    def announce(self, run_id: str, files: Iterable[StoredObject]) -> None:
+        """Write down, before any of them is put in place, what a run is about to publish."""
+        before = self.announced()
+        published = self.publication()
+        if before is None or (published is not None and before.run_id == published.run_id):
+            unfinished: tuple[StoredObject, ...] = ()
+        else:  # whoever announced that may have put some of it in place
+            unfinished = before.files
+        self.storage.replace(PUBLISHING, Announced(run_id, tuple(dict.fromkeys((*files, *unfinished)))).to_json())
+
+    def announced(self) -> Announced | None:
+        """What was announced last; None if nothing was, or if what says so is damaged."""
+        try:
+            with self.storage.read(PUBLISHING) as file:
+                return Announced.from_json(file.read())
+        except (FileNotFoundError, ValueError):
+            return None
 
 
 def commit_path(name: str) -> str:

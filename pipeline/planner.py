@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,10 +28,12 @@ class ShardTask(ShardId):
         number, fingerprint, revision: as in ShardId.
         utterances: in the order in which they go into the shard.
         condemned: key -> reason, of those that are not to be tried any more.
+        meta: key -> JSON object, of those for which the job's list has metadata.
     """
 
     utterances: tuple[Utterance, ...]
     condemned: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,23 @@ class Plan:
         """Bytes read for each byte wanted; 0.0 if there is nothing to do."""
         return self.read_bytes / self.wanted_bytes if self.wanted_bytes else 0.0
 
-    def tasks(self, catalogue: Catalogue, shards: Iterable[PlannedShard] | None = None) -> Iterator[ShardTask]:
-        """The tasks of `todo`, or of some of its shards, made one at a time."""
+    def tasks(
+        self,
+        catalogue: Catalogue,
+        shards: Iterable[PlannedShard] | None = None,
+        listed: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[ShardTask]:
+        """The tasks of `todo`, or of some of its shards, made one at a time.
+
+        Args:
+            catalogue: that was planned for.
+            shards: if not all.
+            listed: key -> JSON object, metadata of utterances.
+        """
         for shard in self.todo if shards is None else shards:
             utterances = tuple(catalogue[int(i)] for i in shard.members)
-            yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision)
+            meta = {each.key: listed[each.key] for each in utterances if each.key in listed}
+            yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision, meta=meta)
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""

@@ -18,6 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.ledger import Ledger
 from pipeline.mastering import check_installed
 from pipeline.melspec import Difference
+from pipeline.metadata import UtteranceMetadata
 from pipeline.planner import Plan, plan_shards
 from pipeline.records import ShardRecord
 from pipeline.storage import Storage, exists, local_path, open_storage
@@ -57,6 +58,7 @@ class Prepared:
         plan: what is to be done.
         ledger: of the output.
         found: what was committed when the plan was made.
+        metadata: of the utterances.
     """
 
     job: Job
@@ -68,6 +70,7 @@ class Prepared:
     plan: Plan
     ledger: Ledger
     found: Found
+    metadata: UtteranceMetadata
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -95,20 +98,22 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         check_device(wanted.device)
     vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
     differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
+    catalogue = store.catalogue()
+    if not len(catalogue):
+        raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
+    metadata = UtteranceMetadata.read(store, catalogue, config.input.meta)
     job = Job(
         config=config,
         source=source,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
+        metadata=metadata.digest,
     )
-    catalogue = store.catalogue()
-    if not len(catalogue):
-        raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)
     doubt = check_values(store, catalogue, source) if plan.todo and config.input.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found)
+    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
 
 
 def job_of_output(url: str) -> dict[str, Any]:
@@ -178,6 +183,8 @@ def _absolute(config: JobConfig) -> JobConfig:
     values["output"]["url"] = str(local_path(config.output.url))
     if "://" not in config.input.store:
         values["input"]["store"] = os.path.abspath(config.input.store)
+    if config.input.meta is not None:
+        values["input"]["meta"] = os.path.abspath(config.input.meta)
     if config.vocoder.name.endswith(".onnx"):
         values["vocoder"]["name"] = os.path.abspath(config.vocoder.name)
     return JobConfig.model_validate(values)

@@ -6,10 +6,13 @@ import dataclasses
 import json
 import statistics
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.records import Row, StoredObject, sealed, unsealed
+
+METADATA = "the metadata of utterances"
+"""Part of a publication's state: the digest of what its manifest has as `meta`."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ class Publication:
     Args:
         run_id: of the run that published.
         generation: of that run.
-        state: digest over what the publication is made of, to know when another is due.
+        state: digests of what the publication is made of, to know when another is due, and why; empty in what an
+            earlier melmill published.
         complete: whether every shard of the plan could be made.
         commits: names of the commits that it consists of.
         files: manifest.jsonl and failures.jsonl as they were published.
@@ -108,7 +112,7 @@ class Publication:
 
     run_id: str
     generation: int
-    state: str
+    state: Mapping[str, str]
     complete: bool
     commits: tuple[str, ...]
     files: tuple[StoredObject, ...]
@@ -125,6 +129,34 @@ class Publication:
         try:
             files = tuple(StoredObject(**each) for each in plain["files"])
             commits = tuple(map(str, plain["commits"]))
-            return cls(**{**plain, "commits": commits, "files": files, "totals": Totals(**plain["totals"])})
+            state = plain["state"] if isinstance(plain["state"], dict) else {}
+            known = {"commits": commits, "files": files, "state": state, "totals": Totals(**plain["totals"])}
+            return cls(**{**plain, **known})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a publication: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What is about to be published.
+
+    Args:
+        run_id: of the run that publishes.
+        files: that it puts in place, and those of runs before it that were stopped while they did.
+    """
+
+    run_id: str
+    files: tuple[StoredObject, ...]
+
+    def to_json(self) -> bytes:
+        """As it is stored."""
+        return (json.dumps(sealed(dataclasses.asdict(self)), indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Announced:
+        """What `to_json` wrote. ValueError if it is none, or damaged."""
+        plain = unsealed(text)
+        try:
+            return cls(str(plain["run_id"]), tuple(StoredObject(**each) for each in plain["files"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"nothing announced: {error!r}") from error

@@ -157,6 +157,7 @@ class ShardRecord:
         failures: the utterances quarantined, in order.
         revision: counts the times that the same shard was made again: what was quarantined or damaged in it is no part
             of the fingerprint.
+        metadata: digest of all utterances' metadata when it was made, as hexadecimal; empty where there was none.
     """
 
     shard: int
@@ -168,6 +169,7 @@ class ShardRecord:
     rows: tuple[Row, ...]
     failures: tuple[Failure, ...]
     revision: int = 0
+    metadata: str = ""
 
     @property
     def id(self) -> ShardId:
@@ -244,6 +246,10 @@ def _require_text(plain: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if not isinstance(plain[name], str):
             raise TypeError(f"{name} is {plain[name]!r}, no text")
+
+
+SHARD_NAME = r"\d{6,}-[0-9a-f]{8}"
+"""What `shard_name` gives, as a regular expression."""
 
 
 def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:

@@ -134,6 +134,34 @@ MUTANTS = (
         "tests/test_ledger.py -k balance",
     ),
     Mutant(
+        "what is about to be published is announced first",
+        "publishing.py",
+        "        ledger.announce(job.run_id, files)\n",
+        "",
+        "tests/test_audit.py::test_an_output_is_whole_wherever_its_publication_stops[3]",
+    ),
+    Mutant(
+        "what stopped publications announced stays known",
+        "ledger.py",
+        "            unfinished = before.files\n",
+        "            unfinished = ()\n",
+        "tests/test_audit.py::test_an_output_is_whole_wherever_its_publication_stops[4]",
+    ),
+    Mutant(
+        "lists are held against their digests while a run is unfinished",
+        "audit/reading.py",
+        "        for name in (MANIFEST, FAILURES):\n",
+        '        for name in (MANIFEST, FAILURES) if "counts" in described else ():\n',
+        "tests/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[1]",
+    ),
+    Mutant(
+        "other metadata is published",
+        "publishing.py",
+        "        METADATA: job.metadata,\n",
+        '        METADATA: "",\n',
+        "tests/test_metadata.py -k changed_list",
+    ),
+    Mutant(
         "the seal of a commit record",
         "records.py",
         "    if seal != _seal(plain):\n",
@@ -245,7 +273,8 @@ def passes(test: str, mutant: Mutant | None = None) -> bool:
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
         environment = {**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
+            limit = 200 if mutant is not None and mutant.hangs else 900  # the machine may be busy
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:
             if mutant is not None and mutant.hangs:
                 return False

@@ -36,6 +36,7 @@ FLOORS = [
     [
         "sinks",  # PCM, FLAC, WAV, tar
         "quality",  # a waveform's figures
+        "metadata",  # text, speaker and the like, of the store and of a list
         "fingerprint",  # what a shard's name depends on, and why one is stale
         "contract",  # whether a store fits a vocoder
         "reframing",  # frames half a hop off

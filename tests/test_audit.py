@@ -196,10 +196,31 @@ def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: 
         run(job(input__store=str(tmp_path / "other.zarr")))
 
 
-@pytest.mark.parametrize("writes", range(5))
+WRITES = ["job.json", "_melmill/publishing.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"]
+
+
+@pytest.mark.parametrize("writes", range(6))
 def test_an_output_is_whole_wherever_its_publication_stops(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
+    others = [job(vocoder__name=str(tiny_vocoder(tmp_path / f"{seed}.onnx", seed))) for seed in (1, 2)]
+    with monkeypatch.context() as patch:
+        done = stop_after(writes, patch)
+        with pytest.raises(InterruptedRunError):
+            run(others[0])
+    assert verify(str(out)).findings == ()
+    assert done == WRITES[:writes]
+    with monkeypatch.context() as patch:  # and another publication just before it replaces the first list
+        stop_after(2, patch)
+        with pytest.raises(InterruptedRunError):
+            run(others[1])
+    assert verify(str(out)).findings == ()
+    run(others[1])
+    assert verify(str(out)).findings == ()
+
+
+def stop_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Runs stop before they replace anything more; gives what they replaced."""
     replace, done = LocalStorage.replace, []
 
     def stopping(self: LocalStorage, name: str, source: Path | bytes) -> None:
@@ -209,15 +230,35 @@ def test_an_output_is_whole_wherever_its_publication_stops(
             done.append(name)
         replace(self, name, source)
 
-    monkeypatch.setattr(LocalStorage, "replace", stopping)
-    other = job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1)))
+    patch.setattr(LocalStorage, "replace", stopping)
+    return done
+
+
+@pytest.mark.parametrize("writes", [3, 4])
+def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    (tmp_path / "m.jsonl").write_text(json.dumps({"key": rows(out)[0]["key"], "text": "new"}))
+    stop_after(writes, monkeypatch)
     with pytest.raises(InterruptedRunError):
-        run(other)
+        run(job(input__meta=str(tmp_path / "m.jsonl")))
+    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 4 else {})
     assert verify(str(out)).findings == ()
-    monkeypatch.undo()
-    run(other)
-    assert verify(str(out)).findings == ()
-    assert done == ["job.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"][:writes]
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    stop_after(writes, monkeypatch)
+    with pytest.raises(InterruptedRunError):
+        run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    last = rows(out)[-1]["shard"]
+    edit_manifest(out, lambda lines: [line for line in lines if last not in line])
+    report = verify(str(out))
+    assert [finding.name for finding in report.findings] == ["manifest.jsonl"]
+    assert "it was published with" in report.findings[0].what
+    assert report.exit_code == 11
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from corpora import SPEC
+from faults.ragged_store import write_store
 
 import pipeline
 from pipeline.cli import app
@@ -17,6 +18,7 @@ from pipeline.events import ContractDoubted, Event
 from pipeline.melspec import Normalization, convert_mel, mel_spec
 from pipeline.prepare import prepare
 from pipeline.stores import inspect_store, open_store
+from pipeline.stores.sample import sample_mels
 
 LOG10 = mel_spec({"preset": "hifigan-22k", "log": "log10"})
 DECIBELS = mel_spec({"preset": "hifigan-22k", "log": "db"})
@@ -129,3 +131,12 @@ def test_what_too_few_values_cannot_tell_is_said(job: Callable[..., JobConfig], 
     events: list[Event] = []
     pipeline.run(config, events.append)
     assert ContractDoubted(doubt) in events
+
+
+def test_of_short_utterances_more_are_looked_at(tmp_path: Path) -> None:
+    """Of a corpus of prompts of a second, 32 would be too few to tell a filterbank."""
+    rng = np.random.default_rng(0)
+    mels = {f"{n:03d}": rng.uniform(-8, -1, (80, 60)).astype(np.float32) for n in range(120)}
+    store = open_store(str(write_store(tmp_path / "s.zarr", mels)))
+    sample = sample_mels(store, store.catalogue())
+    assert (sample.frames, len(sample.mels), sample.utterances) == (80 * 60, 80, 120)

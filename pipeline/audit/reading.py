@@ -18,16 +18,15 @@ from pipeline.audit.shards import Checked, check_failures, check_published, chec
 from pipeline.errors import ConfigError
 from pipeline.events import Listener
 from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
-from pipeline.publication import Publication
-from pipeline.records import Failure, Row, StoredObject
+from pipeline.publication import METADATA, Announced, Publication
+from pipeline.records import SHARD_NAME, Failure, Row
 from pipeline.storage import PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
-_SHARD = r"\d{6,}-[0-9a-f]{8}"
-_OBJECT = re.compile(rf"data/({_SHARD})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
-_COMMIT = re.compile(rf"{COMMITS}/{_SHARD}\.json")
+_OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
+_COMMIT = re.compile(rf"{COMMITS}/{SHARD_NAME}\.json")
 _AHEAD = 2  # shards in hand for each thread: what they hold is in memory
 
 
@@ -35,9 +34,9 @@ def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
     """Read every object of an output again: sizes, digests, PCM, the lists against the commits, nothing besides.
 
     What is committed but not in the manifest (before the first publication, or superseded) is read all the same. While
-    job.json has no counts, a run is going on or was stopped before it published, and the lists may be of an earlier
-    run. Of `_melmill`, commit records and what is published are checked, since a run relies on them; not what else
-    lies there. Memory holds a few shards' rows, and the names of all shards.
+    job.json has no counts, a run is going on or was stopped before it published: the lists are then those of before, or
+    those that were just being put in place. Of `_melmill`, commit records and what is published are checked, since a
+    run relies on them; not what else lies there. Memory holds a few shards' rows, and the names of all shards.
 
     Args:
         url: of the output.
@@ -64,10 +63,12 @@ class _Verification:
         self._seconds = 0.0
 
     def report(self) -> VerifyReport:
-        publication = self._publication(self._job())
+        described = self._job()
+        publication = self._publication(described)
+        announced = None if "counts" in described else self._ledger.announced()
         threads = len(os.sched_getaffinity(0))
         with ThreadPoolExecutor(threads) as pool:
-            self._check_manifest(pool, _AHEAD * threads)
+            self._check_manifest(pool, _AHEAD * threads, _metadata(publication, announced))
             self._check_failures()
             replaced = self._ledger.stale()  # made again since, or about to be: what is left of it is nobody's
             unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
@@ -75,8 +76,10 @@ class _Verification:
             for event, found in _ahead(pool, check, unread, _AHEAD * threads):
                 self._findings += found
                 self._listener(event)
-        for wanted in publication.files if publication is not None else ():
-            self._check_file(wanted)
+        known = publication.files if publication is not None else ()
+        known += announced.files if announced is not None else ()
+        for name in (MANIFEST, FAILURES):
+            self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
         return VerifyReport(self._utterances, self._failed, self._seconds, tuple(self._findings))
 
@@ -102,7 +105,7 @@ class _Verification:
             return {}
 
     def _publication(self, described: dict[str, Any]) -> Publication | None:
-        """What published.json says, if job.json says that a run has come to its end."""
+        """What published.json says."""
         try:
             publication = self._ledger.read_publication()
         except FileNotFoundError:
@@ -112,14 +115,12 @@ class _Verification:
         except ValueError as error:
             self._find("corrupt", PUBLISHED, f"{error}. Delete it, then run again to have it written anew")
             return None
-        if "counts" not in described:
-            return None
-        if publication.run_id != described.get("run_id"):
+        if "counts" in described and publication.run_id != described.get("run_id"):
             what = f"it is of run {described.get('run_id')}, but run {publication.run_id} published last"
             self._find("corrupt", JOB, f"{what}. Delete it, then run again to have it written anew")
         return publication
 
-    def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int) -> None:
+    def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int, metadata: str | None) -> None:
         def groups() -> Iterator[tuple[str, tuple[Row, ...]]]:
             for name, rows in groupby(self._lines(MANIFEST, Row), key=lambda row: _shard_of(row.shard)):
                 if name is not None:
@@ -129,7 +130,8 @@ class _Verification:
                     what = f"its shard is {row.shard!r}, which is none. {publish_anew(MANIFEST)}"
                     self._find("corrupt", f"{MANIFEST}: {row.key}", what)
 
-        for event, found in _ahead(pool, lambda group: check_published(self._ledger, *group), groups(), ahead):
+        check = partial(check_published, self._ledger, metadata)
+        for event, found in _ahead(pool, lambda group: check(*group), groups(), ahead):
             if event.name in self._seen:
                 what = f"the rows of shard {event.name} do not stand together"
                 self._find("corrupt", MANIFEST, f"{what}. {publish_anew(MANIFEST)}")
@@ -144,7 +146,7 @@ class _Verification:
         for name, group in groupby(self._lines(FAILURES, Failure), key=lambda failure: failure.shard):
             failures = tuple(group)
             self._failed += len(failures)
-            if name is not None and re.fullmatch(_SHARD, name):
+            if name is not None and re.fullmatch(SHARD_NAME, name):
                 self._findings += check_failures(self._ledger, name, failures)
             elif name is not None:
                 what = f"its shard is {name!r}, which is none. {publish_anew(FAILURES)}"
@@ -162,16 +164,16 @@ class _Verification:
         except FileNotFoundError:
             self._find("missing", name, "it is not there; run the job again to publish it")
 
-    def _check_file(self, wanted: StoredObject) -> None:
-        """A list, against its digest when it was published."""
+    def _check_file(self, name: str, wanted: set[str]) -> None:
+        """A list, against its digest when it was published; there may be several that it can rightly have."""
         try:
-            with self._ledger.storage.read(wanted.name) as file:
+            with self._ledger.storage.read(name) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             return  # found when it was read
-        if sha256 != wanted.sha256:
-            what = f"its sha256 is {sha256}, it was published with {wanted.sha256}"
-            self._find("corrupt", wanted.name, f"{what}. {publish_anew(wanted.name)}")
+        if wanted and sha256 not in wanted:
+            what = f"its sha256 is {sha256}, it was published with {' or '.join(sorted(wanted))}"
+            self._find("corrupt", name, f"{what}. {publish_anew(name)}")
 
     def _check_names(self) -> None:
         commits = set(self._ledger.commit_names())
@@ -191,6 +193,13 @@ class _Verification:
             return None if shard in self._lost else set()
         record, _ = read_record(self._ledger, shard)
         return None if record is None else {each.name for each in record.objects}
+
+
+def _metadata(publication: Publication | None, announced: Announced | None) -> str | None:
+    """Digest of the metadata that the manifest was published with, if that is known."""
+    if publication is None or (announced is not None and announced.run_id != publication.run_id):
+        return None
+    return publication.state.get(METADATA)
 
 
 def _shard_of(name: str) -> str | None:

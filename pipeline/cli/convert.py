@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, MelmillError, UtteranceError
 from pipeline.events import Listener, RunFailed
 from pipeline.ledger import FAILURES, MANIFEST
 from pipeline.parts import Part
+from pipeline.publishing import why_due
 
 _FAR_OFF = 0.5
 """A `mel_distance_relative` of no vocoder that fits: 0.10 to 0.16 where all is right, up to 0.32 where the logarithm is
@@ -63,7 +64,8 @@ def plan(
     """Show what run would do and why. Writes nothing."""
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
     prepared = prepare.prepare(config, adopt)
-    plan = prepared.plan
+    plan, listed = prepared.plan, prepared.metadata
+    due = why_due(prepared.ledger, plan, prepared.job) if not plan.todo else None
     if as_json:
         facts = {
             "store": prepared.store.describe(),
@@ -71,6 +73,7 @@ def plan(
             "vocoder": prepared.vocoder.name,
             "differences": [str(difference) for difference in prepared.differences],
             "doubt": prepared.doubt,
+            "publish": due,
         }
         print(json.dumps({**facts, **plan.to_dict()}))
         return
@@ -80,6 +83,8 @@ def plan(
         print(f"contract  {difference}")
     if prepared.doubt is not None:
         print(f"note      {prepared.doubt}")
+    if config.input.meta is not None:
+        print(f"metadata  {listed.words()}")
     print(f"output    {prepared.job.config.output.url}")
     made = sum(len(shard.members) for shard in plan.todo)
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
@@ -88,6 +93,8 @@ def plan(
     print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
     quarantined = sum(shard.failed for shard in plan.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
+    if due is not None:
+        print(f"publish   {due}")
     print(f"refused   {len(plan.refused)} utterances")
     print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
     print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
@@ -233,4 +240,7 @@ def _summarize(report: jobs.RunReport, config: JobConfig) -> None:
             + ("kept as they are" if kept else "clipped; codec wav of subtype FLOAT keeps them")
         )
     if totals.failed:
-        print(f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each")
+        print(
+            f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
+            f"mended: melmill retry {config.output.url}"
+        )

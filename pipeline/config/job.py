@@ -71,6 +71,7 @@ class Job:
         vocoder_digest: what the vocoder is known by; a worker refuses to work with another.
         run_id: the run that this is, for records and logs.
         generation: counts the runs that worked on this output, 1 for the first.
+        metadata: digest of the utterances' metadata, as hexadecimal; empty where there is none.
     """
 
     config: JobConfig
@@ -78,3 +79,4 @@ class Job:
     vocoder_digest: str
     run_id: str
     generation: int
+    metadata: str = ""

@@ -46,6 +46,9 @@ class InputConfig(Section):
     and drops the frame that is one too many."""
     check_values: bool = True
     """Look at the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
+    meta: str | None = None
+    """Path of a list (JSON lines, .csv or .tsv) with metadata by key, as `pack --meta` reads it; goes over the store's
+    own. Other metadata makes no audio anew, but the manifest."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longer utterances are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"

@@ -26,7 +26,7 @@ from pipeline.errors import (
     StoreError,
 )
 from pipeline.stores.blosc import with_checked_blosc
-from pipeline.stores.common import PossibleValues
+from pipeline.stores.common import PossibleValues, digest
 from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
@@ -240,6 +240,14 @@ def read_column(tree: Tree, metadata: ArrayMetadata) -> NDArray[Any]:
         raise StoreError(f"array {metadata.path} of {tree.url} does not decode ({type(exc).__name__}: {exc})") from exc
     except Exception as exc:  # each remote file system has its own
         raise StorageError(f"{tree.url} cannot be read: {type(exc).__name__}: {exc}") from exc
+
+
+def column_digest(tree: Tree, metadata: ArrayMetadata) -> bytes:
+    """Digest of a list of strings, 16 bytes; of what is wrong with it where it cannot be read as a whole."""
+    try:
+        return digest(*map(str, read_column(tree, metadata)))
+    except StoreError as error:  # the utterances whose strings can be read are made all the same
+        return digest(str(error))
 
 
 def _parts(metadata: ArrayMetadata) -> Iterator[slice]:

@@ -113,6 +113,10 @@ class MelStore(Protocol):
         """The utterance's own metadata (text, speaker, ...), passed through to the manifest; empty if there is none."""
         ...
 
+    def meta_digest(self) -> bytes:
+        """Digest of the metadata of all utterances, 16 bytes; empty if the store has none."""
+        ...
+
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Decoded bytes of all chunks that reading the utterances from `first` to `last` touches, each chunk once."""
         ...

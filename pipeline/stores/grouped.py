@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import re
 from collections import Counter
@@ -256,6 +257,11 @@ class GroupedStore:
             if isinstance(listed, ArrayMetadata) and listed.path == utterance.where:
                 return dict(listed.attributes)
         return dict(self._reader(str(utterance.where), utterance.key).metadata.attributes)
+
+    def meta_digest(self) -> bytes:
+        """Digest of the attributes of all arrays. See `MelStore`."""
+        described = [(array.path, dict(array.attributes)) for array in self._listing.mels if array.attributes]
+        return digest(json.dumps(described, sort_keys=True)) if described else b""
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
-from pipeline.stores.arrays import ChunkedArray, read_column
+from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
 from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
 from pipeline.stores.common import (
@@ -210,6 +210,11 @@ class PaddedStore:
             path: str(column.read((slice(item, item + 1),), f"{path} of utterance {utterance.key!r}")[0])
             for path, column in self._texts.items()
         }
+
+    def meta_digest(self) -> bytes:
+        """Digest of the store's other string arrays. See `MelStore`."""
+        columns = [path.encode() + column_digest(self.tree, self._texts[path].metadata) for path in sorted(self._texts)]
+        return digest(*columns) if columns else b""
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""

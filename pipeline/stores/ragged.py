@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
-from pipeline.stores.arrays import ChunkedArray, read_column
+from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
 from pipeline.stores.base import Catalogue, Layout, Utterance
 from pipeline.stores.common import (
     DIGEST_BYTES,
@@ -58,7 +58,7 @@ class RaggedStore:
         self._digests = self._array("digests", "int", 2)
         self.n_mels = self.mel.shape[1]
         self.digest_is_of_content = self.mel.dtype == "float32"  # halved after packing, the values are others
-        meta = tree.array("meta")
+        meta = self._texts = tree.array("meta")
         self._check_shapes(meta)
         self._reader = ChunkedArray(tree, self.mel, possible=PossibleValues.of(self.spec, self.n_mels, 1, 2))
         self._meta = None if meta is None else ChunkedArray(tree, meta)
@@ -157,6 +157,10 @@ class RaggedStore:
         if not isinstance(value, dict):
             raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is {text[:80]!r}, not a JSON object")
         return value
+
+    def meta_digest(self) -> bytes:
+        """Digest of all of `meta`. See `MelStore`."""
+        return b"" if self._texts is None else column_digest(self.tree, self._texts)
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""

@@ -8,13 +8,15 @@ from pipeline.errors import UtteranceError
 from pipeline.evidence import Sample
 from pipeline.stores.base import Catalogue, MelStore
 
-_UTTERANCES = 32
+_UTTERANCES, _MOST_UTTERANCES = 32, 256
 _FRAMES = 4800
 """Of all utterances together: about a minute."""
 
 
 def sample_mels(store: MelStore, catalogue: Catalogue) -> Sample:
-    """The middle of at most 32 utterances, evenly spaced. What cannot be read is left out; it is quarantined later.
+    """The middle of 32 utterances, or of more where they are short, evenly spaced.
+
+    What cannot be read is left out; it is quarantined later.
 
     Args:
         store: opened.
@@ -28,8 +30,10 @@ def sample_mels(store: MelStore, catalogue: Catalogue) -> Sample:
     """
     unlimited = store.without_limits()
     good = np.setdiff1d(np.arange(len(catalogue)), np.fromiter(catalogue.faults, np.int64))
-    chosen = good[np.unique(np.linspace(0, len(good) - 1, min(_UTTERANCES, len(good))).round().astype(np.int64))]
-    each = _FRAMES // max(1, len(chosen))
+    there = np.minimum(catalogue.frames[good], _FRAMES // _UTTERANCES).sum()
+    wanted = np.clip(_FRAMES * len(good) // max(1, there), _UTTERANCES, _MOST_UTTERANCES)
+    chosen = good[np.unique(np.linspace(0, len(good) - 1, min(wanted, len(good))).round().astype(np.int64))]
+    each = _FRAMES // max(1, min(_UTTERANCES, len(chosen)))
     mels = []
     for index in chosen.tolist():
         utterance = catalogue[index]

@@ -11,7 +11,7 @@ import google_crc32c
 import numpy as np
 import zarr
 
-from faults.damage import METADATA, Damage, Store
+from faults.damaged_store import METADATA, Damage, Store
 from faults.layouts import CHUNK, SHARD
 from faults.output_mutations import edited
 

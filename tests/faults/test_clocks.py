@@ -16,8 +16,8 @@ from corpora import every_byte, objects, rows
 import pipeline
 from faults.children import CONTEXT
 from faults.invariant import Reference, assert_invariant
+from faults.ragged_store import Mels, write_store
 from faults.scale import trials
-from faults.stores import Mels, write_store
 from pipeline import jobs, prepare
 from pipeline.config import JobConfig
 from pipeline.jobs import plan, run

@@ -17,7 +17,7 @@ from corpora import digests, rows
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from faults.damage import Damage, Store
+from faults.damaged_store import Damage, Store
 from faults.invariant import Reference
 from faults.layouts import MAKERS, load_mels
 from faults.scale import trials

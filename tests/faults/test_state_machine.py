@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from faults.injection import CHANGES, Injection, Operation
 from faults.invariant import assert_readable
+from faults.ragged_store import lose_chunk, write_store
 from faults.scale import trials
-from faults.stores import lose_chunk, write_store
 from pipeline.audit import verify
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError

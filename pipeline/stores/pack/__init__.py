@@ -1,9 +1,9 @@
 """Making ragged mel stores from audio, and from mels as others keep them."""
 
+from pipeline.stores.meta import Metadata, read_metadata
 from pipeline.stores.pack.audio import pack_audio
 from pipeline.stores.pack.kinds import Kind, kind_of, pack_source
 from pipeline.stores.pack.matrices import Axis
-from pipeline.stores.pack.meta import Metadata, read_metadata
 from pipeline.stores.pack.npy import pack_npy
 from pipeline.stores.pack.result import PackFailure, PackProgress, PackResult
 

@@ -10,8 +10,8 @@ from typing import IO
 from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.stores.common import MAX_KEY_BYTES
+from pipeline.stores.lines import read_lines, resolved
 from pipeline.stores.pack.kaldi_matrix import BINARY, ArkPlace, open_ark, read_header
-from pipeline.stores.pack.lines import read_lines, resolved
 from pipeline.stores.pack.matrices import matrix_corpus
 from pipeline.stores.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
 

@@ -7,12 +7,12 @@ from typing import Literal
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
+from pipeline.stores.meta import Metadata
 from pipeline.stores.pack.audio import AUDIO_EXTENSIONS, audio_corpus
 from pipeline.stores.pack.hdf5 import HDF5_EXTENSIONS, hdf5_corpus
 from pipeline.stores.pack.kaldi import FEATS, KALDI_EXTENSIONS, kaldi_corpus
 from pipeline.stores.pack.manifests import MANIFEST_EXTENSIONS, lhotse_corpus, manifest_kind, nemo_corpus
 from pipeline.stores.pack.matrices import Axis
-from pipeline.stores.pack.meta import Metadata
 from pipeline.stores.pack.npy import NPY_EXTENSIONS, npy_corpus
 from pipeline.stores.pack.result import OnProgress, PackResult
 from pipeline.stores.pack.run import pack

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
+from pipeline.stores.lines import parse_object, read_lines, resolved
 from pipeline.stores.pack.audio import Clip, audio_blocks
-from pipeline.stores.pack.lines import parse_object, read_lines, resolved
 from pipeline.stores.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
 
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")

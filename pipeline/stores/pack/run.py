@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
 from pipeline.melspec import MelSpec
+from pipeline.stores.meta import Metadata
 from pipeline.stores.pack.journal import Journal, Packed
-from pipeline.stores.pack.meta import Metadata
 from pipeline.stores.pack.result import OnProgress, PackProgress, PackResult
 from pipeline.stores.pack.sources import Corpus, MelBlocks, Sources
 from pipeline.stores.pack.workers import MadeMel, MelJob, made_in_order

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.stores.common import MAX_KEY_BYTES
-from pipeline.stores.pack.meta import Metadata
+from pipeline.stores.meta import Metadata
 from pipeline.stores.pack.result import PackFailure
 
 MelBlocks = Callable[[Any], Iterator[NDArray[np.float32]]]

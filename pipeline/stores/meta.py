@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.stores.pack.lines import parse_object, read_lines
+from pipeline.stores.lines import parse_object, read_lines
 
 KEY_FIELDS = ("key", "id", "utt_id", "utterance_id")
 """What the field that names the utterance may be called; the first of these that is there is taken."""
