@@ -16,7 +16,15 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import ContractDoubted, Event, RunStarted, RunStopping, ShardAbandoned, ShardRetried
+from pipeline.events import (
+    ContractDoubted,
+    Event,
+    RunStarted,
+    RunStopping,
+    ShardAbandoned,
+    ShardRetried,
+    WorkersAwaited,
+)
 from pipeline.tally import Tally
 
 PLAIN_LINE_SECONDS = 10.0
@@ -61,6 +69,9 @@ def noticed(event: Event) -> str | None:
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted):
         return f"note: {event.words}"
+    if isinstance(event, WorkersAwaited):
+        waited, limit = duration(event.seconds), duration(event.limit)
+        return f"no worker for {waited}, of {limit} that the run waits: {event.reason}"
     if isinstance(event, RunStopping):
         return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
     return None

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import distributed.comm.registry
 from distributed import Client, Security, rpc
 
-from pipeline.clusters.liveness import GRACE_SECONDS, within
+from pipeline.clusters.liveness import GRACE_SECONDS, Liveness, within
+from pipeline.clusters.security import given_security
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError, ConfigError
+from pipeline.events import Listener
 
 
 @contextlib.contextmanager
-def remote_client(config: ClusterConfig) -> Iterator[Client]:
+def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of the scheduler at `config.address`. Errors as `connect`."""
     address = config.address or ""
     parts = urlsplit(address if "://" in address else f"tcp://{address}")
@@ -36,12 +39,19 @@ def remote_client(config: ClusterConfig) -> Iterator[Client]:
         raise ConfigError(
             f"the scheduler's address {address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
         )
+    security = Security() if config.security is None else given_security(config.security)
     try:
-        within(config.timeout, lambda: asyncio.run(_recognize(parts.geturl(), config.timeout)))
-        client = within(config.timeout, lambda: Client(parts.geturl(), timeout=config.timeout))
+        within(config.timeout, lambda: asyncio.run(_recognize(parts.geturl(), security, config.timeout)))
+        client = within(config.timeout, lambda: Client(parts.geturl(), security=security, timeout=config.timeout))
     except TypeError as error:
         raise ConfigError(
-            f"the scheduler {address} cannot be used: {error}. For tls:// set distributed.comm.tls"
+            f"the scheduler {address} cannot be used: {error}. For tls:// give cluster.security, or set "
+            "distributed.comm.tls"
+        ) from error
+    except ssl.SSLError as error:
+        raise ClusterError(
+            f"the scheduler {address} and we do not believe each other ({error.reason or error}). Were its "
+            "certificate and cluster.security.cert signed by whoever cluster.security.ca is?"
         ) from error
     except OSError as error:  # TimeoutError is one
         raise ClusterError(
@@ -54,16 +64,20 @@ def remote_client(config: ClusterConfig) -> Iterator[Client]:
             f"({type(error).__name__}: {error}). Is the address right?"
         ) from error
     try:
-        yield client
+        yield (
+            client,
+            Liveness(
+                client, (config.waits, "cluster.timeout"), lambda: "start workers (dask worker ADDRESS)", listener
+            ),
+        )
     finally:
         with contextlib.suppress(Exception):
             within(GRACE_SECONDS, lambda: client.close(timeout=GRACE_SECONDS))
 
 
-async def _recognize(address: str, timeout: float) -> None:
+async def _recognize(address: str, security: Security, timeout: float) -> None:
     """Ask who is there. Dask's own client waits without limit for the first answer."""
-    security = Security().get_connection_args("client")
-    async with rpc(address, timeout=timeout, connection_args=security) as there:
+    async with rpc(address, timeout=timeout, connection_args=security.get_connection_args("client")) as there:
         found = await there.identity()
     if found.get("type") != "Scheduler":
         raise ValueError(f"it is a {found.get('type')}")

@@ -1,0 +1,180 @@
+"""A real SLURM of one node: munged, slurmctld and slurmd, with all that they write in one folder, as root.
+
+    python tests/slurm/daemons.py FOLDER    # starts one, says how to use it, and stops it on Ctrl-C
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CPUS = 8
+"""That SLURM believes in, however many there are: so many jobs of one core run at once."""
+
+_CONF = """\
+ClusterName=melmill
+SlurmctldHost={host}({address})
+SlurmctldPort={ctld_port}
+SlurmdPort={d_port}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CryptoType=crypto/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+SwitchType=switch/none
+MpiDefault=none
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=2,sched_interval=5,requeue_delay=1
+MinJobAge=5
+KillWait=5
+InactiveLimit=0
+Waittime=0
+SlurmdTimeout=60
+SlurmdParameters=config_overrides
+MessageTimeout=30
+NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory=64000 State=UNKNOWN
+PartitionName=work Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+"""
+
+PATIENCE = 90.0
+"""Seconds after which what has not happened is taken for what never will."""
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """A SLURM that runs.
+
+    Args:
+        folder: of all that it writes.
+        host: its node.
+    """
+
+    folder: Path
+    host: str
+
+    def __call__(self, command: str, *arguments: str) -> str:
+        """One of SLURM's commands; what it prints."""
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, f"{command} {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def jobs(self, *states: str) -> list[str]:
+        """Numbers of the jobs in the queue, or of those in the given states; array jobs task by task."""
+        chosen = [f"--states={','.join(states)}"] if states else []
+        return self("squeue", "--noheader", "--array", "--format=%A", *chosen).split()
+
+
+def until(condition, what: str, seconds: float = PATIENCE):  # type: ignore[no-untyped-def]
+    """Wait for it. Returns what it gives."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, f"{what} has not come"
+        time.sleep(0.1)
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_slurm(folder: Path) -> Iterator[Slurm]:
+    """SLURM for as long as the context lasts; its commands find it by the environment, SLURM_CONF."""
+    for name in ("state", "spool"):
+        (folder / name).mkdir(parents=True)
+    folder.chmod(0o755)  # munge wants nobody else to be able to write there
+    host = socket.gethostname().partition(".")[0]
+    conf = folder / "slurm.conf"
+    ports = {"ctld_port": _free_port(), "d_port": _free_port()}
+    conf.write_text(_CONF.format(folder=folder, host=host, address="127.0.0.1", cpus=CPUS, **ports))
+    (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+    key = folder / "munge.key"
+    key.touch(0o600)
+    key.write_bytes(os.urandom(1024))
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(conf)
+    names = {name: f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")}
+    munged = [_program("munged"), "--foreground", "--force", f"--socket={folder}/munge.socket", *names.values()]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_daemon(munged, folder))
+        until((folder / "munge.socket").exists, "munged's socket")
+        stack.enter_context(_daemon([_program("slurmctld"), "-D", "-f", str(conf)], folder))
+        stack.enter_context(_daemon([_program("slurmd"), "-D", "-f", str(conf), "-N", host], folder))
+        slurm = Slurm(folder, host)
+        try:
+            until(lambda: _idle(slurm), "an idle node")
+            yield slurm
+        finally:
+            with contextlib.suppress(Exception):
+                slurm("scancel", "--user=root")
+                until(lambda: not slurm.jobs(), "the end of all jobs", 30)
+            if before is None:
+                del os.environ["SLURM_CONF"]
+            else:
+                os.environ["SLURM_CONF"] = before
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    assert found, f"{name} is not installed: make test-slurm installs slurm-wlm and munge"
+    return found
+
+
+def _idle(slurm: Slurm) -> bool:
+    try:
+        return "idle" in slurm("sinfo", "--noheader", "--format=%T")
+    except AssertionError:  # the controller has not begun to listen
+        return False
+
+
+@contextlib.contextmanager
+def _daemon(command: list[str], folder: Path) -> Iterator[None]:
+    with open(folder / f"{Path(command[0]).name}.out", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """For trying things out."""
+    with running_slurm(Path(sys.argv[1]).absolute()):
+        print(f"export SLURM_CONF={os.environ['SLURM_CONF']}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
