@@ -1,6 +1,6 @@
-"""A real SLURM of one node: munged, slurmctld and slurmd, with all that they write in one folder, as root.
+"""A real SLURM of two nodes on one machine: munged, slurmctld and two slurmd, all that they write in one folder, as root.
 
-    python tests/slurm/daemons.py FOLDER    # starts one, says how to use it, and stops it on Ctrl-C
+python tests/slurm/daemons.py FOLDER    # starts one, says how to use it, and stops it on Ctrl-C
 """
 
 from __future__ import annotations
@@ -13,29 +13,36 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-CPUS = 8
-"""That SLURM believes in, however many there are: so many jobs of one core run at once."""
+NODES = ("node1", "node2")
+"""Both are this machine, with a slurmd each."""
+CORPUS = Path(__file__).parents[2] / "configs" / "slurm" / "corpus.yaml"
+
+Process = subprocess.Popen[bytes]
+Settings = Callable[..., dict[str, object]]
+Start = Callable[..., contextlib.AbstractContextManager[Process]]
+
+CPUS = 4
+"""That SLURM believes each node to have: so many jobs of one core run there at once."""
 
 _CONF = """\
 ClusterName=melmill
-SlurmctldHost={host}({address})
-SlurmctldPort={ctld_port}
-SlurmdPort={d_port}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={control_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -55,9 +62,10 @@ Waittime=0
 SlurmdTimeout=60
 SlurmdParameters=config_overrides
 MessageTimeout=30
-NodeName={host} NodeAddr={address} CPUs={cpus} RealMemory=64000 State=UNKNOWN
-PartitionName=work Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1
-PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={node1} CPUs={cpus} RealMemory=64000 State=UNKNOWN
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={node2} CPUs={cpus} RealMemory=64000 State=UNKNOWN
+PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
 PATIENCE = 90.0
@@ -70,11 +78,9 @@ class Slurm:
 
     Args:
         folder: of all that it writes.
-        host: its node.
     """
 
     folder: Path
-    host: str
 
     def __call__(self, command: str, *arguments: str) -> str:
         """One of SLURM's commands; what it prints."""
@@ -97,10 +103,10 @@ def until(condition, what: str, seconds: float = PATIENCE):  # type: ignore[no-u
     return found
 
 
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        listening = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in listening]
 
 
 @contextlib.contextmanager
@@ -111,8 +117,9 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
     folder.chmod(0o755)  # munge wants nobody else to be able to write there
     host = socket.gethostname().partition(".")[0]
     conf = folder / "slurm.conf"
-    ports = {"ctld_port": _free_port(), "d_port": _free_port()}
-    conf.write_text(_CONF.format(folder=folder, host=host, address="127.0.0.1", cpus=CPUS, **ports))
+    names = ("control_port", *NODES)
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    conf.write_text(_CONF.format(folder=folder, host=host, cpus=CPUS, **ports))
     (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
     key = folder / "munge.key"
     key.touch(0o600)
@@ -125,10 +132,11 @@ def running_slurm(folder: Path) -> Iterator[Slurm]:
         stack.enter_context(_daemon(munged, folder))
         until((folder / "munge.socket").exists, "munged's socket")
         stack.enter_context(_daemon([_program("slurmctld"), "-D", "-f", str(conf)], folder))
-        stack.enter_context(_daemon([_program("slurmd"), "-D", "-f", str(conf), "-N", host], folder))
-        slurm = Slurm(folder, host)
+        for node in NODES:
+            stack.enter_context(_daemon([_program("slurmd"), "-D", "-f", str(conf), "-N", node], folder))
+        slurm = Slurm(folder)
         try:
-            until(lambda: _idle(slurm), "an idle node")
+            until(lambda: _idle(slurm), "two idle nodes")
             yield slurm
         finally:
             with contextlib.suppress(Exception):
@@ -148,7 +156,7 @@ def _program(name: str) -> str:
 
 def _idle(slurm: Slurm) -> bool:
     try:
-        return "idle" in slurm("sinfo", "--noheader", "--format=%T")
+        return slurm("sinfo", "--noheader", "--partition=work", "--format=%T %D") == f"idle {len(NODES)}"
     except AssertionError:  # the controller has not begun to listen
         return False
 
@@ -170,10 +178,11 @@ def _daemon(command: list[str], folder: Path) -> Iterator[None]:
 
 def main() -> None:
     """For trying things out."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())
     with running_slurm(Path(sys.argv[1]).absolute()):
         print(f"export SLURM_CONF={os.environ['SLURM_CONF']}", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.pause()
 
 
 if __name__ == "__main__":
