@@ -18,6 +18,9 @@ from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
 
+_LAST_WORD_SECONDS = 0.5
+"""Dask may take longer than it was given to say why it could not connect."""
+
 
 @contextlib.contextmanager
 def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
@@ -41,19 +44,22 @@ def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[C
         )
     security = Security() if config.security is None else given_security(config.security)
     try:
-        within(config.timeout, lambda: asyncio.run(_recognize(parts.geturl(), security, config.timeout)))
+        within(
+            config.timeout + _LAST_WORD_SECONDS,
+            lambda: asyncio.run(_recognize(parts.geturl(), security, config.timeout)),
+        )
         client = within(config.timeout, lambda: Client(parts.geturl(), security=security, timeout=config.timeout))
     except TypeError as error:
         raise ConfigError(
             f"the scheduler {address} cannot be used: {error}. For tls:// give cluster.security, or set "
             "distributed.comm.tls"
         ) from error
-    except ssl.SSLError as error:
-        raise ClusterError(
-            f"the scheduler {address} and we do not believe each other ({error.reason or error}). Were its "
-            "certificate and cluster.security.cert signed by whoever cluster.security.ca is?"
-        ) from error
     except OSError as error:  # TimeoutError is one
+        if (refusal := _refusal(error)) is not None:
+            raise ClusterError(
+                f"the scheduler {address} and we do not believe each other ({refusal}). Were its certificate and "
+                "cluster.security.cert both signed by whoever cluster.security.ca is?"
+            ) from error
         raise ClusterError(
             f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "
             "right? (cluster.timeout sets the limit)"
@@ -81,6 +87,15 @@ async def _recognize(address: str, security: Security, timeout: float) -> None:
         found = await there.identity()
     if found.get("type") != "Scheduler":
         raise ValueError(f"it is a {found.get('type')}")
+
+
+def _refusal(error: BaseException | None) -> str | None:
+    """What TLS says, if that is behind an error: Dask tries again until its time is over, and tells of that."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return error.reason or str(error)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_loopback(host: str) -> bool:

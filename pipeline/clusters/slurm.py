@@ -229,10 +229,6 @@ def _because(reason: str) -> str:
 
 def _cluster_class() -> Any:
     try:
-        from dask_jobqueue.slurm import SLURMCluster
-    except ImportError as error:
-        raise ConfigError(f"kind: slurm needs dask-jobqueue ({error}). pip install 'melmill[slurm]'") from error
-    try:
         queue_states()
     except FileNotFoundError as error:
         raise ConfigError(
@@ -241,6 +237,10 @@ def _cluster_class() -> Any:
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip()
         raise ClusterError(f"SLURM's squeue fails: {said}. Is its controller running?") from error
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError as error:
+        raise ConfigError(f"kind: slurm needs dask-jobqueue ({error}). pip install 'melmill[slurm]'") from error
     return SLURMCluster
 
 

@@ -1,4 +1,4 @@
-"""A real SLURM of two nodes on one machine: munged, slurmctld and two slurmd, all that they write in one folder, as root.
+"""A real SLURM of two nodes on one machine: munged, slurmctld and two slurmd, in one folder; as root.
 
 python tests/slurm/daemons.py FOLDER    # starts one, says how to use it, and stops it on Ctrl-C
 """
