@@ -29,11 +29,12 @@ _OF_KIND: dict[str, tuple[Kind, ...]] = {
 }
 """Keys that mean something for these kinds of cluster alone."""
 
-_NEEDED: dict[Kind, tuple[str, ...]] = {
-    "dask": ("address",),
-    "slurm": ("jobs", "memory", "walltime"),
-    "kubernetes": ("image", "memory"),
+_NEEDED: dict[Kind, dict[str, str]] = {
+    "dask": {"address": "tcp://host:8786"},
+    "slurm": {"jobs": "8", "memory": "8 GB", "walltime": '"04:00:00"'},
+    "kubernetes": {"image": "registry/melmill:0.1.0", "memory": "4 GiB"},
 }
+"""Keys without which such a cluster cannot be had, and what they look like."""
 
 PATIENCE_SECONDS = 12 * 3600.0
 """A queue is borne with for so long unless the job says otherwise: a night."""
@@ -118,9 +119,10 @@ class ClusterConfig(Section):
         for key, kinds in _OF_KIND.items():
             if getattr(self, key) is not None and self.kind not in kinds:
                 raise ValueError(f"{key} belongs to kind: {' and '.join(kinds)}, and this is kind: {self.kind}")
-        lacking = [key for key in _NEEDED.get(self.kind, ()) if getattr(self, key) is None]
+        needed = _NEEDED.get(self.kind, {})
+        lacking = [f"{key}: {example}" for key, example in needed.items() if getattr(self, key) is None]
         if lacking:
-            raise ValueError(f"kind: {self.kind} needs {', '.join(lacking)}")
+            raise ValueError(f"kind: {self.kind} needs {', '.join(lacking)}, for example")
         return self
 
     @model_validator(mode="after")

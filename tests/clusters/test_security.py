@@ -1,28 +1,19 @@
 """Schedulers with TLS, and keys that are no secret."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from corpora import assert_whole
 from distributed import LocalCluster, Security
+from keys import made_keys
 
 from pipeline.clusters.security import given_security
-from pipeline.config import JobConfig, SecurityConfig
+from pipeline.config import JobConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.jobs import run
 
 Build = Callable[..., JobConfig]
-
-
-def made_keys(folder: Path, name: str) -> SecurityConfig:
-    """A certificate that is its own authority, and its key, by openssl."""
-    key, certificate = folder / f"{name}-key.pem", folder / f"{name}.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    key.chmod(0o600)
-    return SecurityConfig(ca=str(certificate), cert=str(certificate), key=str(key))
 
 
 def test_a_scheduler_with_tls_takes_the_jobs_keys_and_no_others(job: Build, tmp_path: Path) -> None:

@@ -68,8 +68,10 @@ PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
 """
 
-PATIENCE = 90.0
+PATIENCE = 240.0
 """Seconds after which what has not happened is taken for what never will."""
+LONG = 400.0
+"""The same for a whole run."""
 
 
 @dataclass(frozen=True)

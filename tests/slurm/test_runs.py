@@ -2,13 +2,11 @@
 
 import signal
 import stat
-import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from corpora import SPEC
-from daemons import CORPUS, NODES, Process, Settings, Slurm, Start, until
+from corpora import lasting_store
+from daemons import CORPUS, LONG, NODES, Process, Settings, Slurm, Start, until
 from faults.invariant import Reference, assert_invariant
 from faults.processes import events_in
 
@@ -18,12 +16,6 @@ from pipeline.errors import ClusterError
 from pipeline.events import Event, WorkersAwaited
 from pipeline.jobs import run
 from pipeline.ledger import COMMITS
-from pipeline.stores import open_store
-from pipeline.stores.pack import pack_npy
-from pipeline.vocoders import load_vocoder
-
-LONG = 400
-"""Seconds that a run may take before it is taken for one that never ends."""
 
 
 def commits(folder: Path) -> int:
@@ -73,7 +65,7 @@ def test_workers_that_are_killed_are_replaced(
 def test_a_walltime_of_a_minute_is_no_end_of_a_job_of_two(
     slurm: Slurm, start: Start, packed: Path, tmp_path: Path
 ) -> None:
-    store, count = long_store(packed, tmp_path, seconds=90)
+    store, count = lasting_store(packed, tmp_path, seconds=75)
     with start(jobs=1, walltime="00:01:00", store=store) as process:
         assert process.wait(LONG) == 0, (tmp_path / "log").read_text()[-3000:]
     assert len(workers_used(tmp_path)) > 1
@@ -150,21 +142,3 @@ def test_jobs_whose_run_was_killed_end_by_themselves_and_it_is_resumed(
         assert_finished(process, tmp_path, prompts_reference)
     (started,) = events_in(tmp_path / "log", "RunStarted")[1:]
     assert started["shards"] == commits(tmp_path) - before
-
-
-def long_store(packed: Path, folder: Path, seconds: float) -> tuple[Path, int]:
-    """The prompts as often as Griffin-Lim needs so many seconds for on one core here, and how many that are."""
-    store = open_store(str(packed))
-    utterances = list(store.catalogue())
-    vocoder = load_vocoder("griffin-lim", SPEC)
-    mels = [store.read(each, 0, each.frames) for each in utterances]
-    begun = time.process_time()
-    for mel in mels[:6]:
-        vocoder.decode(np.ascontiguousarray(mel))
-    times = round(seconds / (4 * (time.process_time() - begun)))
-    (folder / "mels").mkdir()
-    for again in range(times):
-        for number, mel in enumerate(mels):
-            np.save(folder / "mels" / f"{again:03d}-{number:02d}.npy", mel)
-    pack_npy(str(folder / "mels"), str(folder / "long.zarr"), SPEC, workers=1)
-    return folder / "long.zarr", times * len(mels)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from daemons import CORPUS, Settings, Slurm, until
+from daemons import CORPUS, LONG, Settings, Slurm, until
 from faults.invariant import Reference, assert_invariant
 from faults.processes import events_in
 
@@ -30,7 +30,7 @@ def test_an_array_of_which_two_tasks_are_killed_makes_and_publishes_all(
     number = submitted(slurm, "array.sh", tmp_path, chosen | {"cluster.kind": "synchronous"})
     until(lambda: commits(tmp_path) >= 3, "commit 3")
     slurm("scancel", "--signal=KILL", f"{number}_2", f"{number}_5")
-    until(lambda: not slurm.jobs(), "the end of the array")
+    until(lambda: not slurm.jobs(), "the end of the array", LONG)
     assert_invariant(tmp_path / "audio", prompts_reference)
     finished = [events_in(tmp_path / f"part-{index}.log", "PartFinished") for index in range(8)]
     assert [bool(each) for each in finished] == [index not in (2, 5) for index in range(8)]
@@ -47,7 +47,7 @@ def test_a_run_that_is_a_job_itself_goes_on_after_its_own_time_limit(
     number = slurm("sbatch", *small, str(SCRIPTS / "driver.sh"), str(CORPUS), *flags, "--log-json")
     until(lambda: commits(tmp_path) >= 2, "commit 2")
     slurm("scancel", "--batch", "--signal=TERM", number)  # what --signal=B:TERM@180 does three minutes before the end
-    until(lambda: not slurm.jobs(), "the end of the run")
+    until(lambda: not slurm.jobs(), "the end of the run", LONG)
     assert_invariant(tmp_path / "audio", prompts_reference)
     assert events_in(tmp_path / "log", "RunStopping")
     assert len(events_in(tmp_path / "log", "RunStarted")) == 2
