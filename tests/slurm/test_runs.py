@@ -11,6 +11,7 @@ from faults.invariant import Reference, assert_invariant
 from faults.processes import events_in
 
 from pipeline.clusters import liveness
+from pipeline.clusters import slurm as module
 from pipeline.config import load_job
 from pipeline.errors import ClusterError
 from pipeline.events import Event, WorkersAwaited
@@ -142,3 +143,16 @@ def test_jobs_whose_run_was_killed_end_by_themselves_and_it_is_resumed(
         assert_finished(process, tmp_path, prompts_reference)
     (started,) = events_in(tmp_path / "log", "RunStarted")[1:]
     assert started["shards"] == commits(tmp_path) - before
+
+
+def test_jobs_that_sbatch_refuses_or_that_end_before_they_work_are_not_sent_off_for_ever(
+    slurm: Slurm, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ClusterError, match=r"sbatch refuses the workers' jobs: .*invalid partition"):
+        run(load_job(CORPUS, settings(partition="nowhere")))
+    monkeypatch.setattr(module, "_FRUITLESS", 2)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 2.0)
+    hopeless = settings(jobs=1, directives=["--output=/nowhere/log"])
+    with pytest.raises(ClusterError, match=rf"3 SLURM jobs in a row .* is in {tmp_path}/shared/logs"):
+        run(load_job(CORPUS, hopeless))
+    until(lambda: not slurm.jobs(), "the end of the jobs")
