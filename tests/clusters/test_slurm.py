@@ -1,13 +1,15 @@
 """What SLURM is asked for, and what is said where it, or dask-jobqueue, is not there. A real SLURM: see tests/slurm."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
+from distributed import Scheduler
 
 from pipeline.clusters import connect
 from pipeline.clusters.slurm import job_options, lifetime, queue_states
-from pipeline.config import ClusterConfig
+from pipeline.config import ClusterConfig, load_job
 from pipeline.errors import ClusterError, ConfigError
 
 CONFIG = ClusterConfig(kind="slurm", jobs=8, cores=4, memory="8 GB", walltime="1-02:03:04")
@@ -21,6 +23,12 @@ def squeue(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(folder))
 
 
+def test_the_job_file_for_slurm_is_one() -> None:
+    cluster = load_job(Path(__file__).parents[2] / "configs" / "slurm" / "corpus.yaml").cluster
+    assert (cluster.kind, cluster.walltime, cluster.processes, cluster.worker_count()) == ("slurm", 4 * 3600, 4, 32)
+    assert (cluster.waits, cluster.insecure) == (43200.0, False)
+
+
 def test_what_slurm_is_asked_for() -> None:
     options = job_options(CONFIG, Path("/shared"))
     assert (options["cores"], options["processes"], options["memory"]) == (4, 4, "8 GB")
@@ -30,6 +38,15 @@ def test_what_slurm_is_asked_for() -> None:
     assert options["worker_extra_args"][:4] == ["--lifetime", f"{seconds}s", "--lifetime-stagger", "300s"]
     assert "127.0.0.1:0" in options["worker_extra_args"]
     assert options["scheduler_options"] == {"dashboard_address": "127.0.0.1:0"}
+
+
+def test_the_page_of_a_scheduler_that_all_hosts_reach_is_on_the_loopback() -> None:
+    async def listening() -> set[str]:
+        options = job_options(CONFIG, Path("/shared"))["scheduler_options"]
+        async with Scheduler(host="0.0.0.0", port=0, **options) as scheduler:
+            return {each.getsockname()[0] for each in scheduler.http_server._sockets.values()}
+
+    assert asyncio.run(listening()) == {"127.0.0.1"}
 
 
 @pytest.mark.parametrize("walltime", [60, 61, 600, 3600, 7 * 24 * 3600])

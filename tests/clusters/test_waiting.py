@@ -11,6 +11,7 @@ from corpora import assert_whole
 from distributed import LocalCluster
 
 from pipeline import dispatch, engine
+from pipeline.cli.progress import noticed
 from pipeline.clusters import liveness
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError
@@ -44,7 +45,9 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
     awaited = [event for event in events if isinstance(event, WorkersAwaited)]
     assert awaited
     assert awaited[0].limit == 60
-    assert "start workers (dask worker ADDRESS)" in awaited[0].reason
+    said = noticed(awaited[0])
+    assert said is not None
+    assert "0:01:00 that the run waits: start workers (dask worker ADDRESS)" in said
     assert not [event for event in events if isinstance(event, ShardRetried)]
 
 

@@ -14,7 +14,7 @@ from pipeline.clusters import liveness
 from pipeline.clusters import slurm as module
 from pipeline.config import load_job
 from pipeline.errors import ClusterError
-from pipeline.events import Event, WorkersAwaited
+from pipeline.events import Event, ShardStarted, WorkersAwaited
 from pipeline.jobs import run
 from pipeline.ledger import COMMITS
 
@@ -111,7 +111,7 @@ def test_a_queue_that_gives_nothing_says_so_and_is_given_up_in_the_end(
     slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(liveness, "_SAY_SECONDS", 2.0)
-    config = load_job(CORPUS, settings(jobs=1, patience=18))
+    config = load_job(CORPUS, settings(jobs=1, patience=18, insecure=True))
     events: list[Event] = []
     for node in NODES:
         slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
@@ -126,8 +126,10 @@ def test_a_queue_that_gives_nothing_says_so_and_is_given_up_in_the_end(
     finally:
         for node in NODES:
             slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    run(config)
+    run(config, events.append)
     assert_invariant(tmp_path / "audio", prompts_reference)
+    assert all(event.worker.startswith("tcp://") for event in events if isinstance(event, ShardStarted))
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == ["logs"]
 
 
 def test_jobs_whose_run_was_killed_end_by_themselves_and_it_is_resumed(
