@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client
+from distributed import Client, Status
 
 from pipeline.clusters.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.clusters.security import temporary_security
@@ -181,9 +181,15 @@ class Keeper:
         async def correct() -> None:
             for name in gone:
                 self._cluster.worker_spec.pop(name, None)
-                self._cluster.workers.pop(name, None)
+                if (job := self._cluster.workers.pop(name, None)) is not None:
+                    job.status = Status.closed
             self._cluster.scale(jobs=self._jobs)
-            await self._cluster._correct_state()  # what `scale` begins; it has no public name to wait for
+            try:
+                await self._cluster._correct_state()  # what `scale` begins; it has no public name to wait for
+            finally:  # Dask does not close a cluster whose jobs neither began nor ended
+                for job in self._cluster.workers.values():
+                    if job.job_id is None:
+                        job.status = Status.failed
 
         try:
             within(_ANSWER_SECONDS, lambda: self._cluster.sync(correct))

@@ -96,13 +96,12 @@ class Slurm:
         return self("squeue", "--noheader", "--array", "--format=%A", *chosen).split()
 
 
-def until(condition, what: str, seconds: float = PATIENCE):  # type: ignore[no-untyped-def]
-    """Wait for it. Returns what it gives."""
+def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for it."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not condition():
         assert time.monotonic() < end, f"{what} has not come"
         time.sleep(0.1)
-    return found
 
 
 def _free_ports(count: int) -> list[int]:
