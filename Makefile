@@ -8,7 +8,7 @@ DEMO := demo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras test-peers lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras test-peers test-slurm test-netns lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,18 @@ test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/
 test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
 	$(BIN)/python tests/mutants.py
 
-test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the quality figures, which need torch and more
-	$(PYTEST) tests/training tests/quality tests/vocoders/extras
+test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO, the quality figures and Kubernetes, which need torch and more
+	$(PYTEST) tests/training tests/quality tests/vocoders/extras tests/clusters/extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
 	$(PYTEST:$(VENV)/%=$(PEERS)/%) tests/peers
+
+test-slurm: $(VENV)/slurm  ## run jobs on a real SLURM of two nodes that it starts and stops (as root; installs slurm-wlm)
+	$(PYTEST) tests/slurm
+
+test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are network namespaces (as root; installs iproute2)
+	command -v ip >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends iproute2; }
+	$(PYTEST) tests/netns
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -81,7 +88,12 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 # Not locked: torch's wheels differ by processor and by what they compute on.
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[loudness,openvino,quality,train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kubernetes,loudness,openvino,quality,train]' 'kubernetes-validate>=1.34'
+	touch $@
+
+$(VENV)/slurm: $(VENV)/dev
+	command -v slurmctld munged >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[slurm]'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

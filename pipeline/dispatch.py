@@ -17,10 +17,10 @@ from typing import Any
 
 import distributed
 from dask.delayed import Delayed
-from distributed import Client, Future
+from distributed import Future
 from distributed.scheduler import KilledWorker
 
-from pipeline.clusters import Liveness, within
+from pipeline.clusters import Connection, within
 from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import (
@@ -44,6 +44,7 @@ _RESTART_SECONDS = 30.0
 
 _TIMES_THE_SLOWEST = 10
 _LEAST_TIMEOUT = 300.0  # seconds
+_STARTS = 10  # of one shard, whose workers were not lost but took their leave
 _FIRST_SPEED = 1 / 60  # times real time: ten times slower than the slowest vocoder on one old core
 
 Node = Callable[[ShardTask, Job, int, bool], Delayed]
@@ -82,15 +83,18 @@ class Dispatcher:
     """Feeds the shards of one run to a cluster.
 
     Args:
-        client: of the cluster.
+        connection: to the cluster.
         tasks: the shards to be made, taken as they are needed.
         job: what is to be done.
         node: makes the graph's node for a trial of a shard.
         listener: is told what happens; progress from another thread.
     """
 
-    def __init__(self, client: Client, tasks: Iterable[ShardTask], job: Job, node: Node, listener: Listener) -> None:
-        self._client = client
+    def __init__(
+        self, connection: Connection, tasks: Iterable[ShardTask], job: Job, node: Node, listener: Listener
+    ) -> None:
+        self._client = connection.client
+        self._alive = connection.alive
         self._job = job
         self._node = node
         self._listener = listener
@@ -103,7 +107,6 @@ class Dispatcher:
         self._abandoned: list[Abandoned] = []
         self._slowest = 0.0
         self._moved = time.monotonic()
-        self._alive = Liveness(client, job.config.cluster.timeout)
 
     @staticmethod
     def topic(job: Job) -> str:
@@ -254,8 +257,18 @@ class Dispatcher:
             ClusterError: if nothing began, went on or ended for five minutes, and twice as long as a shard may take.
         """
         now = time.monotonic()
+        if not self._alive.working:  # nobody can hang then; how long that is borne is not ours to say
+            self._moved = now
+            for flight in self._flights.values():
+                flight.heard = now
         for future, flight in list(self._flights.items()):
             limit = self._limit(flight.task)
+            if flight.starts > _STARTS:
+                raise ClusterError(
+                    f"{flight.starts} workers began with shard {flight.task.name} and none came to its end: each ended "
+                    "itself, at the end of its lifetime, before. Give workers more time (cluster.walltime), or make "
+                    "shards shorter (output.shard_seconds) in a new output. What was committed is kept"
+                )
             if flight.worker and now - flight.heard > limit:
                 self._drop([future])
                 self._restart(flight.worker)

@@ -16,7 +16,7 @@ from dask.delayed import Delayed, delayed
 from distributed import CancelledError
 from distributed.comm.core import CommClosedError
 
-from pipeline.clusters import connect
+from pipeline.clusters import connect, refuse_other_versions
 from pipeline.config import Job
 from pipeline.convert import convert_shard, summary, try_shard
 from pipeline.dispatch import Abandoned, Dispatcher
@@ -25,6 +25,7 @@ from pipeline.events import Event, Listener, RunStopping, ShardCommitted, ShardS
 from pipeline.interrupts import stop_within
 from pipeline.planner import ShardTask
 from pipeline.records import ShardRecord
+from pipeline.versions import differing, installed
 
 _REPORT_SECONDS = 0.5
 
@@ -52,9 +53,9 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
     if job.config.cluster.kind == "synchronous":
         _execute_here(tasks, job, outcomes)
         return []
-    with connect(job.config.cluster) as client:
+    with connect(job.config.cluster, outcomes) as connection:
         try:
-            return Dispatcher(client, tasks, job, shard_node, outcomes).run(outcomes.check)
+            return Dispatcher(connection, tasks, job, shard_node, outcomes).run(outcomes.check)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 f"the connection to the scheduler was lost: {error}. What was committed is kept; run again to resume"
@@ -144,6 +145,7 @@ def _try_shard(task: ShardTask, job: Job, trial: int) -> None:
 def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[int, Callable[[UtterancesMade], None]]:
     """Says that this worker begins. Returns its threads, and what says how far it is."""
     worker = distributed.get_worker()
+    refuse_other_versions(worker.address, differing(job.versions, installed()))
     topic = Dispatcher.topic(job)
     told = time.monotonic()
     worker.log_event(topic, {"trial": trial, "started": dataclasses.asdict(ShardStarted(task.number, worker.address))})

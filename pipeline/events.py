@@ -169,6 +169,21 @@ class ShardAbandoned(Event):
 
 
 @dataclass(frozen=True)
+class WorkersAwaited(Event):
+    """There has been no worker for a while, and the run waits for one; told once a minute.
+
+    Args:
+        seconds: without one.
+        limit: seconds after which the run gives up.
+        reason: what the batch system says, or what to do.
+    """
+
+    seconds: float
+    limit: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class RunStopping(Event):
     """Ctrl-C or SIGTERM came: what is in flight may finish, and nothing new is begun.
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
-import platform
 import signal
 import socket
 import threading
@@ -42,8 +40,7 @@ from pipeline.publication import Totals
 from pipeline.publishing import publish, why_due
 from pipeline.records import Failure, Source
 from pipeline.status import reporting
-
-_VERSIONS = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile", "soxr")
+from pipeline.versions import installed
 
 
 @dataclass(frozen=True)
@@ -191,7 +188,8 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
             made += event.seconds
         listener(event)
 
-    workers = job.config.cluster.worker_count() if job.config.cluster.kind == "local" else 0
+    cluster = job.config.cluster
+    workers = 0 if cluster.kind == "synchronous" else cluster.worker_count()
     own = [shard for shard in plan.todo if part.owns(shard)]
     utterances = sum(len(shard.members) for shard in own)
     seconds = sum(shard.seconds for shard in own)
@@ -249,8 +247,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
             "mel": prepared.vocoder.spec.to_dict(),
         },
         "store": prepared.store.describe(),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "versions": dict(installed()),
     }
 
 

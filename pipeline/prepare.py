@@ -23,6 +23,7 @@ from pipeline.planner import Plan, plan_shards
 from pipeline.records import ShardRecord
 from pipeline.storage import Storage, exists, local_path, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
+from pipeline.versions import installed
 from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
@@ -94,7 +95,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     store = open_store(config.input.store, config.input.layout, stated, config.input.fingerprint)
     source = source_contract(store, stated)
     wanted = config.vocoder
-    if config.cluster.kind != "dask":  # whose workers have the card, and not this process
+    if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
         check_device(wanted.device)
     vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
     differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
@@ -109,6 +110,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
         metadata=metadata.digest,
+        versions=installed(),
     )
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)

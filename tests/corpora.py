@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import numpy as np
 
 from pipeline.audit import verify
 from pipeline.melspec import PRESETS
+from pipeline.stores import open_store
+from pipeline.stores.pack import pack_npy
+from pipeline.vocoders import load_vocoder
 from pipeline.vocoders.checkpoints.hifigan import build_hifigan
 from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
 from pipeline.vocoders.checkpoints.hifigan_layers import generator
@@ -66,3 +70,21 @@ def assert_whole(out: Path, utterances: int, failed: int = 0) -> None:
     assert len(set(keys)) == len(keys) == report.utterances
     assert not set(keys) & set(bad)
     assert (len(keys), len(bad)) == (utterances - failed, failed)
+
+
+def lasting_store(prompts: Path, folder: Path, seconds: float) -> tuple[Path, int]:
+    """The prompts as often as Griffin-Lim takes so many seconds for here, and how many that are."""
+    store = open_store(str(prompts))
+    utterances = list(store.catalogue())
+    vocoder = load_vocoder("griffin-lim", SPEC)
+    mels = [store.read(each, 0, each.frames) for each in utterances]
+    begun = time.monotonic()
+    for mel in mels[:6]:
+        vocoder.decode(np.ascontiguousarray(mel))
+    times = round(seconds / (4 * (time.monotonic() - begun)))
+    (folder / "mels").mkdir()
+    for again in range(times):
+        for number, mel in enumerate(mels):
+            np.save(folder / "mels" / f"{again:03d}-{number:02d}.npy", mel)
+    pack_npy(str(folder / "mels"), str(folder / "lasting.zarr"), SPEC, workers=1)
+    return folder / "lasting.zarr", times * len(mels)

@@ -15,6 +15,7 @@ FLOORS = [
     [
         "errors",  # every error on purpose, with its exit code
         "interrupts",  # SIGINT and SIGTERM: held, noted, given a grace
+        "versions",  # what is installed, and what may differ on a worker
     ],
     [
         "melspec",  # the mel contract, its presets, exact conversions
@@ -79,6 +80,8 @@ FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ONLY_IN = {
     "dask": {"engine", "dispatch", "clusters", "config"},
+    "dask_jobqueue": {"clusters"},
+    "dask_kubernetes": {"clusters"},
     "distributed": {"engine", "dispatch", "clusters"},
     "h5py": {"stores", "vocoders"},
     "onnx": {"vocoders", "training"},

@@ -46,7 +46,18 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("output.shard_seconds=.inf", "output.shard_seconds"),
         ("output.subtype=FLOAT", "FLAC holds no floats"),
         ("quality.max_failure_rate=2", "quality.max_failure_rate"),
-        ("cluster.kind=dask", "kind: dask and address: tcp://host:port belong together"),
+        ("cluster.kind=dask", "kind: dask needs address: tcp://host:8786"),
+        ("cluster.kind=slurm", 'kind: slurm needs jobs: 8, memory: 8 GB, walltime: "04:00:00"'),
+        ("cluster.address=tcp://host:8786", "address belongs to kind: dask, and this is kind: local"),
+        ("cluster.memory=8 GB", "memory belongs to kind: slurm and kubernetes, and this is kind: local"),
+        ("cluster.memory=8", "cluster.memory"),
+        ("cluster.walltime=one hour", 'cluster.walltime: a walltime is written "[DAYS-]HH:MM:SS"'),
+        ("cluster.walltime=59", "cluster.walltime: Input should be greater than or equal to 60"),
+        ('cluster.directives=["--gres=gpu:1\\nrm"]', "cluster.directives.0"),
+        ("cluster.partition=a b", "cluster.partition"),
+        ("cluster.security.keys=x", "unknown key; the keys here are ca, cert, key"),
+        ("cluster={kind: slurm, jobs: 1, memory: 1 GB, walltime: 60, cores: 3, threads_per_worker: 2}", "multiple of"),
+        ("cluster={kind: kubernetes, image: a, memory: 1 GiB}", "needs the number of workers"),
         ("cluster.workers=0", "cluster.workers"),
         ("vocoder.window=4", "vocoder.window"),
         ("vocoder.batch=0", "vocoder.batch: Input should be greater than or equal to 1 (it is 0)"),
@@ -101,6 +112,16 @@ def test_a_mel_contract_is_a_preset_or_every_field_of_one() -> None:
     for mel in ("hifigan-22k", spec.to_dict()):
         assert JobConfig.build({**BASE, "input": {"store": "x", "mel": mel}}).input.stated_spec() == spec
     assert JobConfig.build(BASE).input.stated_spec() is None
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("04:00:00", 14400), ("1-00:00:30", 86430), ("'0:01:00'", 60), ("10:00:00", 36000), ("90", 90)],
+)
+def test_a_walltime_is_what_slurm_and_yaml_take_it_for(written: str, seconds: int) -> None:
+    values = {**BASE, "cluster": {"kind": "slurm", "jobs": 1, "memory": "1 GB"}}
+    cluster = load_job(values, {}, [f"cluster.walltime={written}"]).cluster
+    assert (cluster.walltime, cluster.processes, cluster.worker_count()) == (seconds, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_the_files_and_make_targets_it_names_are_there() -> None:
         each for line in re.findall(r"(?:`|^    )make ([a-z -]+)(?:`|$)", README, re.MULTILINE) for each in line.split()
     ]
     assert set(targets) == {"demo", "help", "lint", "bench", "bench-quality"} | {
-        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras", "-peers")
+        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras", "-netns", "-peers", "-slurm")
     }
     for target in targets:
         assert f"\n{target}:" in makefile, target

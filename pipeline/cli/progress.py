@@ -25,6 +25,7 @@ from pipeline.events import (
     RunStopping,
     ShardAbandoned,
     ShardRetried,
+    WorkersAwaited,
 )
 from pipeline.tally import Tally
 
@@ -74,6 +75,9 @@ def noticed(event: Event) -> str | None:
         return f"metadata: {event.words}"
     if isinstance(event, PublicationDue):
         return f"publishing anew: {event.reason}"
+    if isinstance(event, WorkersAwaited):
+        waited, limit = duration(event.seconds), duration(event.limit)
+        return f"no worker for {waited}, of {limit} that the run waits: {event.reason}"
     if isinstance(event, RunStopping):
         return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
     return None

@@ -1,38 +1,58 @@
-"""Where the work is done: a local cluster, or a scheduler that is already running."""
+"""Where the work is done: local workers, jobs of SLURM's, pods, or a scheduler that is already running."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from distributed import Client
 
-from pipeline.clusters.liveness import GRACE_SECONDS, Liveness, within
+from pipeline.clusters.compared import compare_versions, refuse_other_versions
+from pipeline.clusters.kubernetes import kubernetes_client
+from pipeline.clusters.liveness import Liveness, within
 from pipeline.clusters.local import local_client
 from pipeline.clusters.remote import remote_client
+from pipeline.clusters.slurm import slurm_client
 from pipeline.config import ClusterConfig
-from pipeline.errors import ClusterError
+from pipeline.events import Listener
 
-__all__ = ["Liveness", "connect", "within"]
+__all__ = ["Connection", "Liveness", "connect", "refuse_other_versions", "within"]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A cluster at work.
+
+    Args:
+        client: of its scheduler.
+        alive: knows its workers, and keeps them coming where that is ours to do.
+    """
+
+    client: Client
+    alive: Liveness
+
+
+_KINDS = {"local": local_client, "dask": remote_client, "slurm": slurm_client, "kubernetes": kubernetes_client}
 
 
 @contextlib.contextmanager
-def connect(config: ClusterConfig) -> Iterator[Client]:
-    """A client whose scheduler has answered and has at least one worker.
+def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> Iterator[Connection]:
+    """A cluster whose scheduler has answered and has at least one worker.
+
+    Args:
+        config: of it.
+        listener: is told every minute that there is no worker.
 
     Raises:
-        ClusterError: if the scheduler does not answer, or no worker comes, within `config.timeout` seconds.
+        ClusterError: if the scheduler does not answer, no worker comes within the time that is borne, or one has
+            other versions of something that matters.
         ConfigError: if the scheduler is beyond this machine, without TLS, and `insecure` is not set.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context((remote_client if config.kind == "dask" else local_client)(config))
-        try:
-            within(config.timeout + GRACE_SECONDS, lambda: client.wait_for_workers(1, timeout=config.timeout))
-        except TimeoutError as error:
-            raise ClusterError(
-                f"the cluster {config.address or ''} has had no worker for {config.timeout:g} s. Start workers "
-                "(dask worker ADDRESS), or wait longer with cluster.timeout"
-            ) from error
-        yield client
+        client, alive = stack.enter_context(_KINDS[config.kind](config, listener))
+        alive.await_first()
+        compare_versions(client, config.timeout)
+        yield Connection(client, alive)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from distributed import Client
 
 from pipeline.errors import ClusterError
+from pipeline.events import Listener, WorkersAwaited
 
 T = TypeVar("T")
 
@@ -19,6 +20,9 @@ GRACE_SECONDS = 5.0
 """For what needs an answer of the scheduler and is not bounded by `cluster.timeout`: good-bye, above all."""
 _ANSWER_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
+_POLL_SECONDS = 0.1
+_SAY_SECONDS = 60.0
+"""Of waiting for workers without a word."""
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
@@ -50,16 +54,40 @@ class Liveness:
 
     Args:
         client: of the cluster.
-        timeout: seconds without a worker, or without the scheduler, that are borne.
+        limit: seconds without a worker, or without the scheduler, that are borne, and the key that sets them.
+        tend: keeps workers coming, where somebody has to, and says in words why there are none.
+        listener: is told every minute that there are none.
     """
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        limit: tuple[float, str],
+        tend: Callable[[], str] = lambda: "",
+        listener: Listener = lambda event: None,
+    ) -> None:
         self._client = client
-        self._timeout = timeout
-        self._seen = time.monotonic()
+        self._seconds, self._key = limit
+        self._tend = tend
+        self._listener = listener
+        self._seen = self._said = time.monotonic()
         self._asked = 0.0
+        self._answers = True
+        self.working = False
+        """Whether there was a worker when it was looked last."""
         self.threads = 1
-        self.check()
+        """Of all workers, when there were some last."""
+
+    def await_first(self) -> None:
+        """Wait for the first worker.
+
+        Raises:
+            ClusterError: if there is none within the time limit.
+        """
+        while not self.working:
+            self._look()
+            if not self.working:
+                time.sleep(_POLL_SECONDS)
 
     def check(self) -> None:
         """Look, unless it was done a moment ago.
@@ -67,21 +95,29 @@ class Liveness:
         Raises:
             ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
         """
-        if time.monotonic() - self._asked < _CHECK_SECONDS:
-            return
-        self._asked = time.monotonic()
+        if time.monotonic() - self._asked >= _CHECK_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
+        now = self._asked = time.monotonic()
         threads: dict[str, Any] = {}
-        answers = False
+        self._answers = False
         if self._client.status == "running":
             with contextlib.suppress(OSError):  # TimeoutError is one
-                threads = within(min(self._timeout, _ANSWER_SECONDS), self._client.nthreads)
-                answers = True
+                threads = within(min(self._seconds, _ANSWER_SECONDS), self._client.nthreads)
+                self._answers = True
+        words = self._tend()
+        self.working = bool(threads)
         if threads:
             self.threads = sum(threads.values())
-            self._seen = time.monotonic()
-        elif time.monotonic() - self._seen > self._timeout:
-            what = "there has been no worker" if answers else "the scheduler has been gone"
+            self._seen = self._said = now
+            return
+        what = "there has been no worker" if self._answers else "the scheduler has been gone"
+        if now - self._seen > self._seconds:
             raise ClusterError(
-                f"{what} for more than {self._timeout:g} s (cluster.timeout). What was committed is kept; run again to "
-                "resume"
+                f"{what} for more than {self._seconds:g} s ({self._key}){words and ': ' + words}. What was committed "
+                "is kept; run again to resume"
             )
+        if now - self._said >= _SAY_SECONDS:
+            self._said = now
+            self._listener(WorkersAwaited(now - self._seen, self._seconds, words or what))

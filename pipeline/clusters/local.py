@@ -11,8 +11,10 @@ from collections.abc import Iterator
 import dask
 from distributed import Client, LocalCluster, Nanny, Status
 
+from pipeline.clusters.liveness import Liveness
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError
+from pipeline.events import Listener
 from pipeline.interrupts import interrupts_held
 
 _STARTS = 10
@@ -20,7 +22,7 @@ _STARTS = 10
 
 
 @contextlib.contextmanager
-def local_client(config: ClusterConfig) -> Iterator[Client]:
+def local_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of a cluster that lives as long as the context. ClusterError if its workers die while they start."""
     settings = {
         "distributed.worker.daemon": True,
@@ -40,7 +42,7 @@ def local_client(config: ClusterConfig) -> Iterator[Client]:
             if held:
                 signal.raise_signal(held[0])
             with Client(cluster, timeout=config.timeout) as client:
-                yield client
+                yield client, Liveness(client, (config.waits, "cluster.timeout"), listener=listener)
 
 
 def _started(config: ClusterConfig, folder: str) -> LocalCluster:

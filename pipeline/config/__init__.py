@@ -1,6 +1,6 @@
 """The job file: everything that it says, checked; and a job with every `auto` resolved."""
 
-from pipeline.config.cluster import ClusterConfig
+from pipeline.config.cluster import ClusterConfig, SecurityConfig
 from pipeline.config.job import Job, JobConfig
 from pipeline.config.reading import load_job, read_yaml
 from pipeline.config.sections import (
@@ -26,6 +26,7 @@ __all__ = [
     "JobConfig",
     "OutputConfig",
     "QualityConfig",
+    "SecurityConfig",
     "Subtype",
     "VocoderConfig",
     "load_job",

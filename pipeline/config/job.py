@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -58,6 +58,7 @@ def _known_keys(location: tuple[int | str, ...]) -> str:
     model: Any = JobConfig
     for part in location[:-1]:
         model = model.model_fields[part].annotation
+        model = next((each for each in get_args(model) if hasattr(each, "model_fields")), model)  # of `Section | None`
     return "the keys here are " + ", ".join(model.model_fields)
 
 
@@ -72,6 +73,7 @@ class Job:
         run_id: the run that this is, for records and logs.
         generation: counts the runs that worked on this output, 1 for the first.
         metadata: digest of the utterances' metadata, as hexadecimal; empty where there is none.
+        versions: what is installed where it was planned; a worker on which others are that matter refuses to work.
     """
 
     config: JobConfig
@@ -80,3 +82,4 @@ class Job:
     run_id: str
     generation: int
     metadata: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)

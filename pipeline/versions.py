@@ -1,0 +1,47 @@
+"""What is installed here, and whether another machine's installation may do the same work. Pure, but for the asking."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+
+_NAMED = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile", "soxr")
+
+_MATTERS = {"python": 2, "melmill": 3, "dask": 2, "distributed": 2, "zarr": 2, "onnxruntime": 2}
+"""How many numbers of a version must be equal on a worker: those behind them mend, and change no protocol, no format
+and no sample. Dask's are a year and a month, and another month may be another protocol."""
+
+NOT_INSTALLED = "not installed"
+
+
+@functools.cache
+def installed() -> Mapping[str, str]:
+    """Name -> version of what the work of this process depends on."""
+    found = {"python": platform.python_version()}
+    for name in _NAMED:
+        found[name] = _version(name)
+    if found["onnxruntime"] == NOT_INSTALLED:
+        found["onnxruntime"] = _version("onnxruntime-gpu")  # the same package under another name
+    return found
+
+
+def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """What differs so that it matters, with both versions, in words.
+
+    >>> differing({"dask": "2026.8.0", "zarr": "3.1.6"}, {"dask": "2025.1.0", "zarr": "3.1.2"})
+    ['dask 2026.8.0 here, 2025.1.0 there']
+    """
+    return [
+        f"{name} {ours[name]} here, {theirs.get(name, NOT_INSTALLED)} there"
+        for name, numbers in _MATTERS.items()
+        if name in ours and ours[name].split(".")[:numbers] != theirs.get(name, NOT_INSTALLED).split(".")[:numbers]
+    ]
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return NOT_INSTALLED
