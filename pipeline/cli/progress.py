@@ -16,7 +16,7 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import ContractDoubted, Event, RunStarted, RunStopping, ShardAbandoned, ShardRetried
+from pipeline.events import ContractDoubted, Event, Reason, RunStarted, RunStopping, ShardAbandoned, ShardRetried
 from pipeline.tally import Tally
 
 PLAIN_LINE_SECONDS = 10.0
@@ -39,11 +39,11 @@ class RunView(ABC):
         pass
 
 
-def run_view(log_json: bool) -> RunView:
-    """JSON lines if asked for, else a bar on a terminal, else plain lines; all on standard error."""
+def run_view(log_json: bool, progress: bool = True) -> RunView:
+    """JSON lines if asked for, else a bar on a terminal, else plain lines, with progress or not; on standard error."""
     if log_json:
         return JsonLog(sys.stderr)
-    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr)
+    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr, progress)
 
 
 def progress_line(tally: Tally) -> str:
@@ -55,8 +55,19 @@ def progress_line(tally: Tally) -> str:
     )
 
 
+def reason_line(reason: Reason) -> str:
+    """Why shards are to be made, for people."""
+    names = ", ".join(reason.first) + (", ..." if reason.shards > len(reason.first) else "")
+    return f"{reason.shards} shards: {reason.words} ({names})"
+
+
 def noticed(event: Event) -> str | None:
     """What is to be said of an event at once; None if it only counts."""
+    if isinstance(event, RunStarted):
+        lines = [reason_line(reason) for reason in event.reasons[:LINES_SHOWN]]
+        if len(event.reasons) > LINES_SHOWN:
+            lines.append(f"... and {len(event.reasons) - LINES_SHOWN} more reasons")
+        return "\n".join(f"  {line}" for line in lines or ["no shard is to be made; the manifest is published anew"])
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted):
@@ -96,10 +107,11 @@ class Bar(RunView):
 
 
 class PlainLines(RunView):
-    """A line now and then, for logs and pipes."""
+    """A line now and then, for logs and pipes; without progress, for what is read when all is over."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, progress: bool = True) -> None:
         self._stream = stream
+        self._progress = progress
         self._tally = Tally()
         self._lock = threading.Lock()
         self._told = time.monotonic()
@@ -113,9 +125,9 @@ class PlainLines(RunView):
                     f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} "
                     f"shards to {event.output}"
                 )
-            elif (notice := noticed(event)) is not None:
+            if (notice := noticed(event)) is not None:
                 self._say(notice)
-            elif time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
+            elif self._progress and time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
                 self._say(progress_line(self._tally))
 
     def _say(self, line: str) -> None:
@@ -124,17 +136,23 @@ class PlainLines(RunView):
 
 
 class JsonLog(RunView):
-    """Every event as a line of JSON with the time (UTC)."""
+    """Every event as a line of JSON with the time (UTC), the run and the shard.
+
+    The run is empty before there is one, the shard null in what is said of no shard.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._run_id = ""
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         """See RunView."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
         with self._lock:
-            write_line(self._stream, line)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "run_id": self._run_id, "shard": None, **event.to_dict()}
+            self._run_id = line["run_id"]
+            write_line(self._stream, json.dumps(line))
 
 
 def write_line(stream: TextIO, line: str) -> None:

@@ -11,10 +11,11 @@ from distributed import Client
 from pipeline.clusters.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.clusters.local import local_client
 from pipeline.clusters.remote import remote_client
+from pipeline.clusters.secrets import entrusted, with_secrets
 from pipeline.config import ClusterConfig
 from pipeline.errors import ClusterError
 
-__all__ = ["Liveness", "connect", "within"]
+__all__ = ["Liveness", "connect", "entrusted", "with_secrets", "within"]
 
 
 @contextlib.contextmanager

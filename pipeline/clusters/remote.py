@@ -27,7 +27,7 @@ def remote_client(config: ClusterConfig) -> Iterator[Client]:
         port = None
     if not parts.hostname or port is None:
         raise ConfigError(f"the scheduler's address {address!r} must look like tcp://host:8786")
-    if parts.scheme != "tls" and not _is_loopback(parts.hostname) and not config.insecure:
+    if parts.scheme != "tls" and not is_loopback(parts.hostname) and not config.insecure:
         raise ConfigError(
             f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
             "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
@@ -69,7 +69,8 @@ async def _recognize(address: str, timeout: float) -> None:
         raise ValueError(f"it is a {found.get('type')}")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as `localhost`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

@@ -41,6 +41,11 @@ class JobConfig(Section):
         except RecursionError:
             raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
+    def public(self) -> JobConfig:
+        """The job as it may be written down and shown: without secrets."""
+        source = self.input.model_copy(update={"store": self.input.public_store})
+        return self.model_copy(update={"input": source})
+
 
 def _explain(error: ValidationError, origin: str) -> str:
     lines = []
