@@ -202,6 +202,21 @@ class RunStopping(Event):
 
 
 @dataclass(frozen=True)
+class Logged(Event):
+    """A library, or melmill itself, logged something in this process, a warning at least; without secrets.
+
+    Args:
+        level: WARNING, ERROR or CRITICAL.
+        logger: whose.
+        words: what, with a traceback if it has one.
+    """
+
+    level: str
+    logger: str
+    words: str
+
+
+@dataclass(frozen=True)
 class RunFailed(Event):
     """The run ended with an error, or its end was one; what was committed is kept.
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import array, jobs, prepare
-from pipeline.cli.progress import duration, hours, print_some, reason_line, run_view, size
+from pipeline.cli.progress import duration, hours, logged_to, print_some, reason_line, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, MelmillError, UtteranceError, redacted
 from pipeline.events import Event, Listener, RunFailed, RunFinished
@@ -206,6 +206,7 @@ def _finish(
             if metrics is not None:
                 figures = stack.enter_context(MetricsFile(metrics, config.output.url))
             stack.enter_context(view)
+            stack.enter_context(logged_to(view))
             report = work(config, listen)
     except Exception as error:
         if not log_json:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TextIO
@@ -16,7 +17,17 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.events import ContractDoubted, Event, Reason, RunStarted, RunStopping, ShardAbandoned, ShardRetried
+from pipeline.errors import redacted
+from pipeline.events import (
+    ContractDoubted,
+    Event,
+    Logged,
+    Reason,
+    RunStarted,
+    RunStopping,
+    ShardAbandoned,
+    ShardRetried,
+)
 from pipeline.tally import Tally
 
 PLAIN_LINE_SECONDS = 10.0
@@ -72,6 +83,8 @@ def noticed(event: Event) -> str | None:
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted):
         return f"note: {event.words}"
+    if isinstance(event, Logged):
+        return f"{event.logger}: {event.words}"
     if isinstance(event, RunStopping):
         return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
     return None
@@ -153,6 +166,29 @@ class JsonLog(RunView):
             line = {"time": now, "run_id": self._run_id, "shard": None, **event.to_dict()}
             self._run_id = line["run_id"]
             write_line(self._stream, json.dumps(line))
+
+
+@contextlib.contextmanager
+def logged_to(view: RunView) -> Iterator[None]:
+    """A time in which what this process logs, and Python's warnings, are events like others."""
+    handler = _Events(view)
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(handler)
+
+
+class _Events(logging.Handler):
+    def __init__(self, view: RunView) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self._view(Logged(record.levelname, record.name, redacted(self.format(record))))
 
 
 def write_line(stream: TextIO, line: str) -> None:
