@@ -12,8 +12,9 @@ from fsspec.spec import AbstractFileSystem
 PASSWORD = "pa55-of-the-store"
 SIGNATURE = "51gn4ture-of-the-store"
 BROKEN = ".broken"
-"""With a file of this name in a store, its mels cannot be read, or, on a worker, the store not be opened."""
-on_a_worker = False
+"""With a file of this name in a store, its mels cannot be read."""
+defect: str | None = None
+"""While there is this file, no store can be opened, for a reason that nobody expects."""
 
 
 def url_of(path: object) -> str:
@@ -45,12 +46,13 @@ class Guarded(AbstractFileSystem):
     def _checked(self, path: str) -> str:
         path = self._strip_protocol(path)
         root, _, name = path.partition(".zarr/")
-        if self._local.exists(f"{root}.zarr/{BROKEN}"):
-            if "mel/c/" in name and not on_a_worker:
-                raise ValueError(f"GET {url_of(path)} password={PASSWORD}")
-            if name == "zarr.json" and on_a_worker:
-                raise LookupError(f"GET {url_of(path)} password={PASSWORD}")
+        if "mel/c/" in name and self._local.exists(f"{root}.zarr/{BROKEN}"):
+            raise ValueError(f"GET {url_of(path)} password={PASSWORD}")
         return path
+
+    def invalidate_cache(self, path: str | None = None) -> None:
+        if defect is not None and self._local.exists(defect):
+            raise LookupError(f"no cache for {url_of(path)} password={PASSWORD}")
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
         return self._local.ls(self._strip_protocol(path), detail=detail, **options)

@@ -36,7 +36,7 @@ import sys, time
 from distributed import LocalCluster
 import guarded
 
-guarded.on_a_worker = True
+guarded.defect = sys.argv[1]
 if __name__ == "__main__":
     cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=False, protocol="tcp://")
     print(cluster.scheduler_address, flush=True)
@@ -63,7 +63,11 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     with (
         open(log, "wb") as file,
         subprocess.Popen(
-            [sys.executable, tmp_path / "cluster.py"], stdout=subprocess.PIPE, stderr=file, env=environment, text=True
+            [sys.executable, tmp_path / "cluster.py", tmp_path / "defect"],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            env=environment,
+            text=True,
         ) as process,
     ):
         try:
@@ -125,10 +129,10 @@ def test_no_secret_of_a_stores_url_comes_out_anywhere(
     metrics = tmp_path / "melmill.prom"
     common = ["run", file, "--metrics", metrics, "--log-json"]
 
-    (store / BROKEN).touch()
+    (tmp_path / "defect").touch()
     assert "defect of melmill, on a worker" in said(*common, code=1)
-    assert "LookupError: GET guarded://host/" in said("retry", out, "--store", config.input.store, code=1)
-    (store / BROKEN).unlink()
+    assert "LookupError: no cache for guarded://host" in said("retry", out, "--store", config.input.store, code=1)
+    (tmp_path / "defect").unlink()
     assert "24 utterances" in said(*common, code=0)
     for command in (["plan", file, "--json"], ["inspect", config.input.store]):
         said(*command, code=0)
