@@ -179,7 +179,9 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     own = [shard for shard in plan.todo if part.owns(shard)]
     utterances = sum(len(shard.members) for shard in own)
     seconds = sum(shard.seconds for shard in own)
-    listener(RunStarted(job.run_id, job.config.output.url, len(own), utterances, seconds, workers, reasons(own)))
+    listener(
+        RunStarted(job.run_id, job.config.public().output.url, len(own), utterances, seconds, workers, reasons(own))
+    )
     if prepared.doubt is not None:
         listener(ContractDoubted(prepared.doubt))
     # However many of few utterances fail, the manifest may still be good enough.

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,47 +29,63 @@ VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", 
              "GOOGLE_APPLICATION_CREDENTIALS_JSON", "FSSPEC_S3_SECRET")  # fmt: skip
 OF_THE_ENVIRONMENT = "5ecret-of-the-environment"
 OF_THE_JOB = "5ecret-of-the-job"
-KEY = "5ecret-of-the-TLS-key"
+TLS = Path(__file__).parent / "data" / "tls"
+KEY = (TLS / "key.pem").read_text().splitlines()[1]
 SECRETS = (PASSWORD, SIGNATURE, OF_THE_ENVIRONMENT, OF_THE_JOB, KEY)
 
 SCHEDULER = """
 import sys, time
-from distributed import LocalCluster
+from distributed import LocalCluster, Security
 import guarded
 
+certificate, key = sys.argv[2:]
+security = Security(
+    require_encryption=True, tls_ca_file=certificate,
+    **{f"tls_{role}_{what}": path for role in ("scheduler", "worker", "client")
+       for what, path in (("cert", certificate), ("key", key))},
+)
 guarded.defect = sys.argv[1]
 if __name__ == "__main__":
-    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=False, protocol="tcp://")
+    cluster = LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=False, protocol="tls://", security=security
+    )
     print(cluster.scheduler_address, flush=True)
     time.sleep(600)
 """
 
 
 @pytest.fixture(autouse=True)
-def _planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _planted(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in VARIABLES:
         monkeypatch.setenv(name, OF_THE_ENVIRONMENT)
-    key = tmp_path / "key.pem"
-    key.write_text(KEY)
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY", str(key))
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Address of a scheduler with a worker in another process, and what both log."""
-    log = tmp_path / "cluster.log"
+    """Address of a scheduler with a worker in another process, by TLS, and what both log."""
+    log, certificate, key = tmp_path / "cluster.log", tmp_path / "cert.pem", tmp_path / "key.pem"
+    for path in (certificate, key):
+        shutil.copy(TLS / path.name, path)
+        path.chmod(0o600)
     (tmp_path / "cluster.py").write_text(SCHEDULER)
     path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "debug"}
     with (
         open(log, "wb") as file,
         subprocess.Popen(
-            [sys.executable, tmp_path / "cluster.py", tmp_path / "defect"],
+            [sys.executable, tmp_path / "cluster.py", tmp_path / "defect", certificate, key],
             stdout=subprocess.PIPE,
             stderr=file,
             env=environment,
             text=True,
         ) as process,
+        dask.config.set(
+            {
+                "distributed.comm.tls.ca-file": str(certificate),
+                "distributed.comm.tls.client.cert": str(certificate),
+                "distributed.comm.tls.client.key": str(key),
+            }
+        ),
     ):
         try:
             assert process.stdout is not None
@@ -144,6 +161,7 @@ def test_no_secret_of_a_stores_url_comes_out_anywhere(
     assert b"_make_shard" in log.read_bytes()  # the task as the worker shows it
     tasks = [frame for frame in sent if str(store).encode() in frame]
     assert tasks
+    assert address.startswith("tls://")
     without_secrets(*sent)
 
 

@@ -34,7 +34,11 @@ SubtypeName = Annotated[str | None, typer.Option("--subtype", help="PCM_16, PCM_
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Local worker processes (default: one a core).")]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port; or 'synchronous': this process."),
+    typer.Option(
+        "--scheduler",
+        help="Address of a Dask scheduler: tls://host:8786, or tcp:// on this machine; 'synchronous': no workers, all "
+        "in this process.",
+    ),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -128,7 +132,12 @@ def run(
     metrics: Metrics = None,
     log_json: LogJson = False,
 ) -> None:
-    """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
+    """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped.
+
+    Exit codes: 0 done, or nothing to do; 3 done, some utterances quarantined; 2 bad command line, job or store; 4 the
+    mel contract does not fit; 5 another run is at work; 6 storage or cluster failed; 7 too many failures; 75
+    interrupted. After 6 and 75 run it again: it goes on.
+    """
 
     def work(config: JobConfig, listener: Listener) -> jobs.RunReport | array.PartReport:
         if part is None:
@@ -225,7 +234,7 @@ def _finish(
         report = report.published
     if if_changed and not report.run_id:
         return  # what is quarantined was told by the run that found it
-    _summarize(report, config)
+    _summarize(report, config.public())
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config.cluster import ClusterConfig
 from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, redacted
 from pipeline.melspec import MelSpec
 
 
@@ -44,7 +44,9 @@ class JobConfig(Section):
     def public(self) -> JobConfig:
         """The job as it may be written down and shown: without secrets."""
         source = self.input.model_copy(update={"store": self.input.public_store})
-        return self.model_copy(update={"input": source})
+        url = self.output.url
+        output = self.output.model_copy(update={"url": redacted(url) if "://" in url else url})
+        return self.model_copy(update={"input": source, "output": output})
 
 
 def _explain(error: ValidationError, origin: str) -> str:
