@@ -268,6 +268,13 @@ MUTANTS = (
         "",
         "tests/test_schedules.py -k steps_back",
     ),
+    Mutant(
+        "a stage within another stops that one's time",
+        "stopwatch.py",
+        "stage = self._under_way[-1]",
+        "stage = self._under_way[0]",
+        "tests/test_stopwatch.py",
+    ),
 )
 
 

@@ -87,7 +87,7 @@ def plan(
     if as_json:
         facts = {
             "store": prepared.store.describe(),
-            "output": prepared.job.config.output.url,
+            "output": prepared.job.config.public().output.url,
             "vocoder": prepared.vocoder.name,
             "differences": [str(difference) for difference in prepared.differences],
             "doubt": prepared.doubt,
@@ -100,7 +100,7 @@ def plan(
         print(f"contract  {difference}")
     if prepared.doubt is not None:
         print(f"note      {prepared.doubt}")
-    print(f"output    {prepared.job.config.output.url}")
+    print(f"output    {prepared.job.config.public().output.url}")
     made = sum(len(shard.members) for shard in plan.todo)
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
     print_some([f"          {reason_line(reason)}" for reason in reasons(plan.todo)])
