@@ -198,6 +198,8 @@ def test_no_secret_comes_out_of_this_process(
         f"input: {{store: '{config.input.store}', stores: x}}\n",
         f"input:\n  options:\n    secret: {OF_THE_JOB}: x\n",
         f"input:\n  secret: '{OF_THE_JOB}'\n  store: [\n",
+        f"input: {{store: x, options: {{secret: {OF_THE_JOB}, client_kwargs: {{password: {OF_THE_JOB}}}}}}}\n",
+        f"input: {{store: x}}\noutput: {{options: {{key: {OF_THE_JOB}}}}}\n",
         f"input: '{config.input.store}'\n",
     ):
         file.write_text(text)
