@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from pipeline.records import Failure, Row, ShardRecord, Source
 from pipeline.reframing import Reframing
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
+from pipeline.stopwatch import Stopwatch
 from pipeline.storage import open_storage, translated
 from pipeline.stores import MelStore, Utterance, open_store
 from pipeline.stores.common import MelDigest
@@ -35,7 +37,11 @@ logger = logging.getLogger(__name__)
 
 
 def convert_shard(
-    task: ShardTask, job: Job, threads: int = 1, report: Callable[[UtterancesMade], None] | None = None
+    task: ShardTask,
+    job: Job,
+    threads: int = 1,
+    report: Callable[[UtterancesMade], None] | None = None,
+    watch: Stopwatch | None = None,
 ) -> ShardRecord:
     """Read, decode, examine, encode and commit one shard.
 
@@ -47,6 +53,7 @@ def convert_shard(
         job: what is to be done.
         threads: for the vocoder.
         report: is told after each utterance how far this shard is.
+        watch: takes the time of each stage.
 
     Returns:
         The commit record, ours or that of an attempt that was faster.
@@ -55,12 +62,15 @@ def convert_shard(
         ContractError: if the vocoder is another one here than where the run was planned.
         StorageError: if the output cannot be written.
     """
+    watch = watch or Stopwatch()
     ledger = Ledger(open_storage(job.config.output.url))
     there = ledger.find_commit(task)
     if there is not None:  # the worker that committed it died before it could say so
         return there
     with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:
-        return attempt.commit(*_convert_utterances(task, job, threads, report, attempt))
+        rows, failures = _convert_utterances(task, job, threads, report, attempt, watch)
+        with watch.during("commit"):
+            return attempt.commit(rows, failures)
 
 
 def try_shard(
@@ -69,7 +79,7 @@ def try_shard(
     """Do all that `convert_shard` does but the commit: to see whether this worker survives it. Arguments as there."""
     ledger = Ledger(open_storage(job.config.output.url))
     with translated(f"trying shard {task.name}"), Attempt(ledger, task, job) as attempt:
-        _convert_utterances(task, job, threads, report, attempt)
+        _convert_utterances(task, job, threads, report, attempt, Stopwatch())
 
 
 def _convert_utterances(
@@ -78,20 +88,24 @@ def _convert_utterances(
     threads: int,
     report: Callable[[UtterancesMade], None] | None,
     attempt: Attempt,
+    watch: Stopwatch,
 ) -> tuple[list[Row], list[Failure]]:
-    store = _open_store(job)
-    vocoder = _load_vocoder(job, threads)
+    with watch.during("read"):
+        store = _open_store(job)
+    with watch.during("decode"):
+        vocoder = _load_vocoder(job, threads)
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
-    wanted = (_Mel(each, store, vocoder, job) for each in task.utterances if each.key not in task.condemned)
+    wanted = (_Mel(each, store, vocoder, job, watch) for each in task.utterances if each.key not in task.condemned)
     decoded = decode_mels(vocoder, wanted, job.config.vocoder.window)
     for utterance in task.utterances:
         try:
             if (why := task.condemned.get(utterance.key)) is not None:
                 raise WorkerLostError(why)
             mel, waveform = next(decoded)
-            meta = described(store.meta(utterance), task.meta.get(utterance.key))
+            with watch.during("read"):
+                meta = described(store.meta(utterance), task.meta.get(utterance.key))
             rows.append(_convert_utterance(mel, waveform, meta, job, attempt))
             seconds += rows[-1].duration
         except UtteranceError as error:
@@ -99,7 +113,7 @@ def _convert_utterances(
         except MelmillError:
             raise
         except (ValueError, RuntimeError, MemoryError) as error:  # one bad utterance must not stop the corpus
-            logger.exception("utterance %s of shard %s", utterance.key, task.name)
+            logger.error("utterance %s of shard %s: %s", utterance.key, task.name, redacted(traceback.format_exc()))
             failures.append(_failure(utterance, job, error))
         if report is not None:
             report(UtterancesMade(task.number, len(rows), len(failures), seconds, *summary(failures)))
@@ -125,8 +139,8 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
 class _Mel:
     """An utterance's mel in the vocoder's values, as the store gives it; listens to what is read of it."""
 
-    def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job) -> None:
-        self.utterance, self.store, self._spec = utterance, store, vocoder.spec
+    def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, watch: Stopwatch) -> None:
+        self.utterance, self.store, self._spec, self.watch = utterance, store, vocoder.spec, watch
         self.reframing = Reframing.of(job.source, self._spec, job.config.input.framing)
         self.frames = self.reframing.frames(utterance.frames)
         self.samples = vocoder.samples(self.frames)
@@ -136,10 +150,12 @@ class _Mel:
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """See `decode_mels`."""
-        stored = self.reframing.read(self._stored, self.utterance.frames, start, stop)
-        mel = convert_mel(stored, self._source, self._spec)
+        with self.watch.during("read"):
+            stored = self.reframing.read(self._stored, self.utterance.frames, start, stop)
+            mel = convert_mel(stored, self._source, self._spec)
         if self.distance is not None:
-            self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
+            with self.watch.during("examine"):
+                self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
         return mel
 
     def _stored(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -169,17 +185,22 @@ def _framed_as(source: MelSpec, target: MelSpec) -> MelSpec:
 def _convert_utterance(
     mel: _Mel, waveform: Iterable[NDArray[np.float32]], meta: dict[str, Any], job: Job, attempt: Attempt
 ) -> Row:
-    utterance, distance, output = mel.utterance, mel.distance, job.config.output
+    utterance, distance, output, watch = mel.utterance, mel.distance, job.config.output, mel.watch
     levels = Levels()
     master = Master(output, job.source.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
-        for piece in master.pieces(mel.reframing.trimmed(examined(waveform, distance), mel.samples)):
-            levels.push(piece)
-            encoder.push(piece)
-        mel.check_digest()
+        own = watch.timed("examine", examined(watch.timed("decode", waveform), distance))
+        for piece in watch.timed("encode", master.pieces(mel.reframing.trimmed(own, mel.samples))):
+            with watch.during("examine"):
+                levels.push(piece)
+            with watch.during("encode"):
+                encoder.push(piece)
+        with watch.during("read"):
+            mel.check_digest()
         if not levels.samples:
             raise UtteranceError(f"{utterance.frames} frames are too few: they give no sample")
-        encoder.finish()
+        with watch.during("examine"):
+            far, relative = distance.finish() if distance is not None else (None, None)
         duration = levels.samples / master.sample_rate
         sidecar = {
             "key": utterance.key,
@@ -188,8 +209,9 @@ def _convert_utterance(
             "duration": duration,
             "meta": meta,
         }
-        far, relative = distance.finish() if distance is not None else (None, None)
-        place = attempt.sink.add(escape(utterance.key), output.codec, encoder.encoded, json.dumps(sidecar).encode())
+        with watch.during("encode"):
+            encoder.finish()
+            place = attempt.sink.add(escape(utterance.key), output.codec, encoder.encoded, json.dumps(sidecar).encode())
         return Row(
             key=utterance.key,
             shard=place.shard,

@@ -8,26 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import traceback
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import distributed
 from dask.delayed import Delayed, delayed
 from distributed import CancelledError
 from distributed.comm.core import CommClosedError
 
-from pipeline.clusters import connect, refuse_other_versions
+from pipeline.clusters import connect, entrusted, refuse_other_versions, with_secrets
 from pipeline.config import Job
 from pipeline.convert import convert_shard, summary, try_shard
 from pipeline.dispatch import Abandoned, Dispatcher
-from pipeline.errors import ClusterError, HopelessRunError
+from pipeline.errors import ClusterError, HopelessRunError, MelmillError, redacted
 from pipeline.events import Event, Listener, RunStopping, ShardCommitted, ShardStarted, UtterancesMade
 from pipeline.interrupts import stop_within
 from pipeline.planner import ShardTask
 from pipeline.records import ShardRecord
+from pipeline.stopwatch import Stopwatch
 from pipeline.versions import differing, installed
 
 _REPORT_SECONDS = 0.5
+
+Result = TypeVar("Result")
 
 
 def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_after: int = 0) -> list[Abandoned]:
@@ -53,9 +57,9 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
     if job.config.cluster.kind == "synchronous":
         _execute_here(tasks, job, outcomes)
         return []
-    with connect(job.config.cluster, outcomes) as connection:
+    with connect(job.config.cluster, outcomes) as connection, entrusted(connection.client, job) as public:
         try:
-            return Dispatcher(connection, tasks, job, shard_node, outcomes).run(outcomes.check)
+            return Dispatcher(connection, tasks, public, shard_node, outcomes).run(outcomes.check)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 f"the connection to the scheduler was lost: {error}. What was committed is kept; run again to resume"
@@ -124,7 +128,9 @@ def _execute_here(tasks: Iterable[ShardTask], job: Job, outcomes: Outcomes) -> N
 
         def make(task: ShardTask) -> None:
             tell(ShardStarted(task.number, "this process"))
-            tell(_committed(convert_shard(task, job, job.config.cluster.threads_per_worker, tell)))
+            watch = Stopwatch()
+            threads = job.config.cluster.threads_per_worker
+            tell(_committed(convert_shard(task, job, threads, tell, watch), watch))
 
         node = delayed(make, pure=False, traverse=False)
         for task in tasks:
@@ -135,15 +141,37 @@ def _execute_here(tasks: Iterable[ShardTask], job: Job, outcomes: Outcomes) -> N
 
 def _make_shard(task: ShardTask, job: Job, trial: int) -> ShardCommitted:
     """What runs on a worker: convert_shard, with the worker's threads, telling the driver how far it is."""
-    return _committed(convert_shard(task, job, *_on_worker(task, job, trial)))
+    watch = Stopwatch()
+    return _committed(_confined(lambda: convert_shard(task, *_on_worker(task, job, trial), watch)), watch)
 
 
 def _try_shard(task: ShardTask, job: Job, trial: int) -> None:
-    try_shard(task, job, *_on_worker(task, job, trial))
+    _confined(lambda: try_shard(task, *_on_worker(task, job, trial)))
 
 
-def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[int, Callable[[UtterancesMade], None]]:
-    """Says that this worker begins. Returns its threads, and what says how far it is."""
+def _confined(work: Callable[[], Result]) -> Result:
+    """Errors that leave a worker, for its log, Dask's pages and the driver, are without secrets, as our own are anyway.
+
+    What an error came of would go along, too.
+    """
+    error: Exception
+    try:
+        return work()
+    except MelmillError as known:
+        error = known
+    except ImportError as missing:
+        error = ImportError(redacted(str(missing)))
+    except Exception:
+        words = (
+            f"this is a defect of melmill, on a worker; please report it with these lines:\n{traceback.format_exc()}"
+        )
+        error = MelmillError(words)
+    error.__cause__ = error.__context__ = None
+    raise error
+
+
+def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[Job, int, Callable[[UtterancesMade], None]]:
+    """Says that this worker begins. Returns the job, whole; the worker's threads; and what says how far it is."""
     worker = distributed.get_worker()
     refuse_other_versions(worker.address, differing(job.versions, installed()))
     topic = Dispatcher.topic(job)
@@ -157,10 +185,10 @@ def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[int, Callable[[Ut
             worker.log_event(topic, {"trial": trial, "progress": dataclasses.asdict(progress)})
 
     threads: Any = worker.state.nthreads
-    return int(threads), report
+    return with_secrets(job, worker), int(threads), report
 
 
-def _committed(record: ShardRecord) -> ShardCommitted:
+def _committed(record: ShardRecord, watch: Stopwatch) -> ShardCommitted:
     causes, example = summary(record.failures)
     return ShardCommitted(
         shard=record.shard,
@@ -171,4 +199,5 @@ def _committed(record: ShardRecord) -> ShardCommitted:
         bytes=sum(each.bytes for each in record.objects),
         causes=causes,
         example=example,
+        stages=watch.stages(),
     )

@@ -29,18 +29,27 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
+_NAMES = r"\w*secret\w*|\w*passw(?:or)?d|\w*_token|\w*signature|account_key|sas_token|connection_string|authorization"
 _SECRETS = (
     (re.compile(r"(?<=://)[^/\s'\"]*@"), ""),  # user and password
     (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?..."),  # a query: signatures and tokens have too many names to list
     (re.compile(r"(://[^\s'\"?]*\?)(?!\.\.\.)[^\s'\"<>]+"), r"\1..."),  # a query that is a token alone
+    (  # an option: secret=..., 'password': '...', Authorization: Basic ...
+        re.compile(rf"\b({_NAMES})\b(['\"]?\s*[=:]\s*)((?:basic |bearer )?[^\s'\",;&)}}\]]+|'[^']*'|\"[^\"]*\")", re.I),
+        r"\1\2...",
+    ),
 )
 
 
 def redacted(text: str) -> str:
-    """A URL, or a text with URLs in it, as it may be shown and written down: without user, password and query.
+    """A URL, or a text with URLs and options of clients in it, as it may be shown and written down.
+
+    URLs go without user, password and query; options whose names say that they are secret without their values.
 
     >>> redacted("simplecache::https://me:secret@host/mels.zip?sig=abc cannot be read")
     'simplecache::https://host/mels.zip?... cannot be read'
+    >>> redacted("no client takes {'key': 'anna', 'secret': 'abc'}")
+    "no client takes {'key': 'anna', 'secret': ...}"
     """
     for secret, instead in _SECRETS:
         text = secret.sub(instead, text)

@@ -21,6 +21,46 @@ Listener = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why shards are to be made.
+
+    Args:
+        words: why.
+        shards: how many, for this reason.
+        utterances: in them.
+        first: names of the first few.
+    """
+
+    words: str
+    shards: int
+    utterances: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Seconds of a worker's thread, by what it did; what it waited for is in it, and no second in two of them.
+
+    Args:
+        read: the store opened, mels read and brought to the vocoder's contract.
+        decode: the vocoder loaded, mels to waveforms.
+        examine: levels and `mel_distance`.
+        encode: resampled, brought to a loudness, quantized, encoded, gathered.
+        commit: made durable.
+    """
+
+    read: float = 0.0
+    decode: float = 0.0
+    examine: float = 0.0
+    encode: float = 0.0
+    commit: float = 0.0
+
+    def __add__(self, other: Stages) -> Stages:
+        mine, theirs = dataclasses.astuple(self), dataclasses.astuple(other)
+        return Stages(*(a + b for a, b in zip(mine, theirs, strict=True)))
+
+
+@dataclass(frozen=True)
 class RunStarted(Event):
     """A run begins.
 
@@ -31,6 +71,7 @@ class RunStarted(Event):
         utterances: to be made.
         seconds: of audio to be made.
         workers: worker processes, as far as they are known at the start.
+        reasons: why, the commonest first; empty if all shards are there, and only the manifest is to be published.
     """
 
     run_id: str
@@ -39,6 +80,7 @@ class RunStarted(Event):
     utterances: int
     seconds: float
     workers: int
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +178,7 @@ class ShardCommitted(Event):
         bytes: of its objects.
         causes: kinds of errors for which utterances were quarantined.
         example: the first of those errors in words; empty if there is none.
+        stages: what the time went into; nothing if another attempt had committed it.
     """
 
     shard: int
@@ -146,6 +189,7 @@ class ShardCommitted(Event):
     bytes: int
     causes: tuple[str, ...] = ()
     example: str = ""
+    stages: Stages = Stages()
 
 
 @dataclass(frozen=True)
@@ -192,6 +236,21 @@ class RunStopping(Event):
     """
 
     grace: float
+
+
+@dataclass(frozen=True)
+class Logged(Event):
+    """A library, or melmill itself, logged something in this process, a warning at least; without secrets.
+
+    Args:
+        level: WARNING, ERROR or CRITICAL.
+        logger: whose.
+        words: what, with a traceback if it has one.
+    """
+
+    level: str
+    logger: str
+    words: str
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from pipeline.events import (
 )
 from pipeline.interrupts import interrupts_after_import
 from pipeline.parts import WHOLE, Part
-from pipeline.planner import Plan, PlannedShard
+from pipeline.planner import Plan, PlannedShard, reasons
 from pipeline.prepare import Prepared, prepare, replan
 from pipeline.publication import Totals
 from pipeline.publishing import publish, why_due
@@ -193,11 +193,13 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     own = [shard for shard in plan.todo if part.owns(shard)]
     utterances = sum(len(shard.members) for shard in own)
     seconds = sum(shard.seconds for shard in own)
+    listener(
+        RunStarted(job.run_id, job.config.public().output.url, len(own), utterances, seconds, workers, reasons(own))
+    )
     if prepared.doubt is not None:
         listener(ContractDoubted(prepared.doubt))
     if prepared.metadata.path is not None:
         listener(MetadataListed(prepared.metadata.words()))
-    listener(RunStarted(job.run_id, job.config.output.url, len(own), utterances, seconds, workers))
     # However many of few utterances fail, the manifest may still be good enough.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
@@ -239,7 +241,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         "run_id": job.run_id,
         "generation": job.generation,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "job": _public(job.config),
+        "job": job.config.public().model_dump(mode="json"),
         "mel": job.source.to_dict(),
         "vocoder": {
             "name": prepared.vocoder.name,
@@ -249,13 +251,6 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         "store": prepared.store.describe(),
         "versions": dict(installed()),
     }
-
-
-def _public(config: JobConfig) -> dict[str, Any]:
-    """The job as it may be written down."""
-    values = config.model_dump(mode="json")
-    values["input"]["store"] = config.input.public_store
-    return values
 
 
 def judged(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from pipeline.committed import Committed, CommittedShard
 from pipeline.config import Job
+from pipeline.events import Reason
 from pipeline.fingerprint import ingredients_of, shard_fingerprint, why_stale
 from pipeline.records import Failure, ShardId, Source, shard_name
 from pipeline.stores.base import Catalogue, Utterance
 
 Key = TypeVar("Key")
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,18 @@ class Plan:
             "read_amplification": self.read_amplification,
             "worker_bytes": self.worker_bytes,
         }
+
+
+def reasons(shards: Iterable[PlannedShard]) -> tuple[Reason, ...]:
+    """Why shards are to be made, the commonest reason first."""
+    sharing: dict[str, list[PlannedShard]] = {}
+    for shard in shards:
+        sharing.setdefault(shard.reason, []).append(shard)
+    found = (
+        Reason(words, len(all_), sum(len(each.members) for each in all_), tuple(each.name for each in all_[:_SHOWN]))
+        for words, all_ in sharing.items()
+    )
+    return tuple(sorted(found, key=lambda reason: -reason.shards))
 
 
 def plan_shards(

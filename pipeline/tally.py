@@ -13,6 +13,7 @@ from pipeline.events import (
     ShardRetried,
     ShardStarted,
     ShardTakenOver,
+    Stages,
     UtterancesMade,
 )
 
@@ -33,11 +34,12 @@ class Amount:
 
 
 class Tally:
-    """Adds up events: utterances, audio, failures, speed and the time left."""
+    """Adds up events: utterances, audio, failures, seconds by stage, speed and the time left."""
 
     def __init__(self) -> None:
         self.planned = Amount()
         self.done = Amount()
+        self.stages = Stages()
         self._done_failed = 0
         self._shards: dict[int, UtterancesMade] = {}
         self._begun = time.monotonic()
@@ -64,6 +66,7 @@ class Tally:
                 self.done.shards + 1, self.done.utterances + event.made, self.done.seconds + event.seconds
             )
             self._done_failed += event.failed
+            self.stages += event.stages
         elif isinstance(event, ShardAbandoned):
             self._shards.pop(event.shard, None)
             self._done_failed += event.utterances

@@ -297,6 +297,55 @@ MUTANTS = (
         "",
         "tests/test_garbage.py",
     ),
+    Mutant(
+        "secrets stay out of Dask's tasks",
+        "clusters/secrets.py",
+        "    if public == job:\n",
+        "    if True:\n",
+        "tests/test_secrets.py -k anywhere",
+    ),
+    Mutant(
+        "errors leave a worker without secrets",
+        "engine.py",
+        "        error = MelmillError(words)\n",
+        "        error = LookupError(words)\n",
+        "tests/test_secrets.py -k anywhere",
+    ),
+    Mutant(
+        "options whose names say that they are secret are not shown",
+        "errors.py",
+        '        r"\\1\\2...",\n',
+        '        r"\\1\\2\\3",\n',
+        "tests/test_secrets.py -k this_process",
+    ),
+    Mutant(
+        "a scheduled run says nothing where nothing changed",
+        "cli/convert.py",
+        "    if if_changed and not report.run_id:\n",
+        "    if False:\n",
+        "tests/test_schedules.py -k quarantined_only_once",
+    ),
+    Mutant(
+        "a run that fails keeps when the last one succeeded",
+        "metrics.py",
+        "{**self._before(), **self._now(error is None)}",
+        "self._now(error is None)",
+        "tests/test_schedules.py -k keeps_when",
+    ),
+    Mutant(
+        "a run that another keeps out leaves the figures alone",
+        "metrics.py",
+        "        if isinstance(error, OwnedError):\n            return\n",
+        "",
+        "tests/test_schedules.py -k steps_back",
+    ),
+    Mutant(
+        "a stage within another stops that one's time",
+        "stopwatch.py",
+        "stage = self._under_way[-1]",
+        "stage = self._under_way[0]",
+        "tests/test_stopwatch.py",
+    ),
 )
 
 

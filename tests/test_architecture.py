@@ -26,8 +26,10 @@ FLOORS = [
         "config",  # the job file
         "dsp",  # mel, STFT, magnitudes, phases: numpy alone
         "tally",  # adds up events
+        "stopwatch",  # seconds by stage
     ],
     [
+        "metrics",  # a run's figures for Prometheus
         "records",  # rows, failures, commit records: what is on disk
         "storage",  # the output behind five verbs
         "evidence",  # what mel values look like

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import Counter
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,12 +12,14 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import array, jobs, prepare
-from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
+from pipeline.cli.progress import duration, hours, logged_to, print_some, reason_line, run_view, size
 from pipeline.config import JobConfig, load_job
-from pipeline.errors import ConfigError, MelmillError, UtteranceError
-from pipeline.events import Listener, RunFailed
+from pipeline.errors import ConfigError, MelmillError, UtteranceError, redacted
+from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.ledger import FAILURES, MANIFEST
+from pipeline.metrics import MetricsFile
 from pipeline.parts import Part
+from pipeline.planner import reasons
 from pipeline.publishing import why_due
 
 _FAR_OFF = 0.5
@@ -32,7 +35,11 @@ SubtypeName = Annotated[str | None, typer.Option("--subtype", help="PCM_16, PCM_
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Local worker processes (default: one a core).")]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", help="Address of a Dask scheduler, tcp://host:port; or 'synchronous': this process."),
+    typer.Option(
+        "--scheduler",
+        help="Address of a Dask scheduler: tls://host:8786, or tcp:// on this machine; 'synchronous': no workers, all "
+        "in this process.",
+    ),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key: output.shard_seconds=60.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,6 +50,19 @@ PartOf = Annotated[
         "--part",
         metavar="I/N",
         help="Part I of N, counted from 0 or from 1, each started by itself: an array job. The last one publishes.",
+    ),
+]
+IfChanged = Annotated[
+    bool,
+    typer.Option(
+        "--if-changed",
+        help="For schedules: say nothing and exit with 0 where nothing is to be made; else say why, and no progress.",
+    ),
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics", metavar="FILE.prom", help="Write figures of the run there, for node_exporter's textfiles."
     ),
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
@@ -69,7 +89,7 @@ def plan(
     if as_json:
         facts = {
             "store": prepared.store.describe(),
-            "output": prepared.job.config.output.url,
+            "output": prepared.job.config.public().output.url,
             "vocoder": prepared.vocoder.name,
             "differences": [str(difference) for difference in prepared.differences],
             "doubt": prepared.doubt,
@@ -85,11 +105,10 @@ def plan(
         print(f"note      {prepared.doubt}")
     if config.input.meta is not None:
         print(f"metadata  {listed.words()}")
-    print(f"output    {prepared.job.config.output.url}")
+    print(f"output    {prepared.job.config.public().output.url}")
     made = sum(len(shard.members) for shard in plan.todo)
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
-    for reason, count in Counter(shard.reason for shard in plan.todo).most_common(LINES_SHOWN):
-        print(f"          {count} shards: {reason}")
+    print_some([f"          {reason_line(reason)}" for reason in reasons(plan.todo)])
     print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
     quarantined = sum(shard.failed for shard in plan.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
@@ -116,15 +135,26 @@ def run(
     settings: Set = None,
     adopt: Adopt = False,
     part: PartOf = None,
+    if_changed: IfChanged = False,
+    metrics: Metrics = None,
     log_json: LogJson = False,
 ) -> None:
-    """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
-    config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
-    if part is None:
-        _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt))
-    else:
-        wanted = Part.parse(part)
-        _finish(config, log_json, lambda listener: array.run_part(config, wanted, listener, adopt))
+    """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped.
+
+    Exit codes: 0 done, or nothing to do; 3 done, some utterances quarantined; 2 bad command line, job or store; 4 the
+    mel contract does not fit; 5 another run is at work; 6 storage or cluster failed; 7 too many failures; 75
+    interrupted. After 6 and 75 run it again: it goes on.
+    """
+
+    def work(config: JobConfig, listener: Listener) -> jobs.RunReport | array.PartReport:
+        if part is None:
+            return jobs.run(config, listener, adopt)
+        return array.run_part(config, Part.parse(part), listener, adopt)
+
+    def configured() -> JobConfig:
+        return _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+
+    _finish(configured, work, log_json, if_changed, metrics)
 
 
 def retry(
@@ -140,10 +170,15 @@ def retry(
 
     What fails again is quarantined again: quality.give_up_after does not count.
     """
-    config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
-    if config.output.url != output:
-        raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
-    _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt, retry=True))
+
+    def configured() -> JobConfig:
+        job = prepare.job_of_output(output)
+        config = _config(job, store, None, None, None, None, workers, scheduler, settings)
+        if config.output.url != output:
+            raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
+        return config
+
+    _finish(configured, lambda config, listener: jobs.run(config, listener, adopt, retry=True), log_json)
 
 
 def publish(
@@ -157,20 +192,45 @@ def publish(
 
     Exit code 75: shards are to be made yet; run the parts again, any of them.
     """
-    config = _config(prepare.job_of_output(output), store, None, None, None, None, None, None, settings)
-    _finish(config, log_json, lambda listener: array.publish_parts(config, listener, adopt))
+
+    def configured() -> JobConfig:
+        return _config(prepare.job_of_output(output), store, None, None, None, None, None, None, settings)
+
+    _finish(configured, lambda config, listener: array.publish_parts(config, listener, adopt), log_json)
 
 
-def _finish(config: JobConfig, log_json: bool, work: Callable[[Listener], jobs.RunReport | array.PartReport]) -> None:
-    view = run_view(log_json)
+def _finish(
+    configured: Callable[[], JobConfig],
+    work: Callable[[JobConfig, Listener], jobs.RunReport | array.PartReport],
+    log_json: bool,
+    if_changed: bool = False,
+    metrics: Path | None = None,
+) -> None:
+    """Do the work, and say how it goes and how it ended."""
+    view = run_view(log_json, progress=not if_changed)
+    figures: MetricsFile | None = None
+
+    def listen(event: Event) -> None:
+        if figures is not None:
+            figures(event)
+        if not (if_changed and isinstance(event, RunFinished) and not event.run_id):
+            view(event)
+
     try:
-        with view:
-            report = work(view)
-    except MelmillError as error:
+        config = configured()
+        with contextlib.ExitStack() as stack:
+            if metrics is not None:
+                figures = stack.enter_context(MetricsFile(metrics, config.output.url))
+            stack.enter_context(view)
+            stack.enter_context(logged_to(view))
+            report = work(config, listen)
+    except Exception as error:
         if not log_json:
             raise
-        view(RunFailed(type(error).__name__, str(error), error.exit_code))
-        raise typer.Exit(error.exit_code) from error
+        code = error.exit_code if isinstance(error, MelmillError) else MelmillError.exit_code
+        words = str(error) if isinstance(error, MelmillError) else redacted(traceback.format_exc())
+        view(RunFailed(type(error).__name__, words, code))
+        raise typer.Exit(code) from error
     if isinstance(report, array.PartReport):
         if report.published is None:
             print(
@@ -179,7 +239,9 @@ def _finish(config: JobConfig, log_json: bool, work: Callable[[Listener], jobs.R
             )
             return
         report = report.published
-    _summarize(report, config)
+    if if_changed and not report.run_id:
+        return  # what is quarantined was told by the run that found it
+    _summarize(report, config.public())
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)
 

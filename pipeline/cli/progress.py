@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self, TextIO
@@ -16,11 +17,14 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipeline.errors import redacted
 from pipeline.events import (
     ContractDoubted,
     Event,
+    Logged,
     MetadataListed,
     PublicationDue,
+    Reason,
     RunStarted,
     RunStopping,
     ShardAbandoned,
@@ -49,11 +53,11 @@ class RunView(ABC):
         pass
 
 
-def run_view(log_json: bool) -> RunView:
-    """JSON lines if asked for, else a bar on a terminal, else plain lines; all on standard error."""
+def run_view(log_json: bool, progress: bool = True) -> RunView:
+    """JSON lines if asked for, else a bar on a terminal, else plain lines, with progress or not; on standard error."""
     if log_json:
         return JsonLog(sys.stderr)
-    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr)
+    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr, progress)
 
 
 def progress_line(tally: Tally) -> str:
@@ -65,8 +69,19 @@ def progress_line(tally: Tally) -> str:
     )
 
 
+def reason_line(reason: Reason) -> str:
+    """Why shards are to be made, for people."""
+    names = ", ".join(reason.first) + (", ..." if reason.shards > len(reason.first) else "")
+    return f"{reason.shards} shards: {reason.words} ({names})"
+
+
 def noticed(event: Event) -> str | None:
     """What is to be said of an event at once; None if it only counts."""
+    if isinstance(event, RunStarted):
+        lines = [reason_line(reason) for reason in event.reasons[:LINES_SHOWN]]
+        if len(event.reasons) > LINES_SHOWN:
+            lines.append(f"... and {len(event.reasons) - LINES_SHOWN} more reasons")
+        return "\n".join(f"  {line}" for line in lines or ["no shard is to be made; the manifest is published anew"])
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted):
@@ -78,6 +93,8 @@ def noticed(event: Event) -> str | None:
     if isinstance(event, WorkersAwaited):
         waited, limit = duration(event.seconds), duration(event.limit)
         return f"no worker for {waited}, of {limit} that the run waits: {event.reason}"
+    if isinstance(event, Logged):
+        return f"{event.logger}: {event.words}"
     if isinstance(event, RunStopping):
         return f"stopping: what is in flight may finish within {event.grace:g} s; Ctrl-C again to drop it"
     return None
@@ -113,10 +130,11 @@ class Bar(RunView):
 
 
 class PlainLines(RunView):
-    """A line now and then, for logs and pipes."""
+    """A line now and then, for logs and pipes; without progress, for what is read when all is over."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, progress: bool = True) -> None:
         self._stream = stream
+        self._progress = progress
         self._tally = Tally()
         self._lock = threading.Lock()
         self._told = time.monotonic()
@@ -130,9 +148,9 @@ class PlainLines(RunView):
                     f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} "
                     f"shards to {event.output}"
                 )
-            elif (notice := noticed(event)) is not None:
+            if (notice := noticed(event)) is not None:
                 self._say(notice)
-            elif time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
+            elif self._progress and time.monotonic() - self._told >= PLAIN_LINE_SECONDS:
                 self._say(progress_line(self._tally))
 
     def _say(self, line: str) -> None:
@@ -141,17 +159,46 @@ class PlainLines(RunView):
 
 
 class JsonLog(RunView):
-    """Every event as a line of JSON with the time (UTC)."""
+    """Every event as a line of JSON with the time (UTC), the run and the shard.
+
+    The run is empty before there is one, the shard null in what is said of no shard.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._run_id = ""
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         """See RunView."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **event.to_dict()})
         with self._lock:
-            write_line(self._stream, line)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "run_id": self._run_id, "shard": None, **event.to_dict()}
+            self._run_id = line["run_id"]
+            write_line(self._stream, json.dumps(line))
+
+
+@contextlib.contextmanager
+def logged_to(view: RunView) -> Iterator[None]:
+    """A time in which what this process logs, and Python's warnings, are events like others."""
+    handler = _Events(view)
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(handler)
+
+
+class _Events(logging.Handler):
+    def __init__(self, view: RunView) -> None:
+        super().__init__(logging.WARNING)
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self._view(Logged(record.levelname, record.name, redacted(self.format(record))))
 
 
 def write_line(stream: TextIO, line: str) -> None:

@@ -14,11 +14,12 @@ from pipeline.clusters.kubernetes import kubernetes_client
 from pipeline.clusters.liveness import Liveness, within
 from pipeline.clusters.local import local_client
 from pipeline.clusters.remote import remote_client
+from pipeline.clusters.secrets import entrusted, with_secrets
 from pipeline.clusters.slurm import slurm_client
 from pipeline.config import ClusterConfig
 from pipeline.events import Listener
 
-__all__ = ["Connection", "Liveness", "connect", "refuse_other_versions", "within"]
+__all__ = ["Connection", "Liveness", "connect", "entrusted", "refuse_other_versions", "with_secrets", "within"]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[C
         port = None
     if not parts.hostname or port is None:
         raise ConfigError(f"the scheduler's address {address!r} must look like tcp://host:8786")
-    if parts.scheme != "tls" and not _is_loopback(parts.hostname) and not config.insecure:
+    if parts.scheme != "tls" and not is_loopback(parts.hostname) and not config.insecure:
         raise ConfigError(
             f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
             "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
@@ -98,7 +98,8 @@ def _refusal(error: BaseException | None) -> str | None:
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as `localhost`."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config.cluster import ClusterConfig
 from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, redacted
 from pipeline.melspec import MelSpec
 
 
@@ -40,6 +40,13 @@ class JobConfig(Section):
             raise ConfigError(_explain(error, origin)) from None
         except RecursionError:
             raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
+
+    def public(self) -> JobConfig:
+        """The job as it may be written down and shown: without secrets."""
+        source = self.input.model_copy(update={"store": self.input.public_store})
+        url = self.output.url
+        output = self.output.model_copy(update={"url": redacted(url) if "://" in url else url})
+        return self.model_copy(update={"input": source, "output": output})
 
 
 def _explain(error: ValidationError, origin: str) -> str:

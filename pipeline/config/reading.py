@@ -78,6 +78,10 @@ class _OneOfEachKey(yaml.SafeLoader):
 def _parse_yaml(text: str, origin: str) -> Any:
     try:
         return yaml.load(text, _OneOfEachKey)
+    except yaml.MarkedYAMLError as error:  # whose own words quote the line, and with it, perhaps, a password
+        mark = error.problem_mark or error.context_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
+        raise ConfigError(f"{origin} is not YAML: {error.problem or error.context}{where}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{origin} is not YAML: {error}") from error
     except RecursionError:
