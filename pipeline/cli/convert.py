@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import array, jobs, prepare
+from pipeline.cli.output import output_access
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, MelmillError, UtteranceError
@@ -43,6 +44,9 @@ PartOf = Annotated[
         metavar="I/N",
         help="Part I of N, counted from 0 or from 1, each started by itself: an array job. The last one publishes.",
     ),
+]
+SingleWriter = Annotated[
+    bool, typer.Option("--single-writer", help="For an object store without conditional PUT: nobody else writes to it.")
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
 
@@ -109,9 +113,11 @@ def run(
     settings: Set = None,
     adopt: Adopt = False,
     part: PartOf = None,
+    single_writer: SingleWriter = False,
     log_json: LogJson = False,
 ) -> None:
     """Convert a mel store into audio shards and a manifest; go on where an earlier run stopped."""
+    settings = [*(settings or ()), *(["output.single_writer=true"] if single_writer else ())]
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
     if part is None:
         _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt))
@@ -133,7 +139,7 @@ def retry(
 
     What fails again is quarantined again: quality.give_up_after does not count.
     """
-    config = _config(prepare.job_of_output(output), store, None, None, None, None, workers, scheduler, settings)
+    config = _config(_job_of(output, settings), store, None, None, None, None, workers, scheduler, settings)
     if config.output.url != output:
         raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
     _finish(config, log_json, lambda listener: jobs.run(config, listener, adopt, retry=True))
@@ -150,8 +156,14 @@ def publish(
 
     Exit code 75: shards are to be made yet; run the parts again, any of them.
     """
-    config = _config(prepare.job_of_output(output), store, None, None, None, None, None, None, settings)
+    config = _config(_job_of(output, settings), store, None, None, None, None, None, None, settings)
     _finish(config, log_json, lambda listener: array.publish_parts(config, listener, adopt))
+
+
+def _job_of(output: str, settings: list[str] | None) -> dict[str, Any]:
+    """The job that made an output."""
+    ours = [setting for setting in settings or () if setting.startswith("output.options.")]
+    return prepare.job_of_output(output, output_access(output, ours).options)
 
 
 def _finish(config: JobConfig, log_json: bool, work: Callable[[Listener], jobs.RunReport | array.PartReport]) -> None:

@@ -2,6 +2,7 @@
 
 from pipeline.config.cluster import ClusterConfig
 from pipeline.config.job import Job, JobConfig
+from pipeline.config.options import check_options, resolved
 from pipeline.config.reading import load_job, read_yaml
 from pipeline.config.sections import (
     MAX_UTTERANCE_SECONDS,
@@ -28,6 +29,8 @@ __all__ = [
     "QualityConfig",
     "Subtype",
     "VocoderConfig",
+    "check_options",
     "load_job",
     "read_yaml",
+    "resolved",
 ]
