@@ -5,6 +5,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from faults.conftest import (  # noqa: F401  # fixtures
+    few_job,
+    few_reference,
+    few_store,
+    new_place,
+    outputs,
+    reference,
+    small_job,
+    small_mels,
+    small_store,
+)
 
 from pipeline.storage.objects import ObjectStorage
 from s3.server import BUCKET, KEY, SECRET, Server, serving

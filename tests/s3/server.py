@@ -17,7 +17,8 @@ import s3fs
 KEY, SECRET = "melmill-tests", "planted-" + "7f3a9c" * 5
 """Whom the server lets in. The secret must be found nowhere."""
 BUCKET = "corpus"
-PATIENCE = 60.0
+STARTS = 5
+PATIENCE = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,31 +47,31 @@ def serving(folder: Path) -> Iterator[Server]:
     (folder / "volumes").mkdir(parents=True)
     identity = {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
-    port, *others = free_ports(9)
-    names = ["s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
-    ports = dict(zip([*names, "filer.port", "filer.port.grpc", "s3.port.iceberg"], others, strict=True))
-    command = [
-        weed,
-        "-logtostderr=true",
-        "server",
-        "-s3",
-        f"-dir={folder / 'volumes'}",
-        "-ip=127.0.0.1",
-        f"-s3.port={port}",
-    ]
-    command += [f"-{name}={number}" for name, number in ports.items()]
-    command += [f"-s3.config={folder / 's3.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-s3.iam=false"]
-    command += ["-s3.autoCreateBucket=false"]
-    command += ["-master.telemetry=false", "-ip.bind=127.0.0.1", "-volume.preStopSeconds=0"]
-    with open(folder / "log", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    process = None
     try:
-        server = Server(port, process.pid)
-        _make_bucket(server, process, folder / "log")
-        yield server
+        for _ in range(STARTS):
+            port, process = _start(weed, folder)
+            if _has_bucket(port, process):
+                break
+        else:
+            raise AssertionError((folder / "log").read_text()[-4000:])
+        yield Server(port, process.pid)
     finally:
-        process.kill()
-        process.wait()
+        if process is not None:
+            process.kill()
+            process.wait()
+
+
+def _start(weed: str, folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
+    port, *others = free_ports(10)
+    names = ["s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
+    ports = dict(zip([*names, "filer.port", "filer.port.grpc", "s3.port.iceberg", "s3.port.lance"], others, strict=True))
+    command = [weed, "-logtostderr=true", "server", "-s3", f"-dir={folder / 'volumes'}", "-ip=127.0.0.1"]
+    command += [f"-s3.port={port}", *(f"-{name}={number}" for name, number in ports.items())]
+    command += [f"-s3.config={folder / 's3.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-s3.iam=false"]
+    command += ["-s3.autoCreateBucket=false", "-master.telemetry=false", "-ip.bind=127.0.0.1"]
+    with open(folder / "log", "ab") as log:
+        return port, subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
 def client(endpoint: str, **options: object) -> s3fs.S3FileSystem:
@@ -89,16 +90,17 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _make_bucket(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def _has_bucket(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Make the bucket as soon as the server lets us; False if it ends, since another had taken one of its ports."""
     end = time.monotonic() + PATIENCE
-    while True:
-        assert process.poll() is None, log.read_text()[-2000:]
-        try:
-            files = client(server.endpoint, config_kwargs={"retries": {"max_attempts": 0}})
-            files.mkdir(BUCKET)
+    while process.poll() is None:
+        with contextlib.suppress(Exception):
+            files = client(f"http://127.0.0.1:{port}", config_kwargs={"retries": {"max_attempts": 0}})
+            if not files.exists(BUCKET):
+                files.mkdir(BUCKET)
             files.pipe_file(f"{BUCKET}/ready", b"")
             files.rm_file(f"{BUCKET}/ready")
-            return
-        except Exception:
-            assert time.monotonic() < end, log.read_text()[-2000:]
-            time.sleep(0.1)
+            return True
+        assert time.monotonic() < end, "it does not answer"
+        time.sleep(0.1)
+    return False

@@ -133,8 +133,8 @@ class Lease:
 
     def _in_the_way(self) -> Holder | None:
         """One that goes first, since it began first, or because of its name; OwnedError if one holds the output."""
-        for other in holders(self._files):
-            if other.name == self._me.name or (other.shared and self._me.shared):
+        for other in holders(self._files, besides=self._me.name):
+            if other.shared and self._me.shared:
                 continue
             pulse = _pulse(self._files, other)
             if not pulse.holding and other.name < self._me.name and other.is_dead() is not True:
@@ -234,9 +234,9 @@ def who_holds(files: Files) -> str | None:
     return None
 
 
-def holders(files: Files) -> Iterator[Holder]:
-    """All whose names are there, dead or alive."""
-    for name in _names(files, ".json"):
+def holders(files: Files, besides: str = "") -> Iterator[Holder]:
+    """All whose names are there, dead or alive; but one."""
+    for name in set(_endings(files)[".json"]) - {besides}:
         content = files.content(f"{LOCK}/{name}.json")
         if content is None:
             continue
@@ -255,13 +255,18 @@ def forget(files: Files, name: str) -> None:
 
 def tidy(files: Files) -> None:
     """Delete the pulses of those who have no name any more: who was taken for dead and was not may leave one."""
-    pulses = _names(files, ".pulse")
-    for name in set(pulses) - set(_names(files, ".json")):
+    names = _endings(files)
+    for name in set(names[".pulse"]) - set(names[".json"]):
         files.delete(f"{LOCK}/{name}.pulse")
 
 
-def _names(files: Files, ending: str) -> list[str]:
-    return [each[len(LOCK) + 1 : -len(ending)] for each in files.list(LOCK) if each.endswith(ending)]
+def _endings(files: Files) -> dict[str, list[str]]:
+    """Names of holders that have an object of each kind, from one listing."""
+    there = list(files.list(LOCK))
+    return {
+        ending: [each[len(LOCK) + 1 : -len(ending)] for each in there if each.endswith(ending)]
+        for ending in (".json", ".pulse")
+    }
 
 
 def _to_json(holder: Holder) -> bytes:

@@ -92,12 +92,14 @@ class ObjectStorage:
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. Uploads that dead runs did not finish are aborted, and their scratch on this machine goes."""
         with self._held(owner, shared=False):
-            self._clean()
+            shutil.rmtree(self._scratch_folder, ignore_errors=True)
+            for name, upload in list(self._files.uploads()):
+                self._files.abort(name, upload)
+            tidy(self._files)
             try:
                 yield
             finally:
-                with contextlib.suppress(StorageError):
-                    self._clean()  # of workers that were dropped
+                shutil.rmtree(self._scratch_folder, ignore_errors=True)  # of workers that were dropped
 
     @contextlib.contextmanager
     def share(self, owner: str) -> Iterator[None]:
@@ -143,12 +145,6 @@ class ObjectStorage:
                 "attempts at one shard could mix. Choose another store; or, if this job is started once at a time "
                 "and not in parts, say --single-writer"
             )
-
-    def _clean(self) -> None:
-        shutil.rmtree(self._scratch_folder, ignore_errors=True)
-        for name, upload in list(self._files.uploads()):
-            self._files.abort(name, upload)
-        tidy(self._files)
 
     @property
     def _scratch_folder(self) -> Path:
