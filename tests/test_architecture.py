@@ -77,6 +77,7 @@ FLOORS = [
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ONLY_IN = {
+    "fsspec": {"stores", "storage"},
     "dask": {"engine", "dispatch", "clusters", "config"},
     "distributed": {"engine", "dispatch", "clusters"},
     "h5py": {"stores", "vocoders"},

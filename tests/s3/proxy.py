@@ -27,6 +27,7 @@ class Proxy:
 
     Args:
         port: that it listens on.
+        delay: before a request is passed on [s]: how far away the server is.
         dealt: how often each fault was.
     """
 
@@ -34,6 +35,7 @@ class Proxy:
         self._server = server
         self._rng: random.Random | None = None
         self._share = 0.0
+        self.delay = 0.0
         self.port = 0
         self.dealt: Counter[str] = Counter()
 
@@ -79,6 +81,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while content := await reader.read(1 << 16):
                 fate = self._fate() if content.startswith(_REQUESTS) else None
+                if self.delay and content.startswith(_REQUESTS):
+                    await asyncio.sleep(self.delay)
                 if fate == "503":
                     writer.write(_BUSY)
                     await writer.drain()

@@ -65,7 +65,9 @@ def serving(folder: Path) -> Iterator[Server]:
 def _start(weed: str, folder: Path) -> tuple[int, subprocess.Popen[bytes]]:
     port, *others = free_ports(10)
     names = ["s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
-    ports = dict(zip([*names, "filer.port", "filer.port.grpc", "s3.port.iceberg", "s3.port.lance"], others, strict=True))
+    ports = dict(
+        zip([*names, "filer.port", "filer.port.grpc", "s3.port.iceberg", "s3.port.lance"], others, strict=True)
+    )
     command = [weed, "-logtostderr=true", "server", "-s3", f"-dir={folder / 'volumes'}", "-ip=127.0.0.1"]
     command += [f"-s3.port={port}", *(f"-{name}={number}" for name, number in ports.items())]
     command += [f"-s3.config={folder / 's3.json'}", "-volume.max=100", "-master.volumeSizeLimitMB=64", "-s3.iam=false"]

@@ -48,10 +48,10 @@ def test_every_run_over_a_bad_network_ends_whole_or_with_exit_6_and_is_resumed(
     made, told = 0, []
     for number, rng in enumerate(seeded(RUNS, "a bad network")):
         out = ObjectPath(f"s3://{BUCKET}/bad-network-{number}")
-        config = few_job(output__url=str(out), output__options=through)
+        config = few_job(output__url=str(out))
         proxy.disturb(rng, rng.choice([0.02, 0.1, 0.3]))
         try:
-            run(config)
+            run(few_job(output__url=str(out), output__options=through))
             made += 1
         except StorageError as error:
             told.append(str(error))

@@ -54,6 +54,7 @@ class Files:
             raise ConfigError(
                 f"{url} cannot be opened with the options {', '.join(given) or 'none'}: {error}"
             ) from None
+        self._options = ", ".join(given)
         self._s3 = OBJECT_STORES[protocol] == "s3"
         self._root = str(root).rstrip("/")
 
@@ -69,7 +70,7 @@ class Files:
         """See Storage. All that is read is of one version of the object; StorageError if that is replaced meanwhile."""
         with self._guarded("reading", name, FileNotFoundError):
             file = self.client.open(self._path(name), "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
-            if file.details["type"] == "directory":
+            if getattr(file, "details", {}).get("type") == "directory":
                 raise FileNotFoundError(name)
             return io.BufferedReader(_Reading(file, self, name), 1 << 18)
 
@@ -210,6 +211,8 @@ class Files:
         except Exception as error:  # each client has its own
             if isinstance(error, (MelmillError, *passing)):
                 raise
+            if isinstance(error, TypeError) and self._options:  # clients look at most options when they are used first
+                raise ConfigError(f"{self.url} cannot be opened with the options {self._options}: {error}") from None
             raise StorageError(f"{doing} {self.url}/{name}: {_in_words(error)}") from error
 
 
