@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from pipeline.errors import InterruptedRunError, StorageError, redacted
+from pipeline.errors import InterruptedRunError, OwnedError, StorageError, redacted
 from pipeline.events import Event, Listener, RunStarted
 from pipeline.ledger import MANIFEST, Ledger
 from pipeline.parts import WHOLE, Part
@@ -284,7 +284,7 @@ class _Reporter:
 
     def write(self, state: Told, error: str = "") -> None:
         """Replace the status. That it cannot be written is no reason to stop a run, which finds out what matters."""
-        with self._writing, contextlib.suppress(StorageError):
+        with self._writing, contextlib.suppress(StorageError, OwnedError):
             self._storage.replace(self._name, self._status(state, error).to_json())
             if not self._part and state != "running":
                 for name in list(self._storage.list(PARTS)):

@@ -40,6 +40,12 @@ def upload(server: Server, folder: Path, url: str) -> str:
     return url
 
 
+def begin_upload(server: Server, folder: str, name: str) -> None:
+    """As a writer of a large object does that dies."""
+    key = f"{folder.partition(f'{BUCKET}/')[2]}/{name}"
+    client(server.endpoint).call_s3("create_multipart_upload", Bucket=BUCKET, Key=key)
+
+
 def test_a_job_from_a_bucket_into_another_writes_no_secret_anywhere(
     server: Server,
     small_store: Path,
@@ -77,6 +83,9 @@ def test_a_job_from_a_bucket_into_another_writes_no_secret_anywhere(
     access = [f"--set=output.options.{name}={value}" for name, value in options.items()]
     assert "is whole" in done("verify", f"{folder}/audio", *access)
     assert "finished" in done("status", f"{folder}/audio", *access)
+    begin_upload(server, f"{folder}/audio", "data/000009-0123abcd.tar")
+    for words in (("gc", f"{folder}/audio", *access), ("gc", f"{folder}/audio", "--yes", *access)):
+        assert "half written by a run that died" in done(*words)
     assert "nothing to delete" in done("gc", f"{folder}/audio", "--yes", *access)
     assert "nothing to do" in done("retry", f"{folder}/audio", *access)
     assert "is there such a bucket" in done("run", str(job), "--out", "s3://no-such-bucket/audio", code=6)
