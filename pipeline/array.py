@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import JobConfig
-from pipeline.errors import OwnedError, UnfinishedError
+from pipeline.errors import ConfigError, OwnedError, UnfinishedError
 from pipeline.events import Listener, PartFinished
 from pipeline.jobs import Made, RunReport, describe_job, if_done, interruptible, judged, make, owner, with_marks
 from pipeline.parts import Part
@@ -55,10 +55,15 @@ def run_part(config: JobConfig, part: Part, listener: Listener = lambda event: N
         adopt: as for `run`.
 
     Raises:
+        ConfigError: if the output may have a single writer only.
         OwnedError: if a whole run, or parts of another job, are working on the output.
         MelmillError: as for `run`.
     """
     begun = time.monotonic()
+    if config.output.single_writer:
+        raise ConfigError(
+            "output.single_writer: the parts of a job are many writers. Choose a store with conditional PUT"
+        )
     with interruptible():
         prepared = prepare(config, adopt)
         if (totals := if_done(prepared, retry=False)) is not None:

@@ -28,7 +28,7 @@ from pipeline.reframing import Reframing
 from pipeline.sinks.encode import Encoder
 from pipeline.sinks.names import escape
 from pipeline.stopwatch import Stopwatch
-from pipeline.storage import open_storage, translated
+from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, Utterance, open_store
 from pipeline.stores.common import MelDigest
 from pipeline.vocoders import Vocoder, decode_mels, load_vocoder
@@ -63,7 +63,7 @@ def convert_shard(
         StorageError: if the output cannot be written.
     """
     watch = watch or Stopwatch()
-    ledger = Ledger(open_storage(job.config.output.url))
+    ledger = Ledger(open_output(job.config.output))
     there = ledger.find_commit(task)
     if there is not None:  # the worker that committed it died before it could say so
         return there
@@ -77,7 +77,7 @@ def try_shard(
     task: ShardTask, job: Job, threads: int = 1, report: Callable[[UtterancesMade], None] | None = None
 ) -> None:
     """Do all that `convert_shard` does but the commit: to see whether this worker survives it. Arguments as there."""
-    ledger = Ledger(open_storage(job.config.output.url))
+    ledger = Ledger(open_output(job.config.output))
     with translated(f"trying shard {task.name}"), Attempt(ledger, task, job) as attempt:
         _convert_utterances(task, job, threads, report, attempt, Stopwatch())
 
@@ -248,7 +248,7 @@ def _open_store(job: Job) -> MelStore:
     """The run's store, opened once in each thread: it keeps what it decoded last, which the next run must not see."""
     if getattr(_local, "run_id", None) != job.run_id:
         source = job.config.input
-        _local.store = open_store(source.store, source.layout, job.source, source.fingerprint)
+        _local.store = open_store(source.store, source.layout, job.source, source.fingerprint, source.options)
         _local.run_id = job.run_id
     store: MelStore = _local.store
     return store

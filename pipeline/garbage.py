@@ -15,7 +15,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -23,7 +23,7 @@ from typing import Any
 from pipeline.errors import ConfigError, StorageError
 from pipeline.ledger import MANIFEST, STALE, Ledger, commit_path
 from pipeline.records import SHARD_NAME
-from pipeline.storage import SCRATCH, Storage, open_storage
+from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
 
 _OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/.+)", re.DOTALL)
 """An object of a shard. What else may lie under data/ is not of melmill, and left alone."""
@@ -72,17 +72,18 @@ class GarbageReport:
         return {**dataclasses.asdict(self), "bytes": self.bytes}
 
 
-def find_garbage(url: str) -> GarbageReport:
+def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageReport:
     """What `collect_garbage` would delete. Writes nothing.
 
     Args:
         url: of the output.
+        options: for the client of an object store.
 
     Raises:
         ConfigError: if there is no melmill output, or it does not say what was published.
         StorageError: if it cannot be read, or a commit record or the manifest is damaged.
     """
-    ledger = Ledger(open_storage(url))
+    ledger = Ledger(open_storage(url, options))
     ledger.existing_job()
     holder = ledger.storage.holder()
     census = _census(ledger)
@@ -92,19 +93,21 @@ def find_garbage(url: str) -> GarbageReport:
     return GarbageReport((*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census)), None)
 
 
-def collect_garbage(url: str) -> GarbageReport:
+def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
     """Delete what no manifest of a finished run names and no unfinished run needs; says what it was.
 
     Where it is stopped, the output is whole, and the next time deletes the rest.
 
     Args:
         url: of the output.
+        options: for the client of an object store.
+        single_writer: see `open_storage`.
 
     Raises:
         OwnedError: if a run is working on the output.
         ConfigError, StorageError: as `find_garbage`; and if something cannot be deleted.
     """
-    ledger = Ledger(open_storage(url))
+    ledger = Ledger(open_storage(url, options, single_writer))
     ledger.existing_job()
     half_written = tuple(_half_written(ledger.storage))  # whoever takes the lock deletes it
     with ledger.storage.lock(f"gc on {socket.gethostname()}, process {os.getpid()}"):

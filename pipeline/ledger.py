@@ -52,6 +52,8 @@ class Ledger:
             return described
         stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
         if stranger is not None:
+            if (described := self._job_json()) is not None:  # another run has just begun
+                return described
             raise ConfigError(
                 f"the output {self.storage.url} holds {stranger} but no {JOB}, so it is not melmill's. Choose an empty "
                 "or new folder"

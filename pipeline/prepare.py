@@ -21,7 +21,7 @@ from pipeline.melspec import Difference
 from pipeline.metadata import UtteranceMetadata
 from pipeline.planner import Plan, plan_shards
 from pipeline.records import ShardRecord
-from pipeline.storage import Storage, exists, local_path, open_storage
+from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.versions import installed
 from pipeline.vocoders import Vocoder, check_device, load_vocoder
@@ -82,30 +82,31 @@ class Prepared:
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     """Open, check and plan. Writes nothing. Errors as `plan`."""
     config = _absolute(config)
-    out, store_path = (os.path.realpath(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
+    out, store_path = (_place(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
         raise ConfigError(f"the output {out} lies in the store {config.input.store}. Choose another folder")
     if config.output.loudness is not None:
         check_installed()
-    ledger = Ledger(open_storage(config.output.url))
+    ledger = Ledger(open_output(config.output))
     described = ledger.job()
     if described is not None and not adopt:
         _check_same_job(described, config)
     stated = config.input.stated_spec()
-    store = open_store(config.input.store, config.input.layout, stated, config.input.fingerprint)
-    source = source_contract(store, stated)
+    source = config.input
+    store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
+    contract = source_contract(store, stated)
     wanted = config.vocoder
     if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
         check_device(wanted.device)
-    vocoder = load_vocoder(wanted.name, source, 1, wanted.runtime, wanted.device, wanted.batch)
-    differences = check_contract(store, source, vocoder, config.input.convert, config.input.framing)
+    vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
+    differences = check_contract(store, contract, vocoder, source.convert, source.framing)
     catalogue = store.catalogue()
     if not len(catalogue):
         raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
-    metadata = UtteranceMetadata.read(store, catalogue, config.input.meta)
+    metadata = UtteranceMetadata.read(store, catalogue, source.meta)
     job = Job(
         config=config,
-        source=source,
+        source=contract,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
@@ -114,21 +115,24 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     )
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)
-    doubt = check_values(store, catalogue, source) if plan.todo and config.input.check_values else None
+    doubt = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
     return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
 
 
-def job_of_output(url: str) -> dict[str, Any]:
+def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
     """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
 
     Raises:
         ConfigError: if there is no output, or its job cannot be known any more.
     """
-    described = Ledger(open_storage(url)).existing_job()
+    described = Ledger(open_storage(url, options)).existing_job()
     job = described.get("job")
     if not isinstance(job, dict) or "output" not in job:
         raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")
-    return {**job, "output": {**job["output"], "url": url}}
+    return {
+        **job,
+        "output": {**job["output"], "url": url, "options": dict(options or job["output"].get("options", {}))},
+    }
 
 
 def replan(prepared: Prepared) -> Prepared:
@@ -182,7 +186,7 @@ def _plan(found: Found, ledger: Ledger, store: MelStore, catalogue: Catalogue, v
 def _absolute(config: JobConfig) -> JobConfig:
     """The job with local paths made absolute, so that it means the same on every worker."""
     values = config.model_dump()
-    values["output"]["url"] = str(local_path(config.output.url))
+    values["output"]["url"] = absolute_url(config.output.url)
     if "://" not in config.input.store:
         values["input"]["store"] = os.path.abspath(config.input.store)
     if config.input.meta is not None:
@@ -190,6 +194,11 @@ def _absolute(config: JobConfig) -> JobConfig:
     if config.vocoder.name.endswith(".onnx"):
         values["vocoder"]["name"] = os.path.abspath(config.vocoder.name)
     return JobConfig.model_validate(values)
+
+
+def _place(url: str) -> str:
+    """Where a URL leads, to be compared with others."""
+    return url if "://" in url else os.path.realpath(url)
 
 
 def _check_same_job(described: dict[str, Any], config: JobConfig) -> None:

@@ -12,16 +12,16 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-from pipeline.errors import InterruptedRunError, StorageError, redacted
+from pipeline.errors import InterruptedRunError, OwnedError, StorageError, redacted
 from pipeline.events import Event, Listener, RunStarted
 from pipeline.ledger import MANIFEST, Ledger
 from pipeline.parts import WHOLE, Part
-from pipeline.storage import PRIVATE, Storage, exists, open_storage
+from pipeline.storage import NO_OPTIONS, PRIVATE, Storage, exists, open_storage
 from pipeline.tally import Amount, Tally
 
 STATUS = f"{PRIVATE}/status.json"
@@ -152,17 +152,18 @@ class Status:
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
 
-def read_status(url: str) -> Status:
+def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
     """How far the run on an output is, or how the last one ended. Takes no lock and writes nothing.
 
     Args:
         url: of the output.
+        options: for the client of an object store.
 
     Raises:
         ConfigError: if there is no melmill output.
         StorageError: if it cannot be read.
     """
-    ledger = Ledger(open_storage(url))
+    ledger = Ledger(open_storage(url, options))
     storage = ledger.storage
     told, holder = _told(storage), storage.holder()
     for _ in range(_LOOKS):  # so that what was told is not older than the answer of the lock, unless it changes always
@@ -283,7 +284,7 @@ class _Reporter:
 
     def write(self, state: Told, error: str = "") -> None:
         """Replace the status. That it cannot be written is no reason to stop a run, which finds out what matters."""
-        with self._writing, contextlib.suppress(StorageError):
+        with self._writing, contextlib.suppress(StorageError, OwnedError):
             self._storage.replace(self._name, self._status(state, error).to_json())
             if not self._part and state != "running":
                 for name in list(self._storage.list(PARTS)):

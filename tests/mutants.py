@@ -346,6 +346,56 @@ MUTANTS = (
         "stage = self._under_way[0]",
         "tests/test_stopwatch.py",
     ),
+    Mutant(
+        "put on condition that the name is free (If-None-Match)",
+        "storage/objects/files.py",
+        '                    self._put(name, source, "create")\n',
+        '                    self._put(name, source, "overwrite")\n',
+        "tests/test_objects.py -k first_put_wins",
+    ),
+    Mutant(
+        "a lost answer of a PUT is resolved by reading back",
+        "storage/objects/files.py",
+        "if (won := self._holds(name, source)) is not None:",
+        "if (won := None) is not None:",
+        "tests/test_objects.py -k lost_answer",
+    ),
+    Mutant(
+        "a store without conditional PUT is found out",
+        "storage/objects/storage.py",
+        "        if not refused:\n",
+        "        if False:\n",
+        "tests/test_objects.py -k without_conditional",
+    ),
+    Mutant(
+        "whoever holds the output in an object store is in the way",
+        "storage/objects/lease.py",
+        "            if alive and watch.pulse.holding:\n",
+        "            if alive:\n                return\n            if False:\n",
+        "tests/test_objects.py -k told_who_holds",
+    ),
+    Mutant(
+        "a pulse that stands still is that of a dead run",
+        "storage/objects/lease.py",
+        "        if time.monotonic() - self._since > DEAD_SECONDS:\n",
+        "        if False:\n",
+        "tests/test_objects.py -k outwaited",
+        hangs=True,
+    ),
+    Mutant(
+        "a run that was taken for dead changes nothing any more",
+        "storage/objects/lease.py",
+        "        if self._lost:\n            raise",
+        "        if False:\n            raise",
+        "tests/test_objects.py -k taken_for_dead_changes",
+    ),
+    Mutant(
+        "no secret stands in a job",
+        "config/options.py",
+        "    if spelt:\n",
+        "    if False:\n",
+        "tests/test_objects.py -k not_repeated",
+    ),
 )
 
 

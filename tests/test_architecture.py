@@ -81,6 +81,7 @@ FLOORS = [
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 ONLY_IN = {
+    "fsspec": {"stores", "storage"},
     "dask": {"engine", "dispatch", "clusters", "config"},
     "dask_jobqueue": {"clusters"},
     "dask_kubernetes": {"clusters"},

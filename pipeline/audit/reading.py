@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
@@ -20,7 +20,7 @@ from pipeline.events import Listener
 from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
 from pipeline.publication import METADATA, Announced, Publication
 from pipeline.records import SHARD_NAME, Failure, Row
-from pipeline.storage import PRIVATE, exists, open_storage, translated
+from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
@@ -30,7 +30,7 @@ _COMMIT = re.compile(rf"{COMMITS}/{SHARD_NAME}\.json")
 _AHEAD = 2  # shards in hand for each thread: what they hold is in memory
 
 
-def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
+def verify(url: str, listener: Listener = lambda event: None, options: Mapping[str, Any] = NO_OPTIONS) -> VerifyReport:
     """Read every object of an output again: sizes, digests, PCM, the lists against the commits, nothing besides.
 
     What is committed but not in the manifest (before the first publication, or superseded) is read all the same. While
@@ -41,12 +41,13 @@ def verify(url: str, listener: Listener = lambda event: None) -> VerifyReport:
     Args:
         url: of the output.
         listener: is told of each shard.
+        options: for the client of an object store.
 
     Raises:
         ConfigError: if there is no melmill output.
         StorageError: if it cannot be read.
     """
-    ledger = Ledger(open_storage(url))
+    ledger = Ledger(open_storage(url, options))
     with translated(f"reading {url}"):
         return _Verification(ledger, url, listener).report()
 

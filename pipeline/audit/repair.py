@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pipeline.audit.findings import Finding
 from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.ledger import COMMITS, JOB, PUBLISHED, Ledger
-from pipeline.storage import open_storage
+from pipeline.storage import NO_OPTIONS, open_storage
 
 
-def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
+def repair(
+    url: str, findings: Iterable[Finding], options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False
+) -> tuple[str, ...]:
     """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
 
     A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
@@ -23,6 +26,8 @@ def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
     Args:
         url: of the output.
         findings: of `verify`.
+        options: for the client of an object store.
+        single_writer: see `open_storage`.
 
     Returns:
         What was done, in words.
@@ -34,7 +39,7 @@ def repair(url: str, findings: Iterable[Finding]) -> tuple[str, ...]:
     found = [finding for finding in findings if finding.kind != "unexpected"]
     if not found:
         return ()
-    ledger = Ledger(open_storage(url))
+    ledger = Ledger(open_storage(url, options, single_writer))
     done: dict[str, None] = {}
     with ledger.storage.lock(f"verify --repair on {socket.gethostname()}, process {os.getpid()}"):
         for finding in found:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline import array, jobs, prepare
+from pipeline.cli.output import output_access
 from pipeline.cli.progress import duration, hours, logged_to, print_some, reason_line, run_view, size
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, MelmillError, UtteranceError, redacted
@@ -64,6 +65,9 @@ Metrics = Annotated[
     typer.Option(
         "--metrics", metavar="FILE.prom", help="Write figures of the run there, for node_exporter's textfiles."
     ),
+]
+SingleWriter = Annotated[
+    bool, typer.Option("--single-writer", help="For an object store without conditional PUT: nobody else writes to it.")
 ]
 Adopt = Annotated[bool, typer.Option("--adopt", help="Go on with an output whose store was moved to another place.")]
 
@@ -135,6 +139,7 @@ def run(
     settings: Set = None,
     adopt: Adopt = False,
     part: PartOf = None,
+    single_writer: SingleWriter = False,
     if_changed: IfChanged = False,
     metrics: Metrics = None,
     log_json: LogJson = False,
@@ -152,7 +157,8 @@ def run(
         return array.run_part(config, Part.parse(part), listener, adopt)
 
     def configured() -> JobConfig:
-        return _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
+        writer = ["output.single_writer=true"] if single_writer else []
+        return _config(job, store, out, vocoder, codec, subtype, workers, scheduler, [*(settings or ()), *writer])
 
     _finish(configured, work, log_json, if_changed, metrics)
 
@@ -172,7 +178,7 @@ def retry(
     """
 
     def configured() -> JobConfig:
-        job = prepare.job_of_output(output)
+        job = _job_of(output, settings)
         config = _config(job, store, None, None, None, None, workers, scheduler, settings)
         if config.output.url != output:
             raise ConfigError(f"--set output.url={config.output.url}: retry works on {output}, which it was given")
@@ -194,9 +200,15 @@ def publish(
     """
 
     def configured() -> JobConfig:
-        return _config(prepare.job_of_output(output), store, None, None, None, None, None, None, settings)
+        return _config(_job_of(output, settings), store, None, None, None, None, None, None, settings)
 
     _finish(configured, lambda config, listener: array.publish_parts(config, listener, adopt), log_json)
+
+
+def _job_of(output: str, settings: list[str] | None) -> dict[str, Any]:
+    """The job that made an output."""
+    ours = [setting for setting in settings or () if setting.startswith("output.options.")]
+    return prepare.job_of_output(output, output_access(output, ours).options)
 
 
 def _finish(

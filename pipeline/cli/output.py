@@ -13,17 +13,24 @@ import typer
 from pipeline.audit import VerifyReport, repair
 from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
+from pipeline.config import OutputConfig, load_job
+from pipeline.errors import ConfigError
 from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
 from pipeline.status import RunStatus, Status, read_status
-from pipeline.storage import open_storage
+from pipeline.storage import open_output
 
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Access = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="output.options.NAME=VALUE", help="For an object store's client, as in the job."),
+]
 
 
 def verify(
     output: Output,
     mend: Annotated[bool, typer.Option("--repair", help="Have the next run make anew what is damaged.")] = False,
+    settings: Access = None,
     as_json: Json = False,
 ) -> None:
     """Read an output again, all of it, and check it.
@@ -31,16 +38,17 @@ def verify(
     Exit codes: 0 whole, 10 something is missing, 11 corrupt, 12 unexpected objects.
     """
     begun = time.monotonic()
-    report = verify_output(output)
-    holder = open_storage(output).holder()
+    access = output_access(output, settings)
+    report = verify_output(output, options=access.options)
+    holder = open_output(access).holder()
     if as_json:
-        repaired = repair(output, report.findings) if mend else ()
+        repaired = repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print(json.dumps({**report.to_dict(), "holder": holder, "repaired": repaired}))
     else:
         _print_verdict(report, output, time.monotonic() - begun)
         if holder is not None and report.findings:
             print(f"{output} is being worked on by {holder}: verify it again when that has ended")
-        repaired = repair(output, report.findings) if mend else ()
+        repaired = repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print_some(repaired)
         if repaired:
             print("now run the job again")
@@ -51,9 +59,9 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
-def status(output: Output, as_json: Json = False) -> None:
+def status(output: Output, settings: Access = None, as_json: Json = False) -> None:
     """Show how far a run is, also one on another machine, or how the last one ended. Writes nothing."""
-    found = read_status(output)
+    found = read_status(output, output_access(output, settings).options)
     if as_json:
         print(json.dumps(found.to_dict()))
     else:
@@ -63,17 +71,34 @@ def status(output: Output, as_json: Json = False) -> None:
 def gc(
     output: Output,
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+    settings: Access = None,
     as_json: Json = False,
 ) -> None:
     """List what no manifest needs any more: superseded shards, and what killed runs left; delete it with --yes.
 
     Readers that still hold an older manifest can read everything in it until then.
     """
-    report = collect_garbage(output) if yes else find_garbage(output)
+    access = output_access(output, settings)
+    if yes:
+        report = collect_garbage(output, access.options, access.single_writer)
+    else:
+        report = find_garbage(output, access.options)
     if as_json:
         print(json.dumps({"output": output, "deleted": yes, **report.to_dict()}))
     else:
         _print_garbage(report, output, yes)
+
+
+def output_access(output: str, settings: list[str] | None) -> OutputConfig:
+    """An output, and how to get at it.
+
+    Raises:
+        ConfigError: if the settings are of anything else.
+    """
+    for setting in settings or ():
+        if not setting.startswith(("output.options.", "output.single_writer=")):
+            raise ConfigError(f"--set {setting}: here it can be output.options.NAME=VALUE or output.single_writer=true")
+    return load_job({"input": {"store": ""}, "output": {"url": output}}, settings=settings or ()).output
 
 
 def _print_verdict(report: VerifyReport, output: str, elapsed: float) -> None:

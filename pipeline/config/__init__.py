@@ -2,6 +2,7 @@
 
 from pipeline.config.cluster import ClusterConfig, SecurityConfig
 from pipeline.config.job import Job, JobConfig
+from pipeline.config.options import check_options, resolved
 from pipeline.config.reading import load_job, read_yaml
 from pipeline.config.sections import (
     MAX_UTTERANCE_SECONDS,
@@ -29,6 +30,8 @@ __all__ = [
     "SecurityConfig",
     "Subtype",
     "VocoderConfig",
+    "check_options",
     "load_job",
     "read_yaml",
+    "resolved",
 ]

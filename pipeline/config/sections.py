@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from pipeline.config.options import check_options
 from pipeline.errors import redacted
 from pipeline.melspec import MelSpec, mel_spec
 
@@ -16,6 +17,8 @@ Container = Literal["tar", "files"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+ClientOptions = Annotated[dict[str, Any], AfterValidator(check_options)]
+"""Options for the client that fsspec has for a URL. `$NAME` stands for an environment variable, which secrets need."""
 
 
 MAX_UTTERANCE_SECONDS = 21600.0
@@ -55,6 +58,8 @@ class InputConfig(Section):
     """How a changed mel is known in a grouped or padded store: by its chunks (size, and time of change or ETag), or by
     its values, for which planning reads every mel. A ragged store holds digests of the values. Another choice makes the
     shards of such a store anew."""
+    options: ClientOptions = {}
+    """For the URL's client: `endpoint_url: https://...`."""
 
     @property
     def public_store(self) -> str:
@@ -97,6 +102,7 @@ class OutputConfig(Section):
     """What is written, and where."""
 
     url: str
+    """A local folder, or the URL of one in an object store: `s3://`, `gs://`, `az://`."""
     container: Container = "tar"
     codec: Codec = "flac"
     subtype: Subtype = "PCM_16"
@@ -108,6 +114,11 @@ class OutputConfig(Section):
     Needs pyloudnorm, an extra."""
     true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
     """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
+    options: ClientOptions = {}
+    """For the URL's client."""
+    single_writer: bool = False
+    """For an object store that has no conditional PUT: nothing but this job's own workers ever writes to the output at
+    the same time, so it is enough to look before writing."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

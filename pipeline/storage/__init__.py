@@ -1,15 +1,74 @@
 """Where an output lies, behind five verbs: read, list, put_if_absent, replace, delete."""
 
-from pipeline.storage.base import PRIVATE, SCRATCH, Storage, exists, translated
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from pipeline.config import OutputConfig
+from pipeline.errors import ConfigError
+from pipeline.storage.base import OBJECT_STORES, PRIVATE, SCRATCH, Storage, exists, translated
 from pipeline.storage.local import LocalStorage, local_path
 
-__all__ = ["PRIVATE", "SCRATCH", "LocalStorage", "Storage", "exists", "local_path", "open_storage", "translated"]
+__all__ = [
+    "NO_OPTIONS",
+    "PRIVATE",
+    "SCRATCH",
+    "LocalStorage",
+    "Storage",
+    "absolute_url",
+    "exists",
+    "open_output",
+    "open_storage",
+    "translated",
+]
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
-def open_storage(url: str) -> Storage:
-    """The storage at a local path or `file://` URL. Nothing is created before the first write.
+def open_storage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> Storage:
+    """The storage at a local path or a URL: `file://`, `s3://`, `gs://`, `az://`. Nothing is written yet.
+
+    Args:
+        url: of a folder.
+        options: for the client of an object store; may name environment variables.
+        single_writer: the object store has no conditional PUT, and nobody else writes to the output.
 
     Raises:
-        ConfigError: if the URL is of a kind that melmill cannot write to.
+        ConfigError: if the URL is of a kind that melmill cannot write to, or its client is not installed.
     """
-    return LocalStorage(local_path(url))
+    if not _is_object_store(url):
+        if options:
+            raise ConfigError(f"{url}: output.options are for object stores; a local folder takes none")
+        return LocalStorage(local_path(url))
+    from pipeline.storage.objects import ObjectStorage  # takes a tenth of a second
+
+    return ObjectStorage(absolute_url(url), options, single_writer)
+
+
+def open_output(output: OutputConfig) -> Storage:
+    """The storage of a job's output. Errors as `open_storage`."""
+    return open_storage(output.url, output.options, output.single_writer)
+
+
+def absolute_url(url: str) -> str:
+    """The URL of an output so that it means the same on every worker.
+
+    Raises:
+        ConfigError: if melmill cannot write to it, or it has a secret in it.
+    """
+    if not _is_object_store(url):
+        return str(local_path(url))
+    parts = urlsplit(url)
+    if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc or not parts.path.strip("/"):
+        raise ConfigError(
+            f"{url}: an output is {parts.scheme}://bucket/folder; credentials and other options of the client belong "
+            "into output.options"
+        )
+    return f"{parts.scheme}://{parts.netloc}/{parts.path.strip('/')}"
+
+
+def _is_object_store(url: str) -> bool:
+    return "://" in url and url.partition("://")[0] in OBJECT_STORES

@@ -14,6 +14,8 @@ from pipeline.errors import StorageError
 PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
 SCRATCH = f"{PRIVATE}/scratch"
+OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+"""The extra of the package that has the client, by the protocol of a URL."""
 
 
 class Storage(Protocol):
@@ -101,5 +103,10 @@ def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[
     except passing:
         raise
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "what was committed is kept; run again to resume")
-        raise StorageError(f"{doing}: {error.strerror or error} ({remedy})") from error
+        raise StorageError(f"{doing}: {error.strerror or error} ({remedy(error)})") from error
+
+
+def remedy(error: Exception) -> str:
+    """What to do about an error of storage."""
+    code = error.errno if isinstance(error, OSError) else None
+    return _REMEDIES.get(code or 0, "what was committed is kept; run again to resume")

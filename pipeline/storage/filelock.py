@@ -36,13 +36,18 @@ def take(descriptor: int, how: int) -> str | None:
         if seen[-1] and seen[-_ALIKE:] == [seen[-1]] * _ALIKE:
             break
         time.sleep(_LOOK_SECONDS)
-    return _in_words(seen[-1])
+    return in_words(seen[-1].decode("utf-8", "replace"))
 
 
 def sign(descriptor: int, owner: str) -> None:
     """Write into a locked file who holds it, from now on."""
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{owner}\n{time.time()}".encode(), 0)
+    os.pwrite(descriptor, signed(owner).encode(), 0)
+
+
+def signed(owner: str) -> str:
+    """Who holds an output, from now on; for `in_words`."""
+    return f"{owner}\n{time.time()}"
 
 
 def who_holds(path: Path) -> str | None:
@@ -57,9 +62,9 @@ def who_holds(path: Path) -> str | None:
         os.close(descriptor)
 
 
-def _in_words(signed: bytes) -> str:
+def in_words(signature: str) -> str:
     """The holder, and for how long. The age is for the reader: a clock that is off matters to nothing."""
-    owner, _, since = signed.decode("utf-8", "replace").strip().rpartition("\n")
+    owner, _, since = signature.strip().rpartition("\n")
     try:
         age = time.time() - float(since)
         return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"

@@ -30,7 +30,9 @@ def local_path(url: str) -> Path:
     """
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme not in ("", "file"):
-        raise ConfigError(f"{url}: output to {scheme}:// is not supported; give a local folder")
+        raise ConfigError(
+            f"{url}: output to {scheme}:// is not supported; give a local folder, or an s3://, gs:// or az:// URL"
+        )
     return Path(os.path.abspath(url.removeprefix("file://")))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 from pipeline.errors import StoreError
 from pipeline.melspec import MelSpec
@@ -22,6 +23,7 @@ def open_store(
     layout: Layout | Literal["auto"] = "auto",
     mel: MelSpec | None = None,
     fingerprint: Fingerprint = "chunks",
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> MelStore:
     """A mel store, opened read-only. Reads metadata only.
 
@@ -40,7 +42,7 @@ def open_store(
     """
     if layout not in ("auto", *get_args(Layout)):
         raise StoreError(f"no layout is named {layout!r}; the layouts are auto, {', '.join(get_args(Layout))}")
-    tree = Tree(str(url))
+    tree = Tree(str(url), options)
     found = detect_layout(tree) if layout == "auto" else layout
     if found == "ragged":
         return RaggedStore(tree)

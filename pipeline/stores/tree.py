@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 import fsspec
@@ -12,6 +13,7 @@ import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
+from pipeline.config import resolved
 from pipeline.errors import ConfigError, StorageError, StoreError, redacted
 from pipeline.stores.local import list_files, read_files, subfolders
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
@@ -33,6 +35,7 @@ class Tree:
 
     Args:
         url: a local path or any fsspec URL. As `url`, for messages and records, the tree has it without secrets.
+        options: for its client; may name environment variables.
 
     Raises:
         ConfigError: if the URL's protocol is not known or its library is not installed.
@@ -40,24 +43,27 @@ class Tree:
         StorageError: if storage cannot be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
         self.url = redacted(url)
         self._url = url
+        given = resolved(options)
         try:
-            self._fs, root = fsspec.core.url_to_fs(url)
+            self._fs, root = fsspec.core.url_to_fs(url, **given)
         except (ImportError, ValueError) as exc:
             raise ConfigError(f"{url} cannot be opened: {exc}") from exc
+        except TypeError as exc:
+            raise ConfigError(f"{url} cannot be opened with the options {', '.join(given)}: {exc}") from None
         self._fs.invalidate_cache()
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
         self._at_root: list[str] | None = None
         self.zarr_format, self.attributes, self._consolidated = self._read_root()
-        self.store = self._open_store()
+        self.store = self._open_store(given)
 
-    def _open_store(self) -> Store:
+    def _open_store(self, options: dict[str, Any]) -> Store:
         if self._local:
             return zarr.storage.LocalStore(self._root or "/", read_only=True)
-        return zarr.storage.FsspecStore.from_url(self._url, read_only=True)
+        return zarr.storage.FsspecStore.from_url(self._url, storage_options=options, read_only=True)
 
     def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], Documents | None]:
         if (document := self._json("zarr.json")) is not None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
-from pathlib import Path
 from typing import Any, TypeVar
 
 from faults.injection import CHANGES, Injection, killing
+from faults.places import Place
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError
 from pipeline.jobs import run
@@ -29,7 +29,7 @@ AHEAD = 2
 """Children that run while what they leave behind is looked at."""
 
 
-def run_killed(config: JobConfig, root: Path, number: int, after: bool) -> None:
+def run_killed(config: JobConfig, root: Place, number: int, after: bool) -> None:
     """A run that SIGKILL ends before or after the operation of this number below `root`."""
     with Injection(root, *killing(number, after), kinds=CHANGES):
         run(config)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from corpora import SPEC, digests
 
 from faults.invariant import Reference
+from faults.places import ON_S3, ObjectPath, Place
 from pipeline.config import JobConfig
 from pipeline.jobs import run
 from pipeline.stores import open_store
@@ -21,6 +23,33 @@ UTTERANCES = 12
 SHARD_SECONDS = 1.0
 FEW = 4
 FEW_SHARD_SECONDS = 0.6
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The server that the outputs lie in, if they are to lie in one; clients find it in the environment."""
+    if not ON_S3:
+        yield
+        return
+    from s3.server import KEY, SECRET, serving
+
+    with serving(tmp_path_factory.mktemp("seaweedfs") / "server") as server:
+        os.environ |= {"AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+        yield
+
+
+@pytest.fixture(scope="session")
+def new_place(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Place]:
+    """Gives a folder for outputs that nobody has used, as often as it is called."""
+    if ON_S3:
+        return lambda: ObjectPath(f"s3://corpus/{uuid.uuid4().hex}")
+    return lambda: tmp_path_factory.mktemp("outputs")
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, new_place: Callable[[], Place]) -> Place:
+    """A folder for the outputs of a test."""
+    return new_place() if ON_S3 else tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -53,14 +82,14 @@ def few_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def small_job(small_store: Path, vocoder_path: Path, tmp_path: Path) -> Callable[..., JobConfig]:
+def small_job(small_store: Path, vocoder_path: Path, outputs: Place) -> Callable[..., JobConfig]:
     """A job on the small store with the tiny vocoder, in this process; keywords like `output__codec="wav"`."""
 
     def build(**settings: Any) -> JobConfig:
         values: dict[str, dict[str, Any]] = {
             "input": {"store": str(small_store)},
             "vocoder": {"name": str(vocoder_path)},
-            "output": {"url": str(tmp_path / "audio"), "shard_seconds": SHARD_SECONDS},
+            "output": {"url": str(outputs / "audio"), "shard_seconds": SHARD_SECONDS},
             "cluster": {"kind": "synchronous"},
         }
         for name, value in settings.items():
@@ -95,9 +124,12 @@ def reference(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.Te
 
 
 @pytest.fixture
-def fast_path(tmp_path: Path) -> Iterator[Path]:
-    """Like tmp_path, in memory where that can be had: a run of the few spends half its time on fsync."""
+def fast_path(tmp_path: Path, new_place: Callable[[], Place]) -> Iterator[Place]:
+    """Like `outputs`, in memory where that can be had: a run of the few spends half its time on fsync."""
     memory = Path("/dev/shm")
+    if ON_S3:
+        yield new_place()
+        return
     if not os.access(memory, os.W_OK):
         yield tmp_path
         return

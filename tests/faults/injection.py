@@ -1,4 +1,5 @@
-"""Storage operations below a folder, as the operating system gets them: seen, numbered, and met with faults.
+"""Storage operations below a folder, as the operating system or a client of an object store gets them: seen, numbered,
+and met with faults.
 
 The product knows nothing of it. While an `Injection` is entered, the functions of `os` and everything that `open` makes
 of a path below its folder pass through it: each operation is told to `before`, done, and told to `after`. Either may
@@ -17,9 +18,11 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from unittest import mock
+
+from faults.places import ObjectPath, Place
+from faults.requests import patch_clients
 
 CHANGES = frozenset({"create", "write", "truncate", "fsync", "link", "replace", "mkdir", "unlink", "rmdir", "lock"})
 """What changes a folder, or makes it durable."""
@@ -71,9 +74,10 @@ class Injection:
     """
 
     def __init__(
-        self, root: Path, before: Hook = nothing, after: Hook = nothing, kinds: frozenset[str] = CALLS
+        self, root: Place, before: Hook = nothing, after: Hook = nothing, kinds: frozenset[str] = CALLS
     ) -> None:
-        self.root = os.path.abspath(root)
+        self.root = root.url.partition("://")[2] if isinstance(root, ObjectPath) else os.path.abspath(root)
+        self._in_store = isinstance(root, ObjectPath)
         self.count = 0
         self._before = before
         self._after = after
@@ -82,6 +86,9 @@ class Injection:
         self._patches = contextlib.ExitStack()
 
     def __enter__(self) -> Injection:
+        if self._in_store:
+            patch_clients(self, self._patch)
+            return self
         real_open = io.open
         for place in ((builtins, "open"), (io, "open"), (tarfile, "bltn_open")):
             self._patch(*place, lambda file, *given, **named: self._open(real_open, file, *given, **named))
@@ -271,7 +278,7 @@ def failing(number: int, code: int, for_ever: bool = False, answer_lost: bool = 
 
 
 @contextlib.contextmanager
-def recording(root: Path, kinds: frozenset[str] = CHANGES) -> Iterator[list[Operation]]:
+def recording(root: Place, kinds: frozenset[str] = CHANGES) -> Iterator[list[Operation]]:
     """All operations that were done, in order, for as long as the context lasts."""
     operations: list[Operation] = []
     with Injection(root, after=operations.append, kinds=kinds):

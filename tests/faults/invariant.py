@@ -2,9 +2,10 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from corpora import assert_whole, digests
+
+from faults.places import Place
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Reference:
     digests: dict[str, str]
 
 
-def assert_invariant(out: Path, reference: Reference, failed: frozenset[str] = frozenset()) -> None:
+def assert_invariant(out: Place, reference: Reference, failed: frozenset[str] = frozenset()) -> None:
     """The invariant after a run that came to its end.
 
     Committed keys are those planned without those failed, each once; every object, row and PCM digest verifies; and
@@ -24,7 +25,7 @@ def assert_invariant(out: Path, reference: Reference, failed: frozenset[str] = f
     assert digests(out) == {key: digest for key, digest in reference.digests.items() if key not in failed}
 
 
-def assert_readable(out: Path) -> None:
+def assert_readable(out: Place) -> None:
     """What a reader may count on at any moment, also after a kill: the manifest names only what is there, whole.
 
     Cheap enough to be asked while a run goes on: every object that a row names is there and reaches past the row's
@@ -37,7 +38,7 @@ def assert_readable(out: Path) -> None:
     for line in lines:
         row = json.loads(line)
         path = out / row["shard"] if row["shard"].endswith(".tar") else out / row["shard"] / row["member"]
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             file.seek(row["offset"])
             audio = file.read(row["bytes"])
         assert len(audio) == row["bytes"], row["key"]

@@ -6,40 +6,40 @@ the values of job.json, published.json and the commit records means nothing and 
 
 import json
 import random
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from faults.places import Place, copy
+
 Expected = tuple[int, str]
-Change = Callable[[Path, random.Random], Expected]
+Change = Callable[[Place, random.Random], Expected]
 
 MISSING, CORRUPT, UNEXPECTED = 10, 11, 12
 LISTS = ("manifest.jsonl", "failures.jsonl")
 DOCUMENTS = ("job.json", "_melmill/published.json")
 
 
-def some_object(out: Path, rng: random.Random) -> Path:
+def some_object(out: Place, rng: random.Random) -> Place:
     return rng.choice(sorted(path for path in (out / "data").rglob("*") if path.is_file()))
 
 
-def some_commit(out: Path, rng: random.Random) -> Path:
+def some_commit(out: Place, rng: random.Random) -> Place:
     return rng.choice(sorted((out / "_melmill/commits").iterdir()))
 
 
-def some_list(out: Path, rng: random.Random) -> Path:
+def some_list(out: Place, rng: random.Random) -> Place:
     return out / rng.choice(LISTS)
 
 
-def some_document(out: Path, rng: random.Random) -> Path:
+def some_document(out: Place, rng: random.Random) -> Place:
     return rng.choice([out / rng.choice(DOCUMENTS), some_commit(out, rng)])
 
 
-def anything(out: Path, rng: random.Random) -> Path:
+def anything(out: Place, rng: random.Random) -> Place:
     return rng.choice([some_object, some_list, some_document])(out, rng)
 
 
-def named(out: Path, path: Path) -> str:
+def named(out: Place, path: Place) -> str:
     return str(path.relative_to(out))
 
 
@@ -51,13 +51,13 @@ def meaning(content: bytes) -> str | None:
         return None
 
 
-def write(out: Path, path: Path, content: bytes) -> Expected:
+def write(out: Place, path: Place, content: bytes) -> Expected:
     path.chmod(0o644)
     path.write_bytes(content)
     return CORRUPT, named(out, path)
 
 
-def flip(out: Path, rng: random.Random) -> Expected:
+def flip(out: Place, rng: random.Random) -> Expected:
     path = anything(out, rng)
     before = path.read_bytes()
     while True:
@@ -67,24 +67,24 @@ def flip(out: Path, rng: random.Random) -> Expected:
             return write(out, path, bytes(content))
 
 
-def truncate(out: Path, rng: random.Random) -> Expected:
+def truncate(out: Place, rng: random.Random) -> Expected:
     path = anything(out, rng)
     content = path.read_bytes().rstrip(b"\n")
     return write(out, path, content[: rng.choice([0, rng.randrange(len(content))])])
 
 
-def lengthen(out: Path, rng: random.Random) -> Expected:
+def lengthen(out: Place, rng: random.Random) -> Expected:
     path = anything(out, rng)
     return write(out, path, path.read_bytes() + rng.choice([b"\0", b"{", b"x" * 600]))
 
 
-def delete(out: Path, rng: random.Random) -> Expected:
+def delete(out: Place, rng: random.Random) -> Expected:
     path = anything(out, rng)
     path.unlink()
     return MISSING, named(out, path)
 
 
-def exchange(out: Path, rng: random.Random) -> Expected:
+def exchange(out: Place, rng: random.Random) -> Expected:
     """One object, or commit record, has the content of another."""
     some = rng.choice([some_object, some_commit])
     path = some(out, rng)
@@ -92,25 +92,25 @@ def exchange(out: Path, rng: random.Random) -> Expected:
     return write(out, path, other.read_bytes())
 
 
-def add_stray(out: Path, rng: random.Random) -> Expected:
+def add_stray(out: Place, rng: random.Random) -> Expected:
     there = some_object(out, rng)
     shard = sorted((out / "data").iterdir())[0].name.removesuffix(".tar")
     names = ["notes.txt", "data/x.tar", "data/000009-0123abcd.tar", f"data/{shard}-deadbeef.tar", "data/sub/x.flac"]
     names += [f"data/{shard}/zzz.flac", "_melmill/commits/notes.txt", "_melmill/commits/000001.json", "manifest.json"]
     name = rng.choice(names)
     (out / name).parent.mkdir(exist_ok=True)
-    shutil.copy(there, out / name)
+    copy(there, out / name)
     return UNEXPECTED, name
 
 
-def copy_commit(out: Path, rng: random.Random) -> Expected:
+def copy_commit(out: Place, rng: random.Random) -> Expected:
     path = some_commit(out, rng)
     copy = path.with_name(f"{rng.randrange(100):06d}-{rng.randrange(2**32):08x}.json")
-    shutil.copy(path, copy)
+    copy(path, copy)
     return CORRUPT, named(out, copy)
 
 
-def change_lines(out: Path, rng: random.Random) -> Expected:
+def change_lines(out: Place, rng: random.Random) -> Expected:
     """A line lost, twice, moved, from the other list, or of another key."""
     path = some_list(out, rng)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -129,7 +129,7 @@ def change_lines(out: Path, rng: random.Random) -> Expected:
     return write(out, path, b"".join(changed))
 
 
-def edit_line(out: Path, rng: random.Random) -> Expected:
+def edit_line(out: Place, rng: random.Random) -> Expected:
     path = some_list(out, rng)
     lines = path.read_bytes().splitlines(keepends=True)
     at = rng.randrange(len(lines))
@@ -137,7 +137,7 @@ def edit_line(out: Path, rng: random.Random) -> Expected:
     return write(out, path, b"".join(lines))
 
 
-def edit_document(out: Path, rng: random.Random) -> Expected:
+def edit_document(out: Place, rng: random.Random) -> Expected:
     path = some_document(out, rng)
     return write(out, path, edited(path.read_bytes(), rng))
 

@@ -5,6 +5,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from faults.places import ON_S3
+
 T = TypeVar("T")
 
 FULL = os.environ.get("MELMILL_FAULTS") == "full"
@@ -12,8 +14,8 @@ FULL = os.environ.get("MELMILL_FAULTS") == "full"
 
 
 def trials(full: int, brief: int) -> int:
-    """Trials of a fault: all of them in the lane for faults, a few in `make test`."""
-    return full if FULL else brief
+    """Trials of a fault: all in the lane for faults, a few in `make test`, half as many of those in an object store."""
+    return full if FULL else max(1, brief // 2) if ON_S3 else brief
 
 
 def spread(cases: Sequence[T], count: int) -> list[T]:

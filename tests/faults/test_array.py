@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import Place, located
 from faults.processes import ended, events_in, session_of, start, until
 from faults.scale import seeded, trials
 from pipeline import array, jobs
@@ -26,13 +27,13 @@ from pipeline.ledger import COMMITS
 from pipeline.parts import Part
 from pipeline.prepare import Prepared
 from pipeline.status import PARTS, read_status
-from pipeline.storage import LocalStorage
+from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]
 
 
 def commits(config: JobConfig) -> list[Path]:
-    return sorted((Path(config.output.url) / COMMITS).glob("*"))
+    return sorted((located(config.output.url) / COMMITS).glob("*"))
 
 
 @contextlib.contextmanager
@@ -51,10 +52,10 @@ def test_parts_at_once_make_every_shard_and_the_last_one_publishes(
     config = small_job()
     with started(config, tmp_path, 3) as parts:
         assert [part.wait() for part in parts] == [0, 0, 0]
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
     finished = [events_in(tmp_path / f"{index}.log", "RunFinished") for index in range(3)]
     assert any(finished)
-    assert not list(LocalStorage(Path(config.output.url)).list(PARTS))
+    assert not list(open_storage(config.output.url).list(PARTS))
     assert run(config).run_id == ""  # there is nothing to do
 
 
@@ -66,20 +67,20 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_parts_that_are_killed_are_made_up_for_by_the_others(
-    small_job: Build, reference: Reference, tmp_path: Path
+    small_job: Build, reference: Reference, outputs: Place, tmp_path: Path
 ) -> None:
     for number, rng in enumerate(seeded(trials(10, 1), "parts")):
         (tmp_path / str(number)).mkdir()
-        config = small_job(output__url=str(tmp_path / f"audio-{number}"), output__shard_seconds=0.3)
+        config = small_job(output__url=str(outputs / f"audio-{number}"), output__shard_seconds=0.3)
         with started(config, tmp_path / str(number), 4) as parts:
             wanted = rng.randrange(1, 8)
             until(lambda: len(commits(config)) >= wanted, f"commit {wanted}")  # noqa: B023
             for victim in rng.sample(parts, 2):
                 kill(victim)
-            assert_readable(Path(config.output.url))
+            assert_readable(located(config.output.url))
             codes = [part.wait() for part in parts]
         assert sorted(codes) in ([-9, -9, 0, 0], [-9, 0, 0, 0], [0, 0, 0, 0])
-        assert_invariant(Path(config.output.url), reference)
+        assert_invariant(located(config.output.url), reference)
 
 
 def test_a_part_whose_others_never_begin_makes_all(small_job: Build, reference: Reference) -> None:
@@ -87,7 +88,7 @@ def test_a_part_whose_others_never_begin_makes_all(small_job: Build, reference: 
     report = run_part(config, Part(2, 5))
     assert report.published is not None
     assert report.published.totals.utterances == len(reference.digests)
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
     assert run_part(config, Part(0, 5)).run_id == ""
 
 
@@ -106,14 +107,14 @@ def test_a_part_makes_no_shard_that_another_has_committed_meanwhile(
 
     monkeypatch.setattr(array, "make", outrun)
     run_part(config, Part(0, 2), events.append)
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
     begun = [event.shard for event in events if isinstance(event, ShardStarted)]
     assert begun == list(range(0, len(commits(config)), 2))
 
 
 def test_a_whole_run_gc_and_parts_keep_out_of_each_others_way(small_job: Build) -> None:
     config = small_job()
-    storage = LocalStorage(Path(config.output.url))
+    storage = open_storage(config.output.url)
     with storage.share("part 1/2 of run 7 on there"):
         with pytest.raises(OwnedError, match="part 1/2 of run 7 on there"):
             run(config)
@@ -131,7 +132,7 @@ def test_a_part_waits_for_one_that_publishes_but_not_for_ever(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_job()
-    storage = LocalStorage(Path(config.output.url))
+    storage = open_storage(config.output.url)
     monkeypatch.setattr(array, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(array, "_LOOK_SECONDS", 0.01)
     with storage.lock("run 7 on there"), pytest.raises(OwnedError, match="run 7 on there"):
@@ -141,7 +142,7 @@ def test_a_part_waits_for_one_that_publishes_but_not_for_ever(
 
 def test_parts_of_another_job_are_refused(small_job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     config, other = small_job(), small_job(output__codec="wav")
-    storage = LocalStorage(Path(config.output.url))
+    storage = open_storage(config.output.url)
     monkeypatch.setattr(array, "_LOOK_SECONDS", 0.01)
     with storage.share("part 1/2 of run 7 on there"):
         run_part(config, Part(0, 2))
@@ -152,7 +153,7 @@ def test_parts_of_another_job_are_refused(small_job: Build, monkeypatch: pytest.
 
 def test_what_is_not_complete_is_not_published(small_job: Build, reference: Reference) -> None:
     config = small_job()
-    with contextlib.suppress(KeyboardInterrupt), LocalStorage(Path(config.output.url)).share("part 1/2"):
+    with contextlib.suppress(KeyboardInterrupt), open_storage(config.output.url).share("part 1/2"):
         run_part(config, Part(0, 2))
     lost = random.Random(0).choice(commits(config))
     lost.unlink()
@@ -161,23 +162,23 @@ def test_what_is_not_complete_is_not_published(small_job: Build, reference: Refe
     ) as caught:
         publish_parts(config)
     assert caught.value.exit_code == 75
-    assert not (Path(config.output.url) / "manifest.jsonl").exists()
+    assert not (located(config.output.url) / "manifest.jsonl").exists()
     run_part(config, Part(1, 2))
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
 
 
 def test_the_parts_tell_how_they_go_until_all_is_published(small_job: Build) -> None:
     config = small_job()
     out = config.output.url
-    with LocalStorage(Path(out)).share("part 1/2 of run 7 on there"):
+    with open_storage(out).share("part 1/2 of run 7 on there"):
         run_part(config, Part(0, 2))
         told = read_status(out)
         assert [part.part for part in told.parts] == ["0/2"]
         assert told.parts[0].planned.shards == told.parts[0].done.shards == len(commits(config))
-    path = Path(out) / PARTS / "000001.json"
+    path = located(out) / PARTS / "000001.json"
     path.write_text(json.dumps({**json.loads(told.parts[0].to_json()), "part": "1/2", "state": "running"}))
     assert read_status(out).state == "killed"
-    with LocalStorage(Path(out)).share("part 1/2 of run 7 on there"):
+    with open_storage(out).share("part 1/2 of run 7 on there"):
         assert read_status(out).state == "running"
     publish_parts(config)
     assert (read_status(out).state, read_status(out).parts) == ("finished", ())

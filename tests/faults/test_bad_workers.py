@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -16,6 +15,7 @@ from corpora import assert_whole, objects, rows
 from distributed.scheduler import KilledWorker
 
 from faults.invariant import Reference, assert_invariant
+from faults.places import located
 from faults.scale import trials
 from pipeline import dispatch, engine, suspects
 from pipeline.config import Job, JobConfig
@@ -69,7 +69,7 @@ def test_an_utterance_that_aborts_its_workers_is_found_and_quarantined_alone(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch, guilty: list[int]
 ) -> None:
     config = small_job(**LOCAL)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     keys = [list(reference.digests)[index] for index in guilty]
     events: list[Event] = []
     with monkeypatch.context() as patch:
@@ -89,7 +89,7 @@ def test_an_utterance_that_hangs_is_tried_elsewhere_and_then_quarantined(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_job(**LOCAL, cluster__shard_timeout=2, output__shard_seconds=0.1)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     key = list(reference.digests)[7]
     with monkeypatch.context() as patch:
         for module in (dispatch, suspects):  # each costs six seconds
@@ -110,7 +110,7 @@ def test_workers_that_die_before_the_first_utterance_end_the_run(
         with pytest.raises(ClusterError, match=r"before they came to the first utterance.*run again to resume"):
             run(config)
     run(config)
-    assert_whole(Path(config.output.url), 12)
+    assert_whole(located(config.output.url), 12)
 
 
 def test_a_worker_that_died_after_its_commit_does_not_make_the_shard_again(
@@ -121,7 +121,7 @@ def test_a_worker_that_died_after_its_commit_does_not_make_the_shard_again(
     monkeypatch.setattr(engine, "_make_shard", mute)
     events: list[Event] = []
     run(config, events.append)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     assert_invariant(out, reference)
     assert sum(isinstance(event, ShardCommitted) for event in events) == len(objects(out)) > 3
 
@@ -142,7 +142,7 @@ def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
     monkeypatch.setattr(distributed.Future, "result", gone)
     events: list[Event] = []
     run(config, events.append)
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
     assert [event.reason for event in events if isinstance(event, ShardRetried)] == [
         "its worker died; it is tried again"
     ]
@@ -152,7 +152,7 @@ def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
 def mute(task: ShardTask, job: Job, trial: int) -> Any:
     from pipeline import convert, engine
 
-    marker = Path(f"{job.config.output.url}.{task.name}")
+    marker = located(f"{job.config.output.url}.{task.name}")
     if marker.exists():
         with mock.patch.object(convert, "_convert_utterances", None):  # to be called would be a TypeError
             return engine._make_shard(task, job, trial)

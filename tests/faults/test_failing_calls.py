@@ -2,11 +2,9 @@
 
 import errno
 import hashlib
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -15,6 +13,7 @@ from corpora import digests
 from faults.children import AHEAD, CONTEXT
 from faults.injection import CALLS, Injection, failing
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import Place, copytree, located, rmtree
 from faults.scale import FULL, spread, trials
 from pipeline.config import JobConfig
 from pipeline.errors import StorageError
@@ -44,8 +43,8 @@ class Trial:
     """
 
     config: JobConfig
-    start: Path
-    place: Path
+    start: Place
+    place: Place
     number: int
     code: int
     for_ever: bool
@@ -62,8 +61,8 @@ resumed: set[Leavings] = set()
 
 def try_it(trial: Trial) -> str:
     """The run makes it, or ends with a StorageError; without the fault, the next one makes it in any case."""
-    out = Path(trial.config.output.url)
-    shutil.copytree(trial.start, trial.place)
+    out = located(trial.config.output.url)
+    copytree(trial.start, trial.place)
     hooks = failing(trial.number, trial.code, trial.for_ever, answer_lost=trial.code == errno.ETIMEDOUT)
     told = "made it"
     with mock.patch.object(encode, "_SPOOL_BYTES", 4096):
@@ -79,13 +78,13 @@ def try_it(trial: Trial) -> str:
                 told += " - and resumed"
     if told == "made it" or told.endswith("resumed"):
         assert_invariant(out, trial.reference)
-    shutil.rmtree(trial.place)
+    rmtree(trial.place)
     return told
 
 
 def leavings(trial: Trial) -> Leavings:
     """Every object by name, with its digest if it is audio; the others differ from run to run in names and dates."""
-    out = Path(trial.config.output.url)
+    out = located(trial.config.output.url)
     found = {("start", str(trial.start))}
     for path in out.rglob("*"):
         name = str(path.relative_to(out))
@@ -95,24 +94,24 @@ def leavings(trial: Trial) -> Leavings:
     return frozenset(found)
 
 
-def without_faults(config: JobConfig, start: Path, place: Path) -> tuple[int, Reference]:
+def without_faults(config: JobConfig, start: Place, place: Place) -> tuple[int, Reference]:
     """How many calls the run makes if none fails, and what there is then."""
-    shutil.copytree(start, place)
+    copytree(start, place)
     with mock.patch.object(encode, "_SPOOL_BYTES", 4096), Injection(place) as injection:
         run(config)
-    reference = Reference(digests(Path(config.output.url)))
-    shutil.rmtree(place)
+    reference = Reference(digests(located(config.output.url)))
+    rmtree(place)
     return injection.count, reference
 
 
-def beginnings(config: JobConfig, start: Path, how: str) -> None:
+def beginnings(config: JobConfig, start: Place, how: str) -> None:
     """Makes the output as it is before the run with the fault."""
     start.mkdir()
     if how == "new":
         return
     run(config)
     if how == "killed before the commit":
-        shutil.rmtree(start / "audio" / COMMITS)
+        rmtree(start / "audio" / COMMITS)
         (start / "audio" / PUBLISHED).unlink()
 
 
@@ -128,9 +127,9 @@ def beginnings(config: JobConfig, start: Path, how: str) -> None:
     ],
 )
 def test_a_call_that_fails_ends_the_run_with_exit_6_or_not_at_all(
-    few_job: Build, fast_path: Path, how: str, container: str, codec: str, subtype: str
+    few_job: Build, fast_path: Place, how: str, container: str, codec: str, subtype: str
 ) -> None:
-    def build(place: Path) -> JobConfig:
+    def build(place: Place) -> JobConfig:
         form = {"output__container": container, "output__codec": codec, "output__subtype": subtype}
         return few_job(output__url=str(place / "audio"), **form)
 

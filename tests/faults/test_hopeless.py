@@ -12,6 +12,7 @@ import pytest
 import zarr
 from corpora import assert_whole, digests, rows
 
+from faults.places import located
 from faults.scale import trials
 from pipeline.config import JobConfig
 from pipeline.errors import HopelessRunError, TooManyFailuresError
@@ -62,7 +63,7 @@ def test_a_dead_store_stops_the_run_and_is_made_once_it_is_restored(
     small_job: Build, dead: Path, shard_seconds: float, cluster: dict[str, Any]
 ) -> None:
     config = small_job(input__store=str(dead), output__shard_seconds=shard_seconds)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     events: list[Event] = []
 
     def listen(event: Event) -> None:
@@ -98,7 +99,7 @@ def test_told_never_to_give_up_it_goes_to_the_end(small_job: Build, dead: Path, 
     config = small_job(input__store=str(dead), output__shard_seconds=0.5, quality__give_up_after=0, **cluster)
     with pytest.raises(TooManyFailuresError, match="60 of 60 utterances failed"):
         run(config)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     assert_whole(out, UTTERANCES, failed=UTTERANCES)
     config = small_job(input__store=str(dead), output__shard_seconds=0.5, **cluster)
     with pytest.raises(TooManyFailuresError, match="60 of 60 utterances failed"):
@@ -113,7 +114,7 @@ def test_one_utterance_that_is_made_shows_that_the_run_can_succeed(small_job: Bu
     restore(dead, 0)
     config = small_job(input__store=str(dead), output__shard_seconds=600, quality__max_failure_rate=1)
     assert run(config).totals.failed == UTTERANCES - 1
-    assert list(digests(Path(config.output.url))) == ["u00"]
+    assert list(digests(located(config.output.url))) == ["u00"]
 
 
 def test_bad_utterances_that_are_few_do_not_keep_the_others_from_being_published(small_job: Build, dead: Path) -> None:
@@ -137,7 +138,7 @@ def test_failures_of_several_kinds_do_not_stop_the_run(small_job: Build, dead: P
     array[3, 4] = np.nan
     config = small_job(input__store=str(dead), output__shard_seconds=600, quality__max_failure_rate=1)
     assert run(config).totals.failed == UTTERANCES
-    kinds = {row["error"] for row in rows(Path(config.output.url), "failures.jsonl")}
+    kinds = {row["error"] for row in rows(located(config.output.url), "failures.jsonl")}
     assert kinds == {"MissingChunkError", "BadMelError"}
 
 
@@ -151,7 +152,7 @@ def test_a_store_that_is_dead_where_it_grew_leaves_the_manifest_as_it_is(
     for key in late:
         shutil.move(dead / key, dead.parent / key)
     config = small_job(input__store=str(dead), output__shard_seconds=0.5, **cluster)
-    out = Path(config.output.url)
+    out = located(config.output.url)
     run(config)
     for key in late:
         shutil.move(dead.parent / key, dead)

@@ -1,11 +1,11 @@
 """The invariant itself notices what it is to notice."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import located
 from pipeline.config import JobConfig
 from pipeline.jobs import run
 
@@ -13,14 +13,14 @@ Build = Callable[..., JobConfig]
 
 
 def test_a_run_without_faults_passes(small_job: Build, reference: Reference) -> None:
-    out = Path(small_job().output.url)
+    out = located(small_job().output.url)
     run(small_job())
     assert_invariant(out, reference)
     assert_readable(out)
 
 
 def test_other_audio_a_lost_row_and_a_lost_object_do_not(small_job: Build, reference: Reference) -> None:
-    out = Path(small_job().output.url)
+    out = located(small_job().output.url)
     run(small_job())
     key = next(iter(reference.digests))
     with pytest.raises(AssertionError):

@@ -1,6 +1,5 @@
 """gc is killed before and after each of its deletions, and the output is whole."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,29 +7,36 @@ import pytest
 from corpora import tiny_vocoder
 
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import ON_S3, Place, copy, copytree, located, move, rmtree
+from faults.scale import FULL
 from pipeline.audit import verify
 from pipeline.config import JobConfig
 from pipeline.garbage import collect_garbage, find_garbage
 from pipeline.jobs import run
 from pipeline.ledger import STALE, Ledger
 from pipeline.records import StoredObject
-from pipeline.storage import LocalStorage
+from pipeline.storage import Storage, open_storage
 
 Build = Callable[..., JobConfig]
+
+
+STEP = 1 if FULL or not ON_S3 else 3
+"""From one point to the next; odd, so that both sorts are met."""
 
 
 class Killed(BaseException):
     """What no code catches."""
 
 
-def dies_at(point: int, patch: pytest.MonkeyPatch) -> None:
+def dies_at(out: Place, point: int, patch: pytest.MonkeyPatch) -> None:
     """Make the deletions stop at a point: before the first is 0, after it 1, before the second 2.
 
     So each state is met twice: one is resumed, the other is not.
     """
-    delete, passed = LocalStorage.delete, 0
+    kind, passed = type(open_storage(str(out))), 0
+    delete = kind.delete
 
-    def counted(storage: LocalStorage, name: str) -> None:
+    def counted(storage: Storage, name: str) -> None:
         nonlocal passed
         for step in (lambda: None, lambda: delete(storage, name)):
             step()
@@ -38,45 +44,45 @@ def dies_at(point: int, patch: pytest.MonkeyPatch) -> None:
                 raise Killed
             passed += 1
 
-    patch.setattr(LocalStorage, "delete", counted)
+    patch.setattr(kind, "delete", counted)
 
 
-def missing(out: Path) -> list[StoredObject]:
+def missing(out: Place) -> list[StoredObject]:
     """Objects of commits that are not there."""
-    records = Ledger(LocalStorage(out)).commits()
+    records = Ledger(open_storage(str(out))).commits()
     return [each for record in records for each in record.objects if not (out / each.name).exists()]
 
 
 @pytest.fixture
-def used(small_job: Build, tmp_path: Path) -> tuple[Path, JobConfig]:
+def used(small_job: Build, tmp_path: Path) -> tuple[Place, JobConfig]:
     """An output with a superseded vocoder, one of whose shards is marked stale, and an object of a dead attempt."""
-    out = Path(small_job().output.url)
+    out = located(small_job().output.url)
     run(small_job())
-    old = Ledger(LocalStorage(out)).commit_names()
+    old = Ledger(open_storage(str(out))).commit_names()
     config = small_job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1)))
     run(config)
-    LocalStorage(out).replace(f"{STALE}/{old[0]}.json", b"{}")
-    shutil.copy(out / "data" / f"{old[1]}.tar", out / "data" / "000099-0123abcd.tar")
+    open_storage(str(out)).replace(f"{STALE}/{old[0]}.json", b"{}")
+    copy(out / "data" / f"{old[1]}.tar", out / "data" / "000099-0123abcd.tar")
     return out, config
 
 
 def test_gc_killed_at_every_point_leaves_a_whole_output(
-    used: tuple[Path, JobConfig], small_job: Build, reference: Reference, tmp_path: Path
+    used: tuple[Place, JobConfig], small_job: Build, reference: Reference, outputs: Place
 ) -> None:
     made, config = used
-    out = shutil.move(made, tmp_path / "made")
-    shards = len(Ledger(LocalStorage(out)).commit_names()) // 2
+    out = move(made, outputs / "made")
+    shards = len(Ledger(open_storage(str(out))).commit_names()) // 2
     points = 0
     while True:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.copytree(out, made)
+        rmtree(made, ignore_errors=True)
+        copytree(out, made)
         with pytest.MonkeyPatch.context() as patch:
-            dies_at(points, patch)
+            dies_at(made, points, patch)
             try:
                 collect_garbage(str(made))
                 break
             except Killed:
-                points += 1
+                points += STEP
         assert_readable(made)
         assert not missing(made)
         assert verify(str(made)).exit_code in (0, 12)
@@ -85,10 +91,10 @@ def test_gc_killed_at_every_point_leaves_a_whole_output(
             assert verify(str(made)).findings == ()
             assert find_garbage(str(made)).garbage == ()
             run(config)
-            assert len(Ledger(LocalStorage(made)).commit_names()) == shards
+            assert len(Ledger(open_storage(str(made))).commit_names()) == shards
         else:  # or followed by a run that wants back what was being deleted
             run(small_job())
-            shutil.rmtree(made / "data" / "000099-0123abcd.tar", ignore_errors=True)
+            rmtree(made / "data" / "000099-0123abcd.tar", ignore_errors=True)
             collect_garbage(str(made))
             assert_invariant(made, reference)
     assert points >= 2 * (shards + 1 + shards + 1)

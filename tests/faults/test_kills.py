@@ -16,6 +16,7 @@ import pytest
 from corpora import SPEC, digests
 
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import Place, located, rmtree
 from faults.processes import ended, events_in, session_of, start, until, workers_of
 from faults.scale import seeded, trials
 from pipeline.clusters import local
@@ -86,13 +87,13 @@ class Killer(threading.Thread):
 
 
 def test_workers_that_are_killed_at_random_cost_nothing_but_time(
-    long_store: Path, long_reference: Reference, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    long_store: Path, long_reference: Reference, outputs: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also those that are killed while they start. A run that outlives its kills is followed by another."""
     (rng,) = seeded(1, "workers")
     left = trials(200, 3)
     while left:
-        out = tmp_path / f"audio-{left}"
+        out = outputs / f"audio-{left}"
         values: dict[str, Any] = {"input": {"store": str(long_store)}, "vocoder": {"name": "griffin-lim"}}
         values["output"] = {"url": str(out), "shard_seconds": 2}
         config = JobConfig.build({**values, "cluster": {"kind": "local", "workers": WORKERS}})
@@ -109,7 +110,7 @@ def test_workers_that_are_killed_at_random_cost_nothing_but_time(
         assert len(committed) == len(set(committed)) == len(list((out / COMMITS).iterdir())) == shards
         assert shards <= started <= shards + kills * WINDOW
         left = killer.left
-        shutil.rmtree(out)
+        rmtree(out)
     assert "never retrieved" not in caplog.text  # what asyncio prints, with a traceback, of errors that nobody handles
 
 
@@ -124,7 +125,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(small_job: Bui
     killer.start()
     run(config)
     killer.join()
-    assert_invariant(Path(config.output.url), reference)
+    assert_invariant(located(config.output.url), reference)
 
 
 def test_workers_that_die_whenever_they_start_end_the_run(
@@ -152,7 +153,7 @@ def test_workers_that_die_whenever_they_start_end_the_run(
 # ---- the driver
 
 
-def kill_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random.Random, whole: bool) -> None:
+def kill_at_some_moment(process: subprocess.Popen[bytes], out: Place, rng: random.Random, whole: bool) -> None:
     """SIGKILL when so many more files are there, or after so many seconds; `out` is read meanwhile."""
     files, end = count(out) + rng.randrange(30), time.monotonic() + rng.uniform(0, 4)
     by_files = rng.random() < 0.7
@@ -163,11 +164,11 @@ def kill_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random
     process.wait()
 
 
-def count(out: Path) -> int:
-    return sum(len(files) for _, _, files in os.walk(out))
+def count(out: Place) -> int:
+    return sum(path.is_file() for path in out.rglob("*"))
 
 
-def committed(out: Path) -> set[str]:
+def committed(out: Place) -> set[str]:
     return {path.stem for path in (out / COMMITS).glob("*.json")}
 
 
@@ -179,11 +180,11 @@ def made_by_a_resume(config: JobConfig) -> list[str]:
 
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "alone"])
 def test_a_driver_that_is_killed_at_random_is_resumed(
-    small_job: Build, reference: Reference, vocoder_path: Path, tmp_path: Path, whole: bool
+    small_job: Build, reference: Reference, outputs: Place, tmp_path: Path, whole: bool
 ) -> None:
     """With all its workers; or alone, whose workers end by themselves and disturb no resume while they do."""
     for trial, rng in enumerate(seeded(trials(25, 1), f"driver {whole}")):
-        out = tmp_path / f"audio-{trial}"
+        out = outputs / f"audio-{trial}"
         settings = {"output__url": str(out), "output__shard_seconds": 0.2}
         config = small_job(**settings)
         if rng.random() < 0.3:  # there is a manifest of something else, which readers use
@@ -209,4 +210,4 @@ def test_a_driver_that_is_killed_at_random_is_resumed(
         assert planned <= committed(out)
         assert_invariant(out, reference)
         assert run(config).run_id == ""
-        shutil.rmtree(out)
+        rmtree(out)

@@ -1,10 +1,8 @@
 """Kill -9 before and after every operation on the storage that a run does."""
 
-import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from corpora import every_byte
@@ -12,12 +10,13 @@ from corpora import every_byte
 from faults.children import ahead, run_killed
 from faults.injection import CHANGES, recording
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import CHANGES_OF_A_RUN, Place, located, rmtree
 from faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs import run
 from pipeline.ledger import COMMITS, Ledger
-from pipeline.storage import LocalStorage
+from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]
 
@@ -34,7 +33,7 @@ class Point:
         return f"{'after' if self.after else 'before'} {self.name}"
 
 
-def points(config: JobConfig, place: Path) -> list[Point]:
+def points(config: JobConfig, place: Place) -> list[Point]:
     """Every point of a whole run, before and after."""
     place.mkdir()
     with recording(place, CHANGES) as operations:
@@ -42,15 +41,15 @@ def points(config: JobConfig, place: Path) -> list[Point]:
     return [Point(each.number, str(each), after) for each in operations for after in (False, True)]
 
 
-def committed(out: Path) -> set[str]:
+def committed(out: Place) -> set[str]:
     return {path.stem for path in (out / COMMITS).glob("*.json")}
 
 
 def assert_resumes(config: JobConfig, reference: Reference) -> None:
     """A reader is served, one run makes what is missing and nothing else, and the next one finds nothing to do."""
-    out = Path(config.output.url)
+    out = located(config.output.url)
     assert_readable(out)
-    for record in Ledger(LocalStorage(out)).commits():
+    for record in Ledger(open_storage(str(out))).commits():
         assert all((out / each.name).exists() for each in record.objects)
     before = committed(out)
     made: list[str] = []
@@ -69,21 +68,21 @@ def assert_resumes(config: JobConfig, reference: Reference) -> None:
 
 @pytest.mark.parametrize("container", ["tar", "files"])
 def test_a_run_killed_at_any_point_is_resumed(
-    few_job: Build, few_reference: Reference, fast_path: Path, container: str
+    few_job: Build, few_reference: Reference, fast_path: Place, container: str
 ) -> None:
-    def build(place: Path) -> JobConfig:
+    def build(place: Place) -> JobConfig:
         return few_job(output__url=str(place / "audio"), output__container=container)
 
-    def killed(trial: tuple[Path, Point]) -> tuple[JobConfig, Path, int, bool]:
+    def killed(trial: tuple[Place, Point]) -> tuple[JobConfig, Place, int, bool]:
         place, point = trial
         place.mkdir()
         return build(place), place, point.number, point.after
 
     everywhere = points(build(fast_path / "recorded"), fast_path / "recorded")
-    assert len(everywhere) > 150
+    assert len(everywhere) > CHANGES_OF_A_RUN
     chosen = spread(everywhere, trials(3 * len(everywhere), 10))
     for (place, point), code in ahead(run_killed, [(fast_path / str(n), p) for n, p in enumerate(chosen)], killed):
         print(f"killed {point}", flush=True)
         assert code == -signal.SIGKILL
         assert_resumes(build(place), few_reference)
-        shutil.rmtree(place)
+        rmtree(place)

@@ -3,19 +3,18 @@
 import itertools
 import random
 import re
-import shutil
 import signal
 import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from corpora import digests
 
 from faults.children import CONTEXT, Ending, ahead, compete, run_killed
-from faults.injection import CHANGES, Injection, Operation
+from faults.injection import CALLS, CHANGES, Injection, Operation
 from faults.invariant import Reference, assert_invariant
+from faults.places import HELD, ON_S3, Place, located, lock_of_the_dead, rmtree
 from faults.scale import seeded, trials
 from pipeline.config import Job, JobConfig
 from pipeline.convert import convert_shard
@@ -30,6 +29,8 @@ FORMS = [("tar", "flac", "PCM_16"), ("files", "flac", "PCM_16"), ("tar", "wav", 
 MEETINGS = 3
 """Points at which two attempts wait for each other, to go on together."""
 PATIENCE = 60.0
+MET = CALLS if ON_S3 else CHANGES
+"""Operations at which they may. In an object store an attempt has no more changes than an object and its commit."""
 
 
 class Meetings:
@@ -76,7 +77,7 @@ def attempted(task: ShardTask, job: Job, meetings: Meetings) -> ShardRecord:
         meetings.leave()
 
 
-def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(few_job: Build, fast_path: Path) -> None:
+def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(few_job: Build, fast_path: Place) -> None:
     def build(place: str, form: tuple[str, str, str]) -> JobConfig:
         names = ("output__container", "output__codec", "output__subtype")
         return few_job(output__url=str(fast_path / place), **dict(zip(names, form, strict=True)))
@@ -85,18 +86,18 @@ def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(fe
     for number, form in enumerate(FORMS):
         config = build(f"alone-{number}", form)
         task, job = first_task(config)
-        with Injection(Path(config.output.url), kinds=CHANGES) as seen:
+        with Injection(located(config.output.url), kinds=MET) as seen:
             convert_shard(task, job)
         operations[form] = seen.count
         run(config)
-        references[form] = Reference(digests(Path(config.output.url)))
+        references[form] = Reference(digests(located(config.output.url)))
     met = 0
     for form, rng in zip(itertools.cycle(FORMS), seeded(trials(50, 8), "two attempts"), strict=False):
         config = build("both", form)
-        out = Path(config.output.url)
+        out = located(config.output.url)
         task, job = first_task(config)
         meetings = Meetings(rng, operations[form])
-        with Injection(out, before=meetings, kinds=CHANGES), ThreadPoolExecutor(2) as pool:
+        with Injection(out, before=meetings, kinds=MET), ThreadPoolExecutor(2) as pool:
             both = [pool.submit(attempted, task, job, meetings) for _ in range(2)]
             first, second = (each.result() for each in both)
         met += meetings.met
@@ -104,15 +105,15 @@ def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(fe
         assert ShardRecord.from_json((out / COMMITS / f"{task.name}.json").read_bytes()) == first
         run(config)
         assert_invariant(out, references[form])
-        shutil.rmtree(out)
+        rmtree(out)
     assert met >= trials(50, 8)  # each of the two is counted
 
 
 def test_of_two_runs_on_one_output_one_wins_and_the_other_says_who_or_finds_nothing_to_do(
-    few_job: Build, few_reference: Reference, fast_path: Path
+    few_job: Build, few_reference: Reference, fast_path: Place
 ) -> None:
     config = few_job(output__url=str(fast_path / "audio"))
-    out = Path(config.output.url)
+    out = located(config.output.url)
     told = set()
     for rng in seeded(trials(50, 6), "two runs"):
         start, endings = CONTEXT.Barrier(2), CONTEXT.SimpleQueue()
@@ -125,7 +126,7 @@ def test_of_two_runs_on_one_output_one_wins_and_the_other_says_who_or_finds_noth
             each.join()
         told.add(judged(*((one, other) if one.run_id else (other, one))))
         assert_invariant(out, few_reference)
-        shutil.rmtree(out)
+        rmtree(out)
     print(told)
 
 
@@ -143,17 +144,17 @@ def judged(winner: Ending, other: Ending) -> str:
 
 
 def test_the_lock_of_a_killed_run_neither_blocks_nor_speaks_for_the_next(
-    few_job: Build, few_reference: Reference, fast_path: Path
+    few_job: Build, few_reference: Reference, fast_path: Place
 ) -> None:
     """Killed while it holds the lock: two runs compete for what it left."""
     config = few_job(output__url=str(fast_path / "place" / "audio"))
-    out = Path(config.output.url)
+    out = located(config.output.url)
     for rng in seeded(trials(10, 2), "a dead run's lock"):
         out.parent.mkdir()
-        points = [rng.randrange(12, 60)]  # it has locked by then
+        points = [rng.choice(HELD)]
         ((_, code),) = ahead(run_killed, points, lambda number: (config, out.parent, number, False))
         assert code == -signal.SIGKILL
-        dead = (out / "_melmill" / "run.lock").read_text().split()[1]
+        dead = lock_of_the_dead(out).split()[1]
         start, endings = CONTEXT.Barrier(2), CONTEXT.SimpleQueue()
         runs = [CONTEXT.Process(target=compete, args=(config, start, wait, endings)) for wait in (0.0, 0.05)]
         for each in runs:
@@ -164,4 +165,4 @@ def test_the_lock_of_a_killed_run_neither_blocks_nor_speaks_for_the_next(
         assert dead not in (one.words + other.words)
         judged(*((one, other) if one.run_id else (other, one)))
         assert_invariant(out, few_reference)
-        shutil.rmtree(out.parent)
+        rmtree(out.parent)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ import pytest
 from corpora import digests
 
 from faults.invariant import Reference, assert_invariant, assert_readable
+from faults.places import Place, located, rmtree
 from faults.processes import ended, events_in, session_of, start, until
 from faults.scale import seeded, trials
 from pipeline.audit import verify
@@ -32,11 +32,12 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 
 @pytest.fixture
-def slow_job(job: Build) -> Build:
+def slow_job(job: Build, outputs: Place) -> Build:
     """Griffin-Lim on the prompts, in shards of some seconds: a run takes some seconds besides its start."""
 
     def build(**settings: Any) -> JobConfig:
-        return job(**{"vocoder__name": "griffin-lim", "output__shard_seconds": 4, **settings})
+        usual = {"vocoder__name": "griffin-lim", "output__shard_seconds": 4, "output__url": str(outputs / "audio")}
+        return job(**{**usual, **settings})
 
     return build
 
@@ -54,11 +55,11 @@ def send(process: subprocess.Popen[bytes], number: signal.Signals, to_all: bool)
         os.killpg(process.pid, number) if to_all else process.send_signal(number)
 
 
-def commits(out: Path) -> set[str]:
+def commits(out: Place) -> set[str]:
     return {path.stem for path in (out / COMMITS).glob("*.json")}
 
 
-def assert_nothing_torn(out: Path, dropped: bool) -> None:
+def assert_nothing_torn(out: Place, dropped: bool) -> None:
     """What a stopped run leaves: whole shards, no manifest of its own, and no scratch.
 
     A worker that was ended between an object and its commit leaves the object, for the next run to adopt.
@@ -90,7 +91,7 @@ def assert_said_plainly(log: Path) -> None:
         assert line.startswith(plain) or "x real time" in line, log.read_text()
 
 
-def stop_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random.Random) -> None:
+def stop_at_some_moment(process: subprocess.Popen[bytes], out: Place, rng: random.Random) -> None:
     until(lambda: listens(process) or process.poll() is not None, "the beginning of the run")
     moment = rng.choice(["any", "commits", "published"])
     end, wanted = time.monotonic() + rng.uniform(0, 4), rng.randrange(14)
@@ -104,13 +105,15 @@ def stop_at_some_moment(process: subprocess.Popen[bytes], out: Path, rng: random
     send(process, number, to_all=number == signal.SIGINT or rng.random() < 0.5)
 
 
-def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(small_job: Build, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(
+    small_job: Build, outputs: Place, tmp_path: Path
+) -> None:
     settings = {"vocoder__name": "griffin-lim", "output__shard_seconds": 0.3}
-    run(small_job(**settings, output__url=str(tmp_path / "reference")))
-    reference = Reference(digests(tmp_path / "reference"))
+    run(small_job(**settings, output__url=str(outputs / "reference")))
+    reference = Reference(digests(outputs / "reference"))
     for trial, rng in enumerate(seeded(trials(24, 2), "signals")):
         cluster, grace = CLUSTERS[trial % 2], rng.choice([0, 1, 60])
-        out, log = tmp_path / f"audio-{trial}", tmp_path / f"{trial}.log"
+        out, log = outputs / f"audio-{trial}", tmp_path / f"{trial}.log"
         config = small_job(**settings, output__url=str(out))
         with ended(start(small_job(**settings, **cluster, output__url=str(out), cluster__grace=grace), log)) as process:
             stop_at_some_moment(process, out, rng)
@@ -123,7 +126,7 @@ def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(small_job: Build
         assert_nothing_torn(out, dropped=True)
         run(config)
         assert_invariant(out, reference)
-        shutil.rmtree(out)
+        rmtree(out)
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS[: trials(2, 1)])
@@ -132,7 +135,7 @@ def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
     slow_job: Build, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
 ) -> None:
     config = slow_job(**cluster, cluster__grace=600, output__shard_seconds=6)
-    out, log = Path(config.output.url), tmp_path / "log"
+    out, log = located(config.output.url), tmp_path / "log"
     planned = len(plan(config).todo)
     with ended(start(config, log, "--log-json")) as process:
         until(lambda: len(events_in(log, "ShardCommitted")) >= 1, "a commit")
@@ -153,7 +156,7 @@ def test_what_takes_longer_than_the_grace_or_a_second_signal_is_dropped(
 ) -> None:
     """One shard that takes a minute with the slowest vocoder."""
     config = slow_job(**cluster, cluster__grace=grace, output__shard_seconds=600, vocoder__name="hifigan-universal")
-    out, log = Path(config.output.url), tmp_path / "log"
+    out, log = located(config.output.url), tmp_path / "log"
     with ended(start(config, log, "--log-json")) as process:
         until(lambda: events_in(log, "ShardStarted"), "the beginning of the shard")
         send(process, signal.SIGTERM, to_all=False)

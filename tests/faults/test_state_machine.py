@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from faults.injection import CHANGES, Injection, Operation
 from faults.invariant import assert_readable
+from faults.places import CHANGES_OF_A_RUN, ON_S3, Place, rmtree
 from faults.ragged_store import lose_chunk, write_store
 from faults.scale import trials
 from pipeline.audit import verify
@@ -32,9 +33,6 @@ from pipeline.vocoders import vocode
 FRAMES = 20
 FORMATS = [("tar", "flac"), ("tar", "wav"), ("files", "flac")]
 KEYS = [f"u{number}" for number in range(12)]
-OPERATIONS = 150
-"""More or less as many as a run has that change the output."""
-
 keys = st.sampled_from(KEYS)
 
 
@@ -66,14 +64,15 @@ class Corpus(RuleBasedStateMachine):
     """A store, a job, an output, and what the output must hold.
 
     Args:
-        folder: for all of it.
+        folder: for all of it but the output.
+        out: for the output.
         vocoders: two, of which the job takes one.
     """
 
-    def __init__(self, folder: Path, vocoders: list[str]) -> None:
+    def __init__(self, folder: Path, out: Place, vocoders: list[str]) -> None:
         super().__init__()
         self.place = Path(tempfile.mkdtemp(dir=folder))
-        self.out = self.place / "audio"
+        self.out = out / self.place.name / "audio"
         self.vocoders = vocoders
         self.versions = dict.fromkeys(KEYS[:8], 0)  # what the store holds
         self.spoilt: set[str] = set()  # of which it holds NaN
@@ -85,10 +84,11 @@ class Corpus(RuleBasedStateMachine):
         self.clean = False  # the output is, too
         self.unfinished = False  # a run was killed, and none has finished since
         self.orphans = False  # something was killed that may have left objects without a record
-        self.manifests: list[dict[tuple[Path, int, int], str]] = []
+        self.manifests: list[dict[tuple[Place, int, int], str]] = []
 
     def teardown(self) -> None:
         shutil.rmtree(self.place)
+        rmtree(self.out.parent, ignore_errors=True)
 
     # ---- the store and the job change
 
@@ -182,7 +182,7 @@ class Corpus(RuleBasedStateMachine):
         assert planned == set(made) or (retry and planned < set(made))
         self.finished(job, retry)
 
-    @rule(number=st.integers(1, OPERATIONS), retry=st.booleans())
+    @rule(number=st.integers(1, CHANGES_OF_A_RUN), retry=st.booleans())
     def convert_and_be_killed(self, number: int, retry: bool) -> None:
         job = self.job()
         try:
@@ -206,7 +206,7 @@ class Corpus(RuleBasedStateMachine):
             assert not find_garbage(str(self.out)).garbage
 
     @precondition(lambda self: (self.out / JOB).exists())
-    @rule(number=st.integers(1, OPERATIONS // 2))
+    @rule(number=st.integers(1, CHANGES_OF_A_RUN // 2))
     def collect_and_be_killed(self, number: int) -> None:
         try:
             with Injection(self.out, killing(number), kinds=CHANGES):
@@ -240,7 +240,7 @@ class Corpus(RuleBasedStateMachine):
         self.clean = True
         self.manifests = [*self.manifests[-2:], *self.current()]
 
-    def current(self) -> list[dict[tuple[Path, int, int], str]]:
+    def current(self) -> list[dict[tuple[Place, int, int], str]]:
         """What a reader of the manifest reads: where, and its digest. Nothing if there is no manifest."""
         if not (self.out / MANIFEST).exists():
             return []
@@ -262,18 +262,18 @@ class Corpus(RuleBasedStateMachine):
                 assert piece(*place) == digest
 
 
-def piece(path: Path, offset: int, length: int) -> str:
-    with open(path, "rb") as file:
+def piece(path: Place, offset: int, length: int) -> str:
+    with path.open("rb") as file:
         file.seek(offset)
         return hashlib.sha256(file.read(length)).hexdigest()
 
 
 def test_any_order_of_changes_runs_kills_and_collections_leaves_what_the_model_says(
-    fast_path: Path, vocoder_path: Path
+    fast_path: Place, vocoder_path: Path, tmp_path: Path
 ) -> None:
-    vocoders = [str(vocoder_path), str(tiny_vocoder(fast_path / "other.onnx", seed=1))]
+    vocoders = [str(vocoder_path), str(tiny_vocoder(tmp_path / "other.onnx", seed=1))]
     run_state_machine_as_test(
-        lambda: Corpus(fast_path, vocoders),
+        lambda: Corpus(tmp_path if ON_S3 else fast_path, fast_path, vocoders),
         settings=settings(
             max_examples=trials(150, 8),
             stateful_step_count=trials(30, 15),

@@ -1,6 +1,7 @@
 """`verify` finds every change of a finished output, names it, and gives the exit code of its kind."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import zarr
 
 from faults.output_mutations import CHANGES
+from faults.places import Place, copytree, rmtree
 from faults.scale import seeded, trials
 from pipeline.audit import verify
 from pipeline.config import JobConfig
@@ -17,10 +19,14 @@ from pipeline.jobs import run
 
 @pytest.fixture(scope="module", params=["tar", "files"])
 def output(
-    request: pytest.FixtureRequest, small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+    request: pytest.FixtureRequest,
+    small_store: Path,
+    vocoder_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    new_place: Callable[[], Place],
+) -> Place:
     """A finished output; of one shard all utterances are quarantined, of one some, and one before any work."""
-    folder = tmp_path_factory.mktemp("verify")
+    folder, out = tmp_path_factory.mktemp("verify"), new_place() / "audio"
     store = Path(shutil.copytree(small_store, folder / "mels.zarr"))
     group: Any = zarr.open_group(str(store), mode="r+")
     digests, keys = group["digests"][...], group["keys"][...]
@@ -32,24 +38,24 @@ def output(
             {
                 "input": {"store": str(store)},
                 "vocoder": {"name": str(vocoder_path)},
-                "output": {"url": str(folder / "audio"), "shard_seconds": 1.0, "container": request.param},
+                "output": {"url": str(out), "shard_seconds": 1.0, "container": request.param},
                 "cluster": {"kind": "synchronous"},
                 "quality": {"max_failure_rate": 1},
             }
         )
     )
-    report = verify(str(folder / "audio"))
+    report = verify(str(out))
     assert (report.exit_code, report.utterances, report.failed) == (0, 7, 5)
-    return folder / "audio"
+    return out
 
 
-def test_every_change_is_found_and_named(output: Path, tmp_path: Path) -> None:
+def test_every_change_is_found_and_named(output: Place, outputs: Place) -> None:
     for rng in seeded(trials(250, 20), "verify"):
-        out = Path(shutil.copytree(output, tmp_path / "changed"))
+        out = copytree(output, outputs / "changed")
         change = rng.choice(CHANGES)
         code, name = change(out, rng)
         report = verify(str(out))
         found = [f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings]
         assert report.exit_code == code, (change.__name__, name, found)
         assert any(finding.name.startswith(name) for finding in report.findings), (change.__name__, name, found)
-        shutil.rmtree(out)
+        rmtree(out)

@@ -1,0 +1,268 @@
+"""Objects below a URL, through fsspec's clients for S3, Google and Azure: the verbs, each of which is done or not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import fsspec
+
+from pipeline.config import resolved
+from pipeline.errors import ConfigError, MelmillError, StorageError
+from pipeline.storage.base import OBJECT_STORES, SCRATCH, remedy
+
+_TRIES, _WAIT_SECONDS = 3, 0.1
+"""How often a write is tried, and how long the first wait is. The clients try each request several times themselves."""
+_BLOCK_BYTES = 8 << 20
+"""That are read at once."""
+_PART_BYTES, _PARTS_AT_ONCE = 16 << 20, 4
+"""Of an upload in several parts, which is made of what has twice as much. Each part is in memory."""
+_MOST_PARTS = 10_000
+
+Mode = Literal["create", "overwrite"]
+
+
+class Files:
+    """Named objects below a URL.
+
+    Args:
+        url: of the folder: `s3://bucket/folder`.
+        options: for its client; may name environment variables.
+
+    Raises:
+        ConfigError: if the client is not installed, or an option is none.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/")
+        protocol = url.partition("://")[0]
+        given = resolved(options)
+        try:
+            self.client, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **given)
+        except ImportError as error:
+            extra = OBJECT_STORES[protocol]
+            raise ConfigError(
+                f"{url} needs fsspec's client for {protocol}://: pip install 'melmill[{extra}]' ({error})"
+            ) from error
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{url} cannot be opened with the options {', '.join(given) or 'none'}: {error}"
+            ) from None
+        self._options = ", ".join(given)
+        self._s3 = OBJECT_STORES[protocol] == "s3"
+        self._root = str(root).rstrip("/")
+
+    def there(self, name: str) -> bool:
+        """Whether an object is there."""
+        with self._guarded("looking for", name):
+            try:
+                return bool(self.client.info(self._path(name))["type"] != "directory")
+            except FileNotFoundError:
+                return False
+
+    def read(self, name: str) -> io.BufferedReader:
+        """See Storage. All that is read is of one version of the object; StorageError if that is replaced meanwhile."""
+        with self._guarded("reading", name, FileNotFoundError):
+            file = self.client.open(self._path(name), "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
+            if getattr(file, "details", {}).get("type") == "directory":
+                raise FileNotFoundError(name)
+            return io.BufferedReader(_Reading(file, self, name), 1 << 18)
+
+    def content(self, name: str) -> bytes | None:
+        """A small object; None if it is not there."""
+        with self._guarded("reading", name):
+            try:
+                return bytes(self.client.cat_file(self._path(name)))
+            except FileNotFoundError:
+                return None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See Storage. Holds the names of one folder at a time."""
+        folders = []
+        with self._guarded("listing", prefix):
+            for entry in self._entries(prefix):
+                name = self._name(entry)
+                if name == prefix:
+                    continue  # some servers list a folder that has been emptied, as an object or as a folder
+                if entry["type"] == "directory":
+                    folders.append(name)
+                elif not str(entry["name"]).endswith("/"):
+                    yield name
+        for folder in folders:
+            if folder != SCRATCH:
+                yield from self.list(folder)
+
+    def _entries(self, prefix: str) -> Sequence[Mapping[str, Any]]:
+        path = self._path(prefix)
+        self.client.invalidate_cache(path)
+        try:
+            return sorted(self.client.ls(path, detail=True), key=lambda entry: str(entry["name"]))
+        except FileNotFoundError:
+            return []
+
+    def create(self, name: str, source: Path | bytes) -> bool:
+        """Put an object if its name is free. False if another object is there; True also for one that equals ours.
+
+        So it does not matter whether an answer came: one that was lost may have been of our own success, and a client
+        that asks again is told that the name is taken, by us.
+        """
+        with self._guarded("writing", name):
+            for tries in range(_TRIES):
+                try:
+                    self._put(name, source, "create")
+                    return True
+                except Exception:
+                    if (won := self._holds(name, source)) is not None:
+                        return won
+                    if tries + 1 == _TRIES:
+                        raise
+                time.sleep(_WAIT_SECONDS * 2**tries)
+        raise AssertionError("it was put, or not")
+
+    def overwrite(self, name: str, source: Path | bytes) -> None:
+        """Put an object in place of what is there."""
+        with self._guarded("writing", name):
+            for tries in range(_TRIES):
+                try:
+                    self._put(name, source, "overwrite")
+                    return
+                except Exception:
+                    if tries + 1 == _TRIES:
+                        raise
+                time.sleep(_WAIT_SECONDS * 2**tries)
+
+    def delete(self, name: str) -> None:
+        """Remove an object; nothing happens if it is not there."""
+        with self._guarded("deleting", name), contextlib.suppress(FileNotFoundError):
+            self.client.rm_file(self._path(name))
+
+    def _put(self, name: str, source: Path | bytes, mode: Mode) -> None:
+        if isinstance(source, bytes):
+            self.client.pipe_file(self._path(name), source, mode=mode)
+            return
+        size = source.stat().st_size
+        parts: dict[str, int] = {}
+        if self._s3:
+            parts = {"chunksize": max(_PART_BYTES, -(-size // _MOST_PARTS)), "max_concurrency": _PARTS_AT_ONCE}
+        self.client.put_file(str(source), self._path(name), mode=mode, **parts)
+
+    def _holds(self, name: str, source: Path | bytes) -> bool | None:
+        """Whether an object is there that has exactly these bytes; None if none is there."""
+        try:
+            with self.read(name) as file:
+                size = source.stat().st_size if isinstance(source, Path) else len(source)
+                if file.seek(0, io.SEEK_END) != size:
+                    return False
+                file.seek(0)
+                with open(source, "rb") if isinstance(source, Path) else io.BytesIO(source) as ours:
+                    return _digest(file) == _digest(ours)
+        except FileNotFoundError:
+            return None
+
+    # ---- uploads in parts that nobody finished; Google and Azure forget theirs by themselves
+
+    def uploads(self) -> Iterator[tuple[str, str]]:
+        """Name and id of each upload that was begun and not finished; none if the store does not tell us."""
+        if not self._s3:
+            return
+        bucket, _, folder = self._root.partition("/")
+        markers: dict[str, str] = {}
+        while True:
+            with self._guarded("listing the unfinished uploads of", ""):
+                try:
+                    page = self.client.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=f"{folder}/", **markers)
+                except (PermissionError, FileNotFoundError):
+                    return
+                except OSError as error:
+                    if is_not_implemented(error):
+                        return
+                    raise
+            for each in page.get("Uploads", ()):
+                yield each["Key"].removeprefix(f"{folder}/"), each["UploadId"]
+            if not page.get("IsTruncated"):
+                return
+            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def abort(self, name: str, upload: str) -> None:
+        """Forget an unfinished upload, and what was uploaded; nothing happens if somebody did."""
+        bucket, _, folder = self._root.partition("/")
+        with self._guarded("aborting an upload of", name), contextlib.suppress(FileNotFoundError):
+            self.client.call_s3("abort_multipart_upload", Bucket=bucket, Key=f"{folder}/{name}", UploadId=upload)
+
+    # ----
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}".rstrip("/")
+
+    def _name(self, entry: Mapping[str, Any]) -> str:
+        return str(entry["name"]).removeprefix(self._root).strip("/")
+
+    @contextlib.contextmanager
+    def _guarded(self, doing: str, name: str, *passing: type[OSError]) -> Iterator[None]:
+        """What clients raise becomes ours, with what to do about it."""
+        try:
+            yield
+        except Exception as error:  # each client has its own
+            if isinstance(error, (MelmillError, *passing)):
+                raise
+            if isinstance(error, TypeError) and self._options:  # clients look at most options when they are used first
+                raise ConfigError(f"{self.url} cannot be opened with the options {self._options}: {error}") from None
+            raise StorageError(f"{doing} {self.url}/{name}: {_in_words(error)}") from error
+
+
+class _Reading(io.RawIOBase):
+    """An opened object. What fails while it is read is ours."""
+
+    def __init__(self, file: Any, files: Files, name: str) -> None:
+        self._file = file
+        self._files = files
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with self._files._guarded("reading", self._name):
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def is_not_implemented(error: BaseException | None) -> bool:
+    """Whether a server said that it does not know what it was asked for."""
+    return isinstance(error, OSError) and error.errno == errno.ENOSYS
+
+
+def _digest(file: Any) -> bytes:
+    return hashlib.file_digest(file, "sha256").digest()
+
+
+def _in_words(error: Exception) -> str:
+    """An error of a client, and what to do about it."""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    kind = type(error).__name__
+    if isinstance(error, PermissionError) or "Credentials" in kind:
+        return f"{what or kind} (check the credentials and what they allow; what was committed is kept)"
+    if isinstance(error, FileNotFoundError):
+        return f"{what or kind} (is there such a bucket?)"
+    return f"{what or kind} ({remedy(error)})"

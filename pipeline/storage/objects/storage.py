@@ -1,0 +1,161 @@
+"""Storage in an object store: S3 and what speaks its language, Google's, Azure's.
+
+An object is whole once its PUT is answered, so there is nothing to sync. What is committed is put on condition that
+nothing has the name. A store that knows no such condition would let two attempts replace each other's objects, so it is
+tried before a run begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.base import PRIVATE, SCRATCH, translated
+from pipeline.storage.objects.files import Files, is_not_implemented
+from pipeline.storage.objects.lease import Lease, tidy, who_holds
+
+_PROBE = f"{PRIVATE}/probe"
+
+
+class ObjectStorage:
+    """A folder of an object store.
+
+    Args:
+        url: of the folder: `s3://bucket/folder`.
+        options: for its client; may name environment variables.
+        single_writer: do not ask the store to refuse a name that is taken, but look before writing.
+
+    Raises:
+        ConfigError: if the client is not installed, or an option is none.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any], single_writer: bool = False) -> None:
+        self._files = Files(url, options)
+        self._single_writer = single_writer
+        self._lease: Lease | None = None
+        self.url = self._files.url
+
+    def read(self, name: str) -> io.BufferedReader:
+        """See Storage."""
+        return self._files.read(name)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See Storage. In SCRATCH are uploads that nobody finished."""
+        if prefix == SCRATCH:
+            uploads = [f"{SCRATCH}/{upload.replace('/', '_')}/{name}" for name, upload in self._files.uploads()]
+            return iter(sorted(uploads))
+        return self._files.list(prefix)
+
+    def put_if_absent(self, name: str, source: Path | bytes) -> bool:
+        """See Storage. True, too, if what is there already equals the source."""
+        self._check_lease()
+        if not self._single_writer:
+            return self._files.create(name, source)
+        if self._files.there(name):
+            return False
+        self._files.overwrite(name, source)
+        return True
+
+    def replace(self, name: str, source: Path | bytes) -> None:
+        """See Storage."""
+        self._check_lease()
+        self._files.overwrite(name, source)
+
+    def delete(self, name: str) -> None:
+        """See Storage."""
+        self._check_lease()
+        self._files.delete(name)
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """See Storage. It is a folder of this machine."""
+        folder = self._scratch_folder / uuid.uuid4().hex
+        with translated(f"writing {folder}"):
+            self._make_scratch()
+            folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """See Storage. Uploads that dead runs did not finish are aborted, and their scratch on this machine goes."""
+        with self._held(owner, shared=False):
+            shutil.rmtree(self._scratch_folder, ignore_errors=True)
+            for name, upload in list(self._files.uploads()):
+                self._files.abort(name, upload)
+            tidy(self._files)
+            try:
+                yield
+            finally:
+                shutil.rmtree(self._scratch_folder, ignore_errors=True)  # of workers that were dropped
+
+    @contextlib.contextmanager
+    def share(self, owner: str) -> Iterator[None]:
+        """See Storage."""
+        with self._held(owner, shared=True):
+            yield
+
+    def holder(self) -> str | None:
+        """See Storage. If that is a run on another machine, it takes as long as its next sign of life."""
+        return who_holds(self._files)
+
+    @contextlib.contextmanager
+    def _held(self, owner: str, shared: bool) -> Iterator[None]:
+        if not self._single_writer:
+            self._probe()
+        with Lease(self._files, owner, shared) as self._lease:
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def _check_lease(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    def _probe(self) -> None:
+        """See that a name that is taken is refused.
+
+        Raises:
+            ConfigError: if it is not.
+        """
+        name = f"{_PROBE}-{uuid.uuid4().hex}"
+        try:
+            refused = self._files.create(name, b"first") and not self._files.create(name, b"second")
+        except StorageError as error:
+            if not is_not_implemented(error.__cause__):
+                raise
+            refused = False
+        self._files.delete(name)
+        if not refused:
+            raise ConfigError(
+                f"{self.url} puts an object in place of another though it is asked not to (If-None-Match), so two "
+                "attempts at one shard could mix. Choose another store; or, if this job is started once at a time "
+                "and not in parts, say --single-writer"
+            )
+
+    @property
+    def _scratch_folder(self) -> Path:
+        """On this machine, of this user, for this output."""
+        digest = hashlib.blake2b(self.url.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"melmill-{os.getuid()}-{digest}"
+
+    def _make_scratch(self) -> None:
+        """Make that folder, or see that it is ours: its name can be guessed, and where it is, others may write."""
+        with contextlib.suppress(FileExistsError):
+            self._scratch_folder.mkdir(mode=0o700)
+        found = self._scratch_folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise StorageError(f"{self._scratch_folder} is not a folder of this user. Remove it, or set TMPDIR")

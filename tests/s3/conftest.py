@@ -1,0 +1,55 @@
+"""A server for all tests of a process, and a folder of it for each."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from faults.conftest import (  # noqa: F401  # fixtures
+    few_job,
+    few_reference,
+    few_store,
+    new_place,
+    outputs,
+    reference,
+    small_job,
+    small_mels,
+    small_store,
+)
+
+from pipeline.storage.objects import ObjectStorage
+from s3.server import BUCKET, KEY, SECRET, Server, serving
+
+_folders = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """SeaweedFS, on loopback."""
+    with serving(tmp_path_factory.mktemp("seaweedfs") / "server") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the environment of a job has them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
+@pytest.fixture
+def options(server: Server) -> dict[str, Any]:
+    """For a client of it, as a job file has them."""
+    return {"endpoint_url": server.endpoint}
+
+
+@pytest.fixture
+def folder() -> str:
+    """A folder of the bucket that nobody has used."""
+    return f"s3://{BUCKET}/folder-{next(_folders)}"
+
+
+@pytest.fixture
+def opened(folder: str, options: dict[str, Any]) -> Callable[[], ObjectStorage]:
+    """Opens that folder, as often as it is called."""
+    return lambda: ObjectStorage(folder, options)

@@ -1,0 +1,264 @@
+"""The five verbs on a real server."""
+
+import io
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage import SCRATCH, Storage, exists, open_storage
+from pipeline.storage.objects import ObjectStorage, files
+from s3.server import BUCKET, Server, client, free_ports
+
+Open = Callable[[], ObjectStorage]
+
+
+def content(storage: Storage, name: str) -> bytes:
+    with storage.read(name) as file:
+        return file.read()
+
+
+def test_the_first_put_wins_and_the_second_changes_nothing(opened: Open) -> None:
+    storage = opened()
+    assert storage.put_if_absent("a/b/object", b"first")
+    assert not storage.put_if_absent("a/b/object", b"second")
+    assert content(storage, "a/b/object") == b"first"
+
+
+def test_of_sixteen_racing_writers_one_wins_whole(opened: Open) -> None:
+    for round_ in range(5):
+        start = threading.Barrier(16)
+
+        def race(number: int, start: threading.Barrier = start, name: str = f"data/{round_}") -> bool:
+            storage = opened()
+            start.wait()
+            return storage.put_if_absent(name, bytes([number]) * 1000)
+
+        with ThreadPoolExecutor(16) as pool:
+            wins = list(pool.map(race, range(16)))
+        assert sum(wins) == 1
+        assert content(opened(), f"data/{round_}") == bytes([wins.index(True)]) * 1000
+
+
+@pytest.mark.parametrize("size", [1000, 11 << 20])
+def test_a_file_from_scratch_becomes_an_object_in_one_part_or_several(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr(files, "_PART_BYTES", 5 << 20)
+    storage = opened()
+    whole = bytes(range(250)) * (size // 250) + b"end"
+    with storage.scratch() as scratch:
+        (scratch / "big").write_bytes(whole)
+        (scratch / "other").write_bytes(whole[::-1])
+        assert list(storage.list("")) == []
+        assert storage.put_if_absent("data/big.tar", scratch / "big")
+        assert not storage.put_if_absent("data/big.tar", scratch / "other")
+        assert content(storage, "data/big.tar") == whole
+        storage.replace("data/big.tar", scratch / "other")
+    assert not scratch.exists()
+    assert content(storage, "data/big.tar") == whole[::-1]
+    assert list(storage.list("")) == ["data/big.tar"]
+    assert list(storage.list(SCRATCH)) == []  # what lost was aborted
+
+
+def test_an_object_is_read_from_wherever_one_likes(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 1000)
+    storage = opened()
+    whole = bytes(range(250)) * 40
+    storage.replace("object", whole)
+    with storage.read("object") as file:
+        assert file.seek(0, io.SEEK_END) == len(whole)
+        for at in (0, 7, 9_990, 4_321, 10_000):
+            file.seek(at)
+            assert file.read(2_500) == whole[at : at + 2_500]
+
+
+def test_what_is_read_is_one_version(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A manifest that is replaced while it is read is never half of each."""
+    monkeypatch.setattr(files, "_BLOCK_BYTES", 1000)
+    storage = opened()
+    storage.replace("manifest", b"a" * (1 << 20))
+    with storage.read("manifest") as file:
+        assert file.read(100) == b"a" * 100
+        storage.replace("manifest", b"b" * (1 << 20))
+        with pytest.raises(StorageError, match="manifest"):
+            file.read()
+
+
+def test_names_are_listed_by_folder_and_pages_and_any_name_is_one(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = opened()
+    names = [f"data/{number:04d}.tar" for number in range(12)]
+    names += ["data/é [x]*?/ö%20+ .flac", "data/sub/deep/x", "job.json", "_melmill/commits/1.json"]
+    for name in names:
+        storage.put_if_absent(name, b"x")
+    real = storage._files.client._call_s3
+
+    async def in_pages(method: str, *rest: Any, **named: Any) -> Any:
+        return await real(method, *rest, **({"MaxKeys": 5, **named} if method == "list_objects_v2" else named))
+
+    monkeypatch.setattr(storage._files.client, "_call_s3", in_pages)
+    assert sorted(storage.list("")) == sorted(names)
+    assert list(storage.list("data"))[:12] == names[:12]
+    assert sorted(storage.list("data")) == sorted(name for name in names if name.startswith("data/"))
+    assert list(storage.list("nothing")) == []
+    assert all(content(storage, name) == b"x" for name in names)
+    for name in names:
+        storage.delete(name)
+    storage.delete(names[0])
+    assert list(storage.list("")) == []
+    assert not exists(storage, "data")  # a folder that some servers keep
+
+
+def test_what_is_not_there_is_not_found(opened: Open) -> None:
+    storage = opened()
+    storage.replace("data/x/y", b"")
+    for name in ("nothing", "data", "data/x"):
+        with pytest.raises(FileNotFoundError):
+            storage.read(name)
+    assert exists(storage, "data/x/y")
+
+
+def lose_answers(monkeypatch: pytest.MonkeyPatch, storage: ObjectStorage, verb: str, losses: int) -> list[str]:
+    """The server does what it is asked, and so many of its answers never come."""
+    real, lost = getattr(storage._files.client, verb), []
+
+    def unheard(*given: Any, **named: Any) -> Any:
+        result = real(*given, **named)
+        if len(lost) < losses:
+            lost.append(given[0])
+            raise TimeoutError("no answer")
+        return result
+
+    monkeypatch.setattr(storage._files.client, verb, unheard)
+    return lost
+
+
+def test_a_lost_answer_is_resolved_by_reading_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = opened()
+    lost = lose_answers(monkeypatch, storage, "pipe_file", 2)
+    assert storage.put_if_absent("mine", b"mine")
+    storage.replace("replaced", b"new")
+    assert len(lost) == 2
+    assert (content(storage, "mine"), content(storage, "replaced")) == (b"mine", b"new")
+    other = opened()
+    other.put_if_absent("theirs", b"other")
+
+    def refused(*given: Any, **named: Any) -> None:
+        raise TimeoutError("neither done nor answered")
+
+    monkeypatch.setattr(storage._files.client, "pipe_file", refused)
+    assert not storage.put_if_absent("theirs", b"mine.")
+    with pytest.raises(StorageError, match=r"neither done nor answered.*run again to resume"):
+        storage.put_if_absent("nobodys", b"mine")
+
+
+def test_an_upload_in_parts_whose_answer_is_lost_is_ours_all_the_same(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_PART_BYTES", 5 << 20)
+    storage = opened()
+    lost = lose_answers(monkeypatch, storage, "put_file", 1)
+    with storage.scratch() as scratch:
+        (scratch / "big").write_bytes(b"x" * (11 << 20))
+        assert storage.put_if_absent("big", scratch / "big")
+    assert lost
+
+
+def begin_upload(server: Server, folder: str, name: str) -> None:
+    """As a writer does that dies."""
+    own = client(server.endpoint)
+    key = f"{folder.partition(f'{BUCKET}/')[2]}/{name}"
+    begun = own.call_s3("create_multipart_upload", Bucket=BUCKET, Key=key)
+    own.call_s3("upload_part", Bucket=BUCKET, Key=key, PartNumber=1, UploadId=begun["UploadId"], Body=b"half")
+
+
+def test_unfinished_uploads_are_listed_as_scratch_and_go_when_the_output_is_locked(
+    server: Server, folder: str, opened: Open
+) -> None:
+    storage = opened()
+    for name in ("data/000001-0123abcd.tar", "data/000002-0123abcd.tar"):
+        begin_upload(server, folder, name)
+    begin_upload(server, folder + "-other", "data/000001-0123abcd.tar")
+    assert [name.rpartition("/data/")[2] for name in storage.list(SCRATCH)] == [
+        "000001-0123abcd.tar",
+        "000002-0123abcd.tar",
+    ]
+    assert list(storage.list("")) == []
+    with storage.lock("run 1"):
+        assert list(storage.list(SCRATCH)) == []
+    assert len(list(ObjectStorage(folder + "-other", {"endpoint_url": server.endpoint}).list(SCRATCH))) == 1
+
+
+def test_scratch_that_a_dead_run_left_on_this_machine_goes_too(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    storage = opened()
+    with storage.scratch() as left:
+        assert oct(left.parent.stat().st_mode)[-3:] == "700"
+        with opened().lock("run 1"):
+            assert not left.exists()
+    left.parent.rmdir() if left.parent.exists() else None
+    left.parent.symlink_to(tmp_path)
+    with pytest.raises(StorageError, match="is not a folder of this user"), storage.scratch():
+        pass
+
+
+def without_condition(storage: ObjectStorage, how: str) -> Any:
+    """As if the server did not know If-None-Match: it is passed over, or refused altogether."""
+    real = storage._files.client._call_s3
+
+    async def call(method: str, *rest: Any, **named: Any) -> Any:
+        if named.pop("IfNoneMatch", None) is not None and how == "refuses":
+            raise OSError(38, "A header you provided implies functionality that is not implemented.")
+        return await real(method, *rest, **named)
+
+    return mock.patch.object(storage._files.client, "_call_s3", call)
+
+
+@pytest.mark.parametrize("how", ["passes over", "refuses"])
+def test_a_store_without_conditional_put_is_refused_before_anything_is_written(opened: Open, how: str) -> None:
+    storage = opened()
+    with without_condition(storage, how):
+        for hold in (storage.lock, storage.share):
+            with pytest.raises(ConfigError, match=r"If-None-Match.*--single-writer"), hold("run 1"):
+                raise AssertionError("it is held")
+    assert list(storage.list("")) == []
+
+
+def test_a_single_writer_may_use_it_all_the_same(folder: str, options: dict[str, Any]) -> None:
+    storage = ObjectStorage(folder, options, single_writer=True)
+    with without_condition(storage, "refuses"), storage.lock("run 1"):
+        assert storage.put_if_absent("x", b"first")
+        assert not storage.put_if_absent("x", b"second")
+        storage.replace("y", b"z")
+    assert content(storage, "x") == b"first"
+
+
+def test_what_is_wrong_is_said_with_what_to_do(
+    server: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StorageError, match=r"writing s3://no-such-bucket/x/y: .*is there such a bucket"):
+        open_storage("s3://no-such-bucket/x", options).replace("y", b"")
+    (port,) = free_ports(1)
+    away = {"endpoint_url": f"http://127.0.0.1:{port}", "config_kwargs": {"retries": {"max_attempts": 0}}}
+    away["config_kwargs"] |= {"connect_timeout": 1}
+    storage = open_storage(f"s3://{BUCKET}/x", away)
+    with (
+        mock.patch.object(storage._files.client, "retries", 1),  # type: ignore[attr-defined]
+        pytest.raises(StorageError, match=rf"127.0.0.1:{port}.*run again to resume"),
+    ):
+        storage.put_if_absent("y", b"")
+    with pytest.raises(ConfigError, match="options nonsense"):
+        open_storage(f"s3://{BUCKET}/x", {"nonsense": 1}).replace("y", b"")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+    with pytest.raises(StorageError, match=r"check the credentials") as caught:
+        open_storage(f"s3://{BUCKET}/x", {**options, "max_concurrency": 3}).replace("y", b"")
+    assert "another" not in str(caught.value)
