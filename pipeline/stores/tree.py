@@ -47,6 +47,8 @@ class Tree:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as exc:
             raise ConfigError(f"{url} cannot be opened: {exc}") from exc
+        except OSError as exc:  # an archive is opened at once, wherever it lies
+            raise StorageError(f"{url} cannot be opened: {type(exc).__name__}: {exc}") from exc
         self._fs.invalidate_cache()
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
