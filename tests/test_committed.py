@@ -12,6 +12,7 @@ from pipeline.committed import hold_against
 from pipeline.config import Job, JobConfig
 from pipeline.ledger import Ledger
 from pipeline.melspec import PRESETS
+from pipeline.metadata import UtteranceMetadata
 from pipeline.planner import Plan, plan_shards
 from pipeline.prepare import Found, Prepared, replan
 from pipeline.storage import LocalStorage
@@ -52,7 +53,8 @@ def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
     nothing = Found(hold_against(catalogue, ()), {}, b"")
     plan = plan_shards(catalogue, job, nothing.committed, {}, lambda first, last: 0, 0)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
-    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing)
+    metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
+    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, metadata)
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, ledger: Ledger) -> None:
