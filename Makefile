@@ -98,7 +98,8 @@ $(VENV)/extras: $(VENV)/dev
 	touch $@
 
 $(VENV)/slurm: $(VENV)/dev
-	command -v slurmctld munged >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
+	command -v slurmctld >/dev/null && command -v munged >/dev/null || \
+	  { apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[slurm]'
 	touch $@
 

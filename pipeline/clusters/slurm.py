@@ -131,13 +131,14 @@ class Keeper:
         self._jobs = jobs
         self._logs = logs
         self._looked = time.monotonic()
-        self._words = f"{jobs} jobs were just sent off"
+        self._words = f"{jobs} SLURM jobs were just sent off"
         self._fruitful: set[str] = set()
         self._fruitless = 0
 
     def send_off(self) -> None:
-        """The first jobs. ClusterError with sbatch's words if it refuses them."""
-        if (refused := self._correct([])) is not None:
+        """The first jobs. ClusterError with sbatch's words if it refuses all; a few may be over a limit of the site."""
+        refused = self._correct([])
+        if refused is not None and not any(job.job_id for job in self._cluster.workers.values()):
             raise ClusterError(f"sbatch refuses the workers' jobs: {refused}. Nothing was begun")
 
     def tend(self) -> str:
@@ -157,7 +158,7 @@ class Keeper:
             self._words = f"squeue does not answer ({error})"
             return self._words
         gone = [name for name, number in sent.items() if number not in states]
-        self._fruitless += len([name for name in gone if name not in self._fruitful])
+        self._fruitless += len([name for name in gone if sent[name] is not None and name not in self._fruitful])
         self._fruitful.difference_update(gone)
         if self._fruitless >= max(_FRUITLESS, 3 * self._jobs):
             raise ClusterError(

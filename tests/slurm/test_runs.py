@@ -1,5 +1,7 @@
 """Whole runs on a real SLURM, and what happens to jobs there: each comes to its end without a hand."""
 
+import os
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -158,3 +160,23 @@ def test_jobs_that_sbatch_refuses_or_that_end_before_they_work_are_not_sent_off_
     with pytest.raises(ClusterError, match=rf"3 SLURM jobs in a row .* is in {tmp_path}/shared/logs"):
         run(load_job(CORPUS, hopeless))
     until(lambda: not slurm.jobs(), "the end of the jobs")
+
+
+def test_a_site_that_takes_fewer_jobs_than_are_wanted_is_lived_with(
+    slurm: Slurm,
+    settings: Settings,
+    prompts_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its sbatch takes one job, as by a limit for each user, and refuses the others, again and again."""
+    (tmp_path / "site").mkdir()
+    sbatch = tmp_path / "site" / "sbatch"
+    refusal = "echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1"
+    sbatch.write_text(f'#!/bin/sh\nmkdir {tmp_path}/one && exec {shutil.which("sbatch")} "$@"\n{refusal}\n')
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(module, "_FRUITLESS", 2)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 1.0)
+    run(load_job(CORPUS, settings(jobs=2)))
+    assert_invariant(tmp_path / "audio", prompts_reference)
