@@ -16,7 +16,7 @@ from distributed import Client, Worker, WorkerPlugin
 from pipeline.clusters.liveness import GRACE_SECONDS, within
 from pipeline.clusters.remote import is_loopback
 from pipeline.config import Job, JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ClusterError, ConfigError
 
 
 class _Secrets(WorkerPlugin):
@@ -31,6 +31,7 @@ def entrusted(client: Client, job: Job) -> Iterator[Job]:
 
     Raises:
         ConfigError: if there are secrets, and the way to the scheduler is open to others.
+        ClusterError: if the workers do not answer in time.
     """
     public = replace(job, config=job.config.public())
     if public == job:
@@ -44,8 +45,11 @@ def entrusted(client: Client, job: Job) -> Iterator[Job]:
             "sent without TLS. Use tls://, or leave them out of the job and give them to the workers as the storage's "
             "own client takes them (environment variables, its files)"
         )
-    plugin = _Secrets(_name(job), job.config)
-    within(job.config.cluster.timeout, lambda: client.register_plugin(plugin))
+    plugin, timeout = _Secrets(_name(job), job.config), job.config.cluster.timeout
+    try:
+        within(timeout, lambda: client.register_plugin(plugin))
+    except OSError as error:  # TimeoutError is one
+        raise ClusterError(f"the workers of {address} did not answer within {timeout:g} s (cluster.timeout)") from error
     try:
         yield public
     finally:
