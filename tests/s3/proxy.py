@@ -65,7 +65,8 @@ class Proxy:
         pending: list[Fate | None] = [None]
         up = asyncio.create_task(self._requests(reader, writer, onward, pending))
         down = asyncio.create_task(_answers(there, writer, pending))
-        await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(asyncio.CancelledError):  # the proxy ends
+            await asyncio.wait([up, down], return_when=asyncio.FIRST_COMPLETED)
         for task in (up, down):
             task.cancel()
         for each in (writer, onward):
