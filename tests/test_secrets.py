@@ -14,6 +14,7 @@ import distributed.protocol
 import pytest
 from distributed import Client
 from guarded import BROKEN, PASSWORD, SIGNATURE, url_of
+from recipes import PACKAGE
 from typer.testing import CliRunner
 
 from pipeline import jobs
@@ -68,7 +69,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         shutil.copy(TLS / path.name, path)
         path.chmod(0o600)
     (tmp_path / "cluster.py").write_text(SCHEDULER)
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE)])
     environment = {**os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "debug"}
     with (
         open(log, "wb") as file,

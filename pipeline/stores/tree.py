@@ -53,8 +53,10 @@ class Tree:
             raise ConfigError(f"{url} cannot be opened: {exc}") from exc
         except TypeError as exc:
             raise ConfigError(f"{url} cannot be opened with the options {', '.join(given)}: {exc}") from None
-        except OSError as exc:  # an archive is opened at once, wherever it lies
-            raise StorageError(f"{url} cannot be opened: {type(exc).__name__}: {exc}") from exc
+        except _ABSENT as exc:  # the archive in which the store is said to be
+            raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
+        except Exception as exc:  # as in _guard
+            raise StorageError(f"{self.url} cannot be opened: {type(exc).__name__}: {exc}") from exc
         self._fs.invalidate_cache()
         self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)

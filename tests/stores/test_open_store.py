@@ -24,7 +24,7 @@ from making import (
     some_mels,
 )
 
-from pipeline.errors import ConfigError, ContractError, StoreError
+from pipeline.errors import ConfigError, ContractError, StorageError, StoreError
 from pipeline.stores import MelStore, open_store
 
 
@@ -80,6 +80,14 @@ def test_any_fsspec_url_opens(tmp_path: Path, layout: str, zarr_format: int) -> 
                 archive.write(path, path.relative_to(tmp_path / "s.zarr"))
     check_whole(open_store(f"zip://::{tmp_path}/s.zip", mel=SPEC))
     fsspec.filesystem("memory").rm(memory, recursive=True)
+
+
+def test_an_archive_that_is_not_there_or_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"gone\.zip.*is not there; check the path"):
+        open_store(f"zip://::{tmp_path}/gone.zip")
+    (tmp_path / "no.zip").write_bytes(b"no archive")
+    with pytest.raises(StorageError, match=r"no\.zip cannot be opened: BadZipFile"):
+        open_store(f"zip://::{tmp_path}/no.zip")
 
 
 def test_opening_a_store_writes_nothing(tmp_path: Path) -> None:
