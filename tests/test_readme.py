@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from corpora import PROMPTS
 
+from pipeline.config import JobConfig
 from pipeline.melspec import PRESETS, mel_spec
 
 ROOT = Path(__file__).parents[1]
@@ -25,8 +26,9 @@ def test_the_python_example_runs() -> None:
 
 
 def test_the_contract_in_yaml_is_one_and_every_preset_is_named() -> None:
-    (example,) = blocks("yaml")
+    example, buckets = blocks("yaml")
     assert mel_spec(yaml.safe_load(example)).sample_rate == 22050
+    assert JobConfig.build(yaml.safe_load(buckets)).output.options["secret"] == "$STORE_SECRET"
     section = README.partition("### Does the mel fit?")[2].partition("\n### ")[0]
     assert set(re.findall(r"`([a-z0-9-]+-\d+k(?:-\d+)?|coqui|espnet)`", section)) == PRESETS.keys()
 
@@ -50,7 +52,7 @@ def test_the_files_and_make_targets_it_names_are_there() -> None:
         each for line in re.findall(r"(?:`|^    )make ([a-z -]+)(?:`|$)", README, re.MULTILINE) for each in line.split()
     ]
     assert set(targets) == {"demo", "help", "lint", "bench", "bench-quality"} | {
-        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras", "-peers")
+        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras", "-peers", "-s3")
     }
     for target in targets:
         assert f"\n{target}:" in makefile, target
