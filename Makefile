@@ -13,7 +13,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses 
 .PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 lint format bench bench-quality lift lift-folds lock clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores, verify it, say where to listen
 	@mkdir -p $(DEMO)
