@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import queue
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -57,7 +59,7 @@ def run_view(log_json: bool, progress: bool = True) -> RunView:
     """JSON lines if asked for, else a bar on a terminal, else plain lines, with progress or not; on standard error."""
     if log_json:
         return JsonLog(sys.stderr)
-    return Bar(Console(stderr=True)) if sys.stderr.isatty() else PlainLines(sys.stderr, progress)
+    return Bar(Console(stderr=True)) if progress and sys.stderr.isatty() else PlainLines(sys.stderr, progress)
 
 
 def progress_line(tally: Tally) -> str:
@@ -180,8 +182,16 @@ class JsonLog(RunView):
 
 @contextlib.contextmanager
 def logged_to(view: RunView) -> Iterator[None]:
-    """A time in which what this process logs, and Python's warnings, are events like others."""
-    handler = _Events(view)
+    """A time in which what this process logs, and Python's warnings, are events like others.
+
+    They go through a queue: what the garbage collector finds is logged in the middle of anything, also of what the view
+    does under its lock.
+    """
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = QueueHandler(records)
+    handler.setLevel(logging.WARNING)
+    listener = QueueListener(records, _Events(view))
+    listener.start()
     logging.getLogger().addHandler(handler)
     logging.captureWarnings(True)
     try:
@@ -189,11 +199,12 @@ def logged_to(view: RunView) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         logging.getLogger().removeHandler(handler)
+        listener.stop()
 
 
 class _Events(logging.Handler):
     def __init__(self, view: RunView) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__()
         self._view = view
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,0 +1,63 @@
+"""What a person or a log sees of a run."""
+
+import io
+import json
+import logging
+import sys
+import threading
+import warnings
+
+import pytest
+
+from pipeline.cli.progress import JsonLog, PlainLines, logged_to, run_view
+from pipeline.events import RunStopping
+
+
+class ALogThatLogs(io.StringIO):
+    """Logs a warning while it is written to, as the garbage collector may have something logged at any time."""
+
+    logged = False
+
+    def write(self, text: str) -> int:
+        if not self.logged:
+            self.logged = True
+            logging.getLogger("somewhere").warning("found in the middle of a line")
+        return super().write(text)
+
+
+def test_what_is_logged_while_an_event_is_shown_is_shown_after_it() -> None:
+    stream = ALogThatLogs()
+
+    def show() -> None:
+        view = JsonLog(stream)
+        with logged_to(view):
+            view(RunStopping(3.0))
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["RunStopping", "Logged"]
+    assert lines[1]["words"] == "found in the middle of a line"
+
+
+def test_errors_and_warnings_are_shown_whole_and_without_secrets() -> None:
+    stream = io.StringIO()
+    with logged_to(PlainLines(stream)):
+        try:
+            raise LookupError("s3://me:planted@host/bucket")
+        except LookupError:
+            logging.getLogger("somewhere").exception("it broke")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("of Python", stacklevel=1)
+    shown = stream.getvalue()
+    assert all(words in shown for words in ("it broke", "LookupError", "of Python"))
+    assert "planted" not in shown
+
+
+def test_without_progress_there_is_no_bar_on_a_terminal_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert isinstance(run_view(log_json=False, progress=False), PlainLines)
+    assert not isinstance(run_view(log_json=False, progress=True), PlainLines)
