@@ -40,7 +40,6 @@ from pipeline.publication import Totals
 from pipeline.publishing import publish, why_due
 from pipeline.records import Failure, Source
 from pipeline.status import reporting
-from pipeline.versions import installed
 
 
 @dataclass(frozen=True)
@@ -249,7 +248,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
             "mel": prepared.vocoder.spec.to_dict(),
         },
         "store": prepared.store.describe(),
-        "versions": dict(installed()),
+        "versions": dict(job.versions),
     }
 
 
