@@ -142,6 +142,13 @@ def located(url: str) -> Place:
     return ObjectPath(url) if "://" in url else Path(url)
 
 
+def count_files(place: Place) -> int:
+    """How many files lie below. A run may be writing there: folders go while they are looked into."""
+    if isinstance(place, Path):
+        return sum(len(files) for _, _, files in os.walk(place))
+    return sum(path.is_file() for path in place.rglob("*"))
+
+
 def rmtree(place: Place, ignore_errors: bool = False) -> None:
     """As shutil has it."""
     if isinstance(place, Path):

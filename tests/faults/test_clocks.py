@@ -30,6 +30,7 @@ ROOT = Path(pipeline.__file__).parent
 READINGS = {
     ("cli/progress.py", "datetime.now"): "the time of a line of the log",
     ("jobs.py", "datetime.now"): "started and finished in job.json, for the reader",
+    ("metrics.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
     ("storage/filelock.py", "time.time"): "how long the lock is held, for the reader",
     ("status.py", "datetime.now"): "the signs of life, for the reader",

@@ -16,7 +16,7 @@ import pytest
 from corpora import SPEC, digests
 
 from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import Place, located, rmtree
+from faults.places import Place, count_files, located, rmtree
 from faults.processes import ended, events_in, session_of, start, until, workers_of
 from faults.scale import seeded, trials
 from pipeline.clusters import local
@@ -155,17 +155,13 @@ def test_workers_that_die_whenever_they_start_end_the_run(
 
 def kill_at_some_moment(process: subprocess.Popen[bytes], out: Place, rng: random.Random, whole: bool) -> None:
     """SIGKILL when so many more files are there, or after so many seconds; `out` is read meanwhile."""
-    files, end = count(out) + rng.randrange(30), time.monotonic() + rng.uniform(0, 4)
+    files, end = count_files(out) + rng.randrange(30), time.monotonic() + rng.uniform(0, 4)
     by_files = rng.random() < 0.7
-    while process.poll() is None and (count(out) < files if by_files else time.monotonic() < end):
+    while process.poll() is None and (count_files(out) < files if by_files else time.monotonic() < end):
         assert_readable(out)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL) if whole else process.kill()
     process.wait()
-
-
-def count(out: Place) -> int:
-    return sum(path.is_file() for path in out.rglob("*"))
 
 
 def committed(out: Place) -> set[str]:
