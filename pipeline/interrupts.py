@@ -48,15 +48,16 @@ def interrupts_after_import() -> Iterator[None]:
 def interrupts_held() -> Iterator[list[int]]:
     """A time in which processes are started, and signals that would leave them half there wait.
 
-    Ctrl-C goes to all processes of a terminal: it is blocked for those started in here to inherit, and they leave it to
-    this one, which then stops them. Another thread may receive it all the same, so it is noted too, as SIGTERM is.
+    Ctrl-C goes to all processes of a terminal, and SIGTERM to all of a group, by `timeout`, systemd or a batch system:
+    both are blocked for those started in here to inherit, and they leave it to this one, which then stops them.
+    Another thread may receive them all the same, so they are noted too.
 
     Yields:
         The signals that were noted: to be raised again once what was started can be ended.
     """
-    resource_tracker.ensure_running()  # starting it later would release SIGINT again
+    resource_tracker.ensure_running()  # starting it later would release the signals again
     with interrupts_noted() as noted:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             yield noted
         finally:

@@ -51,7 +51,8 @@ def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> I
             other versions of something that matters.
         ConfigError: if the scheduler is beyond this machine, without TLS, and `insecure` is not set.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):  # Dask gives the client a level of its own
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         client, alive = stack.enter_context(_KINDS[config.kind](config, listener))
         alive.await_first()

@@ -89,6 +89,7 @@ _REMEDIES = {
     errno.EDQUOT: "raise the quota or make room, then run again to resume",
     errno.EACCES: "check the permissions of the folder",
     errno.EPERM: "check the permissions of the folder",
+    errno.ENOENT: "check the path: a folder in it is not there and cannot be made",
     errno.EROFS: "choose an output on a writable file system",
     errno.EEXIST: "a part of this path is a file; choose another output",
     errno.ENOTDIR: "a part of this path is a file; choose another output",

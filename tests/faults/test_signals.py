@@ -140,9 +140,10 @@ def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
     with ended(start(config, log, "--log-json")) as process:
         until(lambda: len(events_in(log, "ShardCommitted")) >= 1, "a commit")
         before = {event["shard"] for event in events_in(log, "ShardStarted")}
-        send(process, number, to_all=number == signal.SIGINT)
+        send(process, number, to_all=True)
         assert process.wait() == 75, log.read_text()
     assert events_in(log, "RunStopping")
+    assert not events_in(log, "ShardRetried")
     after = {int(name[:6]) for name in commits(out)}
     assert before <= after
     assert len(after) <= len(before) + WORKERS < planned
