@@ -62,8 +62,8 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
             return Dispatcher(connection, tasks, public, shard_node, outcomes).run(outcomes.check)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
-                f"the connection to the scheduler was lost ({type(error).__name__}). What was committed is kept; see that "
-                "the scheduler runs, then run again to resume"
+                f"the connection to the scheduler was lost ({type(error).__name__}). What was committed is kept; see "
+                "that the scheduler runs, then run again to resume"
             ) from error
 
 
