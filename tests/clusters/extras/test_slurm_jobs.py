@@ -1,14 +1,16 @@
 """The keeper of SLURM's jobs with dask-jobqueue's own cluster, and commands that answer what SLURM's may answer."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import dask
 import pytest
 from dask_jobqueue.slurm import SLURMCluster
 from distributed import Worker
+from sortedcontainers import SortedDict
 
 from pipeline.clusters import slurm
 from pipeline.clusters.slurm import Keeper, job_options
@@ -140,3 +142,27 @@ def test_the_first_jobs_are_given_more_time_the_more_they_are(site: Site, monkey
     keeper.send_off()
     assert site.queued() == 2
     assert {job.job_id for job in site.cluster.workers.values()} == {"1", "2"}
+
+
+class Watched(SortedDict):
+    """The scheduler's workers. Whoever lists them in another thread than the one that changes them may miss one."""
+
+    threads: ClassVar[set[int]] = set()
+
+    def values(self) -> Any:
+        self.threads.add(threading.get_ident())
+        return super().values()
+
+
+def test_the_schedulers_workers_are_listed_in_the_thread_that_changes_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def thread() -> int:
+        return threading.get_ident()
+
+    keeper = site.keeper()
+    keeper.send_off()
+    monkeypatch.setattr(site.cluster.scheduler, "workers", Watched())
+    Watched.threads.clear()
+    keeper.tend()
+    assert Watched.threads == {site.cluster.sync(thread)}
