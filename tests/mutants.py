@@ -276,6 +276,20 @@ MUTANTS = (
         "tests/clusters/test_slurm.py -k leave_before",
     ),
     Mutant(
+        "SLURM's jobs in hidden partitions are seen",
+        "clusters/slurm.py",
+        '["squeue", "--all", ',
+        '["squeue", ',
+        "tests/clusters/test_slurm.py -k queue_is_read",
+    ),
+    Mutant(
+        "nobody is told to start workers while the scheduler is gone",
+        "clusters/liveness.py",
+        'words = words if self._answers else ""',
+        "words = words",
+        "tests/clusters/test_liveness.py",
+    ),
+    Mutant(
         "nobody hangs while there are no workers",
         "dispatch.py",
         "        if not self._alive.working:",

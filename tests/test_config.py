@@ -57,6 +57,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("cluster.partition=a b", "cluster.partition"),
         ("cluster.security.keys=x", "unknown key; the keys here are ca, cert, key"),
         ("cluster={kind: slurm, jobs: 1, memory: 1 GB, walltime: 60, cores: 3, threads_per_worker: 2}", "multiple of"),
+        ("cluster={kind: slurm, jobs: 1, memory: 1 GB, walltime: 60, workers: 4}", "workers (4) is not for kind"),
         ("cluster={kind: kubernetes, image: a, memory: 1 GiB}", "needs the number of workers"),
         ("cluster.workers=0", "cluster.workers"),
         ("vocoder.window=4", "vocoder.window"),

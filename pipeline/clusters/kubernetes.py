@@ -35,8 +35,9 @@ def cluster_spec(config: ClusterConfig, name: str) -> dict[str, Any]:
     worker = {
         "name": "worker",
         "image": config.image,
+        "command": ["dask"],  # in place of the image's entrypoint, which is melmill
         "args": [
-            *("dask", "worker", "--name", "$(DASK_WORKER_NAME)", "--nthreads", str(config.threads_per_worker)),
+            *("worker", "--name", "$(DASK_WORKER_NAME)", "--nthreads", str(config.threads_per_worker)),
             *("--memory-limit", "auto", "--dashboard-address", "127.0.0.1:0"),
         ],
         "resources": limits,
@@ -45,7 +46,8 @@ def cluster_spec(config: ClusterConfig, name: str) -> dict[str, Any]:
     scheduler = {
         "name": "scheduler",
         "image": config.image,
-        "args": ["dask", "scheduler", "--host", "0.0.0.0", "--no-show"],
+        "command": ["dask"],
+        "args": ["scheduler", "--host", "0.0.0.0", "--no-show"],
         "ports": [
             {"name": "tcp-comm", "containerPort": _PORT, "protocol": "TCP"},
             {"name": "http-dashboard", "containerPort": _PAGE_PORT, "protocol": "TCP"},

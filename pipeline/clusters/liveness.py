@@ -113,6 +113,7 @@ class Liveness:
             self._seen = self._said = now
             return
         what = "there has been no worker" if self._answers else "the scheduler has been gone"
+        words = words if self._answers else ""  # they say why there are no workers, or how to start some
         if now - self._seen > self._seconds:
             raise ClusterError(
                 f"{what} for more than {self._seconds:g} s ({self._key}){words and ': ' + words}. What was committed "

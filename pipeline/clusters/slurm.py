@@ -32,6 +32,8 @@ FOLDER = "melmill-slurm"
 _LOOK_SECONDS = 15.0
 """Between two looks into the queue: a lost job is replaced after as much, and SLURM's controller is not bothered."""
 _ANSWER_SECONDS = 20.0
+_SUBMIT_SECONDS = 1.0
+"""More for each of the first jobs: all sbatch commands run at once, and SLURM's controller may be slow."""
 _CLOSE_SECONDS = 30.0
 _FRUITLESS = 10
 """Jobs in a row that end without a worker, or three times as many as there are to be, before it is taken for hopeless:
@@ -136,9 +138,18 @@ class Keeper:
         self._fruitless = 0
 
     def send_off(self) -> None:
-        """The first jobs. ClusterError with sbatch's words if it refuses all; a few may be over a limit of the site."""
-        refused = self._correct([])
-        if refused is not None and not any(job.job_id for job in self._cluster.workers.values()):
+        """The first jobs. A few may be over a limit of the site.
+
+        Raises:
+            ClusterError: with sbatch's words, if it refuses all.
+        """
+        try:
+            refused = self._correct([], _ANSWER_SECONDS + _SUBMIT_SECONDS * self._jobs)
+            begun = any(self._look()[0].values())
+        except TimeoutError as error:
+            self._words = f"sbatch is at work yet ({error})"
+            return
+        if refused is not None and not begun:
             raise ClusterError(f"sbatch refuses the workers' jobs: {refused}. Nothing was begun")
 
     def tend(self) -> str:
@@ -147,17 +158,20 @@ class Keeper:
         Raises:
             ClusterError: if one job after the other ends without ever having a worker.
         """
-        self._count_workers()
+        try:
+            sent, there = self._look()
+        except TimeoutError:
+            return self._words
+        self._count(there)
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return self._words
         self._looked = time.monotonic()
-        sent = {name: job.job_id for name, job in list(self._cluster.workers.items())}
         try:
             states = queue_states()
         except (OSError, subprocess.SubprocessError) as error:
             self._words = f"squeue does not answer ({error})"
             return self._words
-        gone = [name for name, number in sent.items() if number not in states]
+        gone = [name for name, number in sent.items() if number not in states and name not in there]
         self._fruitless += len([name for name in gone if sent[name] is not None and name not in self._fruitful])
         self._fruitful.difference_update(gone)
         if self._fruitless >= max(_FRUITLESS, 3 * self._jobs):
@@ -165,19 +179,37 @@ class Keeper:
                 f"{self._fruitless} SLURM jobs in a row ended before their worker came to the scheduler. What the last "
                 f"ones say is in {self._logs}. What was committed is kept; run again to resume"
             )
-        refused = self._correct(gone)
+        try:
+            refused = self._correct(gone, _ANSWER_SECONDS)
+        except TimeoutError as error:
+            self._words = f"sbatch is at work yet ({error})"
+            return self._words
         self._words = f"sbatch refuses more jobs ({refused})" if refused else told(states, sent.values())
         return self._words
 
-    def _count_workers(self) -> None:
-        there = {str(worker.name) for worker in list(self._cluster.scheduler.workers.values())}
-        for job in set(self._cluster.workers) - self._fruitful:
-            if any(name == job or name.startswith(f"{job}-") for name in there):
-                self._fruitful.add(job)
-                self._fruitless = 0
+    def _look(self) -> tuple[dict[str, str | None], set[str]]:
+        """Number of each job, None if it has none, and the names of jobs that have a worker at the scheduler now."""
 
-    def _correct(self, gone: Sequence[str]) -> str | None:
-        """Forget those jobs, and send off what is lacking. What sbatch says if it refuses; it is asked again later."""
+        async def look() -> tuple[dict[str, str | None], set[str]]:  # in the thread that changes both
+            jobs = {name: job.job_id for name, job in self._cluster.workers.items()}
+            workers = {str(worker.name) for worker in self._cluster.scheduler.workers.values()}
+            return jobs, {job for job in jobs if any(name == job or name.startswith(f"{job}-") for name in workers)}
+
+        found: tuple[dict[str, str | None], set[str]] = within(_ANSWER_SECONDS, lambda: self._cluster.sync(look))
+        return found
+
+    def _count(self, there: set[str]) -> None:
+        if there - self._fruitful:
+            self._fruitful |= there
+            self._fruitless = 0
+
+    def _correct(self, gone: Sequence[str], seconds: float) -> str | None:
+        """Forget those jobs, and send off what is lacking. What sbatch says if it refuses; it is asked again later.
+
+        Raises:
+            TimeoutError: if it does not answer within so many seconds; whatever it queues meanwhile is a job of ours.
+            ClusterError: if its answer does not tell the job's number: what cannot be looked after is not to multiply.
+        """
 
         async def correct() -> None:
             for name in gone:
@@ -193,18 +225,27 @@ class Keeper:
                         job.status = Status.failed
 
         try:
-            within(_ANSWER_SECONDS, lambda: self._cluster.sync(correct))
-        except RuntimeError as error:
-            return str(error).partition("stderr:\n")[2].strip() or str(error)
+            within(seconds, lambda: self._cluster.sync(correct))
         except TimeoutError:
-            return f"no answer within {_ANSWER_SECONDS:g} s"
+            raise
+        except ValueError as error:
+            said = str(error).partition("output is:\n")[2].strip() or str(error)
+            raise ClusterError(
+                f"what sbatch says has no job's number in it: {said}. The job may be in the queue (scancel "
+                "--name=melmill). Does a wrapper of sbatch write a banner here?"
+            ) from error
+        except (RuntimeError, OSError) as error:
+            return str(error).partition("stderr:\n")[2].strip() or str(error)
         return None
 
 
 def queue_states() -> dict[str, tuple[str, str]]:
-    """Number of a job of ours that is in SLURM's queue or running -> its state, and why it waits."""
+    """Number of a job of ours that is in SLURM's queue or running -> its state, and why it waits.
+
+    Those of hidden partitions, too: without --all they would look gone, and be replaced again and again.
+    """
     answer = subprocess.run(
-        ["squeue", "--noheader", f"--user={os.getuid()}", "--format=%A|%T|%r"],
+        ["squeue", "--all", "--noheader", f"--user={os.getuid()}", "--format=%A|%T|%r"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -220,8 +261,12 @@ def told(states: dict[str, tuple[str, str]], numbers: Any) -> str:
 
     >>> told({"7": ("PENDING", "Resources"), "8": ("PENDING", "Resources"), "9": ("RUNNING", "None")}, ["7", "8", "6"])
     'of 3 jobs in SLURM, 2 are PENDING (Resources), 1 is gone'
+    >>> told({}, [])
+    'no job is in SLURM yet'
     """
     numbers = list(numbers)
+    if not numbers:
+        return "no job is in SLURM yet"
     words = Counter(
         "gone" if number not in states else states[number][0] + _because(states[number][1]) for number in numbers
     )

@@ -127,6 +127,11 @@ class ClusterConfig(Section):
 
     @model_validator(mode="after")
     def _whole_workers(self) -> Self:
+        if self.kind == "slurm" and self.workers != "auto":
+            raise ValueError(
+                f"workers ({self.workers}) is not for kind: slurm, which has jobs, and cores / threads_per_worker "
+                "workers in each"
+            )
         if self.kind == "slurm" and (self.cores or 1) % self.threads_per_worker:
             raise ValueError(
                 f"cores, {self.cores or 1}, must be a multiple of threads_per_worker, {self.threads_per_worker}"

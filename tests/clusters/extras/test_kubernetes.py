@@ -12,14 +12,17 @@ from typing import Any
 
 import jsonschema
 import kubernetes_validate
+import numpy as np
 import pytest
 import referencing
 import yaml
+import zarr
 from corpora import assert_whole
 from dask_kubernetes.operator import make_cluster_spec
 
 from pipeline.clusters.kubernetes import cluster_spec
 from pipeline.config import ClusterConfig, load_job
+from pipeline.errors import UtteranceError
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "configs" / "kubernetes"
@@ -91,9 +94,23 @@ def test_the_cluster_has_all_that_dask_kubernetes_own_spec_has() -> None:
     assert set(shape(their_scheduler)) <= set(our_scheduler)
     (worker,) = ours["spec"]["worker"]["spec"]["containers"]
     assert worker["name"] == theirs["spec"]["worker"]["spec"]["containers"][0]["name"]
-    assert worker["args"][:2] == ["dask", "worker"]
+    entrypoint = [line for line in (FOLDER / "Dockerfile").read_text().splitlines() if line.startswith("ENTRYPOINT")]
+    assert entrypoint == ['ENTRYPOINT ["melmill"]']  # so `args` alone would be arguments of melmill's
+    assert (our_scheduler["command"], our_scheduler["args"][0]) == (["dask"], "scheduler")
+    assert (worker["command"], worker["args"][0]) == (["dask"], "worker")
     assert "$(DASK_WORKER_NAME)" in worker["args"]
     assert worker["resources"]["limits"] == {"memory": "2Gi"}
+
+
+@pytest.mark.parametrize("part", ["scheduler", "worker"])
+def test_dask_knows_the_arguments_of_the_pods(part: str) -> None:
+    (pod,) = cluster_spec(CONFIG, "melmill-1")["spec"][part]["spec"]["containers"]
+    command = [sys.executable, "-m", *pod["command"], *pod["args"]]
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"dask {part}" in done.stdout
+    flags = {word for word in pod["args"] if word.startswith("--")}
+    assert flags <= set(re.findall(r"--[a-z-]+", done.stdout))
 
 
 def container(path: Path) -> dict[str, Any]:
@@ -118,6 +135,18 @@ def test_the_commands_of_the_jobs_make_a_corpus(name: str, store: Path, vocoder_
     assert_whole(tmp_path / "audio", 24)
     if name == "indexed-job":
         assert container(path)["args"][-1] == f"--part=$(JOB_COMPLETION_INDEX)/{completions}"
+
+
+def test_one_bad_utterance_fails_the_job_of_one_night_and_not_those_of_later_ones(
+    store: Path, vocoder_path: Path, tmp_path: Path
+) -> None:
+    group = zarr.open_group(str(store))
+    group["mel"][:5] = np.full_like(group["mel"][:5], np.nan)
+    arguments = [each.replace("/data/", f"{tmp_path}/") for each in container(FOLDER / "cron-job.yaml")["args"]]
+    small = ["cluster.kind=synchronous", "output.shard_seconds=10", "quality.max_failure_rate=0.5"]
+    arguments += [f"--vocoder={vocoder_path}", *(f"--set={each}" for each in small)]
+    nights = [subprocess.run([sys.executable, "-m", "pipeline", *arguments]).returncode for _ in range(2)]
+    assert nights == [UtteranceError.exit_code, 0]
 
 
 def test_the_job_file_is_one() -> None:
