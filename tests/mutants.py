@@ -319,6 +319,20 @@ MUTANTS = (
         "tests/test_secrets.py -k this_process",
     ),
     Mutant(
+        "values of secret options are not shown in any words",
+        "errors.py",
+        "    if len(secret) >= _SHORTEST:\n",
+        "    if False:\n",
+        "tests/test_secrets.py -k any_words",
+    ),
+    Mutant(
+        "no secret stands in a list of a job",
+        "config/options.py",
+        "    elif isinstance(value, (list, tuple)):\n        for names",
+        "    elif False:\n        for names",
+        "tests/test_objects.py -k not_repeated",
+    ),
+    Mutant(
         "a scheduled run says nothing where nothing changed",
         "cli/convert.py",
         "    if if_changed and not report.run_id:\n",
@@ -352,6 +366,13 @@ MUTANTS = (
         '                    self._put(name, source, "create")\n',
         '                    self._put(name, source, "overwrite")\n',
         "tests/test_objects.py -k first_put_wins",
+    ),
+    Mutant(
+        "an object replaced between its opening and its first read is opened again",
+        "storage/objects/files.py",
+        "                if self._begun or not",
+        "                if True or not",
+        "tests/test_objects.py -k before_it_is_read",
     ),
     Mutant(
         "a lost answer of a PUT is resolved by reading back",

@@ -1,6 +1,8 @@
 """Outputs in an object store, without one: fsspec's store in memory stands for it. tests/s3 has a real server."""
 
 import contextlib
+import errno
+import io
 import itertools
 import json
 import threading
@@ -102,6 +104,54 @@ def test_a_store_without_conditional_put_is_refused(opened: Open, monkeypatch: p
     with alone.lock("run 1"):
         assert alone.put_if_absent("x", b"first")
         assert not alone.put_if_absent("x", b"second")
+
+
+class FileExpired(OSError):  # noqa: N818  # its name
+    """As s3fs raises it: the ETag is not that of when the object was opened."""
+
+
+@pytest.fixture
+def versioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that, as s3fs's, are fetched when they are read, on condition that they are as they were when opened."""
+    real = MemoryFileSystem.open
+
+    class Lazy(io.BytesIO):
+        def __init__(self, client: MemoryFileSystem, path: str) -> None:
+            self.client, self.path, self.version = client, path, client.cat_file(path)
+            super().__init__(self.version)
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.client.cat_file(self.path) != self.version:
+                raise FileExpired(errno.EBUSY, "The file has been changed", self.path)
+            return super().read(size)
+
+    monkeypatch.setattr(
+        MemoryFileSystem,
+        "open",
+        lambda self, path, mode, **named: Lazy(self, path) if mode == "rb" else real(self, path, mode, **named),
+    )
+
+
+@pytest.mark.usefixtures("versioned")
+def test_an_object_that_is_replaced_before_it_is_read_is_read_as_it_is_then(opened: Open) -> None:
+    storage = opened()
+    storage.replace("job.json", b"first")
+    with storage.read("job.json") as file:
+        storage.replace("job.json", b"the second")
+        assert file.read() == b"the second"
+
+
+@pytest.mark.usefixtures("versioned")
+def test_an_object_that_is_replaced_in_the_middle_is_no_mixture(opened: Open) -> None:
+    storage = opened()
+    storage.replace("object", b"a" * (1 << 20))
+    for first in (lambda file: file.read(1), lambda file: file.seek(0, io.SEEK_END)):
+        with storage.read("object") as file:
+            first(file)
+            file.seek(0)
+            storage.replace("object", b"b" * (1 << 20) + first.__code__.co_code)
+            with pytest.raises(StorageError, match="has been changed"):
+                file.read()
 
 
 # ---- who holds an output
@@ -305,6 +355,17 @@ def job(section: str, options: dict[str, Any]) -> JobConfig:
         {"account_key": "hunter2"},
         {"connection_string": "hunter2"},
         {"password": "hunter2"},
+        {"password": 12345},
+        {"headers": {"X-API-Key": "hunter2"}},
+        {"headers": {"Cookie": "hunter2"}},
+        {"headers": [["Authorization", "hunter2"]]},
+        {"apikey": "hunter2"},
+        {"accountKey": "hunter2"},
+        {"s3_additional_kwargs": {"SSECustomerKey": "hunter2"}},
+        {"each": [{"secret": "hunter2"}]},
+        {"token": {"refresh": "hunter2"}},
+        {"endpoint_url": "https://me:hunter2@host"},
+        {"proxies": {"https": "http://me:hunter2@host"}},
     ],
     ids=lambda options: str(next(iter(options))),
 )
@@ -312,10 +373,36 @@ def test_a_secret_in_a_job_is_refused_and_not_repeated(section: str, options: di
     with pytest.raises(ConfigError, match=rf"{section}\.options: .*environment variable") as caught:
         job(section, options)
     assert "hunter2" not in str(caught.value)
+    assert "12345" not in str(caught.value)
+
+
+def test_no_secret_slips_in_by_a_setting() -> None:
+    flags = {"input.store": "s3://b/mels.zarr", "output.url": "s3://b/audio"}
+    with pytest.raises(ConfigError, match=r"password may be secret") as caught:
+        load_job(None, flags, ["output.options.password=12345"])
+    assert "12345" not in str(caught.value)
+
+
+def test_options_that_hold_no_secret_are_taken() -> None:
+    options = {
+        "endpoint_url": "https://host:9000",
+        "anon": True,
+        "token": None,
+        "default_cache_type": "none",
+        "config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 3}, "max_pool_connections": 50},
+        "s3_additional_kwargs": {
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": "mels",
+            "BucketKeyEnabled": True,
+        },
+        "headers": [["Accept", "*/*"], ["Authorization", "$AUTHORIZATION"]],
+    }
+    assert job("output", options).output.options == options
 
 
 def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"secret": "$MY_SECRET", "client_kwargs": {"region_name": "$REGION", "verify": True}, "token": "anon"}
+    options["headers"] = [["Authorization", "$MY_SECRET"], ["Accept", "*/*"]]
     config = job("output", options)
     monkeypatch.setenv("MY_SECRET", "hunter2")
     monkeypatch.setenv("REGION", "there")
@@ -324,9 +411,10 @@ def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: 
         "secret": "hunter2",
         "client_kwargs": {"region_name": "there", "verify": True},
         "token": "anon",
+        "headers": [["Authorization", "hunter2"], ["Accept", "*/*"]],
     }
     monkeypatch.delenv("REGION")
-    with pytest.raises(ConfigError, match=r"region_name is to be \$REGION, and there is no such"):
+    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is to be \$REGION, and there is no such"):
         resolved(config.output.options)
 
 

@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from pipeline.config import resolved
-from pipeline.errors import ConfigError, StorageError, StoreError, redacted
+from pipeline.errors import ConfigError, StorageError, StoreError, public_url
 from pipeline.stores.local import list_files, read_files, subfolders
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 
@@ -44,7 +44,7 @@ class Tree:
     """
 
     def __init__(self, url: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self.url = redacted(url)
+        self.url = public_url(url)
         self._url = url
         given = resolved(options)
         try:
