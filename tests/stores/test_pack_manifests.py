@@ -16,7 +16,7 @@ from packing import SPEC, write_tone
 
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
-from pipeline.stores.pack import lines
+from pipeline.stores import lines
 from pipeline.stores.pack.manifests import lhotse_corpus, nemo_corpus
 
 RATE = SPEC.sample_rate
