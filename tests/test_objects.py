@@ -22,6 +22,7 @@ from pipeline.status import reporting
 from pipeline.storage import Storage, absolute_url, open_storage
 from pipeline.storage.objects import ObjectStorage, lease
 from pipeline.storage.objects.processes import is_dead, this_process
+from pipeline.stores.tree import Tree
 
 Open = Callable[[], ObjectStorage]
 _places = itertools.count()
@@ -152,6 +153,22 @@ def test_an_object_that_is_replaced_in_the_middle_is_no_mixture(opened: Open) ->
             storage.replace("object", b"b" * (1 << 20) + first.__code__.co_code)
             with pytest.raises(StorageError, match="has been changed"):
                 file.read()
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no route"), type("DefaultCredentialsError", (Exception,), {})("none")]
+)
+def test_a_client_that_cannot_begin_is_a_failure_of_storage(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Google's connects at once, and has errors that are no OSError. Of inputs as of outputs."""
+
+    def refuse(url: str, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    for begin in (lambda: open_storage("gs://bucket/audio"), lambda: Tree("gs://bucket/mels.zarr")):
+        with pytest.raises(StorageError, match=r"gs://bucket/.* cannot be opened: .*Error: no.*; check the") as caught:
+            begin()
+        assert caught.value.exit_code == 6
 
 
 # ---- who holds an output

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
-
 from pipeline.config import resolved
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.storage.base import OBJECT_STORES, SCRATCH, remedy
+from pipeline.storage.clients import open_client
 
 _TRIES, _WAIT_SECONDS = 3, 0.1
 """How often a write is tried, and how long the first wait is. The clients try each request several times themselves."""
@@ -37,26 +36,16 @@ class Files:
 
     Raises:
         ConfigError: if the client is not installed, or an option is none.
+        StorageError: if the client cannot begin.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
         protocol = url.partition("://")[0]
         given = resolved(options)
-        try:
-            self.client, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **given)
-        except ImportError as error:
-            extra = OBJECT_STORES[protocol]
-            raise ConfigError(
-                f"{url} needs fsspec's client for {protocol}://: pip install 'melmill[{extra}]' ({error})"
-            ) from error
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"{url} cannot be opened with the options {', '.join(given) or 'none'}: {error}"
-            ) from None
+        self.client, self._root = open_client(self.url, given, use_listings_cache=False)
         self._options = ", ".join(given)
         self._s3 = OBJECT_STORES[protocol] == "s3"
-        self._root = str(root).rstrip("/")
 
     def there(self, name: str) -> bool:
         """Whether an object is there."""
