@@ -5,6 +5,7 @@ import errno
 import io
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +16,16 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from typer.testing import CliRunner
 
+from pipeline.cli import app
+from pipeline.cli.output import output_access
 from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.status import reporting
-from pipeline.storage import Storage, absolute_url, open_storage
+from pipeline.storage import Storage, absolute_url, open_output, open_storage
 from pipeline.storage.objects import ObjectStorage, lease
+from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
 from pipeline.stores.tree import Tree
 
@@ -169,6 +174,41 @@ def test_a_client_that_cannot_begin_is_a_failure_of_storage(monkeypatch: pytest.
         with pytest.raises(StorageError, match=r"gs://bucket/.* cannot be opened: .*Error: no.*; check the") as caught:
             begin()
         assert caught.value.exit_code == 6
+
+
+def test_what_the_refusal_advises_lets_gc_and_verify_mend(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MemoryFileSystem.pipe_file
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, **named: real(self, path, value))
+    with pytest.raises(ConfigError) as caught, opened().lock("run 1"):
+        pass
+    advice = re.search(r"--set (output\.\S*=true)", str(caught.value))
+    assert advice is not None
+    access = output_access("gs://bucket/audio", [advice[1]])
+    with open_output(access).lock("gc"):
+        pass
+    for command in ("gc", "verify"):
+        assert "single_writer=true" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"}).output
+
+
+def test_probes_of_runs_that_were_killed_are_tidied_away_and_no_run_is_refused_for_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = opened()
+    storage.replace("_melmill/probes/of-a-dead-run", b"first")
+    with storage.lock("run 1"):
+        assert list(storage.list("_melmill/probes")) == []
+    tidied = iter([True])
+
+    def create(files: Files, name: str, source: bytes) -> bool:
+        if source == b"second" and next(tidied, False):
+            files.delete(name)  # as a run does that begins meanwhile
+        return put(files, name, source)
+
+    put = Files.create
+    monkeypatch.setattr(Files, "create", create)
+    with storage.lock("run 2"):
+        pass
+    assert not next(tidied, False)
 
 
 # ---- who holds an output
