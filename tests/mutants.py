@@ -411,6 +411,13 @@ MUTANTS = (
         "tests/test_objects.py -k taken_for_dead_changes",
     ),
     Mutant(
+        "a machine's sleep counts as silence of its run",
+        "storage/objects/lease.py",
+        "    return time.monotonic() if boottime is None else",
+        "    return time.monotonic() if True else",
+        "tests/test_objects.py -k machine_slept",
+    ),
+    Mutant(
         "no secret stands in a job",
         "config/options.py",
         "    if spelt:\n",

@@ -374,6 +374,20 @@ def test_a_run_that_cannot_say_that_it_lives_stops_before_another_takes_it_for_d
             storage.replace("manifest.jsonl", b"2")
 
 
+def test_a_run_whose_machine_slept_looks_whether_it_is_taken_for_dead(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monotonic clock stands still in suspend, and so does the thread that beats."""
+    storage = opened()
+    with storage.lock("run 1"):
+        (name,) = [name for name in storage.list(lease.LOCK) if name.endswith(".json")]
+        opened().delete(name)
+        awake = time.clock_gettime
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + lease.DEAD_SECONDS)
+        with pytest.raises(OwnedError, match="another run took over"):
+            storage.replace("manifest.jsonl", b"2")
+
+
 # ---- URLs and options
 
 
