@@ -391,7 +391,16 @@ def test_a_run_whose_machine_slept_looks_whether_it_is_taken_for_dead(
 # ---- URLs and options
 
 
-@pytest.mark.parametrize("url", ["s3://bucket", "s3://key:secret@bucket/audio", "s3://bucket/audio?x=1", "gs:///audio"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket",
+        "s3://key:secret@bucket/audio",
+        "abfs://key:secret@bucket/audio",
+        "s3://bucket/audio?x=1",
+        "gs:///audio",
+    ],
+)
 def test_a_url_that_names_no_folder_or_holds_a_secret_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"an output is .*://bucket/folder") as caught:
         absolute_url(url)
@@ -400,6 +409,32 @@ def test_a_url_that_names_no_folder_or_holds_a_secret_is_refused(url: str) -> No
 
 def test_a_url_means_the_same_with_a_slash_at_its_end() -> None:
     assert absolute_url("s3://bucket/a/b/") == "s3://bucket/a/b"
+
+
+@pytest.mark.parametrize("scheme", ["abfs", "abfss"])
+def test_azures_own_form_of_a_url_names_container_and_account(scheme: str) -> None:
+    url = f"{scheme}://mels@account.dfs.core.windows.net/audio"
+    assert absolute_url(url) == url
+    values = {"input": {"store": url}, "output": {"url": url}}
+    public = JobConfig.build(values).public()
+    assert (public.input.store, public.output.url) == (url, url)
+
+
+def test_unfinished_uploads_are_listed_to_the_end_by_a_server_that_gives_no_id_to_go_on_from() -> None:
+    given = []
+
+    class Client:
+        def call_s3(self, name: str, **named: str) -> dict[str, Any]:
+            given.append(named)
+            first = "KeyMarker" not in named
+            key = "folder/a" if first else "folder/b"
+            page: dict[str, Any] = {"Uploads": [{"Key": key, "UploadId": "1"}], "IsTruncated": first}
+            return page | {"NextKeyMarker": key} if first else page
+
+    files = Files.__new__(Files)
+    files.client, files._s3, files._root, files._options, files.url = Client(), True, "bucket/folder", "", "s3://bucket"
+    assert list(files.uploads()) == [("a", "1"), ("b", "1")]
+    assert "UploadIdMarker" not in given[1]
 
 
 def test_a_local_folder_takes_no_options(tmp_path: Path) -> None:

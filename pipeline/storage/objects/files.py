@@ -179,7 +179,9 @@ class Files:
                 yield each["Key"].removeprefix(f"{folder}/"), each["UploadId"]
             if not page.get("IsTruncated"):
                 return
-            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page.get("NextUploadIdMarker", "")}
+            markers = {"KeyMarker": page["NextKeyMarker"]}
+            if upload := page.get("NextUploadIdMarker"):  # some servers give none
+                markers["UploadIdMarker"] = upload
 
     def abort(self, name: str, upload: str) -> None:
         """Forget an unfinished upload, and what was uploaded; nothing happens if somebody did."""
