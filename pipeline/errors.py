@@ -13,6 +13,7 @@
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
     │   └── HopelessRunError     7  the first utterances all failed in the same way
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
+    ├── UnfinishedError         75  shards are to be made yet, and nobody is at work on them
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
@@ -28,32 +29,73 @@ from __future__ import annotations
 
 import re
 from typing import ClassVar
+from urllib.parse import quote
 
-_NAMES = r"\w*secret\w*|\w*passw(?:or)?d|\w*_token|\w*signature|account_key|sas_token|connection_string|authorization"
+_LOUD = r"secret|passw(?:or)?d|passphrase|connection_?string|authorization"
+_CALM = r"credentials?|signature|cookies?"
+_SHORT = r"key|token|sas|auth"
+"""What names of secrets have in them; in prose, only a part of a longer name is taken for one."""
+_SECRET_NAME = re.compile(f"{_LOUD}|{_CALM}|{_SHORT}", re.I)
+_PUBLIC_NAME = re.compile(r"signature_version|max_?keys|.*kms_?key_?id|auth(or|ority)", re.I)
 _SECRETS = (
-    (re.compile(r"(?<=://)[^/\s'\"]*@"), ""),  # user and password
+    (re.compile(r"(?<=://)(?<!\babfs://)(?<!\babfss://)[^/\s'\"]*@"), ""),  # user and password
+    (re.compile(r"(?<=://)[^/\s'\"]*:[^/\s'\"]*@"), ""),  # abfs://container@account has neither
     (re.compile(r"\?[^\s'\"<>]*=[^\s'\"<>]*"), "?..."),  # a query: signatures and tokens have too many names to list
     (re.compile(r"(://[^\s'\"?]*\?)(?!\.\.\.)[^\s'\"<>]+"), r"\1..."),  # a query that is a token alone
     (  # an option: secret=..., 'password': '...', Authorization: Basic ...
-        re.compile(rf"\b({_NAMES})\b(['\"]?\s*[=:]\s*)((?:basic |bearer )?[^\s'\",;&)}}\]]+|'[^']*'|\"[^\"]*\")", re.I),
+        re.compile(
+            rf"(?<![\w-])([\w-]*(?:{_LOUD})\w*|[\w-]*(?:{_CALM})|[\w-]+[_-](?:{_SHORT})"
+            r"|[\w-]*(?:access|account|api|customer|private)key)\b(['\"]?\s*[=:]\s*)"
+            r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?:basic |bearer )?[^\s'\"]\S*(?<![\s'\",;&)}\]]))",
+            re.I,
+        ),
         r"\1\2...",
     ),
 )
+_concealed: set[str] = set()
+_SHORTEST = 6
+"""Characters of what is taken out of messages wherever it stands: less would be found in harmless words."""
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether the value of a client's option with this name may be a secret, of S3, Google, Azure or HTTP.
+
+    >>> [may_be_secret(name) for name in ("SSECustomerKey", "X-API-Key", "signature_version", "endpoint_url")]
+    [True, True, False, False]
+    """
+    return bool(_SECRET_NAME.search(name)) and not _PUBLIC_NAME.fullmatch(name)
+
+
+def conceal(secret: str) -> None:
+    """Have `redacted` take this value out of every text from now on, whatever it stands beside."""
+    if len(secret) >= _SHORTEST:
+        _concealed.update((secret, quote(secret, safe=""), repr(secret)[1:-1]))
+
+
+def public_url(url: str) -> str:
+    """A URL as it may be written down: without user, password and query. The same whatever is concealed.
+
+    Also a text with URLs and options of clients in it; options whose names say that they are secret lose their values.
+
+    >>> public_url("simplecache::https://me:secret@host/mels.zip?sig=abc")
+    'simplecache::https://host/mels.zip?...'
+    >>> public_url("abfs://mels@account.dfs.core.windows.net/folder")
+    'abfs://mels@account.dfs.core.windows.net/folder'
+    """
+    for secret, instead in _SECRETS:
+        url = secret.sub(instead, url)
+    return url
 
 
 def redacted(text: str) -> str:
-    """A URL, or a text with URLs and options of clients in it, as it may be shown and written down.
+    """A text with URLs and options of clients in it, as it may be shown: as `public_url`, without what is concealed.
 
-    URLs go without user, password and query; options whose names say that they are secret without their values.
-
-    >>> redacted("simplecache::https://me:secret@host/mels.zip?sig=abc cannot be read")
-    'simplecache::https://host/mels.zip?... cannot be read'
     >>> redacted("no client takes {'key': 'anna', 'secret': 'abc'}")
     "no client takes {'key': 'anna', 'secret': ...}"
     """
-    for secret, instead in _SECRETS:
-        text = secret.sub(instead, text)
-    return text
+    for secret in sorted(_concealed, key=len, reverse=True):
+        text = text.replace(secret, "...")
+    return public_url(text)
 
 
 class MelmillError(Exception):

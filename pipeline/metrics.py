@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pipeline.errors import ConfigError, OwnedError, StorageError, redacted
+from pipeline.errors import ConfigError, OwnedError, StorageError, public_url
 from pipeline.events import Event, RunFinished
 from pipeline.tally import Tally
 
@@ -55,7 +55,7 @@ class MetricsFile:
                 f"{path.name} no folder"
             )
         self._path = path
-        place = redacted(output) if "://" in output else os.path.abspath(output)
+        place = public_url(output) if "://" in output else os.path.abspath(output)
         self._label = f'output="{_escaped(place)}"'
         self._tally = Tally()
         self._finished: RunFinished | None = None

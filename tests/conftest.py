@@ -10,6 +10,7 @@ import soundfile
 from corpora import PROMPTS, SPEC, tiny_vocoder
 from hypothesis import settings
 
+from pipeline import errors
 from pipeline.config import JobConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.stores.pack import pack_npy
@@ -22,6 +23,12 @@ settings.load_profile("melmill")
 def _cache_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Converted checkpoints of the test run, kept apart from the user's."""
     os.environ["MELMILL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_concealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that one test has melmill conceal are not hidden in the next, which may look for them."""
+    monkeypatch.setattr(errors, "_concealed", set())
 
 
 @pytest.fixture(scope="session")

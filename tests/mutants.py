@@ -333,6 +333,20 @@ MUTANTS = (
         "tests/test_secrets.py -k this_process",
     ),
     Mutant(
+        "values of secret options are not shown in any words",
+        "errors.py",
+        "    if len(secret) >= _SHORTEST:\n",
+        "    if False:\n",
+        "tests/test_secrets.py -k any_words",
+    ),
+    Mutant(
+        "no secret stands in a list of a job",
+        "config/options.py",
+        "    elif isinstance(value, (list, tuple)):\n        for names",
+        "    elif False:\n        for names",
+        "tests/test_objects.py -k not_repeated",
+    ),
+    Mutant(
         "a scheduled run says nothing where nothing changed",
         "cli/convert.py",
         "    if if_changed and not report.run_id:\n",
@@ -368,6 +382,13 @@ MUTANTS = (
         "tests/test_objects.py -k first_put_wins",
     ),
     Mutant(
+        "an object replaced between its opening and its first read is opened again",
+        "storage/objects/files.py",
+        "                if self._begun or not",
+        "                if True or not",
+        "tests/test_objects.py -k before_it_is_read",
+    ),
+    Mutant(
         "a lost answer of a PUT is resolved by reading back",
         "storage/objects/files.py",
         "if (won := self._holds(name, source)) is not None:",
@@ -377,8 +398,8 @@ MUTANTS = (
     Mutant(
         "a store without conditional PUT is found out",
         "storage/objects/storage.py",
-        "        if not refused:\n",
-        "        if False:\n",
+        "        if not any(self._refuses() for _ in range(_TRIES)):",
+        "        if False:",
         "tests/test_objects.py -k without_conditional",
     ),
     Mutant(
@@ -402,6 +423,13 @@ MUTANTS = (
         "        if self._lost:\n            raise",
         "        if False:\n            raise",
         "tests/test_objects.py -k taken_for_dead_changes",
+    ),
+    Mutant(
+        "a machine's sleep counts as silence of its run",
+        "storage/objects/lease.py",
+        "    return time.monotonic() if boottime is None else",
+        "    return time.monotonic() if True else",
+        "tests/test_objects.py -k machine_slept",
     ),
     Mutant(
         "no secret stands in a job",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import JobConfig, load_job
-from pipeline.errors import ConfigError, redacted
+from pipeline.errors import ConfigError, public_url, redacted
 from pipeline.melspec import PRESETS
 
 BASE = {"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}
@@ -135,13 +135,35 @@ def test_a_walltime_is_what_slurm_and_yaml_take_it_for(written: str, seconds: in
         ("https://host/m.zarr?secret", "https://host/m.zarr?..."),
         ("simplecache::https://me:secret@host/x", "simplecache::https://host/x"),
         ("zip://m.zarr::https://me:secret@host/x.zip?token=secret", "zip://m.zarr::https://host/x.zip?..."),
+        ("abfs://mels@account.dfs.core.windows.net/m.zarr", "abfs://mels@account.dfs.core.windows.net/m.zarr"),
+        ("abfss://mels:secret@account.dfs.core.windows.net/m", "abfss://account.dfs.core.windows.net/m"),
         ("/data/mel@home.zarr", "/data/mel@home.zarr"),
         ("s3://bucket/mel@home.zarr", "s3://bucket/mel@home.zarr"),
     ],
 )
 def test_secrets_in_a_stores_url_are_not_written_down(url: str, public: str) -> None:
     assert JobConfig.build({**BASE, "input": {"store": url}}).input.public_store == public
-    assert redacted(public) == public
+    assert public_url(public) == public
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("password: a;b,c", "password: ..."),
+        ("(secret=a;b,c)", "(secret=...)"),
+        (r"{'password': 'a\'b;c', 'anon': False}", "{'password': ..., 'anon': False}"),
+        ("private_key: abc", "private_key: ..."),
+        ("X-API-Key: abc", "X-API-Key: ..."),
+        ("{'credential': 'abc'}", "{'credential': ...}"),
+        ("SSECustomerKey=abc", "SSECustomerKey=..."),
+        ("sas: abc and key: utt-1", "sas: abc and key: utt-1"),
+        ("NoCredentialsError: Unable to locate credentials", "NoCredentialsError: Unable to locate credentials"),
+        ("NoSuchKey: The specified key does not exist", "NoSuchKey: The specified key does not exist"),
+    ],
+)
+def test_values_of_options_that_may_be_secret_are_not_shown(said: str, shown: str) -> None:
+    assert redacted(said) == shown
+    assert redacted(shown) == shown
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.dictionaries(st.text(), x)))

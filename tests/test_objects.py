@@ -1,8 +1,11 @@
 """Outputs in an object store, without one: fsspec's store in memory stands for it. tests/s3 has a real server."""
 
 import contextlib
+import errno
+import io
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,13 +16,18 @@ from typing import Any
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from typer.testing import CliRunner
 
+from pipeline.cli import app
+from pipeline.cli.output import output_access
 from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.status import reporting
-from pipeline.storage import Storage, absolute_url, open_storage
+from pipeline.storage import Storage, absolute_url, open_output, open_storage
 from pipeline.storage.objects import ObjectStorage, lease
+from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
+from pipeline.stores.tree import Tree
 
 Open = Callable[[], ObjectStorage]
 _places = itertools.count()
@@ -102,6 +110,105 @@ def test_a_store_without_conditional_put_is_refused(opened: Open, monkeypatch: p
     with alone.lock("run 1"):
         assert alone.put_if_absent("x", b"first")
         assert not alone.put_if_absent("x", b"second")
+
+
+class FileExpired(OSError):  # noqa: N818  # its name
+    """As s3fs raises it: the ETag is not that of when the object was opened."""
+
+
+@pytest.fixture
+def versioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that, as s3fs's, are fetched when they are read, on condition that they are as they were when opened."""
+    real = MemoryFileSystem.open
+
+    class Lazy(io.BytesIO):
+        def __init__(self, client: MemoryFileSystem, path: str) -> None:
+            self.client, self.path, self.version = client, path, client.cat_file(path)
+            super().__init__(self.version)
+
+        def read(self, size: int | None = -1) -> bytes:
+            if self.client.cat_file(self.path) != self.version:
+                raise FileExpired(errno.EBUSY, "The file has been changed", self.path)
+            return super().read(size)
+
+    monkeypatch.setattr(
+        MemoryFileSystem,
+        "open",
+        lambda self, path, mode, **named: Lazy(self, path) if mode == "rb" else real(self, path, mode, **named),
+    )
+
+
+@pytest.mark.usefixtures("versioned")
+def test_an_object_that_is_replaced_before_it_is_read_is_read_as_it_is_then(opened: Open) -> None:
+    storage = opened()
+    storage.replace("job.json", b"first")
+    with storage.read("job.json") as file:
+        storage.replace("job.json", b"the second")
+        assert file.read() == b"the second"
+
+
+@pytest.mark.usefixtures("versioned")
+def test_an_object_that_is_replaced_in_the_middle_is_no_mixture(opened: Open) -> None:
+    storage = opened()
+    storage.replace("object", b"a" * (1 << 20))
+    for first in (lambda file: file.read(1), lambda file: file.seek(0, io.SEEK_END)):
+        with storage.read("object") as file:
+            first(file)
+            file.seek(0)
+            storage.replace("object", b"b" * (1 << 20) + first.__code__.co_code)
+            with pytest.raises(StorageError, match="has been changed"):
+                file.read()
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError("no route"), type("DefaultCredentialsError", (Exception,), {})("none")]
+)
+def test_a_client_that_cannot_begin_is_a_failure_of_storage(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Google's connects at once, and has errors that are no OSError. Of inputs as of outputs."""
+
+    def refuse(url: str, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    for begin in (lambda: open_storage("gs://bucket/audio"), lambda: Tree("gs://bucket/mels.zarr")):
+        with pytest.raises(StorageError, match=r"gs://bucket/.* cannot be opened: .*Error: no.*; check the") as caught:
+            begin()
+        assert caught.value.exit_code == 6
+
+
+def test_what_the_refusal_advises_lets_gc_and_verify_mend(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = MemoryFileSystem.pipe_file
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, **named: real(self, path, value))
+    with pytest.raises(ConfigError) as caught, opened().lock("run 1"):
+        pass
+    advice = re.search(r"--set (output\.\S*=true)", str(caught.value))
+    assert advice is not None
+    access = output_access("gs://bucket/audio", [advice[1]])
+    with open_output(access).lock("gc"):
+        pass
+    for command in ("gc", "verify"):
+        assert "single_writer=true" in CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "300"}).output
+
+
+def test_probes_of_runs_that_were_killed_are_tidied_away_and_no_run_is_refused_for_it(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = opened()
+    storage.replace("_melmill/probes/of-a-dead-run", b"first")
+    with storage.lock("run 1"):
+        assert list(storage.list("_melmill/probes")) == []
+    tidied = iter([True])
+
+    def create(files: Files, name: str, source: bytes) -> bool:
+        if source == b"second" and next(tidied, False):
+            files.delete(name)  # as a run does that begins meanwhile
+        return put(files, name, source)
+
+    put = Files.create
+    monkeypatch.setattr(Files, "create", create)
+    with storage.lock("run 2"):
+        pass
+    assert not next(tidied, False)
 
 
 # ---- who holds an output
@@ -267,10 +374,33 @@ def test_a_run_that_cannot_say_that_it_lives_stops_before_another_takes_it_for_d
             storage.replace("manifest.jsonl", b"2")
 
 
+def test_a_run_whose_machine_slept_looks_whether_it_is_taken_for_dead(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The monotonic clock stands still in suspend, and so does the thread that beats."""
+    storage = opened()
+    with storage.lock("run 1"):
+        (name,) = [name for name in storage.list(lease.LOCK) if name.endswith(".json")]
+        opened().delete(name)
+        awake = time.clock_gettime
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + lease.DEAD_SECONDS)
+        with pytest.raises(OwnedError, match="another run took over"):
+            storage.replace("manifest.jsonl", b"2")
+
+
 # ---- URLs and options
 
 
-@pytest.mark.parametrize("url", ["s3://bucket", "s3://key:secret@bucket/audio", "s3://bucket/audio?x=1", "gs:///audio"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket",
+        "s3://key:secret@bucket/audio",
+        "abfs://key:secret@bucket/audio",
+        "s3://bucket/audio?x=1",
+        "gs:///audio",
+    ],
+)
 def test_a_url_that_names_no_folder_or_holds_a_secret_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"an output is .*://bucket/folder") as caught:
         absolute_url(url)
@@ -279,6 +409,32 @@ def test_a_url_that_names_no_folder_or_holds_a_secret_is_refused(url: str) -> No
 
 def test_a_url_means_the_same_with_a_slash_at_its_end() -> None:
     assert absolute_url("s3://bucket/a/b/") == "s3://bucket/a/b"
+
+
+@pytest.mark.parametrize("scheme", ["abfs", "abfss"])
+def test_azures_own_form_of_a_url_names_container_and_account(scheme: str) -> None:
+    url = f"{scheme}://mels@account.dfs.core.windows.net/audio"
+    assert absolute_url(url) == url
+    values = {"input": {"store": url}, "output": {"url": url}}
+    public = JobConfig.build(values).public()
+    assert (public.input.store, public.output.url) == (url, url)
+
+
+def test_unfinished_uploads_are_listed_to_the_end_by_a_server_that_gives_no_id_to_go_on_from() -> None:
+    given = []
+
+    class Client:
+        def call_s3(self, name: str, **named: str) -> dict[str, Any]:
+            given.append(named)
+            first = "KeyMarker" not in named
+            key = "folder/a" if first else "folder/b"
+            page: dict[str, Any] = {"Uploads": [{"Key": key, "UploadId": "1"}], "IsTruncated": first}
+            return page | {"NextKeyMarker": key} if first else page
+
+    files = Files.__new__(Files)
+    files.client, files._s3, files._root, files._options, files.url = Client(), True, "bucket/folder", "", "s3://bucket"
+    assert list(files.uploads()) == [("a", "1"), ("b", "1")]
+    assert "UploadIdMarker" not in given[1]
 
 
 def test_a_local_folder_takes_no_options(tmp_path: Path) -> None:
@@ -305,6 +461,17 @@ def job(section: str, options: dict[str, Any]) -> JobConfig:
         {"account_key": "hunter2"},
         {"connection_string": "hunter2"},
         {"password": "hunter2"},
+        {"password": 12345},
+        {"headers": {"X-API-Key": "hunter2"}},
+        {"headers": {"Cookie": "hunter2"}},
+        {"headers": [["Authorization", "hunter2"]]},
+        {"apikey": "hunter2"},
+        {"accountKey": "hunter2"},
+        {"s3_additional_kwargs": {"SSECustomerKey": "hunter2"}},
+        {"each": [{"secret": "hunter2"}]},
+        {"token": {"refresh": "hunter2"}},
+        {"endpoint_url": "https://me:hunter2@host"},
+        {"proxies": {"https": "http://me:hunter2@host"}},
     ],
     ids=lambda options: str(next(iter(options))),
 )
@@ -312,10 +479,36 @@ def test_a_secret_in_a_job_is_refused_and_not_repeated(section: str, options: di
     with pytest.raises(ConfigError, match=rf"{section}\.options: .*environment variable") as caught:
         job(section, options)
     assert "hunter2" not in str(caught.value)
+    assert "12345" not in str(caught.value)
+
+
+def test_no_secret_slips_in_by_a_setting() -> None:
+    flags = {"input.store": "s3://b/mels.zarr", "output.url": "s3://b/audio"}
+    with pytest.raises(ConfigError, match=r"password may be secret") as caught:
+        load_job(None, flags, ["output.options.password=12345"])
+    assert "12345" not in str(caught.value)
+
+
+def test_options_that_hold_no_secret_are_taken() -> None:
+    options = {
+        "endpoint_url": "https://host:9000",
+        "anon": True,
+        "token": None,
+        "default_cache_type": "none",
+        "config_kwargs": {"signature_version": "s3v4", "retries": {"max_attempts": 3}, "max_pool_connections": 50},
+        "s3_additional_kwargs": {
+            "ServerSideEncryption": "aws:kms",
+            "SSEKMSKeyId": "mels",
+            "BucketKeyEnabled": True,
+        },
+        "headers": [["Accept", "*/*"], ["Authorization", "$AUTHORIZATION"]],
+    }
+    assert job("output", options).output.options == options
 
 
 def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"secret": "$MY_SECRET", "client_kwargs": {"region_name": "$REGION", "verify": True}, "token": "anon"}
+    options["headers"] = [["Authorization", "$MY_SECRET"], ["Accept", "*/*"]]
     config = job("output", options)
     monkeypatch.setenv("MY_SECRET", "hunter2")
     monkeypatch.setenv("REGION", "there")
@@ -324,9 +517,10 @@ def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: 
         "secret": "hunter2",
         "client_kwargs": {"region_name": "there", "verify": True},
         "token": "anon",
+        "headers": [["Authorization", "hunter2"], ["Accept", "*/*"]],
     }
     monkeypatch.delenv("REGION")
-    with pytest.raises(ConfigError, match=r"region_name is to be \$REGION, and there is no such"):
+    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is to be \$REGION, and there is no such"):
         resolved(config.output.options)
 
 

@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from pipeline import jobs
 from pipeline.cli import app
 from pipeline.clusters import secrets
-from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.config import JobConfig, resolved
+from pipeline.errors import ConfigError, StorageError, public_url, redacted
 from pipeline.sinks import encode
 
 Build = Callable[..., JobConfig]
@@ -207,6 +207,18 @@ def test_no_secret_comes_out_of_this_process(
         said("run", file, "--out", tmp_path / "x", code=2)
     said("run", "--store", store, "--out", tmp_path / "x", "--set", f"input.options.secret={OF_THE_JOB}: x", code=2)
     without_secrets(*files_of(out))
+
+
+def test_a_secret_of_the_environment_is_not_shown_in_any_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients' errors have wordings of their own. URLs are written down as they were, whatever is known by then."""
+    monkeypatch.setenv("MY_SECRET", OF_THE_JOB + "/+'")
+    monkeypatch.setenv("REGION", "somewhere")
+    words = f"the server took {OF_THE_JOB}/+' (or {OF_THE_JOB}%2F%2B%27) of somewhere for a lie"
+    assert redacted(words) == words
+    resolved({"client_kwargs": {"headers": [["X-API-Key", "$MY_SECRET"]], "region_name": "$REGION"}})
+    shown = "the server took ... (or ...) of somewhere for a lie"
+    assert redacted(words) == str(StorageError(words)) == shown
+    assert public_url(f"s3://{OF_THE_JOB}") == f"s3://{OF_THE_JOB}"
 
 
 def test_secrets_do_not_go_to_workers_over_an_open_network(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:

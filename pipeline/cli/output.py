@@ -23,7 +23,11 @@ Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wr
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Access = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="output.options.NAME=VALUE", help="For an object store's client, as in the job."),
+    typer.Option(
+        "--set",
+        metavar="output.options.NAME=VALUE",
+        help="For an object store's client, as in the job; or output.single_writer=true.",
+    ),
 ]
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.config.cluster import ClusterConfig
 from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
-from pipeline.errors import ConfigError, redacted
+from pipeline.errors import ConfigError, public_url
 from pipeline.melspec import MelSpec
 
 
@@ -45,7 +45,7 @@ class JobConfig(Section):
         """The job as it may be written down and shown: without secrets."""
         source = self.input.model_copy(update={"store": self.input.public_store})
         url = self.output.url
-        output = self.output.model_copy(update={"url": redacted(url) if "://" in url else url})
+        output = self.output.model_copy(update={"url": public_url(url) if "://" in url else url})
         return self.model_copy(update={"input": source, "output": output})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.options import check_options
-from pipeline.errors import redacted
+from pipeline.errors import public_url
 from pipeline.melspec import MelSpec, mel_spec
 
 Codec = Literal["flac", "wav"]
@@ -64,7 +64,7 @@ class InputConfig(Section):
     @property
     def public_store(self) -> str:
         """The store's URL as it may be written down: without user, password and query."""
-        return redacted(self.store)
+        return public_url(self.store)
 
     def stated_spec(self) -> MelSpec | None:
         """The contract that the job names, or None for `auto`.

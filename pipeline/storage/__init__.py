@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+_AZURE = re.compile(r"abfss?://[^@:]+@[^@:]+")
+"""Azure's own form: container@account.dfs.core.windows.net, where no user stands before the @."""
 
 
 def open_storage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> Storage:
@@ -62,7 +65,8 @@ def absolute_url(url: str) -> str:
     if not _is_object_store(url):
         return str(local_path(url))
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment or not parts.netloc or not parts.path.strip("/"):
+    user = "@" in parts.netloc and not _AZURE.fullmatch(f"{parts.scheme}://{parts.netloc}")
+    if user or parts.query or parts.fragment or not parts.netloc or not parts.path.strip("/"):
         raise ConfigError(
             f"{url}: an output is {parts.scheme}://bucket/folder; credentials and other options of the client belong "
             "into output.options"

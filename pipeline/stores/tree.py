@@ -8,13 +8,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-import fsspec
 import zarr
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from pipeline.config import resolved
-from pipeline.errors import ConfigError, StorageError, StoreError, redacted
+from pipeline.errors import StorageError, StoreError, public_url
+from pipeline.storage.clients import open_client
 from pipeline.stores.local import list_files, read_files, subfolders
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 
@@ -44,21 +44,14 @@ class Tree:
     """
 
     def __init__(self, url: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self.url = redacted(url)
+        self.url = public_url(url)
         self._url = url
         given = resolved(options)
         try:
-            self._fs, root = fsspec.core.url_to_fs(url, **given)
-        except (ImportError, ValueError) as exc:
-            raise ConfigError(f"{url} cannot be opened: {exc}") from exc
-        except TypeError as exc:
-            raise ConfigError(f"{url} cannot be opened with the options {', '.join(given)}: {exc}") from None
+            self._fs, self._root = open_client(url, given, *_ABSENT)
         except _ABSENT as exc:  # the archive in which the store is said to be
             raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
-        except Exception as exc:  # as in _guard
-            raise StorageError(f"{self.url} cannot be opened: {type(exc).__name__}: {exc}") from exc
         self._fs.invalidate_cache()
-        self._root = str(root).rstrip("/")
         self._local = isinstance(self._fs, LocalFileSystem)
         self._at_root: list[str] | None = None
         self.zarr_format, self.attributes, self._consolidated = self._read_root()

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
-
 from pipeline.config import resolved
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.storage.base import OBJECT_STORES, SCRATCH, remedy
+from pipeline.storage.clients import open_client
 
 _TRIES, _WAIT_SECONDS = 3, 0.1
 """How often a write is tried, and how long the first wait is. The clients try each request several times themselves."""
@@ -37,26 +36,16 @@ class Files:
 
     Raises:
         ConfigError: if the client is not installed, or an option is none.
+        StorageError: if the client cannot begin.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self.url = url.rstrip("/")
         protocol = url.partition("://")[0]
         given = resolved(options)
-        try:
-            self.client, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False, **given)
-        except ImportError as error:
-            extra = OBJECT_STORES[protocol]
-            raise ConfigError(
-                f"{url} needs fsspec's client for {protocol}://: pip install 'melmill[{extra}]' ({error})"
-            ) from error
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"{url} cannot be opened with the options {', '.join(given) or 'none'}: {error}"
-            ) from None
+        self.client, self._root = open_client(self.url, given, use_listings_cache=False)
         self._options = ", ".join(given)
         self._s3 = OBJECT_STORES[protocol] == "s3"
-        self._root = str(root).rstrip("/")
 
     def there(self, name: str) -> bool:
         """Whether an object is there."""
@@ -67,12 +56,15 @@ class Files:
                 return False
 
     def read(self, name: str) -> io.BufferedReader:
-        """See Storage. All that is read is of one version of the object; StorageError if that is replaced meanwhile."""
+        """See Storage. From S3 all that is read is of one version; StorageError if that is replaced in the middle."""
         with self._guarded("reading", name, FileNotFoundError):
-            file = self.client.open(self._path(name), "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
-            if getattr(file, "details", {}).get("type") == "directory":
-                raise FileNotFoundError(name)
-            return io.BufferedReader(_Reading(file, self, name), 1 << 18)
+            return io.BufferedReader(_Reading(self._open(name), self, name), 1 << 18)
+
+    def _open(self, name: str) -> Any:
+        file = self.client.open(self._path(name), "rb", block_size=_BLOCK_BYTES, cache_type="readahead")
+        if getattr(file, "details", {}).get("type") == "directory":
+            raise FileNotFoundError(name)
+        return file
 
     def content(self, name: str) -> bytes | None:
         """A small object; None if it is not there."""
@@ -187,7 +179,9 @@ class Files:
                 yield each["Key"].removeprefix(f"{folder}/"), each["UploadId"]
             if not page.get("IsTruncated"):
                 return
-            markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            markers = {"KeyMarker": page["NextKeyMarker"]}
+            if upload := page.get("NextUploadIdMarker"):  # some servers give none
+                markers["UploadIdMarker"] = upload
 
     def abort(self, name: str, upload: str) -> None:
         """Forget an unfinished upload, and what was uploaded; nothing happens if somebody did."""
@@ -217,12 +211,17 @@ class Files:
 
 
 class _Reading(io.RawIOBase):
-    """An opened object. What fails while it is read is ours."""
+    """An opened object. What fails while it is read is ours.
+
+    Clients look at an object when they open it, and fetch that version when they are first read from. If another took
+    its place in between, it is opened again: all parts of a job write its books as they begin, and read them.
+    """
 
     def __init__(self, file: Any, files: Files, name: str) -> None:
         self._file = file
         self._files = files
         self._name = name
+        self._begun = False
 
     def readable(self) -> bool:
         return True
@@ -232,11 +231,27 @@ class _Reading(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         with self._files._guarded("reading", self._name):
-            content = self._file.read(len(buffer))
+            content = self._read(len(buffer))
+        self._begun = True
         buffer[: len(content)] = content
         return len(content)
 
+    def _read(self, size: int) -> bytes:
+        for tries in range(_TRIES):
+            try:
+                return bytes(self._file.read(size))
+            except OSError as error:
+                if self._begun or not _is_of_another_version(error):
+                    raise
+            time.sleep(_WAIT_SECONDS * 2**tries)
+            position = self._file.tell()
+            self._file.close()
+            self._file = self._files._open(self._name)
+            self._file.seek(position)
+        return bytes(self._file.read(size))
+
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._begun = self._begun or whence == io.SEEK_END  # whoever asks for the size goes by that version's
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
@@ -251,6 +266,11 @@ class _Reading(io.RawIOBase):
 def is_not_implemented(error: BaseException | None) -> bool:
     """Whether a server said that it does not know what it was asked for."""
     return isinstance(error, OSError) and error.errno == errno.ENOSYS
+
+
+def _is_of_another_version(error: OSError) -> bool:
+    """Whether an object was replaced since it was opened, as s3fs says it."""
+    return type(error).__name__ == "FileExpired" or (error.errno == errno.EINVAL and "pre-condition" in str(error))
 
 
 def _digest(file: Any) -> bytes:

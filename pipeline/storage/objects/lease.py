@@ -6,8 +6,9 @@ once each sees the other, and the one whose name sorts first goes on: a listing 
 Google and Azure. Whoever is in the way is there as long as its pulse changes, by the waiting time of the one who looks:
 no clock is compared with another. If it stands still, or if its process is known to have ended, its name is deleted.
 
-A holder that was taken for dead, because it could reach nothing for so long, finds its name gone, and changes nothing
-any more. What is promised of shards and commits does not depend on any of this.
+A holder that was taken for dead, because it could reach nothing for so long or its machine slept, finds its name gone
+and begins no change any more. One that it had begun, such as a long PUT, can still land after that. What is promised of
+shards and commits does not depend on any of this.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class Holder:
         return is_dead(self.process)
 
 
+def _now() -> float:
+    """Seconds that have passed for others: also those in which this machine slept, where the kernel counts them."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux's
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+
+
 class Lease:
     """One holder's claim on an output. Use as a context: within it the output is held.
 
@@ -75,7 +82,7 @@ class Lease:
         self._me = Holder(uuid.uuid4().hex, shared, this_process(), signed(owner))
         self._count = 0
         self._holding = self._lost = False
-        self._confirmed = time.monotonic()
+        self._confirmed = _now()
         self._beating = threading.Lock()
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
@@ -99,14 +106,14 @@ class Lease:
             OwnedError: if the output was lost to another run.
             StorageError: if for too long it was not possible to say that it is still held.
         """
-        if time.monotonic() - self._confirmed > DEAD_SECONDS / 2:
+        if _now() - self._confirmed > DEAD_SECONDS / 2:
             self._beat()
         if self._lost:
             raise OwnedError(
                 f"another run took over {self._files.url}: this one could not be heard of for {DEAD_SECONDS:.0f} s. "
                 "What it had committed is kept; run again once the other has ended"
             )
-        if time.monotonic() - self._confirmed > DEAD_SECONDS / 2:
+        if _now() - self._confirmed > DEAD_SECONDS / 2:
             raise StorageError(
                 f"{self._files.url} was out of reach for {DEAD_SECONDS / 2:.0f} s, so that this run may have lost it "
                 "to another. What was committed is kept; run again to resume"
@@ -166,7 +173,7 @@ class Lease:
         with self._beating, contextlib.suppress(StorageError):  # that it is out of reach is found out by whoever writes
             if self._over.is_set():
                 return
-            begun = time.monotonic()
+            begun = _now()
             self._count += 1
             pulse = {"count": self._count, "holding": self._holding}
             self._files.overwrite(f"{LOCK}/{self._me.name}.pulse", json.dumps(pulse).encode())
@@ -183,7 +190,10 @@ class Lease:
 
 
 class _Watch:
-    """A look at another's pulse, now and then."""
+    """A look at another's pulse, now and then.
+
+    By time in which this machine was awake: in its sleep it sees no pulse, which says nothing of the other.
+    """
 
     def __init__(self, files: Files, other: Holder) -> None:
         self._files = files

@@ -24,7 +24,8 @@ from pipeline.storage.base import PRIVATE, SCRATCH, translated
 from pipeline.storage.objects.files import Files, is_not_implemented
 from pipeline.storage.objects.lease import Lease, tidy, who_holds
 
-_PROBE = f"{PRIVATE}/probe"
+_PROBES = f"{PRIVATE}/probes"
+_TRIES = 3
 
 
 class ObjectStorage:
@@ -96,6 +97,8 @@ class ObjectStorage:
             for name, upload in list(self._files.uploads()):
                 self._files.abort(name, upload)
             tidy(self._files)
+            for name in list(self._files.list(_PROBES)):  # of those who were killed
+                self._files.delete(name)
             try:
                 yield
             finally:
@@ -131,20 +134,24 @@ class ObjectStorage:
         Raises:
             ConfigError: if it is not.
         """
-        name = f"{_PROBE}-{uuid.uuid4().hex}"
-        try:
-            refused = self._files.create(name, b"first") and not self._files.create(name, b"second")
-        except StorageError as error:
-            if not is_not_implemented(error.__cause__):
-                raise
-            refused = False
-        self._files.delete(name)
-        if not refused:
+        if not any(self._refuses() for _ in range(_TRIES)):  # once a run that begins may have tidied the probe away
             raise ConfigError(
                 f"{self.url} puts an object in place of another though it is asked not to (If-None-Match), so two "
                 "attempts at one shard could mix. Choose another store; or, if this job is started once at a time "
-                "and not in parts, say --single-writer"
+                "and not in parts, say --single-writer (also as --set output.single_writer=true, which gc, verify and "
+                "retry take)"
             )
+
+    def _refuses(self) -> bool:
+        name = f"{_PROBES}/{uuid.uuid4().hex}"
+        try:
+            return self._files.create(name, b"first") and not self._files.create(name, b"second")
+        except StorageError as error:
+            if not is_not_implemented(error.__cause__):
+                raise
+            return False
+        finally:
+            self._files.delete(name)
 
     @property
     def _scratch_folder(self) -> Path:

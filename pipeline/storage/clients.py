@@ -1,0 +1,44 @@
+"""Clients of fsspec, opened. Each has errors of its own, and some connect as they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import fsspec
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.storage.base import OBJECT_STORES
+
+
+def open_client(url: str, options: Mapping[str, Any], *passing: type[Exception], **ours: Any) -> tuple[Any, str]:
+    """The client for a URL, and the path that it has there.
+
+    Args:
+        url: any that fsspec takes.
+        options: for the client, of the user, with secrets in place of variables.
+        passing: what is raised as it is.
+        ours: further options.
+
+    Raises:
+        ConfigError: if the protocol is not known, its library is not installed, or an option is none.
+        StorageError: if the client cannot begin: it found no credentials, or cannot reach the store.
+    """
+    protocol = url.partition("://")[0]
+    try:
+        client, root = fsspec.core.url_to_fs(url, **ours, **options)
+    except passing:
+        raise
+    except ImportError as error:
+        if (extra := OBJECT_STORES.get(protocol)) is None:
+            raise ConfigError(f"{url} cannot be opened: {error}") from error
+        raise ConfigError(
+            f"{url} needs fsspec's client for {protocol}://: pip install 'melmill[{extra}]' ({error})"
+        ) from error
+    except (TypeError, ValueError) as error:
+        with_options = f" with the options {', '.join(options)}" if options else ""
+        raise ConfigError(f"{url} cannot be opened{with_options}: {error}") from None
+    except Exception as error:
+        look = "; check the network, and the credentials and what they allow" if protocol in OBJECT_STORES else ""
+        raise StorageError(f"{url} cannot be opened: {type(error).__name__}: {error}{look}") from error
+    return client, str(root).rstrip("/")
