@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Literal, get_args
 
 Fate = Literal["cut", "reset", "503", "answer lost", "answer cut", "stalled"]
@@ -131,10 +131,11 @@ def proxying(server: int) -> Iterator[Proxy]:
     """A proxy before the server on that port of loopback, for as long as the context lasts. It disturbs nothing yet."""
     proxy, loop, ready = Proxy(server), asyncio.new_event_loop(), threading.Event()
 
-    async def listen() -> None:
+    async def listen() -> asyncio.Server:
         listening = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         proxy.port = listening.sockets[0].getsockname()[1]
         ready.set()
+        return listening
 
     thread = threading.Thread(target=_run, args=(loop, listen), daemon=True)
     thread.start()
@@ -146,12 +147,14 @@ def proxying(server: int) -> Iterator[Proxy]:
         thread.join()
 
 
-def _run(loop: asyncio.AbstractEventLoop, listen: Callable[[], object]) -> None:
-    loop.run_until_complete(listen())  # type: ignore[arg-type]
+def _run(loop: asyncio.AbstractEventLoop, listen: Callable[[], Coroutine[None, None, asyncio.Server]]) -> None:
+    listening = loop.run_until_complete(listen())
     loop.run_forever()
+    listening.close()
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
     loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+    loop.run_until_complete(asyncio.sleep(0))  # for connections that were closed to be so
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
