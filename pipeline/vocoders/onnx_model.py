@@ -77,6 +77,12 @@ class OnnxModel:
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch)
 
+    def run_by(self, runtime: Runtime) -> OnnxModel:
+        """The same model, run by that runtime."""
+        if runtime == self.runtime:
+            return self
+        return OnnxModel(self.path, self.threads, runtime, self.device, self._batch)
+
     @property
     def batched(self) -> bool:
         """Whether it is likely to be given several mels at once; known before a session is there."""

@@ -40,9 +40,8 @@ def test_the_shipped_checkpoints_have_their_samples_in_openvino_too(name: str, m
         assert np.abs(decoded(theirs, mel[:, :120], 32) - ours).max() < 1e-4
 
 
-def test_lift_has_its_samples_in_openvino_too(mel: NDArray[np.float32]) -> None:
-    """Its net to 1e-4. The phase stage after it goes round 16 times, and makes a little more of the last bits."""
+def test_lift_runs_its_net_in_onnxruntime_whatever_is_asked(mel: NDArray[np.float32]) -> None:
+    """Its phase stage goes round 16 times, and makes much of the last bits: another runtime is not to be heard."""
     ours, theirs = (load_vocoder("lift", runtime=runtime) for runtime in ("onnxruntime", "openvino"))
-    magnitudes = [vocoder._model.run(mel[None], "lift") for vocoder in (ours, theirs)]  # type: ignore[attr-defined]
-    assert np.abs(magnitudes[1] - magnitudes[0]).max() < 1e-4 * magnitudes[0].max()
-    assert np.abs(theirs.decode(mel) - ours.decode(mel)).max() < 5e-4
+    assert theirs.digest == ours.digest
+    np.testing.assert_array_equal(theirs.decode(mel), ours.decode(mel))
