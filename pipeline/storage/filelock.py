@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from datetime import timedelta
 from pathlib import Path
+
+from pipeline.storage.signature import in_words, signed
 
 _LOOKS, _LOOK_SECONDS = 20, 0.05
 _ALIKE = 3
@@ -45,11 +46,6 @@ def sign(descriptor: int, owner: str) -> None:
     os.pwrite(descriptor, signed(owner).encode(), 0)
 
 
-def signed(owner: str) -> str:
-    """Who holds an output, from now on; for `in_words`."""
-    return f"{owner}\n{time.time()}"
-
-
 def who_holds(path: Path) -> str | None:
     """Who holds a lock file, or shares it, in words; None if nobody does. Asking takes the lock for an instant."""
     try:
@@ -60,13 +56,3 @@ def who_holds(path: Path) -> str | None:
         return take(descriptor, fcntl.LOCK_SH) or take(descriptor, fcntl.LOCK_EX)
     finally:
         os.close(descriptor)
-
-
-def in_words(signature: str) -> str:
-    """The holder, and for how long. The age is for the reader: a clock that is off matters to nothing."""
-    owner, _, since = signature.strip().rpartition("\n")
-    try:
-        age = time.time() - float(since)
-        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
-    except (ValueError, OverflowError):
-        return owner or since or "it has just begun"

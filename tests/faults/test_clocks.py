@@ -32,7 +32,7 @@ READINGS = {
     ("jobs.py", "datetime.now"): "started and finished in job.json, for the reader",
     ("metrics.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
-    ("storage/filelock.py", "time.time"): "how long the lock is held, for the reader",
+    ("storage/signature.py", "time.time"): "how long the lock is held, for the reader",
     ("storage/objects/lease.py", "time.clock_gettime"): "CLOCK_BOOTTIME: a waiting time, which nobody sets",
     ("status.py", "datetime.now"): "the signs of life, for the reader",
     ("stores/pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 from pipeline.errors import OwnedError, StorageError
 from pipeline.storage.base import PRIVATE
-from pipeline.storage.filelock import in_words, signed
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
+from pipeline.storage.signature import in_words, signed
 
 LOCK = f"{PRIVATE}/run.lock"
 BEAT_SECONDS = 5.0
