@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,6 +27,9 @@ _QUIETEST, _LOUDEST = -18.0, 0.5
 _TAUGHT_SHARE = 0.35
 # Share of those whose mel is that of the teacher's waveform.
 _ROUND_TRIP_SHARE = 0.3
+# Share of the stretches without a teacher that are played faster or slower, and by how many octaves at most: as voices
+# that are higher or lower than those at hand, with longer or shorter vocal tracts.
+_RESAMPLED_SHARE, _FURTHEST_OCTAVES = 0.5, 0.25
 # Frames and bins that the teacher's power is averaged over: the target is a level, since noise cannot be guessed.
 _LEVEL_SIZE = 5
 
@@ -98,9 +102,10 @@ class Batches:
             gain = np.float32(10 ** (random.uniform(_QUIETEST, _LOUDEST) / 20))
             stretch = slice(start, start + self._samples)
             teacher = self._taught.get(utterance.key)
-            heard.append(utterance.waveform[stretch] * gain)
+            speed = 1.0 if teacher is not None else self._speed(len(utterance.waveform) - start, random)
+            heard.append(self._played(utterance.waveform, start, speed) * gain)
             taught.append(heard[-1] if teacher is None else teacher[stretch] * gain)
-            below.append(self._below(utterance.bandwidth))
+            below.append(self._below(utterance.bandwidth * speed))
             known.append(below[-1] if teacher is None else torch.ones_like(below[-1]))
             again.append(teacher is not None and random.random() < _ROUND_TRIP_SHARE)
         power = target = self._power(heard)
@@ -122,6 +127,20 @@ class Batches:
         number = int(np.searchsorted(edges, random.integers(edges[-1]), side="right")) - 1
         utterance = self._pools[pool][number]
         return utterance, int(random.integers(len(utterance.waveform) - self._samples + 1))
+
+    def _speed(self, left: int, random: np.random.Generator) -> float:
+        """What to play a stretch at, where `left` samples of the utterance are left for it; often 1."""
+        if random.random() >= _RESAMPLED_SHARE:
+            return 1.0
+        speed = 2.0 ** random.uniform(-_FURTHEST_OCTAVES, _FURTHEST_OCTAVES)
+        return speed if self._samples * speed <= left else 1.0
+
+    def _played(self, waveform: NDArray[np.float32], start: int, speed: float) -> NDArray[np.float32]:
+        """A stretch `[samples] float32` of the waveform at that speed, pitch and all."""
+        taken = waveform[start : start + math.ceil(self._samples * speed)]
+        if speed != 1.0:
+            taken = soxr.resample(taken, self._spec.sample_rate * speed, self._spec.sample_rate)
+        return np.pad(taken[: self._samples], (0, max(0, self._samples - len(taken))))
 
     def _below(self, bandwidth: float) -> Tensor:
         """Bins that a recording of that bandwidth says something about, `[bins] float32` of 0 and 1."""

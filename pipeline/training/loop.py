@@ -153,6 +153,28 @@ class Training:
         self.progress = Progress(**saved["progress"])
 
 
+def level(net: LiftNet, batches: Batches, random: np.random.Generator, count: int = 32) -> None:
+    """Shifts the bins that no band covers, each to the mean power of its targets, where it has any.
+
+    The loss finds the middle of logarithms, which for noise is less than the mean power; where bands cover a bin, the
+    mel says its power.
+
+    Args:
+        net: trained; its head's biases are changed.
+        batches: to measure on, so many.
+        random: that they are drawn by.
+    """
+    found, wanted = torch.zeros(net.uncovered.shape), torch.zeros(net.uncovered.shape)
+    for _ in range(count):
+        batch = batches.draw(random)
+        with torch.no_grad():
+            found += (torch.exp(2 * net(batch.given)) * batch.known).sum(dim=(0, 1))
+        wanted += (torch.exp(2 * batch.log_magnitude) * batch.known).sum(dim=(0, 1))
+    heard = (net.uncovered > 0) & (wanted > 0)
+    with torch.no_grad():
+        net.head.bias[heard] += 0.5 * torch.log(wanted / found)[heard]
+
+
 def rate(step: int, steps: int) -> float:
     """The learning rate of a step, of `steps` in all (0: not known yet)."""
     warm_up = min(1.0, (step + 1) / (min(_WARM_UP, 1 + steps // 10) if steps else _WARM_UP))

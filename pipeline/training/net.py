@@ -34,8 +34,8 @@ class Shape:
     """
 
     width: int = 256
-    hidden: int = 768
-    blocks: int = 6
+    hidden: int = 512
+    blocks: int = 4
     updates: int = 3
 
     @property

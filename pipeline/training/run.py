@@ -25,7 +25,7 @@ from pipeline.quality import MelDistance
 from pipeline.storage import translated
 from pipeline.training.batches import Batches
 from pipeline.training.export import export
-from pipeline.training.loop import Plan, Progress, Training
+from pipeline.training.loop import Plan, Progress, Training, level
 from pipeline.training.net import KERNEL, LiftNet, Shape
 from pipeline.training.speech import Speech, Utterance, read_speech
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
@@ -150,6 +150,7 @@ def _train(
     training = Training(lambda: LiftNet(spec, shape, *statistics_), batches, plan, state, identity)
     training.run(told)
     net, progress = training.net, training.progress
+    level(net, batches, np.random.default_rng([plan.seed, 1 << 41]))
     last = figures(net)
     on_progress(progress, last)
     record |= {"steps": progress.steps, "minutes": round(progress.seconds / 60, 2), "loss": round(progress.loss, 4)}
