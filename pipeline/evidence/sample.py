@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_SAME = 1e-3  # values this near to each other, relative to the largest, are one: float16 has steps of 5e-4
+_SAME = 1e-3  # values this near to each other, relative to most of them, are one: float16 has steps of 5e-4
+_NO_LOGARITHM = 1e4  # float32's own range is 770 dB
 _LEAST_SHARE = 0.005  # of the values, to be called a floor
 _NORMALIZED_MEAN = 0.5
 _NORMALIZED_DEVIATION = (0.5, 1.6)
@@ -37,8 +38,10 @@ class Sample:
         return sum(mel.shape[1] for mel in self.mels)
 
     def joined(self) -> NDArray[np.float64]:
-        """All frames, `[n_mels, frames] float64`."""
-        return np.concatenate(self.mels, axis=1).astype(np.float64)
+        """All frames, `[n_mels, frames] float64`, but a few that hold damage, which says nothing of a contract."""
+        frames = np.concatenate(self.mels, axis=1).astype(np.float64)
+        sound = (np.abs(frames) < _NO_LOGARITHM).all(axis=0)
+        return frames[:, sound] if sound.mean() > 0.5 else frames
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def describe_values(sample: Sample) -> Values:
     """Measures a sample that has at least one frame."""
     values = sample.joined()
     lowest, highest = float(values.min()), float(values.max())
-    share = float((values <= lowest + _SAME * max(abs(lowest), abs(highest))).mean())
+    share = float((values <= lowest + _SAME * max(abs(lowest), float(np.median(np.abs(values))))).mean())
     quiet, loud = np.quantile(values.mean(axis=0), [0.1, 0.9])
     means, deviations = values.mean(axis=1), values.std(axis=1)
     return Values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct
+from pipeline.melspec import Framing
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Counted up whenever the same model gives other samples.
@@ -30,21 +32,30 @@ class Lift:
             falls into another bin.
         name: what to call it; the file's stem if None.
         iterations: of the phase stage.
+        framing: of the mels, which only the phase stage needs to know; None for that of the mels it was trained on.
     """
 
-    def __init__(self, model: OnnxModel, name: str | None = None, iterations: int = 16) -> None:
+    def __init__(
+        self, model: OnnxModel, name: str | None = None, iterations: int = 16, framing: Framing | None = None
+    ) -> None:
         model = model.run_by("onnxruntime")
         self.name = model.path.stem if name is None else name
-        self.spec = model.card.spec
+        self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)
         self.iterations = iterations
-        parts = json.dumps(["lift", _ALGORITHM, model.digest, iterations])
-        self.digest = hashlib.sha256(parts.encode()).hexdigest()[:32]
+        parts = ["lift", _ALGORITHM, model.digest, iterations]
+        if self.spec.framing != model.card.spec.framing:
+            parts.append(self.spec.framing)
+        self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         self._model = model
         left, right = phase_halo(self.spec, iterations)
         self.halo = left + model.card.halo[0], right + model.card.halo[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Lift, (self._model, self.name, self.iterations)
+        return Lift, (self._model, self.name, self.iterations, self.spec.framing)
+
+    def for_framing(self, framing: Framing) -> Lift:
+        """The same net, which looks at frames and not at where they lie, for mels of that framing."""
+        return self if framing == self.spec.framing else Lift(self._model, self.name, self.iterations, framing)
 
     @property
     def window(self) -> int:

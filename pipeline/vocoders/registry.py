@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.errors import ConfigError
-from pipeline.melspec import MelSpec
+from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Vocoder
 from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
@@ -46,7 +46,8 @@ def load_vocoder(
 
     Args:
         name: one of `NAMES`, or the path of an .onnx file that melmill made.
-        mel: the contract of the mels at hand; only "griffin-lim" needs it, the others have their own.
+        mel: the contract of the mels at hand. "griffin-lim" needs it, and a lift takes their framing from it; others
+            have their own.
         threads: threads for one decode.
         runtime: that runs nets; "auto" is onnxruntime.
         device: that nets run on.
@@ -58,6 +59,8 @@ def load_vocoder(
     with _lock:
         chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
         vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen, device, batch)
+        if isinstance(vocoder, Lift) and mel is not None:
+            vocoder = _framed(vocoder, mel.framing)
     if name == GRIFFIN_LIM and device != "cpu":
         raise ConfigError(f"vocoder.device: griffin-lim has no net; it runs on the CPU, not on {device}")
     if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
@@ -79,6 +82,11 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device
     if name in LIFT_ITERATIONS:
         return Lift(OnnxModel(path, threads, runtime, device), name, LIFT_ITERATIONS[name])
     return vocoder_of(OnnxModel(path, threads, runtime, device, batch))
+
+
+@functools.cache
+def _framed(lift: Lift, framing: Framing) -> Lift:
+    return lift.for_framing(framing)
 
 
 def vocoder_of(model: OnnxModel) -> Vocoder:

@@ -142,6 +142,20 @@ def test_noise_of_independent_values_is_explained_by_no_contract():
     assert explanations(sample, HIFIGAN) == ()
 
 
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("damage", [1e30, -1e30, 5e3])
+def test_a_damaged_value_is_no_contradiction(name, damage):
+    sample = speech(PRESETS[name])
+    mels = [mel.copy() for mel in sample.mels]
+    mels[3][10, 20] = damage
+    assert contradictions(Sample(tuple(mels), len(mels)), PRESETS[name]) == ()
+
+
+def test_damage_everywhere_is_one():
+    mels = tuple(mel * 1e5 for mel in speech(HIFIGAN).mels)
+    assert contradictions(Sample(mels, len(mels)), HIFIGAN)
+
+
 def test_values_are_measured_as_stored():
     values = describe_values(Sample((np.array([[-4.0, -4.0, 1.0], [-4.0, 0.0, 3.0]], np.float32),), 1))
     assert (values.lowest, values.highest, values.floor, values.floor_share) == (-4.0, 3.0, -4.0, 0.5)

@@ -15,6 +15,7 @@ from pipeline.dsp.mel import log_mel, mel_filterbank
 from pipeline.dsp.phase import PHASE_BLOCK
 from pipeline.dsp.stft import framed, stft
 from pipeline.errors import BadMelError
+from pipeline.melspec import PRESETS
 from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.lift import Lift
@@ -64,6 +65,27 @@ def test_the_same_mel_gives_the_same_samples_and_the_length_it_promises(lift: Li
 def test_windows_at_the_halo_give_the_samples_of_the_whole_bit_for_bit(lift: Lift, mel: Mel, window: int) -> None:
     pieces = decode_windows(lift, lambda start, stop: mel[:, start:stop], mel.shape[1], window)
     np.testing.assert_array_equal(np.concatenate(list(pieces)), lift.decode(mel))
+
+
+def test_mels_of_the_other_framing_are_taken_as_they_lie(lift: Lift) -> None:
+    centered, recording = PRESETS["tacotron2-22k"], speech("ru_RU_f_IvrvoiceRU/demo-nomatch")
+    mel = log_mel(recording, centered)
+    vocoder = load_vocoder("lift", centered)
+    assert vocoder is load_vocoder("lift", centered)
+    assert vocoder.digest not in (lift.digest, load_vocoder("lift-hq", centered).digest)
+    assert {each.remedy for each in centered.compare(vocoder.spec)} == {"negligible"}
+    whole = vocoder.decode(mel)
+    assert len(whole) == (mel.shape[1] - 1) * 256
+    assert np.abs(log_mel(whole, centered) - mel)[:, 2:-2].mean() < 0.11
+    np.testing.assert_array_equal(whole, pickle.loads(pickle.dumps(vocoder)).decode(mel))  # noqa: S301
+    pieces = decode_windows(vocoder, lambda start, stop: mel[:, start:stop], mel.shape[1], 100)
+    np.testing.assert_array_equal(np.concatenate(list(pieces)), whole)
+    # In place: speech, and the envelope of what was made of it, rise and fall together.
+    envelopes = [
+        np.sqrt(np.square(each[: len(whole) // 64 * 64]).reshape(-1, 64).mean(axis=1)) for each in (recording, whole)
+    ]
+    lags = [np.corrcoef(np.roll(envelopes[1], lag), envelopes[0])[0, 1] for lag in range(-4, 5)]
+    assert np.argmax(lags) == 4
 
 
 def test_a_sixth_of_the_halo_is_not_enough(lift: Lift, mel: Mel) -> None:
