@@ -1,4 +1,4 @@
-"""Magnitudes to a waveform: phases that start along the spectral peaks, then a fast Griffin-Lim that keeps the mel."""
+"""Magnitudes to a waveform: phases that start along the spectral peaks, then projections that keep the mel (ADMM)."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ _BINS_TOGETHER = 128
 # bin's magnitude would cost more of the level: the more alike magnitudes are, the less overlapping frames agree.
 _UNCOVERED_BINS = 16
 
+# ADMM's penalty r, and the weight of the last step. Of 0 to 0.4 and 0 to 0.6, by PESQ of eight utterances: 8 iterations
+# give what 16 of the fast Griffin-Lim algorithm do. A momentum of 0.4 diverges.
+_PENALTY, _MOMENTUM = np.float32(0.1), np.float32(0.2)
+
 # Key of the random phases; another key gives other samples of the same quality.
 _PHASE_KEY = 0x6D656C6D696C6C  # "melmill"
 _DRAWS_PER_COUNT = 4  # numpy's Philox is Philox4x64: every count of its counter gives four 64-bit numbers
@@ -43,27 +47,28 @@ def reconstruct(
     magnitude: NDArray[np.float32],
     spec: MelSpec,
     iterations: int = 32,
-    momentum: float = 0.99,
     first_frame: int = 0,
     anchor: float = 0.0,
 ) -> NDArray[np.float32]:
     """A waveform that has the mel of the given magnitudes, and in the bins that no band covers, their level.
 
-    The fast Griffin-Lim algorithm (N. Perraudin, P. Balazs and P. Søndergaard, WASPAA 2013) projects in turns onto the
-    spectra that some signal has and onto those with the wanted magnitudes. With the projection
-    t[n] = STFT(ISTFT(c[n-1])), the next phases are those of t[n] + momentum (t[n] - t[n-1]). Here the second
-    projection is onto the spectra with the wanted mel: the magnitudes of t[n], each bin scaled by the mean of its
-    bands' ratios of wanted to present energy, weighted by the filters. Bins that no band covers are kept in level, by
-    bands of 16 of them. What the magnitudes were beyond their mel is a start and no more. From flat-start magnitudes of
-    eight utterances that is worth 0.5 PESQ over keeping them (3.79 against 3.29 after 32 iterations) and halves the
-    distance to the mel. An anchor keeps something of magnitudes that are known better.
+    Griffin-Lim projects in turns onto the spectra that some signal has, P = STFT(ISTFT(.)), and onto those with the
+    wanted magnitudes, A. Here the two are brought together by the alternating direction method of multipliers (Y.
+    Masuyama, K. Yatabe and Y. Oikawa, "Griffin-Lim like phase recovery via alternating direction method of
+    multipliers", IEEE Signal Processing Letters 26, 2019): x = A(z - u), z = (r (x + u) + P(x + u)) / (1 + r),
+    u = x + u - z, with a momentum in z - u.
+
+    A projects onto the spectra with the wanted mel: each bin is scaled by the mean of its bands' ratios of wanted to
+    present energy, weighted by the filters. Bins that no band covers are kept in level, by bands of 16 of them. What
+    the magnitudes were beyond their mel is a start and no more. From flat-start magnitudes of eight utterances that was
+    worth 0.5 PESQ over keeping them, and halved the distance to the mel. An anchor keeps something of magnitudes that
+    are known better.
 
     Args:
         magnitude: `[1 + n_fft // 2, frames] float32`, at least one frame.
-        iterations: number of projections.
-        momentum: weight of the last step; 0 is plain Griffin-Lim, and 0.99 is the paper's choice.
+        iterations: number of projections P.
         first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
-        anchor: weight of the given magnitudes, 0 to 1, against those of t[n], before they are scaled to the mel.
+        anchor: weight of the given magnitudes, 0 to 1, against those of z - u, before they are scaled to the mel.
 
     Returns:
         `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
@@ -74,21 +79,20 @@ def reconstruct(
     blocks = [slice(start, start + PHASE_BLOCK) for start in range(0, len(wanted), PHASE_BLOCK)]
     bands = [_Bands(wanted[block], spec, anchor) for block in blocks]
     started = _start(wanted, spec, first_frame - before)
-    spectra = [started[block] for block in blocks]
-    previous = [np.zeros_like(spectrum) for spectrum in spectra]
-    inertia = np.float32(-momentum / (1 + momentum))
-    for _ in range(iterations):
+    estimates = [started[block] for block in blocks]  # z - u, but for a factor
+    spectra = [each.fitted(estimate) for each, estimate in zip(bands, estimates, strict=True)]
+    for left in reversed(range(iterations)):
         frames = framed(istft(spectra, spec), spec)
         for i, block in enumerate(blocks):
-            projected = stft(frames[block], spec)
-            # The array of the projection before becomes the next spectrum, in place.
-            direction, previous[i] = previous[i], projected
-            direction.view(np.float32)[:] *= inertia
-            direction += projected
-            length = np.abs(direction)
-            np.maximum(length, _SMALLEST_MAGNITUDE, out=length)
-            direction *= np.divide(bands[i].fitted(np.abs(projected)), length, out=length)
-            spectra[i] = direction
+            projected, dual, estimate = stft(frames[block], spec), spectra[i], estimates[i]
+            dual -= projected
+            dual.view(np.float32)[:] *= 1 / (1 + _PENALTY)
+            estimate.view(np.float32)[:] *= -_MOMENTUM
+            estimate += projected
+            estimate += np.multiply(dual.view(np.float32), _PENALTY - 1).view(np.complex64)
+            spectra[i] = bands[i].fitted(estimate)
+            if left:
+                spectra[i] += dual
     signal = istft(spectra, spec)
     return signal[before * spec.hop_length + spec.padding : len(signal) - spec.padding]
 
@@ -157,7 +161,15 @@ class _Bands:
         self._frames, self._bands = len(wanted), self._filters[-1][0].stop
         self._wanted = self._energies(wanted)
 
-    def fitted(self, present: NDArray[np.float32]) -> NDArray[np.float32]:
+    def fitted(self, spectrum: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        """A spectrum `[frames, bins] complex64` with its phases, and magnitudes that are scaled to the wanted bands."""
+        length = np.abs(spectrum)
+        np.maximum(length, _SMALLEST_MAGNITUDE, out=length)
+        gain = self._scaled(length.copy())
+        gain /= length
+        return spectrum * gain
+
+    def _scaled(self, present: NDArray[np.float32]) -> NDArray[np.float32]:
         """Magnitudes `[frames, bins] float32` scaled, in place, towards the wanted bands."""
         if self._kept is not None:
             present *= self._anchor

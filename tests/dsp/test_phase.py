@@ -66,14 +66,11 @@ def test_audio_has_a_hop_for_each_frame_or_for_each_but_the_last(framing, lost, 
     assert audio.shape == ((frames - lost) * sizes[1],)
 
 
-def test_iterations_and_momentum_bring_the_audio_nearer_to_the_mel():
+def test_iterations_bring_the_audio_nearer_to_the_mel():
     flat = mel_to_magnitude(MEL, HIFIGAN, updates=30)
-    few, plain, fast = (
-        distance(reconstruct(flat, HIFIGAN, iterations, momentum))
-        for iterations, momentum in ((4, 0.99), (32, 0.0), (32, 0.99))
-    )
-    assert fast < 0.85 * plain
-    assert fast < 0.5 * few
+    few, more, most = (distance(reconstruct(flat, HIFIGAN, iterations)) for iterations in (4, 32, 100))
+    assert more < 0.5 * few
+    assert most < 0.75 * more
 
 
 def test_the_mel_is_kept_and_the_magnitudes_are_only_a_start():
