@@ -105,9 +105,9 @@ def add_stray(out: Place, rng: random.Random) -> Expected:
 
 def copy_commit(out: Place, rng: random.Random) -> Expected:
     path = some_commit(out, rng)
-    copy = path.with_name(f"{rng.randrange(100):06d}-{rng.randrange(2**32):08x}.json")
-    copy(path, copy)
-    return CORRUPT, named(out, copy)
+    twin = path.with_name(f"{rng.randrange(100):06d}-{rng.randrange(2**32):08x}.json")
+    copy(path, twin)
+    return CORRUPT, named(out, twin)
 
 
 def change_lines(out: Place, rng: random.Random) -> Expected:
