@@ -67,10 +67,12 @@ bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every s
 lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder
 	$(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --teacher hifigan-universal --teacher-minutes 8 \
 	  --steps 3500 --threads 1 -o pipeline/vocoders/weights/lift.onnx
+	$(BIN)/melmill vocoder train $(CORPUS) --mel speecht5-16k --hold-out Carlo --steps 1800 --threads 1 \
+	  -o pipeline/vocoders/weights/lift-speecht5-16k.onnx
 
 lift-folds: $(VENV)/extras  ## train a lift without each voice from CORPUS=folder, for make bench-quality FOLDS=build/folds
 	for voice in Allison June Carlo Ivrvoice; do \
-	  $(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --hold-out $$voice --steps 1800 --threads 1 \
+	  $(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --hold-out $$voice --steps 1500 --threads 1 \
 	    -o build/folds/$$voice.onnx || exit; done
 
 lock: $(VENV)/dev  ## resolve the dependencies anew into the hashed requirements files

@@ -15,7 +15,7 @@ from pipeline.errors import ContractError
 from pipeline.melspec import MelSpec
 
 # Counted up whenever the same mel gives other samples.
-_ALGORITHM = 4
+_ALGORITHM = 3
 
 
 @dataclass(frozen=True)

@@ -85,4 +85,4 @@ class Lift:
             BadMelError, ConfigError, VocoderError: see `OnnxModel.run`.
         """
         magnitude = self._model.run(mel[None], self.name)
-        return reconstruct(magnitude.T, self.spec, self.iterations, first_frame=first_frame, anchor=_ANCHOR)
+        return reconstruct(magnitude.T, self.spec, self.iterations, "admm", first_frame, _ANCHOR)

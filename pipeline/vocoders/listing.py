@@ -18,8 +18,7 @@ from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.registry import (
     GRIFFIN_LIM,
     HIFIGAN_FILES,
-    LIFT_ITERATIONS,
-    LIFT_WEIGHTS,
+    LIFTS,
     NAMES,
     hifigan_checkpoint,
     vocoder_of,
@@ -98,9 +97,10 @@ def _onnx_files(paths: Iterable[Path]) -> Iterator[Path]:
 def _named(name: str) -> Listed:
     if name == GRIFFIN_LIM:
         return Listed(name, name, None, None, 0, 0, "no weights; part of melmill: MIT")
-    if name in LIFT_ITERATIONS:
-        geometry = read_geometry(LIFT_WEIGHTS)
-        vocoder = Lift(OnnxModel(LIFT_WEIGHTS), name, LIFT_ITERATIONS[name])
+    if name in LIFTS:
+        weights, iterations = LIFTS[name]
+        geometry = read_geometry(weights)
+        vocoder = Lift(OnnxModel(weights), name, iterations)
         return Listed(
             name, "lift", vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, _LIFT_ORIGIN
         )  # fmt: skip

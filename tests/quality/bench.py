@@ -35,7 +35,7 @@ from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
-from pipeline.vocoders.registry import LIFT_ITERATIONS
+from pipeline.vocoders.registry import LIFTS
 
 PROMPTS = Path(__file__).parent.parent / "data" / "prompts"
 SPEC = PRESETS["hifigan-22k"]
@@ -112,8 +112,8 @@ def vocoded(system: str, voice: str, mel: Mel, folds: Path | None) -> NDArray[np
     if system == "librosa":
         return librosas(mel)
     fold = _fold(folds, voice)
-    if fold is not None and system in LIFT_ITERATIONS:
-        return _lift(fold, LIFT_ITERATIONS[system]).decode(mel)
+    if fold is not None and system in LIFTS:
+        return _lift(fold, LIFTS[system][1]).decode(mel)
     return load_vocoder(system, SPEC).decode(mel)
 
 

@@ -157,7 +157,7 @@ def test_it_vocodes_mels_of_any_spec(spec):
 
 
 # Above what a mel keeps of speech it is lost in the floor: of the lower ones, 1e-7, more of a quiet prompt is left.
-PRESET_BOUNDS = dict.fromkeys(PRESETS, 0.09) | {"f5-vocos-24k": 0.14, "vocos-24k": 0.19}
+PRESET_BOUNDS = dict.fromkeys(PRESETS, 0.08) | {"f5-vocos-24k": 0.14, "vocos-24k": 0.19}
 
 
 @pytest.mark.parametrize("name", PRESETS)

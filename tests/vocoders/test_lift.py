@@ -20,9 +20,10 @@ from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
-from pipeline.vocoders.registry import LIFT_WEIGHTS
+from pipeline.vocoders.registry import LIFTS
 
 Mel = NDArray[np.float32]
+LIFT_WEIGHTS = LIFTS["lift"][0]
 
 
 def speech(*names: str) -> NDArray[np.float32]:
@@ -42,15 +43,35 @@ def lift() -> Lift:
     return vocoder
 
 
-def test_the_weights_are_small_and_say_what_they_were_made_from() -> None:
-    assert LIFT_WEIGHTS.stat().st_size < 8e6
-    card = OnnxModel(LIFT_WEIGHTS).card
+@pytest.mark.parametrize(
+    ("name", "preset", "teacher"),
+    [
+        ("lift", "hifigan-22k", "hifigan-universal"),
+        ("lift-hq", "hifigan-22k", "hifigan-universal"),
+        ("lift-speecht5-16k", "speecht5-16k", None),
+    ],
+)
+def test_the_weights_are_small_and_say_what_they_were_made_from(name: str, preset: str, teacher: str | None) -> None:
+    weights = LIFTS[name][0]
+    assert weights.stat().st_size < 8e6
+    card = OnnxModel(weights).card
     assert card.family == "lift"
-    assert card.spec == SPEC
+    assert card.spec == PRESETS[preset]
     assert card.training is not None
-    assert card.training["teacher"] == "hifigan-universal"
-    assert str(card.training["steps"]) in LIFT_WEIGHTS.with_suffix(".md").read_text()
-    assert "CC BY-SA 3.0" in LIFT_WEIGHTS.with_name("LICENSE.md").read_text()
+    assert card.training["teacher"] == teacher
+    assert str(card.training["steps"]) in weights.with_suffix(".md").read_text()
+    licence = weights.with_name("LICENSE.md").read_text()
+    assert "CC BY-SA 3.0" in licence
+    assert f"`{weights.name}`" in licence
+
+
+def test_speech_at_16_khz_is_kept_by_weights_of_its_own() -> None:
+    spec = PRESETS["speecht5-16k"]
+    recording = soundfile.read(PROMPTS / "it_IT_m_Carlo/check-number-dial-again.flac", dtype="float32")[0]
+    mel = log_mel(recording, spec)
+    made = load_vocoder("lift-speecht5-16k", PRESETS["espnet"]).decode(mel)
+    natural = np.abs(log_mel(made, spec) - mel)[mel > -4] * np.log(10)
+    assert natural.mean() < 0.11
 
 
 def test_the_same_mel_gives_the_same_samples_and_the_length_it_promises(lift: Lift, mel: Mel) -> None:
