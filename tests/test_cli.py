@@ -194,7 +194,7 @@ def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
         " mel_scale: htk, mel_norm: none, power: 2, log: log10, floor: 1.0e-10, framing: center}\n"
     )
     store = tmp_path / "mels.zarr"
-    melmill("pack", PROMPTS, store, "--mel", spec)
+    melmill("pack", PROMPTS / "it_IT_m_Carlo", store, "--mel", spec)
     assert json.loads(melmill("inspect", store, "--json"))["spec"]["n_mels"] == 40
     assert "do not fit the vocoder" in melmill("run", "--store", store, "--out", tmp_path / "a", code=4)
     melmill("run", "--store", store, "--out", tmp_path / "b", "--vocoder", "griffin-lim", "--workers", 2)

@@ -9,24 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.start_phases import PHASE_BLOCK, SMALLEST_MAGNITUDE, STARTED_TOGETHER, TINY, started_spectra
 from pipeline.dsp.stft import SMALLEST_ENVELOPE, framed, istft, stft, window
 from pipeline.melspec import MelSpec
 
 Method = Literal["fast-griffin-lim", "admm"]
-
-PHASE_BLOCK = 32
-"""Frames over which start phases are carried on, and frames that are worked on at once (0.4 MB of spectra at n_fft
-1024, which a core's cache holds). Blocks begin at multiples of it in the whole mel, so that a frame gets the same start
-and the same matrix products in every window that it is decoded in."""
-
-# Blocks that are started at once.
-_BLOCKS_TOGETHER = 4
-
-# Added to denominators: below all that occurs in them (1e-16 for squared magnitudes at a floor of 1e-10).
-_TINY = np.float32(1e-30)
-
-# Least magnitude that a direction is divided by, so that 0 stays 0; far below what any window leaks into a bin.
-_SMALLEST_MAGNITUDE = np.float32(1e-12)
 
 # Bins whose bands are multiplied together. The filterbank is a narrow diagonal of weights, so a few products of
 # neighbouring bands and their bins do a quarter of the work of a dense one. They are also too small for OpenBLAS to
@@ -36,10 +23,6 @@ _BINS_TOGETHER = 128
 # Bins without a band are kept in level by bands of their own, about as wide as the highest bands of a mel. Keeping each
 # bin's magnitude would cost more of the level: the more alike magnitudes are, the less overlapping frames agree.
 _UNCOVERED_BINS = 16
-
-# Key of the random phases; another key gives other samples of the same quality.
-_PHASE_KEY = 0x6D656C6D696C6C  # "melmill"
-_DRAWS_PER_COUNT = 4  # numpy's Philox is Philox4x64: every count of its counter gives four 64-bit numbers
 
 
 def reconstruct(
@@ -74,7 +57,7 @@ def reconstruct(
     before = first_frame % PHASE_BLOCK
     wanted = np.ascontiguousarray(np.pad(magnitude.T, ((before, 0), (0, 0))))
     parts = [slice(start, start + PHASE_BLOCK) for start in range(0, len(wanted), PHASE_BLOCK)]
-    started = _start(wanted, spec, first_frame - before)
+    started = started_spectra(wanted, spec, first_frame - before)
     block_of = _FastGriffinLim if method == "fast-griffin-lim" else _Admm
     blocks = [block_of(started[part], _Bands(wanted[part], spec, anchor)) for part in parts]
     for _ in range(iterations):
@@ -190,7 +173,7 @@ def phase_memory(spec: MelSpec, frames: int) -> int:
     bins = 1 + spec.n_fft // 2
     # Magnitudes three times, two spectra, the signal and its like; then the start of a few blocks.
     each = 3 * 4 * bins + 2 * 8 * bins + 6 * 4 * spec.hop_length + 4 * spec.n_mels
-    return frames * each + _BLOCKS_TOGETHER * PHASE_BLOCK * 24 * bins
+    return frames * each + STARTED_TOGETHER * 24 * bins
 
 
 class _Bands:
@@ -216,7 +199,7 @@ class _Bands:
             present: magnitudes `[frames, bins] float32` to be scaled; they are overwritten.
         """
         length = np.abs(direction)
-        np.maximum(length, _SMALLEST_MAGNITUDE, out=length)
+        np.maximum(length, SMALLEST_MAGNITUDE, out=length)
         return direction * np.divide(self._scaled(present), length, out=length)
 
     def _scaled(self, present: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -225,7 +208,7 @@ class _Bands:
             present *= self._anchor
             present += self._kept
         ratio = self._energies(present)
-        np.maximum(ratio, _TINY, out=ratio)
+        np.maximum(ratio, TINY, out=ratio)
         np.divide(self._wanted, ratio, out=ratio)
         gain = np.zeros((PHASE_BLOCK, present.shape[1]), np.float32)
         for rows, bins, _, spread in self._filters:
@@ -255,7 +238,7 @@ def _filters(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32], ND
         `[bands, bins] float32`, to spread what is known of bands over bins, those of a bin summing to 1 over all bands.
     """
     bank = _with_ends(mel_filterbank(spec))
-    sums = np.maximum(bank.sum(axis=0), _TINY)
+    sums = np.maximum(bank.sum(axis=0), TINY)
     blocks = []
     first = 0
     while first < len(bank):
@@ -292,71 +275,3 @@ def _with_ends(bank: NDArray[np.float32]) -> NDArray[np.float32]:
 def _extent(filters: NDArray[np.float32]) -> tuple[int, int]:
     covered = np.flatnonzero(filters.any(axis=0))
     return (int(covered[0]), int(covered[-1]) + 1) if len(covered) else (0, 0)
-
-
-def _start(magnitude: NDArray[np.float32], spec: MelSpec, first_frame: int) -> NDArray[np.complex64]:
-    """Spectra `[frames, bins] complex64` of the given magnitudes with phases that go on from frame to frame.
-
-    Source: G. Beauregard, M. Harish and L. Wyse, "Single pass spectrogram inversion", IEEE DSP 2015. Every peak of a
-    frame is taken for a sinusoid, its frequency from a parabola through three logarithms. Its bins, down to the valleys
-    beside it, get the phase that the peak's bin had one frame before, carried on at that frequency over a hop, with
-    alternating signs, as a window centred in the frame gives them. Phases are drawn anew at each block's beginning, so
-    that they depend on no frame before it.
-    """
-    bins = magnitude.shape[1]
-    spectrum = np.empty(magnitude.shape, np.complex64)
-    together = PHASE_BLOCK * _BLOCKS_TOGETHER
-    for begin in range(0, len(magnitude), together):
-        part = magnitude[begin : begin + together]
-        owners, steps = _peaks(np.pad(part, ((0, -len(part) % PHASE_BLOCK), (0, 0))), spec)
-        owner, step = owners.reshape(-1, PHASE_BLOCK, bins), steps.reshape(-1, PHASE_BLOCK, bins)
-        blocks = range(first_frame + begin, first_frame + begin + len(part), PHASE_BLOCK)
-        current = np.stack([_random_phases(frame, bins) for frame in blocks])
-        for j in range(PHASE_BLOCK):
-            step[:, j] *= np.take_along_axis(current, owner[:, j], axis=1)
-            current = step[:, j]
-        np.multiply(part, steps[: len(part)], out=spectrum[begin : begin + len(part)])
-    return spectrum
-
-
-def _peaks(magnitude: NDArray[np.float32], spec: MelSpec) -> tuple[NDArray[np.int32], NDArray[np.complex64]]:
-    """What each bin of `[frames, bins] float32` takes from its peak.
-
-    Returns:
-        The peak's bin, `[frames, bins] int32`, and the rotation from the peak's bin a frame before to this bin now,
-        unit phasors of the same shape.
-    """
-    frames, bins = magnitude.shape
-    left, middle, right = magnitude[:, :-2], magnitude[:, 1:-1], magnitude[:, 2:]
-    at_frame, at_bin = np.nonzero((middle > left) & (middle >= right))
-    at_bin += 1
-    # A bin belongs to the region between two valleys; regions are numbered on through the frames.
-    regions = np.zeros((frames, bins), np.int32)
-    np.cumsum((middle < left) & (middle <= right), axis=1, out=regions[:, 1:-1])
-    regions[:, -1] = regions[:, -2]
-    regions += np.arange(frames, dtype=np.int32)[:, None] * np.int32(bins)
-    owner_of_region = np.full(frames * bins, -1, np.int32)
-    owner_of_region[regions[at_frame, at_bin]] = at_bin
-    owner = owner_of_region[regions]
-    below, top, above = (np.log(np.maximum(magnitude[at_frame, at_bin + i], _SMALLEST_MAGNITUDE)) for i in (-1, 0, 1))
-    shift = np.clip(0.5 * (below - above) / np.minimum(below - 2 * top + above, -_TINY), -0.5, 0.5)
-    radians_per_bin = np.float32(2 * np.pi * spec.hop_length / spec.n_fft)
-    turn = np.empty((frames, bins), np.complex64)
-    # Without a peak, at the ends or where all is level, a bin is its own peak, at its centre.
-    alone = np.arange(bins, dtype=np.int32)
-    turn[:] = np.exp(1j * radians_per_bin * alone)
-    turn[at_frame, at_bin] = np.exp(1j * radians_per_bin * (at_bin + shift))
-    owner = np.where(owner < 0, alone, owner)
-    turn = np.take_along_axis(turn, owner, axis=1)
-    np.negative(turn, out=turn, where=((alone - owner) & 1).astype(np.bool_))
-    return owner, turn
-
-
-def _random_phases(frame: int, bins: int) -> NDArray[np.complex64]:
-    """Unit phasors `[bins] complex64`, uniform on the circle, each drawn by its bin and absolute frame."""
-    counts = -(-bins // _DRAWS_PER_COUNT)
-    draws = np.random.Philox(counter=frame * counts, key=_PHASE_KEY).random_raw(counts * _DRAWS_PER_COUNT)
-    angles = (draws[:bins] >> np.uint64(40)).astype(np.float32) * np.float32(2 * np.pi * 2**-24)
-    phases = np.empty(bins, np.complex64)
-    phases.real, phases.imag = np.cos(angles), np.sin(angles)
-    return phases

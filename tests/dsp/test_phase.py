@@ -8,10 +8,10 @@ import pytest
 import soundfile
 import soxr
 
-from pipeline.dsp import phase
 from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel, mel_filterbank
-from pipeline.dsp.phase import PHASE_BLOCK, phase_halo, reconstruct
+from pipeline.dsp.phase import phase_halo, reconstruct
+from pipeline.dsp.start_phases import PHASE_BLOCK, started_spectra
 from pipeline.dsp.stft import framed, stft
 from pipeline.melspec import PRESETS
 
@@ -58,7 +58,7 @@ def test_a_steady_sine_is_carried_on_at_its_own_frequency_within_a_block():
 
 
 def test_blocks_start_from_phases_of_their_own():
-    started = phase._start(np.ones((3 * PHASE_BLOCK, 513), np.float32), HIFIGAN, 0)
+    started = started_spectra(np.ones((3 * PHASE_BLOCK, 513), np.float32), HIFIGAN, 0)
     first = [np.angle(started[block * PHASE_BLOCK]) for block in range(3)]
     assert all(abs(np.corrcoef(first[a], first[b])[0, 1]) < 0.2 for a, b in ((0, 1), (0, 2), (1, 2)))
 

@@ -12,7 +12,7 @@ from corpora import PROMPTS, SPEC
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel, mel_filterbank
-from pipeline.dsp.phase import PHASE_BLOCK
+from pipeline.dsp.start_phases import PHASE_BLOCK
 from pipeline.dsp.stft import framed, stft
 from pipeline.errors import BadMelError
 from pipeline.melspec import PRESETS
