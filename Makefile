@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
+CUDA := build/cuda
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless
@@ -10,7 +11,7 @@ ON_S3 := invariant points races failing_calls killed_gc state_machine verify clo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns lint format bench bench-quality lift lift-folds lock clean
+.PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint format bench bench-quality bench-cuda lift lift-folds lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +45,9 @@ test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are netwo
 	command -v ip >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends iproute2; }
 	$(PYTEST) tests/netns
 
+test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this machine needs to have; not in .ci/run
+	$(CUDA)/bin/pytest tests/cuda
+
 test-s3: $(VENV)/s3  ## run the suite of faults, and more, on a real object store that the tests start (SeaweedFS)
 	$(PYTEST) tests/s3
 	MELMILL_OUTPUTS=s3 $(PYTEST) $(addprefix tests/faults/test_,$(addsuffix .py,$(ON_S3)))
@@ -59,6 +63,9 @@ format: $(VENV)/dev  ## format the code
 
 bench: $(VENV)/dev  ## measure packing, vocoding and a whole run on the prompts; prints times real time
 	$(BIN)/python tests/benchmark.py
+
+bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card
+	$(CUDA)/bin/python tests/cuda/benchmark.py
 
 bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds
 	$(BIN)/python tests/quality/bench.py $(if $(FOLDS),--folds $(FOLDS))
@@ -114,12 +121,22 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	touch $@
 
-# A place of its own: what those projects ask for does not touch the locked versions.
+# A place of its own: onnxruntime and onnxruntime-gpu are one package of two builds.
+$(CUDA)/done: requirements-dev.txt
+	$(PYTHON) -m venv $(CUDA)
+	$(CUDA)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(CUDA)/bin/pip uninstall --quiet --yes onnxruntime
+	$(CUDA)/bin/pip install --quiet --disable-pip-version-check 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
+	$(CUDA)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# A place of its own: what those projects ask for does not touch the locked versions. Sources are built with what that
+# place holds: some of them ask for a pip that pip's own building places do not have.
 $(PEERS)/done: requirements-dev.txt tests/peers/requirements.txt tests/peers/requirements-alone.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/peers/requirements.txt
-	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/peers/requirements-alone.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --requirement tests/peers/requirements-alone.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	rm -f $(PEERS)/lib/python*/site-packages/torchaudio/lib/*.so  # built for CUDA's torch; without them it goes on in Python
 	touch $@

@@ -126,8 +126,8 @@ def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
 
 
 def _load_vocoder(job: Job, threads: int) -> Vocoder:
-    config = job.config.vocoder
-    vocoder = load_vocoder(config.name, job.source, threads, config.runtime, config.device, config.batch)
+    config, sharing = job.config.vocoder, job.config.cluster.workers_beside()
+    vocoder = load_vocoder(config.name, job.source, threads, config.runtime, config.device, config.batch, sharing)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "

@@ -10,6 +10,7 @@
     │   ├── LostRecordError      6  a commit record is not there any more
     │   ├── DamagedRecordError   6  a commit record is none, or was changed
     │   └── ClusterError         6  the Dask scheduler or its workers cannot be reached
+    │       └── CardError        6  a CUDA card fails, or has no memory left
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
     │   └── HopelessRunError     7  the first utterances all failed in the same way
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
@@ -145,6 +146,10 @@ class DamagedRecordError(StorageError):
 
 class ClusterError(StorageError):
     """The Dask scheduler or its workers cannot be reached."""
+
+
+class CardError(ClusterError):
+    """A CUDA card fails, or has no memory left: no utterance is to blame."""
 
 
 class TooManyFailuresError(MelmillError):

@@ -1,12 +1,15 @@
 """Speech, a small vocoder, and what several tests ask of an output."""
 
 import hashlib
+import io
 import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soundfile
+from numpy.typing import NDArray
 
 from pipeline.audit import verify
 from pipeline.melspec import PRESETS
@@ -44,6 +47,16 @@ def rows(out: Path, name: str = "manifest.jsonl") -> list[dict[str, Any]]:
 def digests(out: Path) -> dict[str, str]:
     """PCM digest by key."""
     return {row["key"]: row["pcm_sha256"] for row in rows(out)}
+
+
+def audio(out: Path) -> dict[str, NDArray[np.float32]]:
+    """The samples by key, of an output of tar shards."""
+    found = {}
+    for row in rows(out):
+        with open(out / row["shard"], "rb") as file:
+            file.seek(row["offset"])
+            found[row["key"]] = soundfile.read(io.BytesIO(file.read(row["bytes"])), dtype="float32")[0]
+    return found
 
 
 def objects(out: Path) -> dict[str, str]:

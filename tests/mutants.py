@@ -92,6 +92,27 @@ MUTANTS = (
         "tests/vocoders/test_sessions.py -k did_not_come_out",
     ),
     Mutant(
+        "a card that fails is held against no utterance",
+        "vocoders/onnx_model.py",
+        'if session.device == "cuda" and _CARD_AT_FAULT',
+        'if session.device == "none" and _CARD_AT_FAULT',
+        "tests/vocoders/test_sessions.py -k quarantines_nobody",
+    ),
+    Mutant(
+        "batches that a card cannot hold get smaller",
+        "vocoders/windows.py",
+        "                self._most = max(1, len(chosen) // 2)\n",
+        "                pass\n",
+        "tests/vocoders/test_sessions.py -k quarantines_nobody",
+    ),
+    Mutant(
+        "processes that share a card take their part of it",
+        "vocoders/onnx_model.py",
+        "total / self._sharing",
+        "total",
+        "tests/vocoders/test_sessions.py -k share_a_card",
+    ),
+    Mutant(
         "the sample that soxr may leave out",
         "mastering/resample.py",
         "np.zeros(2 + source // target, np.float32)",

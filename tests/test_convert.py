@@ -1,27 +1,15 @@
 """A shard in batches: the samples of one window at a time, and one bad utterance spoils no other."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import zarr
-from corpora import assert_whole, rows
-from numpy.typing import NDArray
+from corpora import assert_whole, audio, rows
 
 import pipeline
 from pipeline.config import JobConfig
-
-
-def audio(out: Path) -> dict[str, NDArray[np.float32]]:
-    found = {}
-    for row in rows(out):
-        with open(out / row["shard"], "rb") as file:
-            file.seek(row["offset"])
-            found[row["key"]] = soundfile.read(io.BytesIO(file.read(row["bytes"])), dtype="float32")[0]
-    return found
 
 
 @pytest.mark.parametrize("batch", [7, 64])

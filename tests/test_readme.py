@@ -50,8 +50,8 @@ def test_the_files_and_make_targets_it_names_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = re.findall(r"(?:`|^    )make ([a-z0-9 -]+)(?:`|$)", README, re.MULTILINE)
     targets = [each for line in named for each in line.split()]
-    assert set(targets) == {"demo", "help", "lint", "bench", "bench-quality"} | {
-        f"test{lane}" for lane in ("", "-faults", "-mutants", "-extras", "-netns", "-peers", "-s3", "-slurm")
+    assert set(targets) == {"demo", "help", "lint", "bench", "bench-cuda", "bench-quality"} | {
+        f"test{lane}" for lane in ("", "-cuda", "-extras", "-faults", "-mutants", "-netns", "-peers", "-s3", "-slurm")
     }
     for target in targets:
         assert f"\n{target}:" in makefile, target

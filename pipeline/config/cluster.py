@@ -163,3 +163,9 @@ class ClusterConfig(Section):
         from dask.system import cpu_count  # takes half a second
 
         return int(cpu_count())
+
+    def workers_beside(self) -> int:
+        """Worker processes on one machine, as far as they are known, each of them counted: who shares its card."""
+        if self.kind == "local":
+            return self.worker_count()
+        return self.processes if self.kind == "slurm" else 1

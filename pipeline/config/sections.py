@@ -88,8 +88,8 @@ class VocoderConfig(Section):
     window: Annotated[int, Field(ge=16)] | None = None
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
     batch: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of its free memory holds, at
-    most 64. Several workers on one card need it set."""
+    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of a worker's part of its
+    memory holds, at most 64."""
 
     @model_validator(mode="after")
     def _runtime_has_device(self) -> Self:

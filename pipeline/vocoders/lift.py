@@ -27,9 +27,9 @@ class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
     Args:
-        model: from mel to magnitude `[frames, bins] float32`. It is run by onnxruntime, whichever it was opened for:
-            the phase stage makes up to 4e-3 of the 4e-7 that OpenVINO's magnitudes differ by, where a spectral peak
-            falls into another bin.
+        model: from mel to magnitude `[frames, bins] float32`. It is run by onnxruntime on the CPU, whatever it was
+            opened for: the phase stage makes up to 4e-3 of the 4e-7 that OpenVINO's magnitudes differ by, where a
+            spectral peak falls into another bin; and it takes nearly all of the time, so that a card gains nothing.
         name: what to call it; the file's stem if None.
         iterations: of the phase stage.
         framing: of the mels, which only the phase stage needs to know; None for that of the mels it was trained on.
@@ -38,7 +38,7 @@ class Lift:
     def __init__(
         self, model: OnnxModel, name: str | None = None, iterations: int = 16, framing: Framing | None = None
     ) -> None:
-        model = model.run_by("onnxruntime")
+        model = model.on_the_cpu()
         self.name = model.path.stem if name is None else name
         self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)
         self.iterations = iterations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,18 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.errors import BadMelError, ConfigError, VocoderError
+from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.onnx_parts import tensors
-from pipeline.vocoders.sessions import Device, Runtime, Session, cuda_free_bytes, open_session
+from pipeline.vocoders.sessions import Device, Runtime, Session, cuda_memory, open_session
 
 USER_FAMILY = "onnx"
 """In the card of a model that a user brought as ONNX; it may take one mel at a time, others take any number."""
-# Of a card's free memory, for the activations of a batch: cuDNN's workspaces and the weights want the rest.
+# Of a process's part of a card, for the activations of a batch: cuDNN's workspaces and the weights want the rest.
 _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
+# What onnxruntime says when the card, or its memory, gave out; seen on an H100 with onnxruntime 1.31.
+_CARD_AT_FAULT = re.compile(r"CUDA|CUDNN|CUBLAS|BFCArena|allocate memory|out of memory")
 
 
 class OnnxModel:
@@ -36,8 +39,9 @@ class OnnxModel:
         threads: the runtime's threads for one `run`.
         runtime: that runs it.
         device: that it runs on; OpenVINO's is the CPU.
-        batch: mels of one length that are best run at once. None for as many as half of the free memory of a card
-            holds, at most 64, and one on the CPU.
+        batch: mels of one length that are best run at once. None for as many as half of this process's part of a
+            card's memory holds, at most 64, and one on the CPU.
+        sharing: processes that share the card.
 
     Raises:
         ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
@@ -51,8 +55,10 @@ class OnnxModel:
         runtime: Runtime = "onnxruntime",
         device: Device = "cpu",
         batch: int | None = None,
+        sharing: int = 1,
     ) -> None:
-        self.path, self.threads, self.runtime, self.device, self._batch = path, threads, runtime, device, batch
+        self.path, self.threads, self.runtime, self.device = path, threads, runtime, device
+        self._batch, self._sharing = batch, sharing
         if importlib.util.find_spec(runtime) is None:
             raise ConfigError(f"vocoder.runtime: {runtime} is not installed: pip install 'melmill[{runtime}]'")
         try:
@@ -75,13 +81,13 @@ class OnnxModel:
         self._process = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch)
+        return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch, self._sharing)
 
-    def run_by(self, runtime: Runtime) -> OnnxModel:
-        """The same model, run by that runtime."""
-        if runtime == self.runtime:
+    def on_the_cpu(self) -> OnnxModel:
+        """The same model, run by onnxruntime on the CPU."""
+        if (self.runtime, self.device) == ("onnxruntime", "cpu"):
             return self
-        return OnnxModel(self.path, self.threads, runtime, self.device, self._batch)
+        return OnnxModel(self.path, self.threads, batch=self._batch)
 
     @property
     def batched(self) -> bool:
@@ -95,8 +101,9 @@ class OnnxModel:
         if self.device == "cpu" or self._own_session().device == "cpu":
             return 1
         if self._card_bytes is None:  # once: what the first batch takes is kept for the next
-            self._card_bytes = cuda_free_bytes() or 0
-        fitting = int(_SHARE_OF_CARD * self._card_bytes) // max(1, frames * self.card.frame_bytes)
+            free, total = cuda_memory() or (0, 0)
+            self._card_bytes = int(_SHARE_OF_CARD * min(free, total / self._sharing))
+        fitting = self._card_bytes // max(1, frames * self.card.frame_bytes)
         return min(max(1, fitting), _MOST_AT_ONCE)
 
     def run(self, mel: NDArray[np.float32], name: str) -> NDArray[np.float32]:
@@ -113,6 +120,7 @@ class OnnxModel:
         Raises:
             BadMelError: if the mels have another width, too few frames, or values that are not finite.
             ConfigError: if the model's file was changed after it was opened, or the runtime cannot load it.
+            CardError: if the card fails, or has too little memory.
             VocoderError: if the runtime fails.
         """
         bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
@@ -126,7 +134,15 @@ class OnnxModel:
                 return np.concatenate([session.run(np.ascontiguousarray(one[None], np.float32)) for one in mel])
             return session.run(np.ascontiguousarray(mel, np.float32))
         except Exception as error:  # the runtimes' exceptions have no common base of their own
-            raise VocoderError(f"{name}: {self.runtime} failed on a mel of {mel.shape[2]} frames: {error}") from error
+            mels = "a mel" if len(mel) == 1 else f"{len(mel)} mels"
+            failed = f"{name}: {self.runtime} failed on {mels} of {mel.shape[2]} frames: {error}"
+            if session.device == "cuda" and _CARD_AT_FAULT.search(str(error)):
+                raise CardError(
+                    f"{failed}. It is the card's, and no utterance's, fault: see with nvidia-smi who else has its "
+                    "memory, or use fewer workers (cluster.workers) or shorter windows (vocoder.window). What was "
+                    "committed is kept; run again to resume"
+                ) from error
+            raise VocoderError(failed) from error
 
     def _own_session(self) -> Session:
         with self._lock:

@@ -45,6 +45,7 @@ def load_vocoder(
     runtime: Runtime | Literal["auto"] = "auto",
     device: Device = "cpu",
     batch: int | None = None,
+    sharing: int = 1,
 ) -> Vocoder:
     """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
 
@@ -56,24 +57,36 @@ def load_vocoder(
         runtime: that runs nets; "auto" is onnxruntime.
         device: that nets run on.
         batch: windows decoded at once; None for what suits the device.
+        sharing: processes that share a card, and so its memory.
 
     Raises:
         ConfigError: if there is no such vocoder, or it cannot be loaded.
     """
     with _lock:
         chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
-        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen, device, batch)
+        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen, device, batch, sharing)
         if isinstance(vocoder, Lift) and mel is not None:
             vocoder = _framed(vocoder, mel.framing)
-    if name == GRIFFIN_LIM and device != "cpu":
-        raise ConfigError(f"vocoder.device: griffin-lim has no net; it runs on the CPU, not on {device}")
+    if device == "cuda" and isinstance(vocoder, GriffinLim | Lift):
+        raise ConfigError(
+            f"vocoder.device: {name} runs on the CPU, where its phase stage takes nearly all of the time, and not on "
+            "cuda. Say vocoder.device: cpu, or cuda-or-cpu"
+        )
     if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
         raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}")
     return vocoder
 
 
 @functools.cache
-def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device: Device, batch: int | None) -> Vocoder:
+def _load(
+    name: str,
+    mel: MelSpec | None,
+    threads: int,
+    runtime: Runtime,
+    device: Device,
+    batch: int | None,
+    sharing: int,
+) -> Vocoder:
     if name == GRIFFIN_LIM:
         if mel is None:
             raise ConfigError(
@@ -82,10 +95,10 @@ def _load(name: str, mel: MelSpec | None, threads: int, runtime: Runtime, device
         return GriffinLim(mel)
     path = model_path(name)
     if name in HIFIGAN_FILES:
-        return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch), name)
+        return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch, sharing), name)
     if name in LIFTS:
-        return Lift(OnnxModel(path, threads, runtime, device), name, LIFTS[name][1])
-    return vocoder_of(OnnxModel(path, threads, runtime, device, batch))
+        return Lift(OnnxModel(path, threads, runtime), name, LIFTS[name][1])
+    return vocoder_of(OnnxModel(path, threads, runtime, device, batch, sharing))
 
 
 @functools.cache

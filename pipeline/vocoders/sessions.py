@@ -89,8 +89,8 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
         raise ConfigError(f"{path}: {runtime} cannot load this model: {error}") from error
 
 
-def cuda_free_bytes(driver: Any = None) -> int | None:
-    """Free memory of the process's first CUDA card [bytes], or None if the driver does not say.
+def cuda_memory(driver: Any = None) -> tuple[int, int] | None:
+    """Free and whole memory of the process's first CUDA card [bytes], or None if the driver does not say.
 
     Asked of the driver's own library, since onnxruntime has no call for it: cuMemGetInfo in the card's primary context,
     the one that onnxruntime uses (CUDA Driver API, "Memory Management"). CUDA_VISIBLE_DEVICES holds as elsewhere.
@@ -115,7 +115,7 @@ def cuda_free_bytes(driver: Any = None) -> int | None:
         cuda.cuCtxPopCurrent_v2(ctypes.byref(unused))
     finally:
         cuda.cuDevicePrimaryCtxRelease_v2(card)
-    return None if failed else free.value
+    return None if failed else (free.value, total.value)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:

@@ -102,9 +102,12 @@ def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: py
         load_vocoder("lift", runtime="openvino")
 
 
-def test_griffin_lim_on_a_card_is_refused() -> None:
-    with pytest.raises(ConfigError, match="griffin-lim has no net; it runs on the CPU, not on cuda"):
-        load_vocoder("griffin-lim", PRESETS["hifigan-22k"], device="cuda")
+@pytest.mark.parametrize("name", ["griffin-lim", "lift"])
+def test_a_vocoder_that_gains_nothing_by_a_card_is_refused_on_one(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} runs on the CPU, .* and not on cuda. Say vocoder.device: cpu"):
+        load_vocoder(name, PRESETS["hifigan-22k"], device="cuda")
+    fallen = load_vocoder(name, PRESETS["hifigan-22k"], device="cuda-or-cpu")
+    assert fallen.digest == load_vocoder(name, PRESETS["hifigan-22k"]).digest
 
 
 @pytest.mark.parametrize("name", ["griffin-lim", "lift"])

@@ -23,7 +23,7 @@ from pipeline.vocoders.checkpoints.hifigan_layers import Names, generator
 from pipeline.vocoders.checkpoints.state import State, layer_weight
 
 # Part of a cached model's name: raise it when the same checkpoint is to give another model.
-_BUILDER_VERSION = 2
+_BUILDER_VERSION = 3
 _TITLE = "HiFi-GAN"
 # NeMo keeps the branches of a stage in a list of their own: tts/modules/hifigan_modules.py.
 _GROUP = re.compile(r"resblocks\.\d+\.\d+\.")

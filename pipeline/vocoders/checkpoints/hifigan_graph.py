@@ -94,7 +94,11 @@ def _stage(graph: Graph, stage: Stage, layer: Callable[[Layer, str], str], x: st
                 inner = layer(each, inner)
             end = graph.node("Add", inner, end)
         ends.append(end)
-    return graph.node("Mean", *ends)
+    # Their mean, as a sum that is divided: onnxruntime's CUDA provider has no Mean, and would have the CPU do it.
+    total = ends[0]
+    for end in ends[1:]:
+        total = graph.node("Add", total, end)
+    return graph.node("Div", total, graph.number(len(ends)))
 
 
 def _layer(graph: Graph, reader: StateReader, layer: Layer, x: str, mode: PadMode) -> str:
