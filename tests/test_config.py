@@ -190,3 +190,21 @@ def test_auto_is_a_worker_for_each_core_that_may_be_used() -> None:
         "from pipeline.config import ClusterConfig; print(ClusterConfig().worker_count())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("tcp://10.0.0.1:8786", "has no TLS"),
+        ("10.0.0.1:8786", "has no TLS"),
+        ("nowhere", "must look like tcp://host:8786"),
+        ("http://127.0.0.1:8786", "must be tcp:// or tls://"),
+        ("tcp://127.0.0.1:port", "must look like tcp://host:8786"),
+    ],
+)
+def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused_at_once(address: str, words: str) -> None:
+    values = {"input": {"store": "mels.zarr"}, "output": {"url": "out"}}
+    with pytest.raises(ConfigError, match=words):
+        JobConfig.build(values | {"cluster": {"kind": "dask", "address": address}})
+    safe = {"kind": "dask", "address": "10.0.0.1:8786", "insecure": True}
+    assert JobConfig.build(values | {"cluster": safe}).cluster.scheduler == "tcp://10.0.0.1:8786"

@@ -16,7 +16,7 @@ from corpora import assert_whole, objects
 from pipeline import dispatch, engine
 from pipeline.clusters import connect
 from pipeline.config import ClusterConfig, Job, JobConfig
-from pipeline.errors import ClusterError, ConfigError
+from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
 from pipeline.jobs import run
 from pipeline.planner import ShardTask
@@ -212,18 +212,3 @@ def test_a_scheduler_that_is_stopped_ends_the_run_in_time(job: Build, tmp_path: 
             assert time.monotonic() - stopped[0] < 30
         finally:
             process.kill()
-
-
-@pytest.mark.parametrize(
-    ("address", "words"),
-    [
-        ("tcp://10.0.0.1:8786", "has no TLS"),
-        ("10.0.0.1:8786", "has no TLS"),
-        ("nowhere", "must look like tcp://host:8786"),
-        ("http://127.0.0.1:8786", "must be tcp:// or tls://"),
-        ("tcp://127.0.0.1:port", "must look like tcp://host:8786"),
-    ],
-)
-def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused(job: Build, address: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        run(job(cluster__kind="dask", cluster__address=address))

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import ssl
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
-import distributed.comm.registry
 from distributed import Client, Security, rpc
 
 from pipeline.clusters.liveness import GRACE_SECONDS, Liveness, within
@@ -25,30 +22,14 @@ _LAST_WORD_SECONDS = 0.5
 @contextlib.contextmanager
 def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of the scheduler at `config.address`. Errors as `connect`."""
-    address = config.address or ""
-    parts = urlsplit(address if "://" in address else f"tcp://{address}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    if not parts.hostname or port is None:
-        raise ConfigError(f"the scheduler's address {address!r} must look like tcp://host:8786")
-    if parts.scheme != "tls" and not is_loopback(parts.hostname) and not config.insecure:
-        raise ConfigError(
-            f"the scheduler {address} is beyond this machine and has no TLS: whoever reaches it can run code on its "
-            "workers. Use tls://, or set cluster.insecure=true on a network that you trust"
-        )
-    if parts.scheme not in distributed.comm.registry.backends:
-        raise ConfigError(
-            f"the scheduler's address {address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
-        )
+    address = config.scheduler
     security = Security() if config.security is None else given_security(config.security)
     try:
         within(
             config.timeout + _LAST_WORD_SECONDS,
-            lambda: asyncio.run(_recognize(parts.geturl(), security, config.timeout)),
+            lambda: asyncio.run(_recognize(address, security, config.timeout)),
         )
-        client = within(config.timeout, lambda: Client(parts.geturl(), security=security, timeout=config.timeout))
+        client = within(config.timeout, lambda: Client(address, security=security, timeout=config.timeout))
     except TypeError as error:
         raise ConfigError(
             f"the scheduler {address} cannot be used: {error}. For tls:// give cluster.security, or set "
@@ -96,10 +77,3 @@ def _refusal(error: BaseException | None) -> str | None:
             return error.reason or str(error)
         error = error.__cause__ or error.__context__
     return None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its address or as `localhost`."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from distributed import Client, Worker, WorkerPlugin
 
 from pipeline.clusters.liveness import GRACE_SECONDS, within
-from pipeline.clusters.remote import is_loopback
-from pipeline.config import Job, JobConfig
+from pipeline.config import Job, JobConfig, is_loopback
 from pipeline.errors import ClusterError, ConfigError
 
 

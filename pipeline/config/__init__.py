@@ -1,6 +1,6 @@
 """The job file: everything that it says, checked; and a job with every `auto` resolved."""
 
-from pipeline.config.cluster import ClusterConfig, SecurityConfig
+from pipeline.config.cluster import ClusterConfig, SecurityConfig, is_loopback
 from pipeline.config.job import Job, JobConfig
 from pipeline.config.options import check_options, resolved
 from pipeline.config.reading import load_job, read_yaml
@@ -31,6 +31,7 @@ __all__ = [
     "Subtype",
     "VocoderConfig",
     "check_options",
+    "is_loopback",
     "load_job",
     "read_yaml",
     "resolved",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
@@ -140,6 +143,33 @@ class ClusterConfig(Section):
             raise ValueError("kind: kubernetes needs the number of workers")
         return self
 
+    @model_validator(mode="after")
+    def _safe_address(self) -> Self:
+        if self.address is None:
+            return self
+        parts = _split(self.address)
+        try:
+            port = parts.port
+        except ValueError:
+            port = None
+        if not parts.hostname or port is None:
+            raise ValueError(f"the scheduler's address {self.address!r} must look like tcp://host:8786")
+        if parts.scheme not in ("tcp", "tls"):
+            raise ValueError(
+                f"the scheduler's address {self.address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
+            )
+        if parts.scheme == "tcp" and not is_loopback(parts.hostname) and not self.insecure:
+            raise ValueError(
+                f"the scheduler {self.address} is beyond this machine and has no TLS: whoever reaches it can run code "
+                "on its workers. Use tls://, or set cluster.insecure=true on a network that you trust"
+            )
+        return self
+
+    @property
+    def scheduler(self) -> str:
+        """`address` with its scheme."""
+        return _split(self.address or "").geturl()
+
     @property
     def processes(self) -> int:
         """Worker processes of each SLURM job."""
@@ -169,3 +199,14 @@ class ClusterConfig(Section):
         if self.kind == "local":
             return self.worker_count()
         return self.processes if self.kind == "slurm" else 1
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as `localhost`."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _split(address: str) -> SplitResult:
+    return urlsplit(address if "://" in address else f"tcp://{address}")
