@@ -5,6 +5,7 @@ import errno
 import io
 import itertools
 import json
+import logging
 import re
 import threading
 import time
@@ -23,7 +24,7 @@ from pipeline.cli.output import output_access
 from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.status import reporting
-from pipeline.storage import Storage, absolute_url, open_output, open_storage
+from pipeline.storage import Storage, absolute_url, open_output, open_storage, silence
 from pipeline.storage.objects import ObjectStorage, lease
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
@@ -64,6 +65,33 @@ def test_the_first_put_wins_and_the_second_changes_nothing(opened: Open) -> None
     assert storage.put_if_absent("data/object", b"first")
     assert not storage.put_if_absent("data/object", b"second")
     assert content(storage, "data/object") == b"first"
+
+
+def test_a_store_that_does_not_answer_is_told_of_until_it_does(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Outputs and inputs alike: clients ask again for minutes, and say nothing."""
+    monkeypatch.setattr(silence, "_FIRST_SECONDS", 0.05)
+    monkeypatch.setattr(silence, "_NEXT_SECONDS", 0.1)
+    storage, real = opened(), MemoryFileSystem.cat_file
+    storage.put_if_absent("job.json", b"{}")
+    storage.put_if_absent("zarr.json", b'{"node_type": "group"}')
+
+    def slow(*given: Any, **named: Any) -> Any:
+        patience = time.monotonic() + 30
+        while len(caplog.records) < 2 and time.monotonic() < patience:
+            time.sleep(0.01)
+        return real(*given, **named)
+
+    with caplog.at_level(logging.WARNING):
+        assert storage._files.content("job.json") == b"{}"
+        assert caplog.messages == []
+        monkeypatch.setattr(MemoryFileSystem, "cat_file", slow)
+        assert storage._files.content("job.json") == b"{}"
+        assert caplog.messages[:2] == 2 * ["reading gs://bucket/audio/job.json: no answer for 0 s; it is asked again"]
+        caplog.clear()
+        assert Tree("s3://bucket/audio").attributes == {}
+        assert caplog.messages[:2] == 2 * ["reading s3://bucket/audio: no answer for 0 s; it is asked again"]
 
 
 def test_a_lost_answer_is_resolved_by_reading_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from zarr.abc.store import Store
 from pipeline.config import resolved
 from pipeline.errors import StorageError, StoreError, public_url
 from pipeline.storage.clients import open_client
+from pipeline.storage.silence import waiting_for
 from pipeline.stores.local import list_files, read_files, subfolders
 from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 
@@ -240,7 +241,10 @@ class Tree:
     def _guard(self, call: Any) -> Any:
         """`call()`, with what file systems raise translated: absent is StoreError, all else StorageError."""
         try:
-            return call()
+            if self._local:
+                return call()
+            with waiting_for(f"reading {self.url}"):
+                return call()
         except _ABSENT as exc:
             raise StoreError(f"{self.url}: {exc} is not there") from exc
         except Exception as exc:  # each remote file system has its own

@@ -15,6 +15,7 @@ from pipeline.config import resolved
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.storage.base import OBJECT_STORES, SCRATCH, remedy
 from pipeline.storage.clients import open_client
+from pipeline.storage.silence import waiting_for
 
 _TRIES, _WAIT_SECONDS = 3, 0.1
 """How often a write is tried, and how long the first wait is. The clients try each request several times themselves."""
@@ -78,14 +79,15 @@ class Files:
         """See Storage. Holds the names of one folder at a time."""
         folders = []
         with self._guarded("listing", prefix):
-            for entry in self._entries(prefix):
-                name = self._name(entry)
-                if name == prefix:
-                    continue  # some servers list a folder that has been emptied, as an object or as a folder
-                if entry["type"] == "directory":
-                    folders.append(name)
-                elif not str(entry["name"]).endswith("/"):
-                    yield name
+            entries = self._entries(prefix)
+        for entry in entries:
+            name = self._name(entry)
+            if name == prefix:
+                continue  # some servers list a folder that has been emptied, as an object or as a folder
+            if entry["type"] == "directory":
+                folders.append(name)
+            elif not str(entry["name"]).endswith("/"):
+                yield name
         for folder in folders:
             if folder != SCRATCH:
                 yield from self.list(folder)
@@ -201,7 +203,8 @@ class Files:
     def _guarded(self, doing: str, name: str, *passing: type[OSError]) -> Iterator[None]:
         """What clients raise becomes ours, with what to do about it."""
         try:
-            yield
+            with waiting_for(f"{doing} {self.url}/{name}"):
+                yield
         except Exception as error:  # each client has its own
             if isinstance(error, (MelmillError, *passing)):
                 raise
