@@ -6,7 +6,8 @@ PEERS := build/peers
 CUDA := build/cuda
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
-ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless
+ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
+  mutated_stores hostile_keys
 # A test to each core as it gets free, and no threads of numpy's beside it.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 

@@ -40,7 +40,7 @@ class Attempt:
 
     def __enter__(self) -> Self:
         self.folder = self._scratch.enter_context(self._storage.scratch())
-        self.sink = open_sink(self._container, self.folder, f"data/{self._task.name}")
+        self.sink = open_sink(self._container, self.folder, f"data/{self._task.name}", self._storage.name_bytes)
         self._scratch.callback(self.sink.close)
         return self
 

@@ -27,7 +27,10 @@ class Sink(Protocol):
     """Gathers the members of one shard in a scratch folder."""
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
-        """Take one utterance: its encoded audio, from where it stands to its end, and its JSON."""
+        """Take one utterance: its encoded audio, from where it stands to its end, and its JSON.
+
+        UtteranceError if the output has no place for its name.
+        """
         ...
 
     def finish(self) -> list[tuple[StoredObject, Path]]:
@@ -39,12 +42,19 @@ class Sink(Protocol):
         ...
 
 
-def open_sink(container: Container, folder: Path, base: str) -> Sink:
-    """A sink that writes below `folder`, for the shard that will be called `base` (`data/000123-1a2b3c4d`)."""
+def open_sink(container: Container, folder: Path, base: str, name_bytes: int) -> Sink:
+    """A sink for one shard.
+
+    Args:
+        container: of the audio.
+        folder: that it writes below.
+        base: what the shard will be called (`data/000123-1a2b3c4d`).
+        name_bytes: that the longest name of an object may have.
+    """
     from pipeline.sinks.files import FilesSink
     from pipeline.sinks.tar import TarSink
 
-    return TarSink(folder, base) if container == "tar" else FilesSink(folder, base)
+    return TarSink(folder, base) if container == "tar" else FilesSink(folder, base, name_bytes)
 
 
 def stored_object(name: str, path: Path) -> tuple[StoredObject, Path]:

@@ -6,16 +6,21 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from pipeline.errors import UtteranceError
 from pipeline.records import StoredObject
 from pipeline.sinks import Placement, stored_object
 from pipeline.sinks.names import Apart
+
+_ROOM_BYTES = 16
+"""For what may be added to a name: that of a JSON file is longer, as is that of a damaged file's replacement."""
 
 
 class FilesSink:
     """See Sink."""
 
-    def __init__(self, folder: Path, base: str) -> None:
+    def __init__(self, folder: Path, base: str, name_bytes: int) -> None:
         self._folder = folder
+        self._name_bytes = name_bytes - _ROOM_BYTES
         self._base = base
         self._files: list[tuple[StoredObject, Path]] = []
         self._apart = Apart()
@@ -24,6 +29,11 @@ class FilesSink:
         """See Sink."""
         name = self._apart.name(name)
         member = f"{name}.{extension}"
+        if (size := len(f"{self._base}/{member}".encode())) > self._name_bytes:
+            raise UtteranceError(
+                f"the name that its key gives its file, {self._base}/{member[:40]}..., has {size} bytes; the output "
+                f"takes {self._name_bytes}. Shorten the key, or choose output.container: tar"
+            )
         audio = self._folder / f"{len(self._files)}"
         with open(audio, "wb") as file:
             shutil.copyfileobj(encoded, file)

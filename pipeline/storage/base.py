@@ -23,6 +23,11 @@ class Storage(Protocol):
 
     url: str
 
+    @property
+    def name_bytes(self) -> int:
+        """Bytes that the longest name of an object may have."""
+        ...
+
     def read(self, name: str) -> io.BufferedReader:
         """The object, opened for reading and seeking. FileNotFoundError if it is not there.
 

@@ -44,6 +44,11 @@ class LocalStorage:
         self.url = str(root)
         self._durable_folders: set[Path] = set()
 
+    @property
+    def name_bytes(self) -> int:
+        """See Storage. A path ends with a NUL, which counts (POSIX, limits.h, PATH_MAX)."""
+        return os.pathconf("/", "PC_PATH_MAX") - 1 - len(os.fsencode(self.root / "_")) + 1
+
     def read(self, name: str) -> io.BufferedReader:
         """See Storage."""
         with translated(f"reading {self.root / name}", passing=FileNotFoundError):

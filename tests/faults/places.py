@@ -1,4 +1,4 @@
-"""Where the outputs of these tests lie: in folders, or, with `MELMILL_OUTPUTS=s3`, in an object store.
+"""Where the outputs of these tests lie, and some inputs: in folders, or, with `MELMILL_OUTPUTS=s3`, in an object store.
 
 The tests are the same. `located` gives what stands for an output's URL, a Path or an ObjectPath, which can be asked and
 changed as a Path can; the functions here do what those of `shutil` do to either.
@@ -164,6 +164,17 @@ def copytree(source: Place, target: Place) -> Place:
     for path in source.rglob("*"):
         (target / path.relative_to(source)).write_bytes(path.read_bytes())
     return target
+
+
+def beside(folder: Path, outputs: Place) -> Place:
+    """A folder where outputs lie: itself, or a copy of it in the object store, where there are no empty folders."""
+    if isinstance(outputs, Path):
+        return folder
+    place = outputs / folder.name
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (place / path.relative_to(folder)).write_bytes(path.read_bytes())
+    return place
 
 
 def copy(source: Place, target: Place) -> None:

@@ -6,20 +6,23 @@ shape, axis or byte order that still fits: there the audio is of the mel that is
 damage touches may differ.
 """
 
+import os
 import re
 import resource
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 from corpora import digests, rows
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from faults.damaged_store import Damage, Store
 from faults.invariant import Reference
 from faults.layouts import MAKERS, load_mels
+from faults.places import Place, beside, rmtree
 from faults.scale import trials
 from faults.store_mutations import MUTATIONS, Mutation
 from pipeline.audit import verify
@@ -42,10 +45,10 @@ def sound(request: pytest.FixtureRequest, small_mels: Path, tmp_path_factory: py
 
 
 def test_a_sound_store_gives_the_reference(
-    sound: Store, vocoder_path: Path, reference: Reference, tmp_path: Path
+    sound: Store, vocoder_path: Path, reference: Reference, outputs: Place
 ) -> None:
-    run(job_for(sound.path, vocoder_path, tmp_path / "audio"))
-    assert digests(tmp_path / "audio") == reference.digests
+    run(job_for(beside(sound.path, outputs), vocoder_path, outputs / "audio"))
+    assert digests(outputs / "audio") == reference.digests
 
 
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 spec")
@@ -64,22 +67,35 @@ def test_a_mutated_store_gives_only_what_is_right(
     vocoder_path: Path,
     reference: Reference,
     tmp_path_factory: pytest.TempPathFactory,
+    new_place: Callable[[], Place],
     mutation: Mutation,
     seed: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("mutated")
     store = Store(sound.name, Path(shutil.copytree(sound.path, folder / "mels.zarr")), sound.frames)
     damage = mutation(store, Random(seed))
+    outputs = new_place()
+    assume(isinstance(outputs, Path) or all(is_unicode(path) for path in store.files()))  # as all names of objects are
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    refusal = attempt(job_for(store.path, vocoder_path, folder / "audio"))
+    out = outputs / "audio"
+    refusal = attempt(job_for(beside(store.path, outputs), vocoder_path, out))
     if refusal is None:
-        judge(folder / "audio", damage, reference)
+        judge(out, damage, reference)
     else:
         assert damage.refused, (damage.what, refusal)
         assert refusal.exit_code in REFUSALS, (damage.what, refusal)
-        assert not (folder / "audio" / "manifest.jsonl").exists()
+        assert not (out / "manifest.jsonl").exists()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before < MOST_MEMORY, damage.what
-    shutil.rmtree(folder)
+    for place in (folder, outputs):
+        rmtree(place)
+
+
+def is_unicode(path: Path) -> bool:
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def attempt(job: JobConfig) -> MelmillError | None:
@@ -91,7 +107,7 @@ def attempt(job: JobConfig) -> MelmillError | None:
     return None
 
 
-def job_for(store: Path, vocoder: Path, out: Path) -> JobConfig:
+def job_for(store: Place, vocoder: Path, out: Place) -> JobConfig:
     return JobConfig.build(
         {
             "input": {"store": str(store)},
@@ -103,7 +119,7 @@ def job_for(store: Path, vocoder: Path, out: Path) -> JobConfig:
     )
 
 
-def judge(out: Path, damage: Damage, reference: Reference) -> None:
+def judge(out: Place, damage: Damage, reference: Reference) -> None:
     """What holds after a run on a damaged store that came to its end."""
     made = {damage.renamed.get(key, key): digest for key, digest in digests(out).items()}
     failed: dict[str, str] = {}

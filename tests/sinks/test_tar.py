@@ -68,7 +68,7 @@ def test_a_shard_without_members_has_no_object(tmp_path: Path, kind: type[TarSin
 
 
 def test_files_lie_in_the_shards_folder_under_escaped_names(tmp_path: Path) -> None:
-    sink = FilesSink(tmp_path, "data/000000-0")
+    sink = FilesSink(tmp_path, "data/000000-0", 4000)
     places = fill(sink)
     stored = {each.name: path.read_bytes() for each, path in sink.finish()}
     for key, place in zip(KEYS, places, strict=True):

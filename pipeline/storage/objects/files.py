@@ -24,6 +24,8 @@ _BLOCK_BYTES = 8 << 20
 _PART_BYTES, _PARTS_AT_ONCE = 16 << 20, 4
 """Of an upload in several parts, which is made of what has twice as much. Each part is in memory."""
 _MOST_PARTS = 10_000
+_NAME_BYTES = 1024
+"""Of an object in its bucket: the limit of S3, Google's and Azure's stores alike."""
 
 Mode = Literal["create", "overwrite"]
 
@@ -47,6 +49,11 @@ class Files:
         self.client, self._root = open_client(self.url, given, use_listings_cache=False)
         self._options = ", ".join(given)
         self._s3 = OBJECT_STORES[protocol] == "s3"
+
+    @property
+    def name_bytes(self) -> int:
+        """See Storage."""
+        return _NAME_BYTES - len(self._path("_").partition("/")[2].encode()) + 1
 
     def there(self, name: str) -> bool:
         """Whether an object is there."""

@@ -46,6 +46,11 @@ class ObjectStorage:
         self._lease: Lease | None = None
         self.url = self._files.url
 
+    @property
+    def name_bytes(self) -> int:
+        """See Storage."""
+        return self._files.name_bytes
+
     def read(self, name: str) -> io.BufferedReader:
         """See Storage."""
         return self._files.read(name)
