@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from pipeline.errors import StoreError
 from pipeline.melspec import MelSpec
+from pipeline.storage import NO_OPTIONS
 from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
 from pipeline.stores.metadata import ArrayMetadata
@@ -23,7 +23,7 @@ def open_store(
     layout: Layout | Literal["auto"] = "auto",
     mel: MelSpec | None = None,
     fingerprint: Fingerprint = "chunks",
-    options: Mapping[str, Any] = MappingProxyType({}),
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> MelStore:
     """A mel store, opened read-only. Reads metadata only.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Literal
 
 import zarr
@@ -14,6 +13,7 @@ from zarr.abc.store import Store
 
 from pipeline.config import resolved
 from pipeline.errors import StorageError, StoreError, public_url
+from pipeline.storage import NO_OPTIONS
 from pipeline.storage.clients import open_client
 from pipeline.storage.silence import waiting_for
 from pipeline.stores.local import list_files, read_files, subfolders
@@ -44,7 +44,7 @@ class Tree:
         StorageError: if storage cannot be reached.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self.url = public_url(url)
         self._url = url
         given = resolved(options)
