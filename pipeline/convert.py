@@ -126,7 +126,7 @@ def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
 
 
 def _load_vocoder(job: Job, threads: int) -> Vocoder:
-    config, sharing = job.config.vocoder, job.config.cluster.workers_beside()
+    config, sharing = job.config.vocoder, job.config.cluster.at_once()
     vocoder = load_vocoder(config.name, job.source, threads, config.runtime, config.device, config.batch, sharing)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(

@@ -96,9 +96,9 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
     wanted = config.vocoder
+    vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
     if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
         check_device(wanted.device)
-    vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)
     catalogue = store.catalogue()
     if not len(catalogue):

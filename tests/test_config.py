@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import JobConfig, load_job
+from pipeline.config import ClusterConfig, JobConfig, load_job
 from pipeline.errors import ConfigError, public_url, redacted
 from pipeline.melspec import PRESETS
 
@@ -200,6 +200,7 @@ def test_auto_is_a_worker_for_each_core_that_may_be_used() -> None:
         ("nowhere", "must look like tcp://host:8786"),
         ("http://127.0.0.1:8786", "must be tcp:// or tls://"),
         ("tcp://127.0.0.1:port", "must look like tcp://host:8786"),
+        ("tcp://[::1", r"address 'tcp://\[::1' must look like tcp://host:8786"),
     ],
 )
 def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused_at_once(address: str, words: str) -> None:
@@ -208,3 +209,16 @@ def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused_at_once(address:
         JobConfig.build(values | {"cluster": {"kind": "dask", "address": address}})
     safe = {"kind": "dask", "address": "10.0.0.1:8786", "insecure": True}
     assert JobConfig.build(values | {"cluster": safe}).cluster.scheduler == "tcp://10.0.0.1:8786"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "shards"),
+    [
+        ({"workers": 3, "threads_per_worker": 2}, 6),
+        ({"kind": "slurm", "jobs": 9, "memory": "8 GB", "walltime": 60, "cores": 8, "threads_per_worker": 2}, 8),
+        ({"kind": "synchronous"}, 1),
+        ({"kind": "dask", "address": "tcp://127.0.0.1:9"}, 1),
+    ],
+)
+def test_who_shares_a_card_is_known_where_the_workers_are_ours(cluster: dict[str, object], shards: int) -> None:
+    assert ClusterConfig(**cluster).at_once() == shards

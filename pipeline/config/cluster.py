@@ -147,18 +147,18 @@ class ClusterConfig(Section):
     def _safe_address(self) -> Self:
         if self.address is None:
             return self
-        parts = _split(self.address)
         try:
-            port = parts.port
+            parts = _split(self.address)
+            usable = parts.hostname and parts.port is not None
         except ValueError:
-            port = None
-        if not parts.hostname or port is None:
+            usable = False
+        if not usable:
             raise ValueError(f"the scheduler's address {self.address!r} must look like tcp://host:8786")
         if parts.scheme not in ("tcp", "tls"):
             raise ValueError(
                 f"the scheduler's address {self.address!r} begins with {parts.scheme}://; it must be tcp:// or tls://"
             )
-        if parts.scheme == "tcp" and not is_loopback(parts.hostname) and not self.insecure:
+        if parts.scheme == "tcp" and not is_loopback(parts.hostname or "") and not self.insecure:
             raise ValueError(
                 f"the scheduler {self.address} is beyond this machine and has no TLS: whoever reaches it can run code "
                 "on its workers. Use tls://, or set cluster.insecure=true on a network that you trust"
@@ -194,11 +194,10 @@ class ClusterConfig(Section):
 
         return int(cpu_count())
 
-    def workers_beside(self) -> int:
-        """Worker processes on one machine, as far as they are known, each of them counted: who shares its card."""
-        if self.kind == "local":
-            return self.worker_count()
-        return self.processes if self.kind == "slurm" else 1
+    def at_once(self) -> int:
+        """Shards that are made at once on one machine, as far as that is known: who shares its card."""
+        workers = self.worker_count() if self.kind == "local" else self.processes if self.kind == "slurm" else 1
+        return workers * self.threads_per_worker
 
 
 def is_loopback(host: str) -> bool:

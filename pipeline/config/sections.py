@@ -89,7 +89,8 @@ class VocoderConfig(Section):
     """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
     batch: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of a worker's part of its
-    memory holds, at most 64."""
+    memory holds, at most 64. Workers of a running Dask cluster, and parts of an array, do not know of each other: where
+    several share a card, set it."""
 
     @model_validator(mode="after")
     def _runtime_has_device(self) -> Self:

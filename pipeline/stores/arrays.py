@@ -159,7 +159,8 @@ class ChunkedArray:
 
     def _decode(self, box: Region) -> NDArray[Any]:
         try:
-            return np.asarray(self._array[box])
+            with self._tree.asked():
+                return np.asarray(self._array[box])
         except _CORRUPT:
             raise
         except _TOO_LARGE as exc:

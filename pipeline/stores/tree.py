@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -238,12 +239,14 @@ class Tree:
     def _relative(self, full: str) -> str:
         return full.lstrip("/").removeprefix(self._root.lstrip("/")).strip("/")
 
+    def asked(self) -> contextlib.AbstractContextManager[None]:
+        """While it lasts something is asked of the store; that a remote one does not answer is told."""
+        return contextlib.nullcontext() if self._local else waiting_for(f"reading {self.url}")
+
     def _guard(self, call: Any) -> Any:
         """`call()`, with what file systems raise translated: absent is StoreError, all else StorageError."""
         try:
-            if self._local:
-                return call()
-            with waiting_for(f"reading {self.url}"):
+            with self.asked():
                 return call()
         except _ABSENT as exc:
             raise StoreError(f"{self.url}: {exc} is not there") from exc

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
 from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.onnx_parts import tensors
-from pipeline.vocoders.sessions import Device, Runtime, Session, cuda_memory, open_session
+from pipeline.vocoders.sessions import CARD_REMEDY, Device, Runtime, Session, cuda_memory, open_session
 
 USER_FAMILY = "onnx"
 """In the card of a model that a user brought as ONNX; it may take one mel at a time, others take any number."""
@@ -41,7 +41,7 @@ class OnnxModel:
         device: that it runs on; OpenVINO's is the CPU.
         batch: mels of one length that are best run at once. None for as many as half of this process's part of a
             card's memory holds, at most 64, and one on the CPU.
-        sharing: processes that share the card.
+        sharing: how many decode at once on the card.
 
     Raises:
         ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
@@ -87,7 +87,7 @@ class OnnxModel:
         """The same model, run by onnxruntime on the CPU."""
         if (self.runtime, self.device) == ("onnxruntime", "cpu"):
             return self
-        return OnnxModel(self.path, self.threads, batch=self._batch)
+        return OnnxModel(self.path, self.threads)
 
     @property
     def batched(self) -> bool:
@@ -96,15 +96,16 @@ class OnnxModel:
 
     def batch(self, frames: int) -> int:
         """How many mels of `frames` frames are best run at once."""
-        if self._batch is not None:
-            return self._batch
-        if self.device == "cpu" or self._own_session().device == "cpu":
+        if self._batch is None and (self.device == "cpu" or self._own_session().device == "cpu"):
             return 1
-        if self._card_bytes is None:  # once: what the first batch takes is kept for the next
+        if self._batch is None and self._card_bytes is None:  # once: what the first batch takes is kept for the next
             free, total = cuda_memory() or (0, 0)
             self._card_bytes = int(_SHARE_OF_CARD * min(free, total / self._sharing))
-        fitting = self._card_bytes // max(1, frames * self.card.frame_bytes)
-        return min(max(1, fitting), _MOST_AT_ONCE)
+        most = self._batch or _MOST_AT_ONCE
+        return most if self._card_bytes is None else min(max(1, self._card_bytes // self._bytes(frames)), most)
+
+    def _bytes(self, frames: int) -> int:
+        return max(1, frames * self.card.frame_bytes)
 
     def run(self, mel: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """The model's output for mels of one length.
@@ -137,11 +138,9 @@ class OnnxModel:
             mels = "a mel" if len(mel) == 1 else f"{len(mel)} mels"
             failed = f"{name}: {self.runtime} failed on {mels} of {mel.shape[2]} frames: {error}"
             if session.device == "cuda" and _CARD_AT_FAULT.search(str(error)):
-                raise CardError(
-                    f"{failed}. It is the card's, and no utterance's, fault: see with nvidia-smi who else has its "
-                    "memory, or use fewer workers (cluster.workers) or shorter windows (vocoder.window). What was "
-                    "committed is kept; run again to resume"
-                ) from error
+                if len(mel) > 1:  # batches are half as large from now on
+                    self._card_bytes = len(mel) * self._bytes(mel.shape[2]) // 2
+                raise CardError(f"{failed}. It is the card's, and no utterance's, fault: {CARD_REMEDY}") from error
             raise VocoderError(failed) from error
 
     def _own_session(self) -> Session:

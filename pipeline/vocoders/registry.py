@@ -57,7 +57,7 @@ def load_vocoder(
         runtime: that runs nets; "auto" is onnxruntime.
         device: that nets run on.
         batch: windows decoded at once; None for what suits the device.
-        sharing: processes that share a card, and so its memory.
+        sharing: how many decode at once on one card, and share its memory.
 
     Raises:
         ConfigError: if there is no such vocoder, or it cannot be loaded.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import CardError, ConfigError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,14 @@ _CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",
     "arena_extend_strategy": "kSameAsRequested",
 }
-_INSTALL = "pip uninstall onnxruntime && pip install onnxruntime-gpu"
+_INSTALL = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
+_LEAST_FREE_BYTES = 2**29
+"""CUDA's own libraries take about as much of a card before a net is there; 0.4 GiB was seen on an H100."""
+_OUT_OF_MEMORY = re.compile(r"out of memory|allocate memory|ALLOC_FAILED|BFCArena", re.I)
+CARD_REMEDY = (
+    "see with nvidia-smi who else has its memory, or use fewer workers (cluster.workers) or shorter windows "
+    "(vocoder.window). What was committed is kept; run again to resume"
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
 
     Raises:
         ConfigError: if the device cannot be used, or the runtime cannot load the model.
+        CardError: if the card has no room for it.
     """
     try:
         if runtime == "openvino":
@@ -78,12 +87,12 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
             return Session(_onnxruntime(path, threads), "cpu")
         try:
             return Session(_onnxruntime_on_cuda(path, threads), "cuda")
-        except ConfigError as error:
+        except (ConfigError, CardError) as error:
             if device == "cuda":
                 raise
             logger.warning("vocoding on the CPU: %s", error)
             return Session(_onnxruntime(path, threads), "cpu")
-    except ConfigError:
+    except (ConfigError, CardError):
         raise
     except Exception as error:  # the runtimes' exceptions have no common base of their own
         raise ConfigError(f"{path}: {runtime} cannot load this model: {error}") from error
@@ -147,10 +156,14 @@ def _onnxruntime_on_cuda(path: Path, threads: int) -> Run:
     except Exception as error:  # see open_session
         used, why = [], str(error)
     if _CUDA not in used:
+        memory = cuda_memory()
+        if (memory is not None and memory[0] < _LEAST_FREE_BYTES) or _OUT_OF_MEMORY.search(why):
+            free = f", of which {memory[0] / 2**20:.0f} of {memory[1] / 2**20:.0f} MiB are free," if memory else ""
+            raise CardError(f"vocoder.device: cuda: the card{free} has no room for {path.name} ({why}): {CARD_REMEDY}")
         raise ConfigError(
             f"vocoder.device: cuda: onnxruntime {onnxruntime.__version__} could not use {_CUDA} ({why}). See that "
-            "nvidia-smi lists a card, and that CUDA and cuDNN of onnxruntime's major versions are there (pip install "
-            "'onnxruntime-gpu[cuda,cudnn]'); or say vocoder.device: cpu, or cuda-or-cpu"
+            "nvidia-smi lists a card, and that CUDA and cuDNN of onnxruntime's major versions are there "
+            f"({_INSTALL}); or say vocoder.device: cpu, or cuda-or-cpu"
         )
     session.disable_fallback()  # an error on the card is to be an error
     return _runner(session)

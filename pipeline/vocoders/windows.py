@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import CardError, MelmillError, UtteranceError, VocoderError
+from pipeline.errors import MelmillError, UtteranceError, VocoderError
 from pipeline.vocoders.base import BatchVocoder, Vocoder
 
 logger = logging.getLogger(__name__)
@@ -178,7 +178,6 @@ class _Decoder(Generic[AnyMel]):
         self._ahead: deque[_Pending[AnyMel]] = deque()
         self._length = window + sum(vocoder.halo)
         self._batching = vocoder if isinstance(vocoder, BatchVocoder) and vocoder.batch(self._length) > 1 else None
-        self._most: int | None = None
 
     def next(self) -> _Pending[AnyMel] | None:
         if not self._ahead:
@@ -208,7 +207,7 @@ class _Decoder(Generic[AnyMel]):
             part, mel = first.read_next()
             first.decoded.append(self._core(first, part, self._vocoder.decode(mel, first_frame=part.start)))
             return
-        batch = self._batching.batch(first.length) if self._most is None else self._most
+        batch = self._batching.batch(first.length)
         chosen: list[tuple[_Pending[AnyMel], Window, NDArray[np.float32]]] = []
         for pending in self._sharing(first, batch):
             while pending.unread and len(chosen) < batch:
@@ -223,8 +222,6 @@ class _Decoder(Generic[AnyMel]):
         try:
             waveforms = self._batching.decode_batch(np.stack([mel for _, _, mel in chosen]))
         except Exception as error:  # one of them may be to blame, or a card too small: each alone shows which
-            if isinstance(error, CardError):
-                self._most = max(1, len(chosen) // 2)
             if not isinstance(error, UtteranceError):
                 logger.warning("a batch of %d windows failed, and is tried one after the other: %s", len(chosen), error)
             for pending, part, mel in chosen:

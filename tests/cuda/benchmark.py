@@ -1,6 +1,6 @@
 """Times real time on a CUDA card: of decoding, by batch, with the memory it took, and of whole runs, by workers.
 
-Run by `make bench-cuda`; best of two, this machine, now.
+Run by `make bench-cuda`; the second of two rounds, this machine, now.
 """
 
 from __future__ import annotations

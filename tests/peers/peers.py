@@ -137,7 +137,8 @@ def assert_halo(vocoder: Vocoder, halo: tuple[int, int] | None = None) -> None:
         changed = mel.copy()
         changed[:, edge] = _HUGE
         whole = _core(vocoder, changed, start, stop)
-        assert np.abs(_core(vocoder, changed, start, stop, (left, right)) - whole).max() < ROUNDING
+        # Ten times as much: where huge values cancel, what is left of them is all rounding, and goes through the tanh.
+        assert np.abs(_core(vocoder, changed, start, stop, (left, right)) - whole).max() < 10 * ROUNDING
         assert np.abs(_core(vocoder, changed, start, stop, shorter) - whole).max() > 100 * ROUNDING
 
 

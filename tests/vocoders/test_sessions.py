@@ -103,7 +103,7 @@ def test_an_onnxruntime_without_cuda_is_refused_with_what_to_install(
         lambda: OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel),
     ):
         with pytest.raises(
-            ConfigError, match=r"device: cuda needs .*CPUExecutionProvider.*pip install onnxruntime-gpu"
+            ConfigError, match=r"device: cuda needs .*CPUExecutionProvider.*pip install 'onnxruntime-gpu"
         ):
             refused()
     check_device("cuda-or-cpu")
@@ -170,19 +170,48 @@ def test_processes_that_share_a_card_take_their_part_of_it_each(
 def test_a_card_that_fails_is_no_utterances_fault(
     small_model: Path, mel: NDArray[np.float32], on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*arguments: Any) -> None:
-        raise RuntimeError(message)
-
     vocoder = OnnxVocoder(OnnxModel(small_model, device="cuda"))
     vocoder.decode(mel)
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run", fails)
     for message in OUT_OF_CARD:
+        monkeypatch.setattr(onnxruntime.InferenceSession, "run", raising(RuntimeError(message)))
         with pytest.raises(CardError, match="no utterance's, fault: see with nvidia-smi") as raised:
             vocoder.decode(mel)
         assert (raised.value.exit_code, message in str(raised.value)) == (6, True)
-    message = "Non-zero status code returned while running Reshape node"
+    failed = RuntimeError("Non-zero status code returned while running Reshape node")
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", raising(failed))
     with pytest.raises(VocoderError, match="running Reshape node"):
         vocoder.decode(mel)
+
+
+@pytest.mark.parametrize("free", [2**30, 100 * 2**20])
+def test_a_card_without_room_for_the_net_is_no_wrong_installation(
+    small_model: Path, mel: NDArray[np.float32], built_for_cuda: None, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """Onnxruntime says so, or it takes the CPU in place of a card that is full."""
+    monkeypatch.setattr(sessions, "cuda_memory", lambda: (free, 80 * 2**30))
+    if free == 2**30:
+        monkeypatch.setattr(onnxruntime, "InferenceSession", raising(RuntimeError(OUT_OF_CARD[1])))
+    with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi who"):
+        OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
+
+
+def test_batches_that_a_card_cannot_hold_get_smaller_for_windows_of_any_length(
+    small_model: Path, on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = OnnxModel(small_model, device="cuda")
+    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (160 * model.card.frame_bytes, 2**40))
+    assert (model.batch(10), model.batch(20)) == (8, 4)
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", raising(RuntimeError(OUT_OF_CARD[0])))
+    with pytest.raises(CardError):
+        model.run(np.zeros((8, 20, 10), np.float32), "small")
+    assert (model.batch(10), model.batch(20), model.batch(100)) == (4, 2, 1)
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def raises(*arguments: Any, **more: Any) -> None:
+        raise error
+
+    return raises
 
 
 def test_a_run_whose_card_fails_ends_and_quarantines_nobody(
@@ -198,17 +227,15 @@ def test_a_run_whose_card_fails_ends_and_quarantines_nobody(
         return plain(self, names, given)
 
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", run)
-    config = job(vocoder__device="cuda", vocoder__batch=8, vocoder__window=16)
-    room[0] = 0
-    with pytest.raises(CardError, match="run again to resume"):
-        pipeline.run(config)
-    assert not (tmp_path / "audio" / "failures.jsonl").exists()
-    room[0] = 3
-    sizes.clear()
-    pipeline.run(config)
+    config = {"vocoder__device": "cuda", "vocoder__batch": 8, "vocoder__window": 16}
+    pipeline.run(job(**config))
     assert_whole(tmp_path / "audio", 24)
     assert {8, 4, 2} <= set(sizes)
-    assert max(sizes[sizes.index(2) :][:20]) <= 2
+    assert max(sizes[sizes.index(2) :]) == 2
+    room[0] = 0
+    with pytest.raises(CardError, match="run again to resume"):
+        pipeline.run(job(**config, output__url=str(tmp_path / "full")))
+    assert not (tmp_path / "full" / "failures.jsonl").exists()
 
 
 def test_the_window_is_shorter_in_batches(small_model: Path) -> None:
@@ -270,7 +297,7 @@ def test_without_a_driver_the_free_memory_is_not_known(monkeypatch: pytest.Monke
 
 
 def test_a_local_job_on_a_card_that_is_not_there_is_refused_before_any_work(job: Callable[..., JobConfig]) -> None:
-    with pytest.raises(ConfigError, match="pip install onnxruntime-gpu"):
+    with pytest.raises(ConfigError, match="pip install 'onnxruntime-gpu"):
         prepare(job(vocoder__device="cuda"))
     elsewhere = {"cluster__kind": "dask", "cluster__address": "tcp://127.0.0.1:1"}
     assert len(prepare(job(vocoder__device="cuda", **elsewhere)).plan.todo) > 0
