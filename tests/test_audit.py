@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,42 @@ from pipeline.storage import LocalStorage
 Build = Callable[..., JobConfig]
 
 
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def whole(packed: Path, vocoder_path: Path, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store and the output of the usual job on it, as they are in the folder of every test here."""
+    shutil.copytree(packed, place / "mels.zarr")
+    values: dict[str, dict[str, object]] = {
+        "input": {"store": str(place / "mels.zarr")},
+        "vocoder": {"name": str(vocoder_path)},
+        "output": {"url": str(place / "audio"), "shard_seconds": 10},
+        "cluster": {"kind": "synchronous"},
+    }
+    run(JobConfig.build(values))
+    return Path(shutil.copytree(place, tmp_path_factory.mktemp("whole") / "whole"))
+
+
 @pytest.fixture
-def out(job: Build) -> Path:
-    config = job()
-    run(config)
-    return Path(config.output.url)
+def tmp_path(place: Path) -> Path:
+    """The same folder for every test, emptied: an output knows the store that it was made of by its path."""
+    shutil.rmtree(place)
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def store(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "mels.zarr", dirs_exist_ok=True))
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "audio"
 
 
 def edit_row(out: Path, **changes: object) -> None:

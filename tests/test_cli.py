@@ -100,11 +100,9 @@ def test_log_json_is_a_line_an_event(run_arguments: list[object]) -> None:
     lines = [line for line in melmill("run", *run_arguments, "--log-json").splitlines() if line.startswith("{")]
     names = [json.loads(line)["event"] for line in lines]
     assert (names[0], names[-1]) == ("RunStarted", "RunFinished")
-    (again,) = [
-        json.loads(line) for line in melmill("run", *run_arguments, "--log-json").splitlines() if line[0] == "{"
-    ]
+    (again,) = [json.loads(line) for line in called("run", *run_arguments, "--log-json").splitlines() if line[0] == "{"]
     assert (again["event"], again["run_id"], again["utterances"], again["made_seconds"]) == ("RunFinished", "", 24, 0)
-    failed = melmill("run", *run_arguments, "--set", "input.mel=tacotron2-22k", "--log-json", code=4)
+    failed = called("run", *run_arguments, "--set", "input.mel=tacotron2-22k", "--log-json", code=4)
     assert json.loads(failed.splitlines()[-1])["exit_code"] == 4
 
 
@@ -261,11 +259,10 @@ def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: sign
     melmill("pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan-22k")
 
 
-@pytest.mark.parametrize(
-    "command", ["", "pack", "inspect", "plan", "run", "retry", "publish", "status", "verify", "gc"]
-)
-def test_help_says_what_there_is(command: str) -> None:
-    assert "Usage: melmill" in melmill(*command.split(), "--help")
+def test_help_says_what_there_is() -> None:
+    assert "Usage: melmill" in melmill("--help")
+    for command in ("pack", "inspect", "plan", "run", "retry", "publish", "status", "verify", "gc"):
+        assert f"Usage: melmill {command}" in called(command, "--help")
 
 
 def test_the_package_runs_as_a_module() -> None:

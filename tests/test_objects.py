@@ -95,8 +95,8 @@ def test_a_store_that_does_not_answer_is_told_of_until_it_does(
         words = "not done after N s; if nothing answers, it is asked again"
         assert told()[:2] == 2 * [f"reading gs://bucket/audio/job.json: {words}"]
         caplog.clear()
-        assert Tree("s3://bucket/audio").attributes == {}
-        assert told()[:2] == 2 * [f"reading s3://bucket/audio: {words}"]
+        assert Tree(f"memory:/{storage._files._root}").attributes == {}
+        assert told()[:2] == 2 * [f"reading memory:/{storage._files._root}: {words}"]
 
 
 def test_a_lost_answer_is_resolved_by_reading_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
