@@ -216,7 +216,7 @@ def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused_at_once(address:
     [
         ({"workers": 3, "threads_per_worker": 2}, 6),
         ({"kind": "slurm", "jobs": 9, "memory": "8 GB", "walltime": 60, "cores": 8, "threads_per_worker": 2}, 8),
-        ({"kind": "synchronous"}, 1),
+        ({"kind": "synchronous", "threads_per_worker": 4}, 1),
         ({"kind": "dask", "address": "tcp://127.0.0.1:9"}, 1),
     ],
 )

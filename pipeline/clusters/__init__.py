@@ -49,7 +49,7 @@ def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> I
     Raises:
         ClusterError: if the scheduler does not answer, no worker comes within the time that is borne, or one has
             other versions of something that matters.
-        ConfigError: if the scheduler is beyond this machine, without TLS, and `insecure` is not set.
+        ConfigError: if what the kind needs is not installed or not allowed, or the files for TLS are none.
     """
     for name in ("distributed", "distributed.client"):  # Dask gives the client a level of its own
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -196,6 +196,8 @@ class ClusterConfig(Section):
 
     def at_once(self) -> int:
         """Shards that are made at once on one machine, as far as that is known: who shares its card."""
+        if self.kind == "synchronous":
+            return 1
         workers = self.worker_count() if self.kind == "local" else self.processes if self.kind == "slurm" else 1
         return workers * self.threads_per_worker
 

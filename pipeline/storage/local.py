@@ -46,8 +46,8 @@ class LocalStorage:
 
     @property
     def name_bytes(self) -> int:
-        """See Storage. A path ends with a NUL, which counts (POSIX, limits.h, PATH_MAX)."""
-        return os.pathconf("/", "PC_PATH_MAX") - 1 - len(os.fsencode(self.root / "_")) + 1
+        """See Storage. A path ends with a NUL (POSIX, limits.h, PATH_MAX), for which the underscore stands."""
+        return os.pathconf("/", "PC_PATH_MAX") - len(os.fsencode(self.root / "_"))
 
     def read(self, name: str) -> io.BufferedReader:
         """See Storage."""

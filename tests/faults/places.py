@@ -158,23 +158,18 @@ def rmtree(place: Place, ignore_errors: bool = False) -> None:
 
 
 def copytree(source: Place, target: Place) -> Place:
-    """As shutil has it."""
-    if isinstance(source, Path):
+    """As shutil has it; also from a folder into the object store, where there are no empty folders."""
+    if isinstance(target, Path):
         return Path(shutil.copytree(source, target))
     for path in source.rglob("*"):
-        (target / path.relative_to(source)).write_bytes(path.read_bytes())
+        if isinstance(path, ObjectPath) or path.is_file():
+            (target / path.relative_to(source)).write_bytes(path.read_bytes())
     return target
 
 
 def beside(folder: Path, outputs: Place) -> Place:
-    """A folder where outputs lie: itself, or a copy of it in the object store, where there are no empty folders."""
-    if isinstance(outputs, Path):
-        return folder
-    place = outputs / folder.name
-    for path in folder.rglob("*"):
-        if path.is_file():
-            (place / path.relative_to(folder)).write_bytes(path.read_bytes())
-    return place
+    """A folder where outputs lie: itself, or a copy of it in the object store."""
+    return folder if isinstance(outputs, Path) else copytree(folder, outputs / folder.name)
 
 
 def copy(source: Place, target: Place) -> None:
