@@ -27,7 +27,7 @@ from pipeline.interrupts import stop_within
 from pipeline.planner import ShardTask
 from pipeline.records import ShardRecord
 from pipeline.stopwatch import Stopwatch
-from pipeline.versions import differing, installed
+from pipeline.versions import differing, installed, processor
 
 _REPORT_SECONDS = 0.5
 
@@ -128,7 +128,7 @@ def _execute_here(tasks: Iterable[ShardTask], job: Job, outcomes: Outcomes) -> N
             outcomes.check()
 
         def make(task: ShardTask) -> None:
-            tell(ShardStarted(task.number, "this process"))
+            tell(ShardStarted(task.number, "this process", processor()))
             watch = Stopwatch()
             threads = job.config.cluster.threads_per_worker
             tell(_committed(convert_shard(task, job, threads, tell, watch), watch))
@@ -177,7 +177,8 @@ def _on_worker(task: ShardTask, job: Job, trial: int) -> tuple[Job, int, Callabl
     refuse_other_versions(worker.address, differing(job.versions, installed()))
     topic = Dispatcher.topic(job)
     told = time.monotonic()
-    worker.log_event(topic, {"trial": trial, "started": dataclasses.asdict(ShardStarted(task.number, worker.address))})
+    started = ShardStarted(task.number, worker.address, processor())
+    worker.log_event(topic, {"trial": trial, "started": dataclasses.asdict(started)})
 
     def report(progress: UtterancesMade) -> None:
         nonlocal told

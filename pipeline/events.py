@@ -138,10 +138,27 @@ class ShardStarted(Event):
     Args:
         shard: its number.
         worker: where.
+        processor: the kind of processor there, as `versions.processor` names it; empty where it is not known.
     """
 
     shard: int
     worker: str
+    processor: str = ""
+
+
+@dataclass(frozen=True)
+class OtherProcessor(Event):
+    """The output holds shards that were made on another kind of processor: the samples of new ones may differ slightly.
+
+    Told once: the output remembers each kind of processor.
+
+    Args:
+        processor: the kind that makes shards now.
+        earlier: the kinds that have made shards of this output before.
+    """
+
+    processor: str
+    earlier: tuple[str, ...]
 
 
 @dataclass(frozen=True)

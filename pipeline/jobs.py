@@ -18,6 +18,8 @@ from pipeline.config import Job, JobConfig
 from pipeline.errors import (
     HopelessRunError,
     InterruptedRunError,
+    OwnedError,
+    StorageError,
     TooManyFailuresError,
     WorkerLostError,
 )
@@ -26,10 +28,12 @@ from pipeline.events import (
     Event,
     Listener,
     MetadataListed,
+    OtherProcessor,
     PublicationDue,
     RunFinished,
     RunStarted,
     ShardCommitted,
+    ShardStarted,
     ShardTakenOver,
 )
 from pipeline.interrupts import interrupts_after_import
@@ -180,12 +184,19 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     described = describe_job(prepared)
     ledger.write_job(described)
     made = 0.0
+    earlier = tuple(described["processors"])
 
     def listen(event: Event) -> None:
         nonlocal made
         if isinstance(event, ShardCommitted):
             made += event.seconds
         listener(event)
+        if isinstance(event, ShardStarted) and event.processor not in described["processors"]:
+            described["processors"] = sorted([*described["processors"], event.processor])
+            with contextlib.suppress(StorageError, OwnedError):  # the run finds out by itself what matters
+                ledger.write_job(described)
+            if earlier:
+                listener(OtherProcessor(event.processor, earlier))
 
     cluster = job.config.cluster
     workers = 0 if cluster.kind == "synchronous" else cluster.worker_count()
@@ -249,6 +260,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         },
         "store": prepared.store.describe(),
         "versions": dict(job.versions),
+        "processors": (prepared.ledger.job() or {}).get("processors", []),
     }
 
 

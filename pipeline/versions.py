@@ -27,6 +27,24 @@ def installed() -> Mapping[str, str]:
     return found
 
 
+@functools.cache
+def processor() -> str:
+    """The kind of this processor, as far as the last bits of a sample may depend on it.
+
+    numpy and its BLAS choose their kernels by the processor, and sums in another order round otherwise.
+
+    Returns:
+        The architecture, the kernels that each BLAS chose, and the vector instructions that numpy found, such as
+        `x86_64, openblas Zen, X86_V3`.
+    """
+    import numpy as np  # BLAS must be loaded to be asked
+    from threadpoolctl import threadpool_info
+
+    kernels = {f"{each['internal_api']} {each['architecture']}" for each in threadpool_info() if "architecture" in each}
+    features = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return ", ".join([platform.machine(), *sorted(kernels), *features[-1:]])
+
+
 def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
     """What differs so that it matters, with both versions, in words.
 

@@ -21,7 +21,7 @@ from corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
-from pipeline.events import Event, RunFinished, RunStarted, ShardCommitted, UtterancesMade
+from pipeline.events import Event, OtherProcessor, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs import plan, run
 from pipeline.quality import Levels
 from pipeline.sinks.encode import quantize
@@ -46,6 +46,28 @@ FORMATS = [
 
 def out_of(config: JobConfig) -> Path:
     return Path(config.output.url)
+
+
+def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def notices(vocoder: str) -> list[Event]:
+        told: list[Event] = []
+        run(job(vocoder__name=vocoder), told.append)
+        return [event for event in told if isinstance(event, OtherProcessor)]
+
+    def machine(kind: str) -> None:
+        monkeypatch.setattr("pipeline.engine.processor", lambda: kind)
+
+    config = job()
+    first, second = config.vocoder.name, str(tiny_vocoder(out_of(config).parent / "second.onnx", seed=1))
+    machine("one")
+    assert notices(first) == []
+    assert notices(second) == []
+    machine("other")
+    assert notices(first) == []  # there is nothing to do
+    third = str(tiny_vocoder(out_of(config).parent / "third.onnx", seed=2))
+    assert notices(third) == [OtherProcessor("other", ("one",))]
+    assert json.loads((out_of(config) / "job.json").read_text())["processors"] == ["one", "other"]
+    assert notices(str(tiny_vocoder(out_of(config).parent / "fourth.onnx", seed=3))) == []
 
 
 def test_a_key_whose_file_would_have_too_long_a_name_is_quarantined(job: Build, store: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from pipeline.events import (
     Event,
     Logged,
     MetadataListed,
+    OtherProcessor,
     PublicationDue,
     Reason,
     RunStarted,
@@ -92,6 +93,11 @@ def noticed(event: Event) -> str | None:
         return f"metadata: {event.words}"
     if isinstance(event, PublicationDue):
         return f"publishing anew: {event.reason}"
+    if isinstance(event, OtherProcessor):
+        return (
+            f"note: this run works on another kind of processor ({event.processor}) than the one that made the "
+            f"earlier shards ({'; '.join(event.earlier)}). The same mel may give samples that differ in their last bits"
+        )
     if isinstance(event, WorkersAwaited):
         waited, limit = duration(event.seconds), duration(event.limit)
         return f"no worker for {waited}, of {limit} that the run waits: {event.reason}"
