@@ -12,7 +12,10 @@ ON_S3 := invariant points races failing_calls killed_gc state_machine verify clo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint format bench bench-quality bench-cuda lift lift-folds lock clean
+
+house:  ## print the rooms of pipeline/, their sizes, and which room imports which
+	@$(PYTHON) tests/tools/house.py
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,26 +34,26 @@ test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/
 	MELMILL_FAULTS=full $(PYTEST) tests/faults
 
 test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/tools/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO, the quality figures, Kubernetes and jobs of SLURM, which need torch and more
-	$(PYTEST) tests/training tests/quality tests/vocoders/extras tests/clusters/extras
+	$(PYTEST) -m extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
-	$(PYTEST:$(VENV)/%=$(PEERS)/%) tests/peers
+	$(PYTEST:$(VENV)/%=$(PEERS)/%) -m peers
 
 test-slurm: $(VENV)/slurm  ## run jobs on a real SLURM of two nodes that it starts and stops (as root; installs slurm-wlm)
-	$(PYTEST) tests/slurm
+	$(PYTEST) -m slurm
 
 test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are network namespaces (as root; installs iproute2)
 	command -v ip >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends iproute2; }
-	$(PYTEST) tests/netns
+	$(PYTEST) -m netns
 
 test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this machine needs to have; not in .ci/run
-	$(CUDA)/bin/pytest tests/cuda
+	$(CUDA)/bin/pytest -m cuda
 
 test-s3: $(VENV)/s3  ## run the suite of faults, and more, on a real object store that the tests start (SeaweedFS)
-	$(PYTEST) tests/s3
+	$(PYTEST) -m s3
 	MELMILL_OUTPUTS=s3 $(PYTEST) $(addprefix tests/faults/test_,$(addsuffix .py,$(ON_S3)))
 
 lint: $(VENV)/dev  ## ruff and strict mypy
@@ -63,13 +66,13 @@ format: $(VENV)/dev  ## format the code
 	$(BIN)/ruff format .
 
 bench: $(VENV)/dev  ## measure packing, vocoding and a whole run on the prompts; prints times real time
-	$(BIN)/python tests/benchmark.py
+	$(BIN)/python tests/tools/benchmark.py
 
 bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card
-	$(CUDA)/bin/python tests/cuda/benchmark.py
+	$(CUDA)/bin/python tests/tools/benchmark_cuda.py
 
 bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds
-	$(BIN)/python tests/quality/bench.py $(if $(FOLDS),--folds $(FOLDS))
+	$(BIN)/python tests/tools/benchmark_quality.py $(if $(FOLDS),--folds $(FOLDS))
 
 # The shipped weights, and one for each voice without it: CORPUS=folder of speech, as Debian's asterisk-core-sounds.
 lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder

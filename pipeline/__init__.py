@@ -12,16 +12,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.array import PartReport, publish_parts, run_part
-    from pipeline.audit import VerifyReport, verify
     from pipeline.config import JobConfig, load_job
     from pipeline.errors import MelmillError
-    from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
-    from pipeline.jobs import RunReport, plan, run
+    from pipeline.jobs.run import RunReport, plan, run
+    from pipeline.jobs.run_part import PartReport, publish_parts, run_part
     from pipeline.melspec import PRESETS, MelSpec
-    from pipeline.parts import Part
-    from pipeline.planner import Plan
-    from pipeline.status import Status, read_status
+    from pipeline.output.audit import VerifyReport, verify
+    from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
+    from pipeline.output.status import Status, read_status
+    from pipeline.planning.parts import Part
+    from pipeline.planning.plan import Plan
     from pipeline.stores import MelStore, open_store
     from pipeline.vocoders import Vocoder, load_vocoder, vocode
 
@@ -54,16 +54,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "pipeline.array": ("PartReport", "publish_parts", "run_part"),
-    "pipeline.audit": ("VerifyReport", "verify"),
+    "pipeline.jobs.run_part": ("PartReport", "publish_parts", "run_part"),
+    "pipeline.output.audit": ("VerifyReport", "verify"),
     "pipeline.config": ("JobConfig", "load_job"),
     "pipeline.errors": ("MelmillError",),
-    "pipeline.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
-    "pipeline.jobs": ("RunReport", "plan", "run"),
+    "pipeline.output.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
+    "pipeline.jobs.run": ("RunReport", "plan", "run"),
     "pipeline.melspec": ("PRESETS", "MelSpec"),
-    "pipeline.parts": ("Part",),
-    "pipeline.planner": ("Plan",),
-    "pipeline.status": ("Status", "read_status"),
+    "pipeline.planning.parts": ("Part",),
+    "pipeline.planning.plan": ("Plan",),
+    "pipeline.output.status": ("Status", "read_status"),
     "pipeline.stores": ("MelStore", "open_store"),
     "pipeline.vocoders": ("Vocoder", "load_vocoder", "vocode"),
 }

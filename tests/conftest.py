@@ -7,13 +7,45 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from corpora import PROMPTS, SPEC, tiny_vocoder
 from hypothesis import settings
+from support.corpora import SPEC, tiny_vocoder
+from support.paths import PROMPTS
 
-from pipeline import errors
+from pipeline import redaction
 from pipeline.config import JobConfig
 from pipeline.dsp.mel import log_mel
-from pipeline.stores.pack import pack_npy
+from pipeline.pack import pack_npy
+
+_TESTS = Path(__file__).parent
+LANES = {
+    "extras": ["workshop/training", "quality", "vocoders/extras", "cluster/extras"],
+    "peers": ["peers"],
+    "s3": ["s3"],
+    "slurm": ["slurm"],
+    "netns": ["netns"],
+    "cuda": ["cuda"],
+}
+"""Lane, which is also the marker of its tests -> its folders. The folders of other lanes are not even imported."""
+
+
+def _lane(path: Path) -> str | None:
+    """The lane of a folder or file of the tests; None for `make test`."""
+    folders = {each.relative_to(_TESTS).as_posix() for each in (path, *path.parents) if _TESTS in each.parents}
+    return next((lane for lane, ours in LANES.items() if folders.intersection(ours)), None)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the files of every lane but the one that `-m` names."""
+    chosen = next((lane for lane in LANES if lane == config.getoption("-m")), None)
+    return True if collection_path.is_file() and _lane(collection_path) != chosen else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its lane."""
+    for item in items:
+        if (lane := _lane(item.path)) is not None:
+            item.add_marker(lane)
+
 
 settings.register_profile("melmill", deadline=None)  # a busy machine is no failure
 settings.load_profile("melmill")
@@ -28,7 +60,7 @@ def _cache_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(autouse=True)
 def _nothing_concealed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that one test has melmill conceal are not hidden in the next, which may look for them."""
-    monkeypatch.setattr(errors, "_concealed", set())
+    monkeypatch.setattr(redaction, "_concealed", set())
 
 
 @pytest.fixture(scope="session")

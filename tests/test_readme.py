@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 import yaml
-from corpora import PROMPTS
+from support.paths import PROMPTS, ROOT
 
 from pipeline.config import JobConfig
 from pipeline.melspec import PRESETS, mel_spec
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 

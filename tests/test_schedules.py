@@ -17,19 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from corpora import assert_whole, every_byte, rows
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
-from recipes import RECIPES, mail_of, recipe, start_by_cron
+from support.corpora import assert_whole, every_byte, rows
+from support.recipes import RECIPES, mail_of, recipe, start_by_cron
 from typer.testing import CliRunner
 
-from pipeline import errors, jobs
+from pipeline import errors
+from pipeline.audio import encode
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError
 from pipeline.events import Event, ShardCommitted
-from pipeline.metrics import GAUGES, MetricsFile
-from pipeline.sinks import encode
+from pipeline.events.prometheus import GAUGES, MetricsFile
+from pipeline.jobs import run as jobs
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]

@@ -13,16 +13,18 @@ import dask
 import distributed.protocol
 import pytest
 from distributed import Client
-from guarded import BROKEN, PASSWORD, SIGNATURE, url_of
-from recipes import PACKAGE
+from support.guarded_server import BROKEN, PASSWORD, SIGNATURE, url_of
+from support.paths import DATA, TESTS
+from support.recipes import PACKAGE
 from typer.testing import CliRunner
 
-from pipeline import jobs
+from pipeline.audio import encode
 from pipeline.cli import app
-from pipeline.clusters import secrets
+from pipeline.cluster import job_secrets as secrets
 from pipeline.config import JobConfig, resolved
-from pipeline.errors import ConfigError, StorageError, public_url, redacted
-from pipeline.sinks import encode
+from pipeline.errors import ConfigError, StorageError
+from pipeline.jobs import run as jobs
+from pipeline.redaction import public_url, redacted
 
 Build = Callable[..., JobConfig]
 
@@ -30,14 +32,15 @@ VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_KEY", 
              "GOOGLE_APPLICATION_CREDENTIALS_JSON", "FSSPEC_S3_SECRET")  # fmt: skip
 OF_THE_ENVIRONMENT = "5ecret-of-the-environment"
 OF_THE_JOB = "5ecret-of-the-job"
-TLS = Path(__file__).parent / "data" / "tls"
+TLS = DATA / "tls"
 KEY = (TLS / "key.pem").read_text().splitlines()[1]
 SECRETS = (PASSWORD, SIGNATURE, OF_THE_ENVIRONMENT, OF_THE_JOB, KEY)
 
 SCHEDULER = """
 import sys, time
 from distributed import LocalCluster, Security
-import guarded
+from support import guarded_server as guarded
+from support.paths import DATA, TESTS
 
 certificate, key = sys.argv[2:]
 security = Security(
@@ -69,7 +72,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         shutil.copy(TLS / path.name, path)
         path.chmod(0o600)
     (tmp_path / "cluster.py").write_text(SCHEDULER)
-    path = os.pathsep.join([str(Path(__file__).parent), str(PACKAGE)])
+    path = os.pathsep.join([str(TESTS), str(PACKAGE)])
     environment = {**os.environ, "PYTHONPATH": path, "DASK_LOGGING__DISTRIBUTED": "debug"}
     with (
         open(log, "wb") as file,

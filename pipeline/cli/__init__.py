@@ -19,7 +19,8 @@ from pipeline.cli.output import gc, status, verify
 from pipeline.cli.pack import pack
 from pipeline.cli.stores import inspect
 from pipeline.cli.vocoder import app as vocoder
-from pipeline.errors import InterruptedRunError, MelmillError, StorageError, redacted
+from pipeline.errors import InterruptedRunError, MelmillError, StorageError
+from pipeline.redaction import redacted
 
 __all__ = ["app", "main"]
 

@@ -11,17 +11,20 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline import array, jobs, prepare
 from pipeline.cli.output import output_access
 from pipeline.cli.progress import duration, hours, logged_to, print_some, reason_line, run_view, size
 from pipeline.config import JobConfig, load_job
-from pipeline.errors import ConfigError, MelmillError, UtteranceError, redacted
+from pipeline.errors import ConfigError, MelmillError, UtteranceError
 from pipeline.events import Event, Listener, RunFailed, RunFinished
-from pipeline.ledger import FAILURES, MANIFEST
-from pipeline.metrics import MetricsFile
-from pipeline.parts import Part
-from pipeline.planner import reasons
-from pipeline.publishing import why_due
+from pipeline.events.prometheus import MetricsFile
+from pipeline.jobs import run as jobs
+from pipeline.jobs import run_part as array
+from pipeline.jobs.publish import why_due
+from pipeline.output.ledger import FAILURES, MANIFEST
+from pipeline.planning import prepare
+from pipeline.planning.parts import Part
+from pipeline.planning.plan import reasons
+from pipeline.redaction import redacted
 
 _FAR_OFF = 0.5
 """A `mel_distance_relative` of no vocoder that fits: 0.10 to 0.16 where all is right, up to 0.32 where the logarithm is

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.audit import VerifyReport, repair
-from pipeline.audit import verify as verify_output
 from pipeline.cli.progress import LINES_SHOWN, duration, hours, print_some, size
 from pipeline.config import OutputConfig, load_job
 from pipeline.errors import ConfigError
-from pipeline.garbage import GarbageReport, collect_garbage, find_garbage
-from pipeline.status import RunStatus, Status, read_status
+from pipeline.output.audit import VerifyReport, repair
+from pipeline.output.audit import verify as verify_output
+from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
+from pipeline.output.status import RunStatus, Status, read_status
 from pipeline.storage import open_output
 
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Folder that a run wrote to.")]

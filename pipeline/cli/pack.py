@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from pipeline.cli.progress import PLAIN_LINE_SECONDS, duration, hours, print_some, write_line
 from pipeline.cli.stores import Mel, mel_contract
 from pipeline.errors import UtteranceError
-from pipeline.stores.pack import PackProgress, PackResult, pack_source, read_metadata
+from pipeline.pack import PackProgress, PackResult, pack_source, read_metadata
 
 
 class KindChoice(enum.StrEnum):

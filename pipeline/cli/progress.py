@@ -19,7 +19,6 @@ from typing import Self, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipeline.errors import redacted
 from pipeline.events import (
     ContractDoubted,
     Event,
@@ -34,7 +33,8 @@ from pipeline.events import (
     ShardRetried,
     WorkersAwaited,
 )
-from pipeline.tally import Tally
+from pipeline.events.tally import Tally
+from pipeline.redaction import redacted
 
 PLAIN_LINE_SECONDS = 10.0
 LINES_SHOWN = 20

@@ -14,7 +14,7 @@ from pipeline.config import read_yaml
 from pipeline.errors import UtteranceError
 from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
-from pipeline.stores.looks import Looks, open_unstated
+from pipeline.stores.preset_fit import Looks, open_unstated
 
 Mel = Annotated[
     str | None,

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from pipeline.config.cluster import ClusterConfig
 from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
-from pipeline.errors import ConfigError, public_url
+from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
+from pipeline.redaction import public_url
 
 
 class JobConfig(Section):

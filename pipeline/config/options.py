@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.errors import ConfigError, conceal, may_be_secret, public_url
+from pipeline.errors import ConfigError
+from pipeline.redaction import conceal, may_be_secret, public_url
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _HARMLESS = re.compile(r"anon|browser|cache|cloud|google_default|.*\.json")

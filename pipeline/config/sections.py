@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.config.options import check_options
-from pipeline.errors import public_url
 from pipeline.melspec import MelSpec, mel_spec
+from pipeline.redaction import public_url
 
 Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]

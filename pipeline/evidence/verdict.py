@@ -16,9 +16,9 @@ from pipeline.evidence.sample import Sample, Values, describe_values
 from pipeline.melspec import PRESETS, MelSpec
 
 # The bounds below were set on the prompts in tests/data, clean, 60 dB quieter, clipped, with noise down to 5 dB, sped
-# up, smoothed as by an acoustic model, halved to float16, and on white noise; tests/contract_table.py prints what they
-# catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the sound is),
-# of smoothed mels 0.13 to 0.21.
+# up, smoothed as by an acoustic model, halved to float16, and on white noise; tests/tools/contract_table.py prints
+# what they catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the
+# sound is), of smoothed mels 0.13 to 0.21.
 _MOST_BELOW, _CERTAINLY_BELOW = 0.02, 0.2
 # dBFS: a waveform's root mean square is at most 0, what an acoustic model predicts may be louder.
 _MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from pipeline.errors import redacted
+from pipeline.redaction import redacted
 
 logger = logging.getLogger(__name__)
 

@@ -17,17 +17,10 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import StorePath
 
-from pipeline.errors import (
-    BadMelError,
-    CorruptChunkError,
-    MelmillError,
-    MissingChunkError,
-    StorageError,
-    StoreError,
-)
+from pipeline.errors import BadMelError, CorruptChunkError, MelmillError, MissingChunkError, StorageError, StoreError
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.blosc import with_checked_blosc
 from pipeline.stores.common import PossibleValues, digest
-from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
 MAX_READ_BYTES = 1 << 30

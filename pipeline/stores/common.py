@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pipeline.dsp.mel import mel_ceiling
 from pipeline.errors import BadMelError, ConfigError, StoreError
 from pipeline.melspec import MelSpec, mel_spec
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.base import Utterance
-from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
 DIGEST_BYTES = 16

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 from pipeline.errors import StoreError
 from pipeline.melspec import MelSpec
 from pipeline.storage import NO_OPTIONS
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
-from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.tree import Tree

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
+from pipeline.stores.array_metadata import ArrayMetadata, UnreadableArray
 from pipeline.stores.arrays import ChunkedArray
 from pipeline.stores.axes import fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
@@ -30,7 +31,6 @@ from pipeline.stores.common import (
     window,
 )
 from pipeline.stores.content import with_content_digests
-from pipeline.stores.metadata import ArrayMetadata, UnreadableArray
 from pipeline.stores.tree import DOCUMENT_NAMES, Tree
 
 _FIRST_LOOK = 16  # arrays whose metadata opening reads, where there is no consolidated metadata

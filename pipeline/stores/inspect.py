@@ -14,12 +14,12 @@ from pipeline.config import MAX_UTTERANCE_SECONDS
 from pipeline.dsp.mel import mel_ceiling, mel_silence
 from pipeline.errors import StoreError, UtteranceError
 from pipeline.melspec import MelSpec
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.base import Catalogue, MelStore
 from pipeline.stores.content import WINDOW
 from pipeline.stores.grouped import GroupedStore
-from pipeline.stores.looks import Looks, look_at
-from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.padded import PaddedStore
+from pipeline.stores.preset_fit import Looks, look_at
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.tree import Tree
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
 from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
 from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
@@ -26,7 +27,6 @@ from pipeline.stores.common import (
     window,
 )
 from pipeline.stores.content import with_content_digests
-from pipeline.stores.metadata import ArrayMetadata
 from pipeline.stores.tree import Tree
 
 MEL_ARRAYS = ("mel", "mels", "mel_spec", "mel_spectrogram", "mel_spectrograms", "spectrogram", "features")

@@ -11,18 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
+from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
 from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import (
-    DIGEST_BYTES,
-    Faults,
-    PossibleValues,
-    add_fault,
-    key_faults,
-    stated_spec,
-    window,
-)
-from pipeline.stores.metadata import ArrayMetadata
+from pipeline.stores.common import DIGEST_BYTES, Faults, PossibleValues, add_fault, key_faults, stated_spec, window
 from pipeline.stores.tree import Tree
 
 VERSION = 1

@@ -13,12 +13,13 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 
 from pipeline.config import resolved
-from pipeline.errors import StorageError, StoreError, public_url
+from pipeline.errors import StorageError, StoreError
+from pipeline.redaction import public_url
 from pipeline.storage import NO_OPTIONS
 from pipeline.storage.clients import open_client
 from pipeline.storage.silence import waiting_for
-from pipeline.stores.local import list_files, read_files, subfolders
-from pipeline.stores.metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
+from pipeline.stores.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
+from pipeline.stores.local_listing import list_files, read_files, subfolders
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # What says that an object was written anew, best first: S3, Google, Azure, zip, local folders, memory.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.checkpoints.istft import Istft
 from pipeline.dsp.stft import istft
 from pipeline.errors import ConfigError, MelmillError
-from pipeline.vocoders.checkpoints.istft import Istft
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Counted up whenever the same model gives other samples.

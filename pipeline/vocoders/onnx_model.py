@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from pipeline.checkpoints.card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
-from pipeline.vocoders.checkpoints.card import Card
 from pipeline.vocoders.onnx_parts import tensors
 from pipeline.vocoders.sessions import CARD_REMEDY, Device, Runtime, Session, cuda_memory, open_session
 

@@ -11,7 +11,6 @@ from typing import Literal
 from pipeline.errors import ConfigError
 from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Vocoder
-from pipeline.vocoders.checkpoints.hifigan import cached_hifigan
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.lift import Lift
@@ -123,6 +122,8 @@ def model_path(name: str) -> Path:
         ConfigError: if there is no such vocoder, or its checkpoint cannot be converted.
     """
     if name in HIFIGAN_FILES:
+        from pipeline.checkpoints.hifigan import cached_hifigan
+
         return cached_hifigan(*hifigan_checkpoint(name))
     if name in LIFTS:
         return LIFTS[name][0]

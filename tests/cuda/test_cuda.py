@@ -12,12 +12,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from card import free_bytes, only_free
 from numpy.typing import NDArray
-
-sys.path.append(str(Path(__file__).parents[1] / "vocoders"))
-from corpora import assert_whole, audio, digests
-from families import BANDS, CONFIGS, random_model
+from support.corpora import assert_whole, audio, digests
+from support.cuda_card import free_bytes, only_free
+from support.families import BANDS, CONFIGS, random_model
+from support.paths import TESTS
 
 from pipeline.errors import CardError
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder, sessions
@@ -25,7 +24,6 @@ from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.registry import model_path
 
-TESTS = Path(__file__).parents[1]
 GIB = 2**30
 TO_THE_CPU, IN_BATCHES = 1e-4, 1e-5
 """What a card's samples may differ by from the CPU's, and a batch's from those of one window at a time."""

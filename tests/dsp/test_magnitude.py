@@ -1,7 +1,6 @@
 """Mel to magnitude against the dense textbook update."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.paths import PROMPTS
 
 from pipeline.dsp import magnitude
 from pipeline.dsp.magnitude import mel_to_magnitude
@@ -16,7 +16,7 @@ from pipeline.dsp.mel import log_mel, mel_filterbank, mel_to_linear
 from pipeline.dsp.phase import reconstruct
 from pipeline.melspec import PRESETS, Normalization
 
-PROMPT = Path(__file__).parent.parent / "data" / "prompts" / "it_IT_m_Carlo" / "vm-nobodyavail.flac"
+PROMPT = PROMPTS / "it_IT_m_Carlo" / "vm-nobodyavail.flac"
 HIFIGAN = PRESETS["hifigan-22k"]
 POWER = dataclasses.replace(
     HIFIGAN, power=2, floor=1e-10, log="log10", mel_scale="htk", mel_norm="none", framing="center", magnitude_eps=0.0,

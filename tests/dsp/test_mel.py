@@ -2,7 +2,6 @@
 
 import dataclasses
 import tracemalloc
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -11,11 +10,11 @@ import soundfile
 import soxr
 from hypothesis import given
 from hypothesis import strategies as st
+from support.paths import PROMPTS
 
 from pipeline.dsp.mel import LogMelStream, log_mel, log_mel_blocks, mel_ceiling, mel_filterbank, mel_silence
 from pipeline.melspec import PRESETS, Normalization
 
-PROMPTS = Path(__file__).parent.parent / "data" / "prompts"
 HIFIGAN = PRESETS["hifigan-22k"]
 HTK_16K = dataclasses.replace(
     HIFIGAN, sample_rate=16000, hop_length=200, win_length=800, n_mels=64, fmin=50.0, fmax=7600.0,

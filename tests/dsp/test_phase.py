@@ -1,12 +1,12 @@
 """The phase stage: what it promises of mels, magnitudes, windows and lengths."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from support.paths import PROMPTS
 
 from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel, mel_filterbank
@@ -15,7 +15,7 @@ from pipeline.dsp.start_phases import PHASE_BLOCK, started_spectra
 from pipeline.dsp.stft import framed, stft
 from pipeline.melspec import PRESETS
 
-PROMPT = Path(__file__).parent.parent / "data" / "prompts" / "it_IT_m_Carlo" / "vm-nobodyavail.flac"
+PROMPT = PROMPTS / "it_IT_m_Carlo" / "vm-nobodyavail.flac"
 HIFIGAN = PRESETS["hifigan-22k"]
 SPEECH = soxr.resample(soundfile.read(PROMPT, dtype="float32")[0], 16000, 22050)
 MEL = log_mel(SPEECH, HIFIGAN)

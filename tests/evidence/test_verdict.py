@@ -2,18 +2,17 @@
 
 import dataclasses
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
 from pipeline.evidence import Sample, contradictions, describe_values, explanations, judge_presets
 from pipeline.melspec import PRESETS, MelSpec, Normalization, convert_mel
 
-PROMPTS = Path(__file__).parent.parent / "data" / "prompts"
 HIFIGAN = PRESETS["hifigan-22k"]
 FRAMES = 200
 

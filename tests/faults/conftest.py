@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from corpora import SPEC, digests
+from support.corpora import SPEC, digests
+from support.faults.invariant import Reference
+from support.faults.places import ON_S3, ObjectPath, Place
 
-from faults.invariant import Reference
-from faults.places import ON_S3, ObjectPath, Place
 from pipeline.config import JobConfig
-from pipeline.jobs import run
+from pipeline.jobs.run import run
+from pipeline.pack import pack_npy
 from pipeline.stores import open_store
-from pipeline.stores.pack import pack_npy
 
 UTTERANCES = 12
 SHARD_SECONDS = 1.0
@@ -31,7 +31,7 @@ def _object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     if not ON_S3:
         yield
         return
-    from s3.server import KEY, SECRET, serving
+    from support.s3_server import KEY, SECRET, serving
 
     with serving(tmp_path_factory.mktemp("seaweedfs") / "server") as server:
         os.environ |= {"AWS_ENDPOINT_URL": server.endpoint, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}

@@ -10,24 +10,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import Place, located
+from support.faults.processes import ended, events_in, session_of, start, until
+from support.faults.scale import seeded, trials
 
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import Place, located
-from faults.processes import ended, events_in, session_of, start, until
-from faults.scale import seeded, trials
-from pipeline import array, jobs
-from pipeline.array import publish_parts, run_part
 from pipeline.config import JobConfig
-from pipeline.convert import convert_shard
 from pipeline.errors import OwnedError, UnfinishedError
 from pipeline.events import Event, Listener, ShardStarted
-from pipeline.garbage import collect_garbage
-from pipeline.jobs import run
-from pipeline.ledger import COMMITS
-from pipeline.parts import Part
-from pipeline.prepare import Prepared
-from pipeline.status import PARTS, read_status
+from pipeline.jobs import run as jobs
+from pipeline.jobs import run_part as array
+from pipeline.jobs.run import run
+from pipeline.jobs.run_part import publish_parts, run_part
+from pipeline.output.garbage import collect_garbage
+from pipeline.output.ledger import COMMITS
+from pipeline.output.status import PARTS, read_status
+from pipeline.planning.parts import Part
+from pipeline.planning.prepare import Prepared
 from pipeline.storage import open_storage
+from pipeline.worker.convert import convert_shard
 
 Build = Callable[..., JobConfig]
 

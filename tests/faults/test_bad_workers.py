@@ -11,18 +11,19 @@ from unittest import mock
 import cloudpickle
 import distributed
 import pytest
-from corpora import assert_whole, objects, rows
 from distributed.scheduler import KilledWorker
+from support.corpora import assert_whole, objects, rows
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.places import located
+from support.faults.scale import trials
 
-from faults.invariant import Reference, assert_invariant
-from faults.places import located
-from faults.scale import trials
-from pipeline import dispatch, engine, suspects
+from pipeline.cluster import dispatch, engine
+from pipeline.cluster import lost_workers as suspects
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardRetried
-from pipeline.jobs import run
-from pipeline.planner import ShardTask
+from pipeline.jobs.run import run
+from pipeline.planning.plan import ShardTask
 
 Build = Callable[..., JobConfig]
 LOCAL = {"cluster__kind": "local", "cluster__workers": 2, "quality__max_failure_rate": 0.9}
@@ -38,7 +39,8 @@ def _sabotage_travels() -> Iterator[None]:
 
 def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, trial: int) -> Any:
     """The engine's own function on a worker whose vocoder aborts, or never ends, on some utterances."""
-    from pipeline import convert, engine
+    from pipeline.cluster import engine
+    from pipeline.worker import convert
 
     real = getattr(convert, "_unspoilt", convert._convert_utterance)
     convert._unspoilt = real
@@ -150,7 +152,8 @@ def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
 
 
 def mute(task: ShardTask, job: Job, trial: int) -> Any:
-    from pipeline import convert, engine
+    from pipeline.cluster import engine
+    from pipeline.worker import convert
 
     marker = located(f"{job.config.output.url}.{task.name}")
     if marker.exists():

@@ -10,18 +10,19 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from corpora import every_byte, objects, rows
+from support.corpora import every_byte, objects, rows
+from support.faults.children import CONTEXT
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.places import ON_S3, Place, located, rmtree
+from support.faults.ragged_store import Mels, write_store
+from support.faults.scale import trials
 
 import pipeline
-from faults.children import CONTEXT
-from faults.invariant import Reference, assert_invariant
-from faults.places import ON_S3, Place, located, rmtree
-from faults.ragged_store import Mels, write_store
-from faults.scale import trials
-from pipeline import jobs, prepare
 from pipeline.config import JobConfig
-from pipeline.jobs import plan, run
-from pipeline.ledger import Ledger
+from pipeline.jobs import run as jobs
+from pipeline.jobs.run import plan, run
+from pipeline.output.ledger import Ledger
+from pipeline.planning import prepare
 from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]

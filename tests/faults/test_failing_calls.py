@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from unittest import mock
 
 import pytest
-from corpora import digests
+from support.corpora import digests
+from support.faults.children import AHEAD, CONTEXT
+from support.faults.injection import CALLS, Injection, failing
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import Place, copytree, located, rmtree
+from support.faults.scale import FULL, spread, trials
 
-from faults.children import AHEAD, CONTEXT
-from faults.injection import CALLS, Injection, failing
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import Place, copytree, located, rmtree
-from faults.scale import FULL, spread, trials
+from pipeline.audio import encode
 from pipeline.config import JobConfig
 from pipeline.errors import StorageError
-from pipeline.jobs import run
-from pipeline.ledger import COMMITS, PUBLISHED
-from pipeline.sinks import encode
-from pipeline.status import STATUS
+from pipeline.jobs.run import run
+from pipeline.output.ledger import COMMITS, PUBLISHED
+from pipeline.output.status import STATUS
 from pipeline.storage import PRIVATE, SCRATCH
 
 Build = Callable[..., JobConfig]

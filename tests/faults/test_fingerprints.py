@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from corpora import digests
+from support.corpora import digests
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.layouts import CHUNK, ITEMS, MAKERS
 
-from faults.invariant import Reference, assert_invariant
-from faults.layouts import CHUNK, ITEMS, MAKERS
 from pipeline.config import JobConfig
-from pipeline.convert import convert_shard
-from pipeline.jobs import plan, run
-from pipeline.prepare import prepare
+from pipeline.jobs.run import plan, run
+from pipeline.planning.prepare import prepare
+from pipeline.worker.convert import convert_shard
 
 Build = Callable[..., JobConfig]
 OTHERS = [name for name in MAKERS if name != "ragged"]

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from corpora import assert_whole, digests, rows
+from support.corpora import assert_whole, digests, rows
+from support.faults.places import located
+from support.faults.scale import trials
 
-from faults.places import located
-from faults.scale import trials
 from pipeline.config import JobConfig
 from pipeline.errors import HopelessRunError, TooManyFailuresError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
-from pipeline.jobs import plan, run
+from pipeline.jobs.run import plan, run
 
 Build = Callable[..., JobConfig]
 

@@ -15,19 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from corpora import SPEC, digests, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.corpora import SPEC, digests, rows
+from support.faults.places import Place, rmtree
+from support.faults.scale import trials
 
-from faults.places import Place, rmtree
-from faults.scale import trials
-from pipeline.audit import verify
+from pipeline.audio.names import escape, unescape
 from pipeline.config import JobConfig
-from pipeline.jobs import run
-from pipeline.sinks.names import escape, unescape
+from pipeline.jobs.run import run
+from pipeline.output.audit import verify
+from pipeline.pack import pack_npy
 from pipeline.storage import LocalStorage
 from pipeline.stores.common import MAX_KEY_BYTES
-from pipeline.stores.pack import pack_npy
 
 KEYS = trials(10_000, 300)
 BATCH = min(KEYS, 500)

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import located
 
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import located
 from pipeline.config import JobConfig
-from pipeline.jobs import run
+from pipeline.jobs.run import run
 
 Build = Callable[..., JobConfig]
 

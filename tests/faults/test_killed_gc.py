@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from corpora import tiny_vocoder
+from support.corpora import tiny_vocoder
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import ON_S3, Place, copy, copytree, located, move, rmtree
+from support.faults.scale import FULL
 
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import ON_S3, Place, copy, copytree, located, move, rmtree
-from faults.scale import FULL
-from pipeline.audit import verify
 from pipeline.config import JobConfig
-from pipeline.garbage import collect_garbage, find_garbage
-from pipeline.jobs import run
-from pipeline.ledger import STALE, Ledger
-from pipeline.records import StoredObject
+from pipeline.jobs.run import run
+from pipeline.output.audit import verify
+from pipeline.output.garbage import collect_garbage, find_garbage
+from pipeline.output.ledger import STALE, Ledger
+from pipeline.output.records import StoredObject
 from pipeline.storage import Storage, open_storage
 
 Build = Callable[..., JobConfig]

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import SPEC, digests
+from support.corpora import SPEC, digests
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import Place, count_files, located, rmtree
+from support.faults.processes import ended, events_in, session_of, start, until, workers_of
+from support.faults.scale import seeded, trials
 
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import Place, count_files, located, rmtree
-from faults.processes import ended, events_in, session_of, start, until, workers_of
-from faults.scale import seeded, trials
-from pipeline.clusters import local
+from pipeline.cluster import local
+from pipeline.cluster.dispatch import WINDOW_PER_THREAD
 from pipeline.config import JobConfig
-from pipeline.dispatch import WINDOW_PER_THREAD
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardStarted
-from pipeline.jobs import plan, run
-from pipeline.ledger import COMMITS
-from pipeline.stores.pack import pack_npy
+from pipeline.jobs.run import plan, run
+from pipeline.output.ledger import COMMITS
+from pipeline.pack import pack_npy
 
 Build = Callable[..., JobConfig]
 

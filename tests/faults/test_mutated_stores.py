@@ -15,20 +15,20 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from corpora import digests, rows
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
+from support.corpora import digests, rows
+from support.faults.damaged_store import Damage, Store
+from support.faults.invariant import Reference
+from support.faults.layouts import MAKERS, load_mels
+from support.faults.places import Place, beside, rmtree
+from support.faults.scale import trials
+from support.faults.store_mutations import MUTATIONS, Mutation
 
-from faults.damaged_store import Damage, Store
-from faults.invariant import Reference
-from faults.layouts import MAKERS, load_mels
-from faults.places import Place, beside, rmtree
-from faults.scale import trials
-from faults.store_mutations import MUTATIONS, Mutation
-from pipeline.audit import verify
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError
-from pipeline.jobs import run
+from pipeline.jobs.run import run
+from pipeline.output.audit import verify
 
 REFUSALS = {2, 4}
 """The store is none or cannot be read, or its contract does not fit."""

@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from corpora import every_byte
+from support.corpora import every_byte
+from support.faults.children import ahead, run_killed
+from support.faults.injection import CHANGES, recording
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import CHANGES_OF_A_RUN, Place, located, rmtree
+from support.faults.scale import spread, trials
 
-from faults.children import ahead, run_killed
-from faults.injection import CHANGES, recording
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import CHANGES_OF_A_RUN, Place, located, rmtree
-from faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
-from pipeline.jobs import run
-from pipeline.ledger import COMMITS, Ledger
+from pipeline.jobs.run import run
+from pipeline.output.ledger import COMMITS, Ledger
 from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from corpora import digests
+from support.corpora import digests
+from support.faults.disk import Disk, Fate, Tree
+from support.faults.injection import CHANGES, Injection, Operation
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.scale import spread, trials
 
-from faults.disk import Disk, Fate, Tree
-from faults.injection import CHANGES, Injection, Operation
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
-from pipeline.jobs import run
-from pipeline.ledger import COMMITS, PUBLISHED
+from pipeline.jobs.run import run
+from pipeline.output.ledger import COMMITS, PUBLISHED
 from pipeline.storage import PRIVATE, SCRATCH
 
 Build = Callable[..., JobConfig]

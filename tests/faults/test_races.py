@@ -9,20 +9,20 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from corpora import digests
+from support.corpora import digests
+from support.faults.children import CONTEXT, Ending, ahead, compete, run_killed
+from support.faults.injection import CALLS, CHANGES, Injection, Operation
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.places import HELD, ON_S3, Place, located, lock_of_the_dead, rmtree
+from support.faults.scale import seeded, trials
 
-from faults.children import CONTEXT, Ending, ahead, compete, run_killed
-from faults.injection import CALLS, CHANGES, Injection, Operation
-from faults.invariant import Reference, assert_invariant
-from faults.places import HELD, ON_S3, Place, located, lock_of_the_dead, rmtree
-from faults.scale import seeded, trials
 from pipeline.config import Job, JobConfig
-from pipeline.convert import convert_shard
-from pipeline.jobs import describe_job, run
-from pipeline.ledger import COMMITS
-from pipeline.planner import ShardTask
-from pipeline.prepare import prepare
-from pipeline.records import ShardRecord
+from pipeline.jobs.run import describe_job, run
+from pipeline.output.ledger import COMMITS
+from pipeline.output.records import ShardRecord
+from pipeline.planning.plan import ShardTask
+from pipeline.planning.prepare import prepare
+from pipeline.worker.convert import convert_shard
 
 Build = Callable[..., JobConfig]
 FORMS = [("tar", "flac", "PCM_16"), ("files", "flac", "PCM_16"), ("tar", "wav", "FLOAT"), ("files", "wav", "FLOAT")]

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpora import digests
+from support.corpora import digests
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import Place, located, rmtree
+from support.faults.processes import ended, events_in, session_of, start, until
+from support.faults.scale import seeded, trials
 
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import Place, located, rmtree
-from faults.processes import ended, events_in, session_of, start, until
-from faults.scale import seeded, trials
-from pipeline.audit import verify
 from pipeline.config import JobConfig
-from pipeline.jobs import plan, run
-from pipeline.ledger import COMMITS, FAILURES, JOB, MANIFEST
+from pipeline.jobs.run import plan, run
+from pipeline.output.audit import verify
+from pipeline.output.ledger import COMMITS, FAILURES, JOB, MANIFEST
 from pipeline.storage import SCRATCH
 
 Build = Callable[..., JobConfig]

@@ -8,16 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.faults.invariant import Reference
+from support.faults.scale import spread, trials
+from support.paths import TESTS
 
 import pipeline
-from faults.invariant import Reference
-from faults.scale import spread, trials
 from pipeline.config import JobConfig
 
 Build = Callable[..., JobConfig]
 SIZES = range(5, 106, 5)
 """Shares of what the job needs at its peak [%]. With a hundred and more there is room."""
-TESTS = Path(__file__).parents[1]
 
 
 def may_mount() -> list[str]:
@@ -44,7 +44,7 @@ def test_a_full_disk_ends_the_run_with_exit_6_and_room_lets_it_resume(
     }
     path = os.pathsep.join([str(Path(pipeline.__file__).parents[1]), str(TESTS)])
     done = subprocess.run(
-        [*may_mount(), sys.executable, "-m", "faults.on_small_disk", json.dumps(job)],
+        [*may_mount(), sys.executable, "-m", "support.faults.on_small_disk", json.dumps(job)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,

@@ -9,25 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from corpora import digests, every_byte, rows, tiny_vocoder
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from numpy.typing import NDArray
+from support.corpora import digests, every_byte, rows, tiny_vocoder
+from support.faults.injection import CHANGES, Injection, Operation
+from support.faults.invariant import assert_readable
+from support.faults.places import CHANGES_OF_A_RUN, ON_S3, Place, rmtree
+from support.faults.ragged_store import lose_chunk, write_store
+from support.faults.scale import trials
 
-from faults.injection import CHANGES, Injection, Operation
-from faults.invariant import assert_readable
-from faults.places import CHANGES_OF_A_RUN, ON_S3, Place, rmtree
-from faults.ragged_store import lose_chunk, write_store
-from faults.scale import trials
-from pipeline.audit import verify
+from pipeline.audio.encode import pcm_bytes, quantize
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.events import Event, ShardCommitted
-from pipeline.garbage import collect_garbage, find_garbage
-from pipeline.jobs import plan, run
-from pipeline.ledger import JOB, MANIFEST
-from pipeline.sinks.encode import pcm_bytes, quantize
+from pipeline.jobs.run import plan, run
+from pipeline.output.audit import verify
+from pipeline.output.garbage import collect_garbage, find_garbage
+from pipeline.output.ledger import JOB, MANIFEST
 from pipeline.vocoders import vocode
 
 FRAMES = 20

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from corpora import SPEC, assert_whole, digests, every_byte, rows, tiny_vocoder
-from recipes import mail_of, start_by_cron
+from support.corpora import SPEC, assert_whole, digests, every_byte, rows, tiny_vocoder
+from support.faults.processes import session_of, until
+from support.recipes import mail_of, start_by_cron
 
-from faults.processes import session_of, until
 from pipeline.config import JobConfig
 from pipeline.events import Event, RunStarted, ShardCommitted
-from pipeline.garbage import collect_garbage
-from pipeline.jobs import RunReport, plan, run
-from pipeline.ledger import COMMITS
-from pipeline.stores.pack import pack_npy
+from pipeline.jobs.run import RunReport, plan, run
+from pipeline.output.garbage import collect_garbage
+from pipeline.output.ledger import COMMITS
+from pipeline.pack import pack_npy
 
 
 @dataclass

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from support.faults.output_mutations import CHANGES
+from support.faults.places import Place, copytree, rmtree
+from support.faults.scale import seeded, trials
 
-from faults.output_mutations import CHANGES
-from faults.places import Place, copytree, rmtree
-from faults.scale import seeded, trials
-from pipeline.audit import verify
 from pipeline.config import JobConfig
-from pipeline.jobs import run
+from pipeline.jobs.run import run
+from pipeline.output.audit import verify
 
 
 @pytest.fixture(scope="module", params=["tar", "files"])

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from corpora import assert_whole, lasting_store
-from faults.processes import ended, events_in
-from hosts import Host, ending, three_hosts
-from keys import made_keys
+from support.corpora import assert_whole, lasting_store
+from support.faults.processes import ended, events_in
+from support.keys import made_keys
+from support.netns_hosts import Host, ending, three_hosts
 
-from pipeline.ledger import COMMITS
+from pipeline.output.ledger import COMMITS
 
 PATIENCE = 600.0
 

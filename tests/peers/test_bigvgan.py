@@ -10,8 +10,8 @@ import torch
 from bigvgan.bigvgan import BigVGAN
 from bigvgan.env import AttrDict
 from bigvgan.meldataset import get_mel_spectrogram
-from peers import imported
-from weights import assert_windows, noise, randomize, same, settle, speech
+from support.peer_weights import assert_windows, noise, randomize, same, settle, speech
+from support.peers import imported
 
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import Vocoder

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from peers import assert_agrees, assert_halo, class_in, enlivened, imported, parameters
+from support.peers import assert_agrees, assert_halo, class_in, enlivened, imported, parameters
 
 from pipeline.melspec import PRESETS
 

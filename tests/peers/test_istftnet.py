@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 from hifi_gan.models import Generator as HifiganGenerator
-from peers import imported, real_mel
+from support.peer_weights import assert_windows, noise, randomize, same, settle
+from support.peers import imported, real_mel
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils import weight_norm
-from weights import assert_windows, noise, randomize, same, settle
 
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import Vocoder

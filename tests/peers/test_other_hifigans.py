@@ -12,7 +12,7 @@ import pytest
 import scipy.signal
 import torch
 import yaml
-from peers import assert_agrees, assert_halo, enlivened, imported, parameters, random_mel
+from support.peers import assert_agrees, assert_halo, enlivened, imported, parameters, random_mel
 
 from pipeline.errors import BadMelError
 from pipeline.melspec import PRESETS, Normalization

@@ -13,7 +13,7 @@ from torch import nn
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
-from pipeline.vocoders.onnx_import import import_onnx
+from pipeline.workshop.import_onnx import import_onnx
 
 SPEC = PRESETS["hifigan-22k"]
 

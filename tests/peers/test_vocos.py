@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from peers import imported
+from support.peer_weights import assert_windows, noise, randomize, same, speech
+from support.peers import imported
 from vocos import Vocos
-from weights import assert_windows, noise, randomize, same, speech
 
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import Vocoder

@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterator
 
-import bench
 import numpy as np
 import pytest
-from metrics import NAMES, measure, median_interval
+from support.quality_metrics import NAMES, measure, median_interval
+from tools import benchmark_quality as bench
 
 from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel

@@ -16,9 +16,9 @@ from faults.conftest import (  # noqa: F401  # fixtures
     small_mels,
     small_store,
 )
+from support.s3_server import BUCKET, KEY, SECRET, Server, serving
 
 from pipeline.storage.objects import ObjectStorage
-from s3.server import BUCKET, KEY, SECRET, Server, serving
 
 _folders = itertools.count()
 

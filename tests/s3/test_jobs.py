@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 import yaml
-from faults.invariant import Reference, assert_invariant
-from faults.layouts import MAKERS
-from faults.places import ObjectPath
-from faults.places import client as client_of_tests
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.layouts import MAKERS
+from support.faults.places import ObjectPath
+from support.faults.places import client as client_of_tests
+from support.s3_server import BUCKET, KEY, SECRET, Server, client
 from typer.testing import CliRunner
 
 from pipeline import open_store
 from pipeline.cli import app
 from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, StoreError
-from pipeline.jobs import plan, run
-from pipeline.prepare import prepare
+from pipeline.jobs.run import plan, run
+from pipeline.planning.prepare import prepare
 from pipeline.stores.tree import DOCUMENT_NAMES
-from s3.server import BUCKET, KEY, SECRET, Server, client
 
 Build = Callable[..., JobConfig]
 

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from faults.invariant import Reference, assert_invariant, assert_readable
-from faults.places import ObjectPath
-from faults.scale import FULL, seeded
+from support.faults.invariant import Reference, assert_invariant, assert_readable
+from support.faults.places import ObjectPath
+from support.faults.scale import FULL, seeded
+from support.s3_proxy import FATES, Proxy, proxying
+from support.s3_server import BUCKET, KEY, SECRET, Server
 
 from pipeline.config import JobConfig
 from pipeline.errors import StorageError
-from pipeline.jobs import run
+from pipeline.jobs.run import run
 from pipeline.storage.objects import ObjectStorage
-from s3.proxy import FATES, Proxy, proxying
-from s3.server import BUCKET, KEY, SECRET, Server
 
 Build = Callable[..., JobConfig]
 

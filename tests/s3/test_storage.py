@@ -9,11 +9,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from support.s3_server import BUCKET, Server, client, free_ports
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import SCRATCH, Storage, exists, open_storage
 from pipeline.storage.objects import ObjectStorage, files
-from s3.server import BUCKET, Server, client, free_ports
 
 Open = Callable[[], ObjectStorage]
 

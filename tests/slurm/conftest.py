@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from corpora import digests
-from daemons import CORPUS, Process, Settings, Slurm, Start, running_slurm
-from faults.invariant import Reference
-from faults.processes import ended
+from support.corpora import digests
+from support.faults.invariant import Reference
+from support.faults.processes import ended
+from support.slurm_daemons import CORPUS, Process, Settings, Slurm, Start, running_slurm
 
 from pipeline.config import JobConfig
-from pipeline.jobs import run
+from pipeline.jobs.run import run
 
 
 @pytest.fixture(scope="session")

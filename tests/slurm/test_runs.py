@@ -7,18 +7,18 @@ import stat
 from pathlib import Path
 
 import pytest
-from corpora import lasting_store
-from daemons import CORPUS, LONG, NODES, Process, Settings, Slurm, Start, until
-from faults.invariant import Reference, assert_invariant
-from faults.processes import events_in
+from support.corpora import lasting_store
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.processes import events_in
+from support.slurm_daemons import CORPUS, LONG, NODES, Process, Settings, Slurm, Start, until
 
-from pipeline.clusters import liveness
-from pipeline.clusters import slurm as module
+from pipeline.cluster import liveness
+from pipeline.cluster import slurm as module
 from pipeline.config import load_job
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardStarted, WorkersAwaited
-from pipeline.jobs import run
-from pipeline.ledger import COMMITS
+from pipeline.jobs.run import run
+from pipeline.output.ledger import COMMITS
 
 
 def commits(folder: Path) -> int:

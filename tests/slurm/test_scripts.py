@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from daemons import CORPUS, LONG, Settings, Slurm, until
-from faults.invariant import Reference, assert_invariant
-from faults.processes import events_in
+from support.faults.invariant import Reference, assert_invariant
+from support.faults.processes import events_in
+from support.slurm_daemons import CORPUS, LONG, Settings, Slurm, until
 
-from pipeline.ledger import COMMITS
+from pipeline.output.ledger import COMMITS
 
 SCRIPTS = CORPUS.parent
 

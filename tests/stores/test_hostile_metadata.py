@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from making import MAKERS, N_MELS, SPEC, make_grouped, make_padded, make_ragged, open_group, random_mel, some_mels
+from support.making import (
+    MAKERS,
+    N_MELS,
+    SPEC,
+    make_grouped,
+    make_padded,
+    make_ragged,
+    open_group,
+    random_mel,
+    some_mels,
+)
 
 from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.stores import MelStore, Utterance, open_store

@@ -11,7 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from making import MAKERS, N_MELS, SPEC, make_grouped, make_padded, make_ragged, open_group, random_mel, some_mels
+from support.making import (
+    MAKERS,
+    N_MELS,
+    SPEC,
+    make_grouped,
+    make_padded,
+    make_ragged,
+    open_group,
+    random_mel,
+    some_mels,
+)
 
 from pipeline.errors import StoreError
 from pipeline.stores import inspect_store, open_store

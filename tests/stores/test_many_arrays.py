@@ -14,11 +14,12 @@ import pytest
 import zarr
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from making import SPEC, make_grouped, random_mel
+from support.making import SPEC, make_grouped, random_mel
 
 from pipeline.errors import StorageError
-from pipeline.stores import local, open_store, tree
-from pipeline.stores.local import list_files, read_files
+from pipeline.stores import local_listing as local
+from pipeline.stores import open_store, tree
+from pipeline.stores.local_listing import list_files, read_files
 
 MELS = {f"{speaker}/{index}": random_mel(5 + index, index) for speaker in "ab" for index in range(30)}
 

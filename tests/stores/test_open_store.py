@@ -11,7 +11,7 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from making import (
+from support.making import (
     LENGTHS,
     MAKERS,
     N_MELS,

@@ -11,18 +11,21 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import MAKERS, N_MELS, SPEC, make_grouped, make_padded, make_ragged, open_group, random_mel, some_mels
+from support.making import (
+    MAKERS,
+    N_MELS,
+    SPEC,
+    make_grouped,
+    make_padded,
+    make_ragged,
+    open_group,
+    random_mel,
+    some_mels,
+)
 from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, ZstdCodec
 
 from pipeline.dsp.mel import mel_ceiling
-from pipeline.errors import (
-    BadMelError,
-    CorruptChunkError,
-    MissingChunkError,
-    StorageError,
-    StoreError,
-    UtteranceError,
-)
+from pipeline.errors import BadMelError, CorruptChunkError, MissingChunkError, StorageError, StoreError, UtteranceError
 from pipeline.melspec import Normalization
 from pipeline.stores import MelStore, Utterance, open_store
 from pipeline.stores.arrays import ChunkedArray

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.paths import DATA
 
+from pipeline.checkpoints.hifigan import build_hifigan
+from pipeline.checkpoints.hifigan_config import HifiganConfig
+from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.vocoders import Vocoder
-from pipeline.vocoders.checkpoints.hifigan import build_hifigan
-from pipeline.vocoders.checkpoints.hifigan_config import HifiganConfig
-from pipeline.vocoders.checkpoints.hifigan_layers import generator
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.registry import load_vocoder
 
-REFERENCE = Path(__file__).parent.parent / "data" / "reference"
+REFERENCE = DATA / "reference"
 
 V1 = HifiganConfig(
     resblock="1", upsample_rates=(8, 8, 2, 2), upsample_kernel_sizes=(16, 16, 4, 4), upsample_initial_channel=512,

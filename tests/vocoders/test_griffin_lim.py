@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import tracemalloc
-from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.start_phases import PHASE_BLOCK
@@ -19,7 +19,6 @@ from pipeline.errors import ContractError
 from pipeline.melspec import PRESETS, Normalization
 from pipeline.vocoders.griffin_lim import GriffinLim
 
-PROMPTS = Path(__file__).parent.parent / "data" / "prompts"
 HIFIGAN = PRESETS["hifigan-22k"]
 HTK_16K = dataclasses.replace(
     HIFIGAN, sample_rate=16000, hop_length=200, win_length=800, n_mels=64, fmin=50.0, fmax=7600.0,
@@ -66,6 +65,7 @@ import dataclasses, hashlib
 import numpy as np
 from pipeline.melspec import PRESETS
 from pipeline.vocoders.griffin_lim import GriffinLim
+from support.paths import PROMPTS
 wide = dict(sample_rate=44100, n_fft=2048, hop_length=512, win_length=2048, n_mels=80, fmax=22050.0)
 for spec in (PRESETS["hifigan-22k"], dataclasses.replace(PRESETS["hifigan-22k"], **wide)):
     mel = np.random.default_rng(0).uniform(-11, 0, (80, 200)).astype(np.float32)

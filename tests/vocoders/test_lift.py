@@ -8,8 +8,9 @@ import pytest
 import scipy.ndimage
 import soundfile
 import soxr
-from corpora import PROMPTS, SPEC
 from numpy.typing import NDArray
+from support.corpora import SPEC
+from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel, mel_filterbank
 from pipeline.dsp.start_phases import PHASE_BLOCK

@@ -13,14 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from corpora import assert_whole
-from families import CONFIGS, random_model
 from numpy.typing import NDArray
+from support.corpora import assert_whole
+from support.families import CONFIGS, random_model
 
 import pipeline
 from pipeline.config import JobConfig
 from pipeline.errors import CardError, ConfigError, VocoderError
-from pipeline.prepare import prepare
+from pipeline.planning.prepare import prepare
 from pipeline.vocoders import onnx_model, sessions
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corpora import SPEC
+from support.corpora import SPEC
 
 from pipeline.errors import BadMelError, ConfigError
 from pipeline.vocoders import load_vocoder, vocode

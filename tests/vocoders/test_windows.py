@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from families import CONFIGS, random_model
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.families import CONFIGS, random_model
 
 from pipeline.errors import BadMelError, MelmillError
 from pipeline.vocoders import Vocoder, load_vocoder

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.check import VocoderReport, check_vocoder
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Json, Mel, mel_contract
 from pipeline.cli.vocoder.listing import contract, millions
+from pipeline.workshop.check import VocoderReport, check_vocoder
 
 
 def check(

@@ -12,8 +12,8 @@ from pipeline.cli.progress import size
 from pipeline.cli.stores import Mel, mel_contract
 from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
-from pipeline.vocoders.checkpoints.imports import CONFIG_NAMES, STATS_NAMES, import_checkpoint, write_model
-from pipeline.vocoders.onnx_import import import_onnx
+from pipeline.workshop.import_checkpoint import CONFIG_NAMES, STATS_NAMES, import_checkpoint, write_model
+from pipeline.workshop.import_onnx import import_onnx
 
 
 def import_(

@@ -13,7 +13,7 @@ from pipeline.cli.progress import size
 from pipeline.cli.stores import Json
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
-from pipeline.vocoders.listing import Listed, list_vocoders, preset_names
+from pipeline.workshop.listing import Listed, list_vocoders, preset_names
 
 
 def list_(

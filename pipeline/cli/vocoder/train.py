@@ -18,8 +18,8 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 
 if TYPE_CHECKING:
-    from pipeline.training.loop import Progress
-    from pipeline.training.run import Figures
+    from pipeline.workshop.training.loop import Progress
+    from pipeline.workshop.training.run import Figures
 
 
 def train(
@@ -48,8 +48,8 @@ def train(
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     try:
-        from pipeline.training.loop import Plan
-        from pipeline.training.run import train_vocoder
+        from pipeline.workshop.training.loop import Plan
+        from pipeline.workshop.training.run import train_vocoder
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-sys.path.append(str(Path(__file__).parents[1]))
-from families import BANDS, CONFIGS, random_model
+from support.families import BANDS, CONFIGS, random_model
 
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 

@@ -1,0 +1,59 @@
+"""One tar a shard: pairs of audio and JSON, readable as a WebDataset shard as it is."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from pipeline.audio.containers import Placement
+from pipeline.audio.names import Apart
+
+
+class TarSink:
+    """See Sink. Members carry mtime 0, mode 0444 and no owner, so that equal audio gives equal bytes."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        self._name = f"{base}.tar"
+        self._path = folder / "shard.tar"
+        self._file: IO[bytes] | None = None
+        self._tar: tarfile.TarFile | None = None
+        self._apart = Apart()
+
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+        """See Sink."""
+        name = self._apart.name(name)
+        member = f"{name}.{extension}"
+        offset, size = self._write(member, encoded)
+        self._write(f"{name}.json", io.BytesIO(sidecar))
+        return Placement(self._name, member, offset, size)
+
+    def finish(self) -> list[tuple[str, Path]]:
+        """See Sink."""
+        if self._tar is None or self._file is None:
+            return []
+        self._tar.close()
+        self._file.close()
+        return [(self._name, self._path)]
+
+    def close(self) -> None:
+        """See Sink."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # what is buffered has no place to go; `finish` tells
+                self._file.close()
+
+    def _write(self, member: str, source: IO[bytes]) -> tuple[int, int]:
+        if self._tar is None:
+            self._file = open(self._path, "wb")  # noqa: SIM115
+            self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        info = tarfile.TarInfo(member)
+        info.mode = 0o444
+        start = source.tell()
+        info.size = source.seek(0, os.SEEK_END) - start
+        source.seek(start)
+        offset = self._tar.offset + len(info.tobuf(tarfile.PAX_FORMAT))
+        self._tar.addfile(info, source)
+        return offset, info.size

@@ -1,0 +1,78 @@
+"""One waveform's figures, taken while it is made: its levels, and how far its mel is from the one it came of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel_distance import MelDistance
+from pipeline.errors import UtteranceError
+
+SILENCE_DBFS = -200.0
+"""The level given to digital silence, whose logarithm is not a number that JSON can hold."""
+
+
+# A saturated tanh comes out of onnxruntime as 1 + 2**-23, which nobody can hear.
+_FULL_SCALE = np.float32(1 + 2**-22)
+
+
+class Levels:
+    """Peak, root mean square and what is over full scale, of a waveform that comes in pieces."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.peak = 0.0
+        self.over_full_scale = 0
+        """Samples whose absolute value is over 1.0, by more than rounding."""
+        self._squares = 0.0
+
+    def push(self, piece: NDArray[np.float32]) -> None:
+        """Take the next `[samples] float32`.
+
+        Raises:
+            UtteranceError: if a sample is NaN or infinite.
+        """
+        if not piece.size:
+            return
+        _check_finite(piece, self.samples, "the waveform that is to be encoded has")
+        size = np.abs(piece)
+        self.samples += piece.size
+        self.peak = max(self.peak, float(size.max()))
+        self.over_full_scale += int(np.count_nonzero(size > _FULL_SCALE))
+        self._squares += float(np.square(piece, dtype=np.float64).sum())
+
+    @property
+    def rms_dbfs(self) -> float:
+        """Level [dB relative to a full-scale square wave], `SILENCE_DBFS` for digital silence."""
+        power = self._squares / self.samples if self.samples else 0.0
+        return max(SILENCE_DBFS, 10 * math.log10(power)) if power > 0 else SILENCE_DBFS
+
+
+def examined(
+    pieces: Iterable[NDArray[np.float32]], distance: MelDistance | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """The vocoder's own waveform, passed on as it is.
+
+    Args:
+        pieces: consecutive `[samples] float32`.
+        distance: is given each piece.
+
+    Raises:
+        UtteranceError: if a sample is NaN or infinite.
+    """
+    samples = 0
+    for piece in pieces:
+        _check_finite(piece, samples, "the vocoder gave")
+        samples += len(piece)
+        if distance is not None:
+            distance.push_audio(piece)
+        yield piece
+
+
+def _check_finite(piece: NDArray[np.float32], before: int, what: str) -> None:
+    if not np.isfinite(piece).all():
+        at = int(np.flatnonzero(~np.isfinite(piece))[0])
+        raise UtteranceError(f"{what} {piece[at]} at sample {before + at}")

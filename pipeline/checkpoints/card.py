@@ -1,0 +1,108 @@
+"""The card inside every ONNX model of ours: which mels it takes, its geometry, and where its weights come from."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from pipeline.checkpoints.istft import Istft
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+
+KEY = "melmill"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model says about itself.
+
+    Args:
+        family: the architecture, such as "hifigan".
+        spec: the mels that it takes.
+        halo: frames of context (left, right) that make a window's samples those of the whole mel.
+        extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
+        frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
+        source: sha256 of the checkpoint file, hexadecimal.
+        least_frames: the shortest mel that it takes; more than one where its code mirrors the mel at its ends.
+        training: the record of a training by melmill, as JSON values.
+        istft: what turns the model's spectrum into a waveform, where it does not end in one itself.
+    """
+
+    family: str
+    spec: MelSpec
+    halo: tuple[int, int]
+    extra_samples: int
+    frame_bytes: int
+    source: str
+    least_frames: int = 1
+    training: Mapping[str, Any] | None = None
+    istft: Istft | None = None
+
+    def write(self, model: onnx.ModelProto) -> None:
+        """Puts the card into the model's metadata, as JSON under the key "melmill"."""
+        plain = {
+            "version": VERSION,
+            "family": self.family,
+            "mel": self.spec.to_dict(),
+            "hop": self.spec.hop_length,
+            "halo": list(self.halo),
+            "extra_samples": self.extra_samples,
+            "frame_bytes": self.frame_bytes,
+            "source": self.source,
+        }
+        if self.least_frames > 1:
+            plain["least_frames"] = self.least_frames
+        if self.training is not None:
+            plain["training"] = dict(self.training)
+        if self.istft is not None:
+            plain["istft"] = dataclasses.asdict(self.istft)
+        onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
+
+    @classmethod
+    def read(cls, model: onnx.ModelProto) -> Card:
+        """The card that `write` put there.
+
+        Raises:
+            ConfigError: if the model has none, or one of another version or shape.
+        """
+        texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
+        if len(texts) != 1:
+            raise ConfigError(
+                "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET "
+                "-o NAME.onnx makes a copy that can be used"
+            )
+        try:
+            plain = json.loads(texts[0])
+            if (version := plain["version"]) != VERSION:
+                raise ConfigError(f"its melmill metadata has version {version!r:.40}; this melmill reads {VERSION}")
+            left, right = plain["halo"]
+            card = cls(
+                family=str(plain["family"]),
+                spec=MelSpec.from_dict(plain["mel"]),
+                halo=(_count(left), _count(right)),
+                extra_samples=int(plain["extra_samples"]),
+                frame_bytes=_count(plain["frame_bytes"]),
+                source=str(plain["source"]),
+                least_frames=_count(plain.get("least_frames", 1)),
+                training=plain.get("training"),
+                istft=None if plain.get("istft") is None else Istft.from_dict(plain["istft"]),
+            )
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise ConfigError(f"its melmill metadata is damaged ({type(error).__name__}: {error})") from error
+        if card.istft is not None and card.istft.hop != card.spec.hop_length:
+            raise ConfigError(
+                f"its inverse STFT has a hop of {card.istft.hop} samples, its mels one of {card.spec.hop_length}"
+            )
+        return card
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r:.40} should be a whole number, 0 or more")
+    return value

@@ -1,0 +1,57 @@
+"""All families of checkpoints, and which one a state dict is of."""
+
+from __future__ import annotations
+
+from pipeline.checkpoints import bigvgan, hifigan, istftnet, pwg, speechbrain, speecht5, vocos
+from pipeline.checkpoints.family import Family, Settings
+from pipeline.checkpoints.state import State, some
+from pipeline.errors import ConfigError
+from pipeline.tensor_files import CheckpointError
+
+__all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
+
+FAMILIES: tuple[Family, ...] = (
+    hifigan.FAMILY,
+    istftnet.FAMILY,
+    pwg.FAMILY,
+    speecht5.FAMILY,
+    speechbrain.FAMILY,
+    bigvgan.FAMILY,
+    vocos.FAMILY,
+)
+
+
+def family(name: str) -> Family:
+    """The family of that name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    for each in FAMILIES:
+        if each.name == name:
+            return each
+    raise ConfigError(
+        f"--family {name}: there is no such family; there are {', '.join(each.name for each in FAMILIES)}"
+    )
+
+
+def recognize(state: State, where: str) -> Family:
+    """The family that a state dict is of.
+
+    Args:
+        state: the generator's state dict.
+        where: the file's name, for messages.
+
+    Raises:
+        CheckpointError: if it is of none, or several match.
+    """
+    found = [each for each in FAMILIES if each.matches(state)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(each.name for each in found)
+        raise CheckpointError(f"{where}: its keys fit several families: {names}; choose one with --family")
+    known = "; ".join(f"{each.name} ({each.title})" for each in FAMILIES)
+    raise CheckpointError(
+        f"{where}: its keys are of no known family: {some(sorted(state)) or 'none at all'}. Known are {known}"
+    )

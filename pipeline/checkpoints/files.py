@@ -1,0 +1,137 @@
+"""The files that checkpoints come in: torch's, safetensors, NeMo's archives; and the state dict in what they hold."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.checkpoints.state import State, some
+from pipeline.tensor_files import CheckpointError, read_torch_file
+from pipeline.tensor_files.safetensors import read_safetensors
+
+# NeMo, core/connectors/save_restore_connector.py: model_config_yaml and model_weights_ckpt.
+_NEMO_CONFIG, _NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
+_MOST_MEMBERS = 1000
+_MOST_BYTES = 2 << 30
+_MOST_CONFIG = 1 << 20
+# A gzipped .nemo: weights hardly shrink, so an archive that claims more is none.
+_MOST_RATIO = 16
+# Where the projects keep a generator's state dict inside what they save, outermost first: jik876's, BigVGAN's and
+# ParallelWaveGAN's "generator", Coqui's and ParallelWaveGAN's "model", Lightning's "state_dict".
+_WRAPPERS = ("generator", "model", "state_dict", "model_g")
+# Prefixes of a generator's keys beside those of discriminators: Coqui's GAN, and NeMo's HifiGanModel.
+_PREFIXES = ("model_g.", "generator.")
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """What a checkpoint file holds.
+
+    Args:
+        state: the generator's state dict.
+        config: the text of the config inside the file, or None.
+    """
+
+    state: State
+    config: str | None = None
+
+
+def read_checkpoint(path: Path) -> CheckpointFile:
+    """Reads a checkpoint, whatever project wrote it; nothing in it runs.
+
+    Args:
+        path: a file of `torch.save`, a safetensors file, or a .nemo archive. Its first bytes tell which.
+
+    Raises:
+        CheckpointError: if it is none of these, is damaged, asks for anything but tensors in plain containers, or
+            holds no state dict.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b":
+        return _read_nemo(path)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+        return CheckpointFile(generator_state(read_safetensors(path), str(path)))
+    return CheckpointFile(generator_state(read_torch_file(path), str(path)))
+
+
+def generator_state(content: Any, where: str) -> State:
+    """The generator's state dict in what a checkpoint holds: the one without wrappers, without discriminators.
+
+    Raises:
+        CheckpointError: if there is none.
+    """
+    path: list[str] = []
+    while not _is_state(content):
+        inner = next((name for name in _WRAPPERS if isinstance(content, dict) and name in content), None)
+        if inner is None or not isinstance(content[inner], dict) or len(path) == 3:
+            keys = some(sorted(map(str, content))) if isinstance(content, dict) else f"a {type(content).__name__}"
+            below = f" under {'.'.join(path)}" if path else ""
+            raise CheckpointError(
+                f"{where}: holds no generator{below}: no state dict, as it is or under one of {', '.join(_WRAPPERS)}, "
+                f"but {keys or 'nothing'}"
+            )
+        content = content[inner]
+        path.append(inner)
+    for prefix in _PREFIXES:
+        if any(key.startswith(prefix) for key in content):
+            return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
+    state: State = content
+    return state
+
+
+def _is_state(content: Any) -> bool:
+    return (
+        isinstance(content, Mapping)
+        and len(content) > 0
+        and all(isinstance(key, str) and isinstance(value, np.ndarray) for key, value in content.items())
+    )
+
+
+def _read_nemo(path: Path) -> CheckpointFile:
+    try:
+        config, weights = _nemo_members(path)
+    except (tarfile.TarError, OSError, EOFError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: no .nemo archive, or a damaged one ({error})") from error
+    with tempfile.NamedTemporaryFile(prefix="melmill-", suffix=".ckpt") as file:
+        file.write(weights)
+        file.flush()
+        try:
+            content = read_torch_file(Path(file.name))
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {_NEMO_WEIGHTS}{str(error).removeprefix(file.name)}") from error
+    try:
+        text = config.decode()
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path}: its {_NEMO_CONFIG} is no text: {error}") from error
+    return CheckpointFile(generator_state(content, f"{path}: {_NEMO_WEIGHTS}"), text)
+
+
+def _nemo_members(path: Path) -> tuple[bytes, bytes]:
+    """The config and the weights. Nothing is unpacked to a file, and only these two are read."""
+    limits = {_NEMO_CONFIG: _MOST_CONFIG, _NEMO_WEIGHTS: _MOST_BYTES}
+    bound = min(_MOST_BYTES, _MOST_RATIO * path.stat().st_size + (1 << 20))
+    found: dict[str, bytes] = {}
+    with tarfile.open(path, "r|*") as archive:
+        for count, member in enumerate(archive):
+            if count == _MOST_MEMBERS or member.offset_data + member.size > bound:
+                raise CheckpointError(f"{path}: this archive is refused: it claims more than {bound} bytes or members")
+            name = member.name.removeprefix("./")
+            if name not in limits:
+                continue
+            if name in found or not member.isreg() or member.issparse() or member.size > limits[name]:
+                raise CheckpointError(f"{path}: this archive is refused: {name} twice, no plain file, or too large")
+            content = archive.extractfile(member)
+            found[name] = b"" if content is None else content.read(member.size)
+    if missing := [name for name in limits if name not in found]:
+        raise CheckpointError(f"{path}: this archive has no {' and no '.join(missing)}, which a .nemo file has")
+    return found[_NEMO_CONFIG], found[_NEMO_WEIGHTS]

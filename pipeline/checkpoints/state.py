@@ -1,0 +1,140 @@
+"""State dicts of checkpoints: weights taken by name and shape, weight norm folded, and nothing left unexplained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.tensor_files import CheckpointError
+
+State = Mapping[str, NDArray[Any]]
+"""A module's tensors by their dotted names."""
+
+# Weight norm as torch.nn.utils.parametrizations.weight_norm and torch.nn.utils.weight_norm spell it: length, direction.
+_PARAMETRIZED = (".parametrizations.weight.original0", ".parametrizations.weight.original1")
+_HOOKED = (".weight_g", ".weight_v")
+
+
+def layer_weight(state: State, name: str) -> NDArray[Any] | None:
+    """The tensor of the shape of a layer's weight, in any spelling of weight norm; None if there is no such layer."""
+    keys = (name + ending for ending in (".weight", _HOOKED[1], _PARAMETRIZED[1]))
+    return next((state[key] for key in keys if key in state), None)
+
+
+class StateReader:
+    """Takes the tensors that a model needs out of a state dict, and then says what is wrong with it, all at once.
+
+    Args:
+        state: the state dict.
+        title: what the model is called in messages.
+    """
+
+    def __init__(self, state: State, title: str) -> None:
+        self._state, self._title = state, title
+        self._used: set[str] = set()
+        self._missing: list[str] = []
+        self._infinite: list[str] = []
+
+    def has(self, key: str) -> bool:
+        """Whether the state dict has that key."""
+        return key in self._state
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a tensor that was asked for is missing; what is taken after that may be ones of any size."""
+        return bool(self._missing)
+
+    def take(self, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The tensor of that key, of that shape, as float32; ones where it is missing, which `close` tells.
+
+        Raises:
+            CheckpointError: if it has another shape, or holds no floats.
+        """
+        found = self._find(key, shape)
+        return _ones(shape) if found is None else self._single(key, found)
+
+    def weight(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """`NAME.weight` like `take`, weight norm over all axes but the first folded where it is spelled in two keys."""
+        for length, direction in (_PARAMETRIZED, (".weight",) * 2, _HOOKED):
+            if self.has(name + length) or self.has(name + direction):
+                break
+        else:
+            length = direction = ".weight"
+        if length == direction:
+            return self.take(f"{name}.weight", shape)
+        g = self._find(name + length, (shape[0], *(1 for _ in shape[1:])))
+        v = self._find(name + direction, shape)
+        return _ones(shape) if g is None or v is None else self._single(f"{name}.weight", folded(g, v))
+
+    def ignore(self, keys: Iterable[str]) -> None:
+        """Explains keys that the model does not need."""
+        self._used.update(keys)
+
+    def close(self) -> None:
+        """Checks that everything was there, was finite, and that nothing is left.
+
+        Raises:
+            CheckpointError: naming the keys.
+        """
+        if self._missing:
+            raise CheckpointError(f"{self._title}: the checkpoint misses {some(self._missing)}")
+        if unexpected := sorted(set(self._state) - self._used):
+            raise CheckpointError(
+                f"{self._title}: the checkpoint has keys that its config does not explain: {some(unexpected)}"
+            )
+        if self._infinite:
+            bad = some(sorted(self._infinite))
+            raise CheckpointError(f"{self._title}: {bad} not finite (NaN, infinity, or a weight norm of zero)")
+
+    def _find(self, key: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
+        self._used.add(key)
+        if key not in self._state:
+            self._missing.append(key)
+            return None
+        found = self._state[key]
+        if found.shape != shape or found.dtype.kind != "f":
+            raise CheckpointError(
+                f"{self._title}: {key} is {found.dtype} {found.shape}; the config asks for floats {shape}"
+            )
+        return found
+
+    def _single(self, name: str, values: NDArray[Any]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):
+            single = values.astype(np.float32)
+        if not np.isfinite(single).all():
+            self._infinite.append(name)
+        return single
+
+
+def _ones(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A view of a single one: the shape is the config's word, for which no memory is taken."""
+    return np.broadcast_to(np.float32(1), shape)
+
+
+def folded(g: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
+    """w = g v / ||v||, the norm over all axes but the first: torch.nn.utils.weight_norm with dim 0.
+
+    The squares are summed one position after the other: numpy's sum along a contiguous axis depends on the machine's
+    vector width, and the model's digest must not.
+
+    Args:
+        g: `[rows, 1, ...]` floats.
+        v: `[rows, ...]` floats.
+
+    Returns:
+        `[rows, ...] float64`; NaN where the norm is 0.
+    """
+    direction = v.astype(np.float64)
+    squares = np.ascontiguousarray(np.square(direction).reshape(len(v), -1).T)
+    norm = np.sqrt(np.add.reduce(squares, axis=0)).reshape(-1, *(1 for _ in v.shape[1:]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight: NDArray[np.float64] = g.astype(np.float64) * direction / norm
+    return weight
+
+
+def some(names: list[str]) -> str:
+    """The first five of the names, each cut to 60 characters, and how many more there are."""
+    return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,74 @@
+"""Worker processes of this machine's own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import tempfile
+from collections.abc import Iterator
+
+import dask
+from distributed import Client, LocalCluster, Nanny, Status
+
+from pipeline.cluster.liveness import Liveness
+from pipeline.config import ClusterConfig
+from pipeline.errors import ClusterError
+from pipeline.events import Listener
+from pipeline.interrupts import interrupts_held
+
+_STARTS = 10
+"""Times that a local worker is started, if it dies meanwhile."""
+
+
+@contextlib.contextmanager
+def local_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
+    """The client of a cluster that lives as long as the context. ClusterError if its workers die while they start."""
+    settings = {
+        "distributed.worker.daemon": True,
+        "distributed.comm.timeouts.connect": f"{config.timeout}s",
+        # Dask would blame a lost worker on all that was queued there; the engine counts for itself whom to blame.
+        "distributed.scheduler.allowed-failures": 0,
+        # Dask would give up a worker that has not come back by then; on a busy machine it may take longer than 15 s.
+        "distributed.deploy.lost-worker-timeout": "1 day",
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
+        dask.config.set(settings),
+    ):
+        with interrupts_held() as held:
+            cluster = _started(config, folder)
+        with cluster:
+            if held:
+                signal.raise_signal(held[0])
+            with Client(cluster, timeout=config.timeout) as client:
+                yield client, Liveness(client, (config.waits, "cluster.timeout"), listener=listener)
+
+
+def _started(config: ClusterConfig, folder: str) -> LocalCluster:
+    try:
+        return LocalCluster(
+            n_workers=config.worker_count(),
+            threads_per_worker=config.threads_per_worker,
+            worker_class=_PatientNanny,
+            dashboard_address="127.0.0.1:0",
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        )
+    except RuntimeError as error:
+        raise ClusterError(
+            f"a local worker died {_STARTS} times while it started ({error}). Is there memory for "
+            f"{config.worker_count()} workers (cluster.workers)? What was committed is kept; run again to resume"
+        ) from error
+
+
+class _PatientNanny(Nanny):
+    """Starts a worker again that died while it started for the first time: Dask would give up the whole cluster."""
+
+    async def instantiate(self) -> Status:
+        """See Nanny."""
+        for _ in range(_STARTS):
+            status = await super().instantiate()
+            if status != Status.stopped or self.status not in (Status.init, Status.starting):
+                break
+        return status

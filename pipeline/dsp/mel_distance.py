@@ -1,0 +1,87 @@
+"""How far the mel of a waveform is from the mel it was made from, taken while both come in pieces."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.dsp.mel import LogMelStream
+from pipeline.melspec import MelSpec
+
+
+class _Spread:
+    """Standard deviation of values that come in pieces."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sum = 0.0
+        self._squares = 0.0
+
+    def push(self, piece: NDArray[np.float32]) -> None:
+        self._count += piece.size
+        self._sum += float(piece.sum(dtype=np.float64))
+        self._squares += float(np.square(piece, dtype=np.float64).sum())
+
+    @property
+    def deviation(self) -> float:
+        if not self._count:
+            return 0.0
+        mean = self._sum / self._count
+        return math.sqrt(max(0.0, self._squares / self._count - mean * mean))
+
+
+class MelDistance:
+    """Mean absolute difference between the mel that went in and the mel of the audio that came out.
+
+    In the log-mel units of the spec, over all bands and the frames that both have. Both come in pieces; what waits for
+    its counterpart is a window or two.
+
+    The relative distance is the same over the standard deviation of the mel that went in. It tells a mel in log10 that
+    is taken for one in ln, whose values all lie 2.3 times closer together, so that the plain distance is no larger.
+
+    Args:
+        spec: the vocoder's contract; `push_mel` takes its values.
+    """
+
+    def __init__(self, spec: MelSpec) -> None:
+        self._stream = LogMelStream(spec)
+        self._wanted: list[NDArray[np.float32]] = []
+        self._given: list[NDArray[np.float32]] = []
+        self._sum = 0.0
+        self._frames = 0
+        self._values = _Spread()
+        self._bands = spec.n_mels
+        self.mel_frames = 0
+        """Frames of the mel that were pushed so far."""
+
+    def push_mel(self, mel: NDArray[np.float32]) -> None:
+        """Take the next `[n_mels, frames] float32` of the mel that goes in."""
+        self.mel_frames += mel.shape[1]
+        self._values.push(mel)
+        self._wanted.append(mel)
+
+    def push_audio(self, piece: NDArray[np.float32]) -> None:
+        """Take the next `[samples] float32` of the audio that came out."""
+        self._compare(self._stream.push(piece))
+
+    def finish(self) -> tuple[float, float]:
+        """The distance and the relative distance; 0.0 where there was nothing to compare."""
+        self._compare(self._stream.finish())
+        distance = self._sum / (self._frames * self._bands) if self._frames else 0.0
+        deviation = self._values.deviation
+        return distance, distance / deviation if deviation > 0 else 0.0
+
+    def _compare(self, given: NDArray[np.float32]) -> None:
+        if given.shape[1]:
+            self._given.append(given)
+        while self._wanted and self._given:
+            wanted, given = self._wanted[0], self._given[0]
+            common = min(wanted.shape[1], given.shape[1])
+            self._sum += float(np.abs(wanted[:, :common] - given[:, :common]).sum(dtype=np.float64))
+            self._frames += common
+            for queue, taken in ((self._wanted, wanted), (self._given, given)):
+                queue[0] = taken[:, common:]
+                if not queue[0].shape[1]:
+                    queue.pop(0)

@@ -1,0 +1,68 @@
+"""What `verify` found, made good as far as the next run can: it makes anew what is damaged, and publishes again."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.errors import DamagedRecordError, LostRecordError
+from pipeline.output.audit.findings import Finding
+from pipeline.output.ledger import COMMITS, JOB, PUBLISHED, Ledger
+from pipeline.storage import NO_OPTIONS, open_storage
+
+
+def repair(
+    url: str, findings: Iterable[Finding], options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False
+) -> tuple[str, ...]:
+    """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
+
+    A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
+    the record's shard is made anew, or its object adopted if that is whole. For lists that are not as they were
+    published, the note of what was published is deleted, so that they are published again. What nobody knows of is
+    left alone.
+
+    Args:
+        url: of the output.
+        findings: of `verify`.
+        options: for the client of an object store.
+        single_writer: see `open_storage`.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        OwnedError: if a run is working on the output.
+        StorageError: if it cannot be written.
+    """
+    found = [finding for finding in findings if finding.kind != "unexpected"]
+    if not found:
+        return ()
+    ledger = Ledger(open_storage(url, options, single_writer))
+    done: dict[str, None] = {}
+    with ledger.storage.lock(f"verify --repair on {socket.gethostname()}, process {os.getpid()}"):
+        for finding in found:
+            if finding.shard is not None:
+                ledger.mark_stale(finding.shard, f"verify found {finding.name} {finding.kind}")
+                done[f"shard {finding.shard} will be made anew"] = None
+                continue
+            if finding.kind == "corrupt" and finding.name.startswith(f"{COMMITS}/"):
+                commit = finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json")
+                if not _is_readable(ledger, commit):  # another run may have made it good since it was found
+                    ledger.delete_commit(commit)
+                    done[f"{finding.name} is deleted: its shard will be made anew"] = None
+            if finding.kind == "corrupt" and finding.name == JOB:
+                ledger.storage.delete(JOB)
+                done[f"{JOB} is deleted: it will be written anew"] = None
+        ledger.storage.delete(PUBLISHED)
+        done["the manifest will be published anew"] = None
+    return tuple(done)
+
+
+def _is_readable(ledger: Ledger, commit: str) -> bool:
+    try:
+        ledger.commit_record(commit)
+    except (LostRecordError, DamagedRecordError):
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""One shard: its commit record, its rows and failures as they are published, its objects, its audio."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import soundfile
+
+from pipeline.audio.encode import decoded_pcm_sha256
+from pipeline.errors import DamagedRecordError, LostRecordError
+from pipeline.output.audit.findings import Finding, ShardVerified
+from pipeline.output.ledger import FAILURES, MANIFEST, Ledger, commit_path
+from pipeline.output.records import Failure, Row, ShardRecord
+from pipeline.storage import Storage
+
+Checked = tuple[ShardVerified, list[Finding]]
+
+_DECODING = (soundfile.LibsndfileError, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError)
+"""What damaged audio raises, through soundfile's callbacks too."""
+
+
+def publish_anew(name: str) -> str:
+    """What to do about a list that is not as it was published."""
+    return f"Delete {name}, then run again to publish it anew"
+
+
+def check_published(ledger: Ledger, metadata: str | None, name: str, rows: tuple[Row, ...]) -> Checked:
+    """A shard that the manifest names, with its rows there.
+
+    Args:
+        ledger: of the output.
+        metadata: digest of that with which the manifest was published; None if that is not known.
+        name: of the shard's commit.
+        rows: of it in the manifest.
+    """
+    record, findings = read_record(ledger, name, f"{len(rows)} rows of {MANIFEST} are of it")
+    if record is None:
+        return ShardVerified(name, len(rows), 0.0, len(findings)), findings
+    wanted = record.rows
+    if record.metadata != metadata:  # the manifest has what was known later; the list's own digest watches over it
+        rows, wanted = _without_meta(rows), _without_meta(wanted)
+    findings += _compare(MANIFEST, record, rows, wanted)
+    findings += _check_objects(ledger.storage, record)
+    findings += _check_audio(ledger.storage, record)
+    return ShardVerified(name, len(rows), record.seconds, len(findings)), findings
+
+
+def check_failures(ledger: Ledger, name: str, failures: tuple[Failure, ...]) -> list[Finding]:
+    """The failures of one shard, as failures.jsonl has them."""
+    record, findings = read_record(ledger, name, f"{len(failures)} rows of {FAILURES} are of it")
+    if record is not None:
+        findings += _compare(FAILURES, record, failures, tuple(replace(f, shard=name) for f in record.failures))
+    return findings
+
+
+def check_unpublished(ledger: Ledger, name: str) -> Checked:
+    """A committed shard that the manifest does not name: not yet published, superseded, or without audio."""
+    record, findings = read_record(ledger, name)
+    if record is None:
+        return ShardVerified(name, 0, 0.0, len(findings)), findings
+    findings += _check_objects(ledger.storage, record)
+    findings += _check_audio(ledger.storage, record)
+    return ShardVerified(name, len(record.rows), record.seconds, len(findings)), findings
+
+
+def read_record(ledger: Ledger, name: str, needed: str = "") -> tuple[ShardRecord | None, list[Finding]]:
+    """A commit record, or what is wrong with it.
+
+    Raises:
+        StorageError: if storage fails.
+    """
+    try:
+        return ledger.commit_record(name), []
+    except LostRecordError as error:
+        return None, [Finding("missing", commit_path(name), f"{needed}: {error}")]
+    except DamagedRecordError as error:
+        return None, [Finding("corrupt", commit_path(name), str(error))]
+
+
+def _compare(
+    published: str, record: ShardRecord, found: tuple[Row | Failure, ...], wanted: tuple[Row | Failure, ...]
+) -> Iterator[Finding]:
+    if found == wanted:
+        return
+    committed = {row.key: row for row in wanted}
+    there, remedy = f"the commit record {record.name}", publish_anew(published)
+    for row in found:
+        if committed.pop(row.key, None) != row:
+            yield Finding("corrupt", f"{published}: {row.key}", f"its row differs from {there}. {remedy}")
+    for key in committed:
+        yield Finding("corrupt", f"{published}: {key}", f"it is in {there} but has no row. {remedy}")
+    if len(found) == len(wanted):
+        yield Finding("corrupt", published, f"its rows differ from {there}. {remedy}")
+
+
+def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    return tuple(replace(row, meta={}) for row in rows)
+
+
+def _remake(record: ShardRecord, damaged: str | None = None) -> str:
+    """What to do about a shard that is damaged or lost."""
+    delete = f"{damaged} and " if damaged else ""
+    return f"Delete {delete}{commit_path(record.name)}, then run again to have the shard made anew"
+
+
+def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
+    for wanted in record.objects:
+        try:
+            with storage.read(wanted.name) as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+        except FileNotFoundError:
+            what = f"it should hold {wanted.bytes} bytes. {_remake(record)}"
+            yield Finding("missing", wanted.name, what, record.name)
+            continue
+        if size != wanted.bytes:
+            what = f"it holds {size} bytes and should hold {wanted.bytes}"
+        elif sha256 != wanted.sha256:
+            what = f"its sha256 is {sha256}, should be {wanted.sha256}"
+        else:
+            continue
+        yield Finding("corrupt", wanted.name, f"{what}. {_remake(record, wanted.name)}", record.name)
+
+
+def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
+    """The audio of the record's rows, decoded."""
+    known = {each.name for each in record.objects}
+    for row in record.rows:
+        name = row.shard if row.shard.endswith(".tar") else f"{row.shard}/{row.member}"
+        if name not in known:
+            what = f"its row of {row.key!r} is in no object of it: {name}. {_remake(record)}"
+            yield Finding("corrupt", commit_path(record.name), what, record.name)
+            continue
+        try:
+            with storage.read(name) as file:
+                file.seek(row.offset)
+                found = decoded_pcm_sha256(io.BytesIO(file.read(row.bytes)), row.subtype)
+        except FileNotFoundError:
+            continue  # reported with its object
+        except _DECODING as error:
+            yield Finding("corrupt", f"{name}: {row.key}", f"its audio does not decode: {_reason(error)}", record.name)
+            continue
+        if found != (row.pcm_sha256, row.num_samples):
+            yield Finding(
+                "corrupt",
+                f"{name}: {row.key}",
+                f"it decodes to {found[1]} samples with PCM digest {found[0][:16]}..., its commit record says "
+                f"{row.num_samples} samples, {row.pcm_sha256[:16]}...",
+                record.name,
+            )
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the file object that libsndfile's errors name."""
+    return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)

@@ -1,0 +1,243 @@
+"""The ledger of one output: whose it is, what is committed, what is stale, what was published last."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
+from pipeline.output.publication import Announced, Publication
+from pipeline.output.records import SHARD_NAME, ShardId, ShardRecord, StoredObject, sealed, unsealed
+from pipeline.storage import PRIVATE, Storage, exists
+
+COMMITS = f"{PRIVATE}/commits"
+STALE = f"{PRIVATE}/stale"
+"""Marks of commits that are to be made again, named as they are."""
+MANIFEST = "manifest.jsonl"
+FAILURES = "failures.jsonl"
+JOB = "job.json"
+PUBLISHED = f"{PRIVATE}/published.json"
+PUBLISHING = f"{PRIVATE}/publishing.json"
+"""What was about to be published last: while it is being put in place, lists may be those, or those of before."""
+
+_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/({SHARD_NAME})\.json")
+
+
+class Ledger:
+    """Keeps the books of one output.
+
+    Args:
+        storage: of the output.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    # ---- whose output this is
+
+    def job(self) -> dict[str, Any] | None:
+        """What job.json says, or None for a new output.
+
+        Where it was lost, as much of it as the commit records tell: the generation, and the store.
+
+        Raises:
+            ConfigError: if job.json is there but cannot be read, or the folder holds something that is not melmill's.
+            StorageError: if storage fails.
+        """
+        described = self._job_json() or self._job_of_commits()
+        if described is not None:
+            return described
+        stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
+        if stranger is not None:
+            if (described := self._job_json()) is not None:  # another run has just begun
+                return described
+            raise ConfigError(
+                f"the output {self.storage.url} holds {stranger} but no {JOB}, so it is not melmill's. Choose an empty "
+                "or new folder"
+            )
+        return None
+
+    def _job_json(self) -> dict[str, Any] | None:
+        try:
+            with self.storage.read(JOB) as file:
+                described = unsealed(file.read())
+            if "generation" not in described:
+                raise ValueError("it describes no melmill job")
+            return described
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
+            raise ConfigError(f"{self.storage.url}/{JOB} is not as melmill writes it: {error}. {remedy}") from error
+
+    def write_job(self, described: Mapping[str, Any]) -> None:
+        """Replace job.json."""
+        self.storage.replace(JOB, _pretty(described))
+
+    def existing_job(self) -> dict[str, Any]:
+        """What job.json says of an output that must be there; empty where it was lost, whatever the commits know.
+
+        Raises:
+            ConfigError: if job.json cannot be read, or there is no melmill output.
+        """
+        described = self._job_json()
+        if described is None and not self.commit_names():
+            raise ConfigError(
+                f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+            )
+        return described or {}
+
+    def _job_of_commits(self) -> dict[str, Any] | None:
+        generation, store = 0, None
+        for name in self.commit_names():
+            with contextlib.suppress(DamagedRecordError):
+                record = self._read_commit(name)
+                if record is not None and record.generation > generation:
+                    generation = record.generation
+                    sources = [each.source for each in record.rows] + [each.source for each in record.failures]
+                    store = next((source.store for source in sources), store)
+        if not generation:
+            return None
+        if (publication := self.publication()) is not None:  # it may consist of commits of earlier runs alone
+            generation = max(generation, publication.generation)
+        return {"generation": generation, "job": {"input": {"store": store}}}
+
+    # ---- commits
+
+    def commits(self) -> Iterator[ShardRecord]:
+        """All commit records in the order of their names, one at a time; not those that gc or repair deletes meanwhile.
+
+        Raises:
+            StorageError: if one cannot be read.
+        """
+        return (record for name in self.commit_names() if (record := self._read_commit(name)) is not None)
+
+    def commit_names(self) -> list[str]:
+        """Names of all commits: `000123-1a2b3c4d`."""
+        return self._names(COMMITS)
+
+    def _names(self, folder: str) -> list[str]:
+        return [match[1] for name in self.storage.list(folder) if (match := _COMMIT_NAME.fullmatch(name))]
+
+    def commit_record(self, name: str) -> ShardRecord:
+        """One commit record, which must be there. LostRecordError, DamagedRecordError, or StorageError if not."""
+        if (record := self._read_commit(name)) is None:
+            raise LostRecordError(
+                f"the commit record {commit_path(name)} of {self.storage.url} is not there. Run again to have its "
+                "shard made anew"
+            )
+        return record
+
+    def _read_commit(self, name: str) -> ShardRecord | None:
+        path = commit_path(name)
+        try:
+            with self.storage.read(path) as file:
+                record = ShardRecord.from_json(file.read())
+            if record.name != name:
+                raise ValueError(f"it is that of shard {record.name}")
+            return record
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise DamagedRecordError(
+                f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete {path}, then run "
+                "again to have its shard made anew"
+            ) from error
+
+    def find_commit(self, shard: ShardId) -> ShardRecord | None:
+        """The commit record of a shard, or None if it is not there.
+
+        Raises:
+            StorageError: if it cannot be read, or another shard has the name.
+        """
+        record = self._read_commit(shard.name)
+        if record is not None and (record.fingerprint, record.revision) != (shard.fingerprint, shard.revision):
+            raise StorageError(
+                f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint {record.fingerprint}, "
+                f"not {shard.fingerprint}. Run again: this one gets another name"
+            )
+        return record
+
+    def has_commit(self, name: str) -> bool:
+        """Whether there is a commit record of this name, readable or not."""
+        return exists(self.storage, commit_path(name))
+
+    def put_commit(self, record: ShardRecord) -> ShardRecord:
+        """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one.
+
+        Raises:
+            StorageError: if it cannot be written, or another shard has the name.
+        """
+        if self.storage.put_if_absent(commit_path(record.name), record.to_json()):
+            return record
+        return self.find_commit(record.id) or self.commit_record(record.name)
+
+    def delete_commit(self, name: str) -> None:
+        """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
+        self.storage.delete(commit_path(name))
+
+    def mark_stale(self, name: str, reason: str) -> None:
+        """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
+
+        Args:
+            name: of the commit.
+            reason: why, in words, for the plan.
+        """
+        self.storage.put_if_absent(f"{STALE}/{name}.json", json.dumps({"reason": reason}).encode())
+
+    def stale(self) -> dict[str, str]:
+        """All commits that are marked so: name -> reason."""
+        marks = {}
+        for name in self._names(STALE):
+            try:
+                with self.storage.read(f"{STALE}/{name}.json") as file:
+                    marks[name] = str(json.load(file)["reason"])
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                marks[name] = "it was marked stale"
+        return marks
+
+    # ---- publication
+
+    def publication(self) -> Publication | None:
+        """What was published last; None if nothing was, or if what says so is damaged."""
+        try:
+            return self.read_publication()
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def read_publication(self) -> Publication:
+        """What was published last. FileNotFoundError if nothing was, ValueError if what says so is damaged."""
+        with self.storage.read(PUBLISHED) as file:
+            return Publication.from_json(file.read())
+
+    def announce(self, run_id: str, files: Iterable[StoredObject]) -> None:
+        """Write down, before any of them is put in place, what a run is about to publish."""
+        before = self.announced()
+        published = self.publication()
+        if before is None or (published is not None and before.run_id == published.run_id):
+            unfinished: tuple[StoredObject, ...] = ()
+        else:  # whoever announced that may have put some of it in place
+            unfinished = before.files
+        self.storage.replace(PUBLISHING, Announced(run_id, tuple(dict.fromkeys((*files, *unfinished)))).to_json())
+
+    def announced(self) -> Announced | None:
+        """What was announced last; None if nothing was, or if what says so is damaged."""
+        try:
+            with self.storage.read(PUBLISHING) as file:
+                return Announced.from_json(file.read())
+        except (FileNotFoundError, ValueError):
+            return None
+
+
+def commit_path(name: str) -> str:
+    """The object that holds a commit record."""
+    return f"{COMMITS}/{name}.json"
+
+
+def _pretty(plain: Mapping[str, Any]) -> bytes:
+    return (json.dumps(sealed(plain), indent=2) + "\n").encode()

@@ -1,0 +1,144 @@
+"""pack_source: a ragged mel store from whatever mels or audio are kept in."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from pipeline.errors import ConfigError, StorageError
+from pipeline.melspec import MelSpec
+from pipeline.pack.audio import AUDIO_EXTENSIONS, audio_corpus
+from pipeline.pack.hdf5 import HDF5_EXTENSIONS, hdf5_corpus
+from pipeline.pack.kaldi import FEATS, KALDI_EXTENSIONS, kaldi_corpus
+from pipeline.pack.manifests import MANIFEST_EXTENSIONS, lhotse_corpus, manifest_kind, nemo_corpus
+from pipeline.pack.matrices import Axis
+from pipeline.pack.npy import NPY_EXTENSIONS, npy_corpus
+from pipeline.pack.result import OnProgress, PackResult
+from pipeline.pack.run import pack
+from pipeline.pack.sources import Corpus, walk
+from pipeline.pack.torch_mels import TORCH_EXTENSIONS, torch_corpus
+from pipeline.pack.zarrs import zarr_corpus
+from pipeline.stores.metadata_lists import Metadata
+
+Kind = Literal["audio", "npy", "hdf5", "torch", "kaldi", "nemo", "lhotse", "zarr"]
+_ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
+_IN_FOLDERS: dict[Kind, frozenset[str]] = {
+    "audio": AUDIO_EXTENSIONS,
+    "npy": NPY_EXTENSIONS,
+    "hdf5": HDF5_EXTENSIONS,
+    "torch": TORCH_EXTENSIONS,
+    "kaldi": KALDI_EXTENSIONS,
+}
+
+
+def pack_source(
+    source: str,
+    out: str,
+    spec: MelSpec | None = None,
+    kind: Kind | Literal["auto"] = "auto",
+    axis: Axis = "auto",
+    metadata: Metadata | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PackResult:
+    """Packs mels, or the mels of audio, into the ragged store `out`.
+
+    Sources that cannot be packed (unreadable, cut off, empty, not finite) are left out and listed in the result. Memory
+    is bounded, whatever the corpus or the length of a file; a .pt mel alone is read whole.
+
+    Mels are made in worker processes, even if it is only one: in a script, call this under
+    `if __name__ == "__main__":`. The store is the same, byte for byte, whatever their number.
+
+    Until it is whole, the store is `<out>.partial`; a packing that was interrupted or killed is resumed there by the
+    same call, if the spec and the sources are the same, else begun anew.
+
+    Args:
+        source: a folder, list or archive, or the URL of a mel store.
+        out: local path of the store, not yet there.
+        spec: the mel contract; None where the source is a mel store that states it.
+        kind: of the source; "auto" as `kind_of` recognizes it.
+        axis: which axis of a mel in a file of its own comes first.
+        metadata: of the utterances by key; its fields go over those that the sources themselves have.
+        workers: processes; None for one a processor.
+        on_progress: is told how far it is.
+
+    Raises:
+        ConfigError: if `out` exists, there is no such source, two sources get the same key, or none can be packed.
+        OwnedError: if another process packs to `out`.
+        StorageError: if `out` cannot be written, or the source's storage fails.
+        InterruptedRunError: if it was stopped by Ctrl-C.
+    """
+    found: Kind = kind_of(source) if kind == "auto" else kind
+    if axis != "auto" and found not in ("npy", "hdf5", "torch"):
+        raise ConfigError(f"the axes of {found} are known; an order is given for npy, hdf5 and torch only")
+    return pack(corpus_of(source, spec, found, axis), out, metadata, workers, on_progress)
+
+
+def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto") -> Corpus:
+    """What `pack_source` packs.
+
+    Raises:
+        ConfigError, StorageError: as `pack_source`.
+    """
+    if kind == "zarr":
+        return zarr_corpus(source, spec)
+    if spec is None:
+        raise ConfigError(f"{source} states no mel contract; give it (--mel: a preset's name or a YAML file)")
+    match kind:
+        case "audio":
+            return audio_corpus(source, spec)
+        case "npy":
+            return npy_corpus(source, spec, axis)
+        case "hdf5":
+            return hdf5_corpus(source, spec, axis)
+        case "torch":
+            return torch_corpus(source, spec, axis)
+        case "kaldi":
+            return kaldi_corpus(source, spec)
+        case "nemo":
+            return nemo_corpus(source, spec)
+        case "lhotse":
+            return lhotse_corpus(source, spec)
+
+
+def kind_of(source: str) -> Kind:
+    """What a source is, by its content and by the extensions of its files.
+
+    Raises:
+        ConfigError: if it is not there, or holds nothing, or more than one kind.
+        StorageError: if a folder cannot be listed.
+    """
+    if "://" in source or any(os.path.exists(os.path.join(source, name)) for name in _ZARR_DOCUMENTS):
+        return "zarr"
+    if os.path.isdir(source):
+        return _kind_of_folder(source)
+    if not os.path.isfile(source):
+        raise ConfigError(f"{source} is not there; give a folder, an .scp, an .ark, a manifest or a mel store")
+    if source.lower().endswith(tuple(f".{extension}" for extension in KALDI_EXTENSIONS)):
+        return "kaldi"
+    manifest = manifest_kind(source) if source.lower().endswith(MANIFEST_EXTENSIONS) else None
+    if manifest == "nemo":
+        return "nemo"
+    if manifest == "lhotse":
+        return "lhotse"
+    raise ConfigError(
+        f"what {source} holds is not recognized; a manifest is JSON lines of NeMo (audio_filepath) or of lhotse (cuts "
+        "or recordings), and single files are given by their folder; or say the kind with --from"
+    )
+
+
+def _kind_of_folder(folder: str) -> Kind:
+    if os.path.isfile(os.path.join(folder, FEATS)):
+        return "kaldi"
+    try:
+        extensions = {os.path.splitext(path)[1][1:].lower() for path in walk(folder)}
+    except OSError as exc:
+        raise StorageError(f"{folder} cannot be listed: {exc}") from exc
+    kinds = [kind for kind, known in _IN_FOLDERS.items() if extensions & known]
+    if "npy" in kinds and "audio" in kinds:
+        kinds.remove("audio")  # mels beside the audio that they were made of
+    if kinds == ["kaldi"]:
+        raise ConfigError(f"{folder} holds Kaldi archives; give the .scp that lists them, or one .ark")
+    if len(kinds) > 1:
+        raise ConfigError(f"{folder} holds {' and '.join(kinds)}; say which with --from")
+    return kinds[0] if kinds else "audio"

@@ -1,0 +1,189 @@
+"""Audio that a manifest lists: NeMo's rows, and lhotse's cuts and recordings."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+from pipeline.pack.audio import Clip, audio_blocks
+from pipeline.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
+from pipeline.stores.text_lists import parse_object, read_lines, resolved
+
+MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+Row = Mapping[str, Any]
+Entry = tuple[str, Clip, dict[str, Any]]  # key, audio with its path as it stands in the row, metadata
+
+
+def nemo_corpus(manifest: str, spec: MelSpec) -> Corpus:
+    """The audio of a NeMo manifest: JSON lines with `audio_filepath`, and if there are `offset` and `duration` [s].
+
+    The key is the path as it stands there, without extension and without leading "/" and "../"; where there is an
+    offset, the milliseconds at which the stretch begins and ends follow. `text`, `speaker` and `lang` (as `language`)
+    become metadata. A relative path is below the manifest's own folder, or if it is not there, below that of the
+    command.
+
+    Args:
+        manifest: path of it; `.gz` is unpacked.
+        spec: the mel contract.
+
+    Raises:
+        ConfigError: if it cannot be read, lists nothing, or two rows get the same key.
+    """
+    return _corpus(manifest, spec, "nemo", _nemo)
+
+
+def lhotse_corpus(manifest: str, spec: MelSpec) -> Corpus:
+    """The audio of lhotse's cuts or recordings: JSON lines, a MonoCut or a Recording each.
+
+    The key is the `id`. `text`, `speaker` and `language` of a cut's supervisions become metadata: the texts in order,
+    the others where all agree. Paths as in `nemo_corpus`. What is not audio in a file as it is (commands, which are
+    never run, URLs, audio within the manifest, mixed and perturbed cuts) is listed as a failure.
+
+    Args:
+        manifest: path of it; `.gz` is unpacked.
+        spec: the mel contract.
+
+    Raises:
+        ConfigError: if it cannot be read, lists nothing, or two rows have the same id.
+    """
+    return _corpus(manifest, spec, "lhotse", _lhotse)
+
+
+def manifest_kind(path: str) -> str | None:
+    """Which kind of manifest a file is by its first row, "nemo" or "lhotse"; None if it is none.
+
+    Raises:
+        ConfigError: if it cannot be read.
+    """
+    for _, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = parse_object(line)
+        except ValueError:
+            return None
+        if "audio_filepath" in row:
+            return "nemo"
+        return "lhotse" if "recording" in row or "sources" in row or str(row.get("type")).endswith("Cut") else None
+    return None
+
+
+def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entry]) -> Corpus:
+    listing = Listing(manifest)
+    stamps: dict[str, str] = {}
+    for name, row in _rows(manifest, listing):
+        try:
+            key, clip, meta = entry(row)
+            path = resolved(clip.path, manifest)
+            if not os.path.isfile(path):
+                raise SourceError(f"there is no file {path}")
+            if path not in stamps:
+                stamps[path] = file_stamp(path)
+        except (SourceError, OSError, ValueError) as exc:
+            listing.fail(name, str(exc))
+            continue
+        place = Clip(path, clip.start, clip.duration, clip.channel)
+        stamp = f"{stamps[path]} {clip.start} {clip.duration} {clip.channel}"
+        listing.add(Source(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
+    if not listing.found and not listing.failures:
+        raise ConfigError(f"{manifest} lists nothing")
+    return Corpus(listing.sources(), audio_blocks(spec), spec, {"from": kind})
+
+
+def _rows(manifest: str, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in read_lines(manifest):
+        if not line.strip():
+            continue
+        try:
+            yield f"line {number}", parse_object(line)
+        except ValueError as exc:
+            listing.fail(f"line {number}", f"it is no JSON object: {exc}")
+
+
+def _nemo(row: Row) -> Entry:
+    named = _text(row, "audio_filepath")
+    start, duration = _seconds(row, "offset") or 0.0, _seconds(row, "duration")
+    key = str(PurePosixPath(os.path.normpath(named)).with_suffix("")).lstrip("/")
+    while key.startswith("../"):
+        key = key.removeprefix("../")
+    if start:
+        key += f"-{round(start * 1000)}" + (f"-{round((start + duration) * 1000)}" if duration is not None else "")
+    meta = {"text": row.get("text"), "speaker": row.get("speaker"), "language": row.get("lang", row.get("language"))}
+    return key, Clip(named, start, duration), _plain(meta)
+
+
+def _lhotse(row: Row) -> Entry:
+    if "recording" not in row and "sources" in row:
+        return _text(row, "id"), Clip(_source(row, None)), {}
+    if (kind := row.get("type", "MonoCut")) != "MonoCut":
+        raise SourceError(f"it is a {kind!s:.40}; only MonoCuts and recordings are packed")
+    recording = row.get("recording")
+    if not isinstance(recording, Mapping):
+        raise SourceError("it has no recording")
+    channel = row.get("channel", 0)
+    if type(channel) is not int or channel < 0:
+        raise SourceError(f"its channel is {channel!r:.40}, not a number from 0")
+    start, duration = _seconds(row, "start") or 0.0, _seconds(row, "duration")
+    if duration is None:
+        raise SourceError("it has no duration")
+    clip = Clip(_source(recording, channel), start, duration, channel)
+    return _text(row, "id"), clip, _supervised(row.get("supervisions") or [])
+
+
+def _source(recording: Row, channel: int | None) -> str:
+    """The path of the file that a recording lies in."""
+    if recording.get("transforms"):
+        raise SourceError("its recording is transformed (resampled, perturbed, ...); save the audio first")
+    sources = recording.get("sources")
+    if not isinstance(sources, Sequence) or len(sources) != 1 or not isinstance(sources[0], Mapping):
+        raise SourceError("its recording is not one file")
+    if (kind := sources[0].get("type")) != "file":
+        raise SourceError(f"its audio is of type {kind!s:.40}; only files are read, and commands never run")
+    channels = sources[0].get("channels")
+    if channel is not None and channels != list(range(len(channels or []))):
+        raise SourceError(f"its file's channels are numbered {channels!s:.40}; 0, 1, ... is read")
+    return _text(sources[0], "source")
+
+
+def _supervised(supervisions: Any) -> dict[str, Any]:
+    if not isinstance(supervisions, Sequence) or not all(isinstance(each, Mapping) for each in supervisions):
+        raise SourceError("its supervisions are no list of JSON objects")
+    ordered = sorted(supervisions, key=lambda each: _seconds(each, "start") or 0.0)
+    texts = [each["text"] for each in ordered if isinstance(each.get("text"), str)]
+    meta: dict[str, Any] = {"text": " ".join(texts) if texts else None}
+    for name in ("speaker", "language"):
+        said = {each[name] for each in ordered if isinstance(each.get(name), str)}
+        meta[name] = said.pop() if len(said) == 1 else None
+    return _plain(meta)
+
+
+def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in meta.items() if isinstance(value, str | int | float)}
+
+
+def _text(row: Row, name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise SourceError(f"its {name} is {value!r:.80}, not a text")
+    return value
+
+
+def _seconds(row: Row, name: str) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not 0 <= value < 1e7
+    ):
+        raise SourceError(f"its {name} is {value!r:.40}, not a number of seconds")
+    return float(value)

@@ -1,0 +1,118 @@
+"""Mels that are matrices in files, one an utterance: which axis holds the bands, and their frames block by block."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+from pipeline.pack.sources import Corpus, SourceError, Sources
+from pipeline.stores.axes import fitting_axes
+
+Axis = Literal["auto", "mels-first", "frames-first"]
+_BLOCK = 8192  # frames read at once
+
+
+class Matrix(Protocol):
+    """An array that is read by slices, as numpy's memory maps and h5py's datasets are."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Its size along each axis."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its elements."""
+        ...
+
+    def __getitem__(self, part: Any) -> Any: ...
+
+
+OpenMatrix = Callable[[Any], AbstractContextManager[Matrix]]
+"""Opens the matrix at a source's place; raises `SourceError`. Picklable."""
+
+
+def matrix_corpus(
+    sources: Sources,
+    open_matrix: OpenMatrix,
+    spec: MelSpec,
+    kind: str,
+    axis: Axis = "auto",
+    usual: Literal["mels-first", "frames-first"] | None = None,
+) -> Corpus:
+    """Mels that are matrices.
+
+    Args:
+        sources: of the mels.
+        open_matrix: opens the matrix of one.
+        spec: the mel contract that the mels are known to have.
+        kind: of the sources, for the record.
+        axis: which axis comes first. "auto" finds it by the spec's n_mels; for a mel with as many frames as bands it
+            takes the order of the others.
+        usual: the order of all mels of this kind, where the others do not tell.
+
+    Raises:
+        ConfigError: if the order of a mel cannot be told.
+    """
+    square = _order_of_square(sources, open_matrix, spec.n_mels, usual) if axis == "auto" else None
+    blocks = functools.partial(_blocks, open_matrix=open_matrix, n_mels=spec.n_mels, axis=axis, square=square)
+    return Corpus(sources, blocks, spec, {"from": kind, "axis": axis, "square": square})
+
+
+def _order_of_square(sources: Sources, open_matrix: OpenMatrix, n_mels: int, usual: Axis | None) -> int | None:
+    """The mel axis of mels with as many frames as bands, by all others; None if there are no such mels."""
+    squares: list[str] = []
+    axes: set[int] = set()
+    for source in sources.files:
+        try:
+            with open_matrix(source.place) as matrix:
+                shape = tuple(matrix.shape)
+        except SourceError:
+            continue
+        fits = fitting_axes(shape, n_mels) if len(shape) == 2 else ()
+        if len(fits) == 2:
+            squares.append(source.path)
+        axes.update(fits if len(fits) == 1 else ())
+    if squares and not axes and usual is not None:
+        return _mel_axis(usual)
+    if squares and len(axes) != 1:
+        why = "the others are of both orders" if axes else "no other mel shows the order"
+        raise ConfigError(
+            f"{squares[0]} in {sources.origin} is {n_mels} by {n_mels}: both axes fit, and {why}; "
+            "say axis mels-first or frames-first"
+        )
+    return axes.pop() if squares else None
+
+
+def _mel_axis(axis: Axis) -> int:
+    return 0 if axis == "mels-first" else 1
+
+
+def _blocks(
+    place: Any, open_matrix: OpenMatrix, n_mels: int, axis: Axis, square: int | None
+) -> Iterator[NDArray[np.float32]]:
+    with open_matrix(place) as matrix:
+        shape = tuple(matrix.shape)
+        if len(shape) != 2 or matrix.dtype.kind != "f":
+            raise SourceError(f"it holds {matrix.dtype} with {len(shape)} dimensions; a mel is floating, with 2")
+        if axis == "auto":
+            fits = fitting_axes(shape, n_mels)
+            at = square if len(fits) == 2 and square is not None else fits[0] if fits else 0
+        else:
+            at = _mel_axis(axis)
+        if shape[at] != n_mels:
+            raise SourceError(f"its shape is {list(shape)}; the spec says {n_mels} bands")
+        if shape[1 - at] == 0:
+            raise SourceError("it has no frames")
+        for start in range(0, shape[1 - at], _BLOCK):
+            part = slice(start, start + _BLOCK)
+            block = np.asarray(matrix[:, part] if at == 0 else matrix[part])
+            with np.errstate(over="ignore"):  # becomes infinite, which is found
+                yield (block if at == 0 else block.T).astype(np.float32)

@@ -1,0 +1,228 @@
+"""Packing itself: one owner, resumed where it was interrupted, and a final name only for a whole store."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
+from pipeline.melspec import MelSpec
+from pipeline.pack.journal import Journal, Packed
+from pipeline.pack.result import OnProgress, PackProgress, PackResult
+from pipeline.pack.sources import Corpus, MelBlocks, Sources
+from pipeline.pack.workers import MadeMel, MelJob, made_in_order
+from pipeline.pack.writer import ShardWriter, sync, write_metadata
+from pipeline.stores.metadata_lists import Metadata
+
+_NAMED = 5  # files that could not be packed, where none could
+_SPOOLED_ROWS = 16384  # read at once from a spooled mel
+
+
+def pack(
+    corpus: Corpus,
+    out: str,
+    metadata: Metadata | None = None,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PackResult:
+    """Packs a corpus into the ragged store `out`. See `pack_source` for what it promises.
+
+    Args:
+        corpus: to be packed. An interrupted packing of other sources, or with other parameters, is not resumed.
+        out: local path of the store.
+        metadata: of the utterances by key; its fields go over those that the sources themselves have.
+        workers: processes; None for one a processor.
+        on_progress: is told how far it is.
+    """
+    target, spec = Path(out), corpus.spec
+    sources = corpus.sources.with_metadata(metadata)
+    identity = {
+        "parameters": {**corpus.parameters, "mel": spec.to_dict()},
+        "versions": {name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
+        "sources": sources.digest(),
+    }
+    with _storage_errors(target), _owned(target) as partial:
+        journal = Journal(partial / "journal.jsonl", identity)
+        kept, restarted = journal.packed.done, journal.restarted
+        _clear(partial, keep=journal.packed.shards > 0)
+        try:
+            journal.start()
+            run = _Packing(sources, partial, spec, journal, on_progress, kept)
+            run.go(corpus.blocks, workers or len(os.sched_getaffinity(0)))
+        except KeyboardInterrupt:
+            done = f"{journal.packed.done} of {len(sources.files)} files were read"
+            raise InterruptedRunError(f"packing {out} was stopped ({done}); run it again to resume") from None
+        finally:
+            journal.close()
+        packed = journal.packed
+        failures = (*sources.failures, *packed.failures)
+        if not packed.keys:
+            shutil.rmtree(partial)
+            raise ConfigError(
+                f"none of the {len(failures)} files in {sources.origin} could be packed: "
+                + "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
+                + (f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else "")
+            )
+        metas = {source.key: source.meta for source in sources.files}
+        _publish(partial, target, spec, packed, [metas[key] for key in packed.keys])
+    frames = sum(packed.frames)
+    return PackResult(
+        store=out,
+        utterances=len(packed.keys),
+        frames=frames,
+        seconds=spec.seconds(frames),
+        failures=tuple(failures),
+        ignored=sources.ignored,
+        kept=kept,
+        restarted=restarted,
+        without_metadata=tuple(key for key in packed.keys if key not in metadata.rows) if metadata else (),
+        unused_metadata=tuple(sorted(metadata.rows.keys() - metas.keys())) if metadata else (),
+    )
+
+
+class _Packing:
+    """The loop over the sources that are still to be done."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        partial: Path,
+        spec: MelSpec,
+        journal: Journal,
+        on_progress: OnProgress | None,
+        kept: int,
+    ) -> None:
+        self._sources = sources
+        self._partial = partial
+        self._spec = spec
+        self._journal = journal
+        self._on_progress = on_progress
+        self._kept = kept
+        self._seconds = spec.seconds(sum(journal.packed.frames))
+
+    def go(self, blocks: MelBlocks, workers: int) -> None:
+        packed = self._journal.packed
+        writer = ShardWriter(self._partial / "store", self._spec.n_mels, packed.shards, self._journal.shard)
+        # The utterance across the last durable shard's border is made again; its rows in that shard are there.
+        skip = writer.rows - sum(packed.frames)
+        files = self._sources.files[packed.done :]
+        jobs = [MelJob(file.place, str(self._partial / "spool" / str(index))) for index, file in enumerate(files)]
+        self._tell()
+        with contextlib.closing(made_in_order(blocks, jobs, max(1, min(workers, len(jobs))))) as made:
+            for file, job, mel in zip(files, jobs, made, strict=True):
+                if mel.frames < skip:
+                    raise StorageError(
+                        f"{file.path} could be packed before the interruption and now cannot "
+                        f"({mel.failure or 'it is shorter'}); delete {self._partial} and pack again"
+                    )
+                if mel.failure is None:
+                    for rows in _rows(mel, job, self._spec.n_mels):
+                        writer.append(rows[skip:])
+                        skip = max(0, skip - len(rows))
+                    self._journal.utterance(file.key, mel.frames, mel.digest)
+                    self._seconds += self._spec.seconds(mel.frames)
+                else:
+                    self._journal.failure(file.path, mel.failure)
+                self._tell()
+        writer.finish()
+
+    def _tell(self) -> None:
+        if self._on_progress is not None:
+            packed, before = self._journal.packed, self._sources.failures
+            self._on_progress(
+                PackProgress(
+                    done=packed.done + len(before),
+                    total=len(self._sources.files) + len(before),
+                    seconds=self._seconds,
+                    failures=len(packed.failures) + len(before),
+                    kept=self._kept,
+                    restarted=self._journal.restarted,
+                )
+            )
+
+
+def _rows(mel: MadeMel, job: MelJob, n_mels: int) -> Iterator[NDArray[np.float32]]:
+    """The mel's rows, from memory or from its spool file, which is then removed."""
+    if mel.rows is not None:
+        yield mel.rows
+        return
+    with open(job.spool, "rb") as file:
+        while content := file.read(_SPOOLED_ROWS * n_mels * 4):
+            yield np.frombuffer(content, "<f4").reshape(-1, n_mels)
+    os.unlink(job.spool)
+
+
+def _clear(partial: Path, keep: bool) -> None:
+    """Removes what an earlier packing left and this one cannot use."""
+    shutil.rmtree(partial / "spool", ignore_errors=True)
+    if not keep:
+        shutil.rmtree(partial / "store", ignore_errors=True)
+    for name in ("store", "spool"):
+        (partial / name).mkdir(exist_ok=True)
+
+
+def _publish(partial: Path, target: Path, spec: MelSpec, packed: Packed, metas: list[str]) -> None:
+    write_metadata(partial / "store", spec, packed.keys, packed.frames, packed.digests, metas)
+    _refuse_existing(target)
+    os.rename(partial / "store", target)
+    sync(target.parent)
+    shutil.rmtree(partial)
+
+
+def _refuse_existing(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ConfigError(f"{target} exists; delete it or choose another name")
+
+
+@contextlib.contextmanager
+def _owned(target: Path) -> Iterator[Path]:
+    """The folder `<target>.partial`, while a lock on `<target>.lock` keeps others out of it."""
+    if "://" in str(target) or ":/" in str(target):
+        raise ConfigError(f"{target} is a URL; pack writes to a local folder, which can be copied when it is whole")
+    _refuse_existing(target)
+    target.absolute().parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(target.name + ".lock")
+    descriptor = _lock(lock, target)
+    try:
+        _refuse_existing(target)
+        partial = target.with_name(target.name + ".partial")
+        partial.mkdir(exist_ok=True)
+        yield partial
+    finally:
+        os.unlink(lock)  # still locked: who has it open finds another file of that name, or none
+        os.close(descriptor)
+
+
+def _lock(lock: Path, target: Path) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):  # the owner before removed it
+                if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                    return descriptor
+        except BlockingIOError as exc:
+            os.close(descriptor)
+            raise OwnedError(f"{target} is being packed by another process; wait for it, or stop it") from exc
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _storage_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise StorageError(
+            f"{target} cannot be written: {exc}; what was packed is kept, run again once there is room and permission"
+        ) from exc

@@ -1,0 +1,53 @@
+"""Mels that `torch.save` wrote, read without torch and without running what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.melspec import MelSpec
+from pipeline.pack.matrices import Axis, matrix_corpus
+from pipeline.pack.sources import Corpus, SourceError, list_sources
+from pipeline.tensor_files import CheckpointError, read_torch_file
+
+TORCH_EXTENSIONS = frozenset({"pt", "pth"})
+MAX_MEL_FILE_BYTES = 256 << 20
+"""Of a .pt mel [bytes], which is read whole: 2.5 hours of 80 bands at 22050/256 frames a second."""
+MEL_NAMES = ("mel", "mels", "mel_spec", "mel_spectrogram", "melspec", "spectrogram", "feats", "features")
+
+
+def torch_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
+    """The .pt and .pth mels below a folder: a tensor each, or a dict of them with one that is the mel.
+
+    A leading axis of 1 (a batch of one) is taken off.
+
+    Raises:
+        ConfigError, StorageError: as `list_sources` and `matrix_corpus`.
+    """
+    return matrix_corpus(list_sources(folder, TORCH_EXTENSIONS, ".pt and .pth"), _open, spec, "torch", axis)
+
+
+@contextmanager
+def _open(path: str) -> Iterator[NDArray[Any]]:
+    try:
+        value = read_torch_file(Path(path), MAX_MEL_FILE_BYTES)
+    except CheckpointError as exc:
+        raise SourceError(str(exc)) from exc
+    mel = _mel_of(value) if isinstance(value, dict) else value
+    if not isinstance(mel, np.ndarray):
+        raise SourceError(f"it holds {type(mel).__name__}; a mel is a tensor")
+    yield mel[0] if mel.ndim == 3 and len(mel) == 1 else mel
+
+
+def _mel_of(value: dict[Any, Any]) -> Any:
+    tensors = {name: each for name, each in value.items() if isinstance(each, np.ndarray)}
+    named = [name for name in MEL_NAMES if name in tensors] or list(tensors)
+    if len(named) != 1:
+        shown = ", ".join(f"{name} {list(each.shape)}" for name, each in list(tensors.items())[:5]) or "no tensor"
+        raise SourceError(f"which tensor is its mel cannot be told: it holds {shown}; name it {MEL_NAMES[0]!r}")
+    return tensors[named[0]]

@@ -1,0 +1,192 @@
+"""Mels made in worker processes, given back in order, a bounded number at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InterruptedRunError, StorageError
+from pipeline.interrupts import interrupts_held
+from pipeline.pack.sources import MelBlocks, SourceError
+from pipeline.stores.common import MelDigest
+
+SPOOL_BYTES = 8 << 20
+"""A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
+
+
+@dataclass(frozen=True, slots=True)
+class MelJob:
+    """One mel to be made.
+
+    Args:
+        place: of the source.
+        spool: path for a mel that is too long for memory.
+    """
+
+    place: Any
+    spool: str
+
+
+@dataclass(frozen=True)
+class MadeMel:
+    """One mel, or why there is none.
+
+    Args:
+        frames: its length.
+        digest: as `MelDigest` gives it.
+        rows: `[frames, n_mels] float32`, or None if they are in the job's spool file.
+        failure: why there is no mel.
+    """
+
+    frames: int = 0
+    digest: bytes = b""
+    rows: NDArray[np.float32] | None = None
+    failure: str | None = None
+
+
+def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
+    """One mel, in a worker.
+
+    Raises:
+        StorageError: if a long mel cannot be spooled.
+        InterruptedRunError: if the packing was stopped.
+    """
+    digest, held = MelDigest(), []
+    spooled, size = False, 0
+    try:
+        for block in blocks(job.place):
+            if _stopping is not None and _stopping.is_set():
+                raise InterruptedRunError("stopped")
+            rows = np.ascontiguousarray(block.T, "<f4")
+            if not np.isfinite(rows).all():
+                raise SourceError(f"its mel is not finite in frame {digest.frames + int(_first_bad_row(rows))}")
+            digest.push(rows)
+            size += rows.nbytes
+            held.append(rows)
+            if size > SPOOL_BYTES:
+                _spool(job.spool, held, append=spooled)
+                spooled, size = True, 0
+                held.clear()
+    except SourceError as exc:
+        Path(job.spool).unlink(missing_ok=True)
+        return MadeMel(failure=str(exc))
+    if spooled:
+        _spool(job.spool, held, append=True)
+    if digest.frames == 0:
+        return MadeMel(failure="it is too short for a single frame")
+    return MadeMel(digest.frames, digest.finish(), None if spooled else np.concatenate(held))
+
+
+def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Generator[MadeMel, None, None]:
+    """The mels of all jobs, in order; at most four for each worker are made ahead of the one that is given.
+
+    Args:
+        blocks: makes one mel.
+        jobs: what is to be made.
+        workers: processes.
+
+    Raises:
+        InterruptedRunError: if a worker process is killed.
+    """
+    with _pool(workers) as pool:
+        pending: deque[Future[MadeMel]] = deque()
+        waiting = iter(jobs)
+        try:
+            while True:
+                for job in waiting:
+                    with _as_workers_start() as held:  # submitting starts the processes
+                        pending.append(pool.submit(make_mel, blocks, job))
+                    if held:
+                        signal.raise_signal(held[0])
+                    if len(pending) >= 4 * workers:
+                        break
+                if not pending:
+                    return
+                yield pending.popleft().result()
+        except BrokenProcessPool as exc:
+            raise InterruptedRunError(
+                "a worker process was killed, perhaps for memory; run again to resume, with fewer workers"
+            ) from exc
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    context = multiprocessing.get_context("spawn")
+    with interrupts_held() as held:  # a semaphore that is half made is never unlinked
+        stopping = context.Event()
+        pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
+    try:
+        if held:
+            signal.raise_signal(held[0])
+        yield pool
+    finally:
+        stopping.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _as_workers_start() -> Iterator[list[int]]:
+    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back. As `interrupts_held`.
+
+    The number of OpenBLAS's threads changes the last bits of a mel, and so its digest; and two workers of two threads
+    on two processors take three times as long as with one (measured). Ctrl-C goes to all processes of a terminal;
+    workers print nothing and are told to stop by this one.
+    """
+    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    environment = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        with interrupts_held() as held:
+            yield held
+    finally:
+        for name, value in environment.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+_stopping: Event | None = None  # in a worker: set when the packing stops
+
+
+def _start_worker(stopping: Event) -> None:
+    global _stopping
+    _stopping = stopping
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _first_bad_row(rows: NDArray[np.float32]) -> np.intp:
+    return np.argmin(np.isfinite(rows).all(axis=1))
+
+
+def _spool(path: str, held: list[NDArray[np.float32]], append: bool) -> None:
+    try:
+        with open(path, "ab" if append else "wb") as file:
+            for rows in held:
+                file.write(rows.data)
+    except OSError as exc:
+        raise StorageError(f"{path} cannot be written: {exc}; free space or choose another folder") from exc

@@ -1,0 +1,70 @@
+"""A mel store of any layout, packed anew as a ragged one."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, StoreError, UtteranceError
+from pipeline.melspec import MelSpec
+from pipeline.pack.sources import Corpus, Listing, Source, SourceError
+from pipeline.stores.base import MelStore, Utterance
+from pipeline.stores.content import WINDOW
+from pipeline.stores.detect import open_store
+
+
+def zarr_corpus(url: str, spec: MelSpec | None = None) -> Corpus:
+    """The utterances of a mel store, with the metadata that it has of them.
+
+    What cannot be read as it should be (missing chunks, NaN, impossible values, ...) is listed as a failure.
+
+    Args:
+        url: a local path or any fsspec URL.
+        spec: the mel contract, where the store states none.
+
+    Raises:
+        ConfigError: if there is no contract, or the store states another.
+        StoreError, ContractError, StorageError: as `open_store`.
+    """
+    store = open_store(url, mel=spec)
+    if store.spec is not None and spec is not None and store.spec != spec:
+        raise ConfigError(f"{store.url} states a mel contract that is not the one given; leave out --mel")
+    contract = store.spec or spec
+    if contract is None:
+        raise ConfigError(f"{store.url} states no mel contract; give it with --mel")
+    listing = Listing(store.url)
+    catalogue = store.catalogue()
+    for utterance in catalogue:
+        if (fault := catalogue.faults.get(utterance.index)) is not None:
+            listing.fail(utterance.key, fault)
+            continue
+        try:
+            meta = store.meta(utterance)
+        except UtteranceError as exc:
+            listing.fail(utterance.key, str(exc))
+            continue
+        text = json.dumps(meta) if meta else ""
+        listing.add(Source(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
+    if not listing.found and not listing.failures:
+        raise StoreError(f"{store.url} holds no utterances")
+    blocks = functools.partial(_blocks, url=url, spec=contract)
+    return Corpus(listing.sources(), blocks, contract, {"from": "zarr", "layout": store.layout})
+
+
+def _blocks(utterance: Utterance, url: str, spec: MelSpec) -> Iterator[NDArray[np.float32]]:
+    store = _opened(url, spec)
+    for start in range(0, utterance.frames, WINDOW):
+        try:
+            yield store.read(utterance, start, min(start + WINDOW, utterance.frames))
+        except UtteranceError as exc:
+            raise SourceError(str(exc)) from exc
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(url: str, spec: MelSpec) -> MelStore:
+    """Opened once in a worker: it keeps what it decoded last."""
+    return open_store(url, mel=spec)

@@ -1,0 +1,70 @@
+"""What a shard is known by, and what has changed when it is known by another name. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Job
+from pipeline.output.records import Ingredients
+from pipeline.stores.base import Catalogue
+
+FORMAT_VERSION = 1
+"""Part of every fingerprint: raised when the same inputs no longer give the same output."""
+
+
+def ingredients_of(job: Job) -> Ingredients:
+    """What the shards of this job are made with, besides their mels."""
+    output = job.config.output
+    words: list[str] = [output.container, output.codec, output.subtype]
+    if output.sample_rate not in (None, job.source.sample_rate):
+        words.append(f"{output.sample_rate} Hz")
+    if output.loudness is not None:
+        words.append(f"{output.loudness:g} LUFS under {output.true_peak:g} dBTP")
+    return Ingredients(
+        vocoder=job.vocoder_digest,
+        contract=json.dumps(job.source.to_dict() | _reframed(job), sort_keys=True),
+        output=" ".join(words),
+    )
+
+
+def _reframed(job: Job) -> dict[str, str]:
+    return {} if job.config.input.framing == "exact" else {"input.framing": job.config.input.framing}
+
+
+def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
+    """Digest over the utterances at these positions of the catalogue, their mels, and what they are made with."""
+    digest = hashlib.blake2b(digest_size=16)
+    head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
+    digest.update(json.dumps(head).encode())
+    for index in members.tolist():
+        key = str(catalogue.keys[index]).encode("utf-8", "surrogatepass")
+        digest.update(len(key).to_bytes(8, "little") + key + bytes(catalogue.digests[index]))
+    return digest.hexdigest()
+
+
+def why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
+    """What has changed since a shard was made, in words. No utterance comes to a shard: new ones get new shards.
+
+    Args:
+        members: utterances of the shard.
+        members_then: utterances that it was made of.
+        changed: of `members`, how many have another mel now.
+        ingredients: as they are.
+        made_with: the ingredients then.
+    """
+    reasons = []
+    if changed:
+        reasons.append(f"{changed} of {members} mels changed")
+    if members < members_then:
+        reasons.append(f"{members_then - members} of {members_then} utterances left")
+    if made_with.vocoder != ingredients.vocoder:
+        reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}")
+    if made_with.output != ingredients.output:
+        reasons.append(f"output {made_with.output} -> {ingredients.output}")
+    if made_with.contract != ingredients.contract:
+        reasons.append("the mel contract changed")
+    return "; ".join(reasons) or "the order of its utterances changed"

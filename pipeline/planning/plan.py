@@ -1,0 +1,251 @@
+"""Plan: what is to be made, what is already there, and why. Pure: reads nothing, writes nothing."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Job
+from pipeline.events import Reason
+from pipeline.output.records import Failure, ShardId, Source, shard_name
+from pipeline.planning.commit_index import Committed, CommittedShard
+from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_stale
+from pipeline.stores.base import Catalogue, Utterance
+
+Key = TypeVar("Key")
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class ShardTask(ShardId):
+    """One shard to be made: all that a worker is sent besides the job. Names and row ranges, never arrays.
+
+    Args:
+        number, fingerprint, revision: as in ShardId.
+        utterances: in the order in which they go into the shard.
+        condemned: key -> reason, of those that are not to be tried any more.
+        meta: key -> JSON object, of those for which the job's list has metadata.
+    """
+
+    utterances: tuple[Utterance, ...]
+    condemned: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlannedShard(ShardId):
+    """One shard of the plan.
+
+    Args:
+        number, fingerprint, revision: as in ShardId.
+        members: `[utterances] int64`, positions in the catalogue.
+        seconds: of audio in it, from the frame counts.
+        reason: why it is to be made, in words; empty if it is there.
+        failed: utterances that are quarantined in it, if it is there.
+    """
+
+    members: NDArray[np.int64]
+    seconds: float
+    reason: str
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Args:
+        todo: shards to be made.
+        done: shards that are committed as they should be.
+        refused: utterances whose listing already shows that they cannot be made.
+        utterances: in the store: those of `todo` and `done`, and the refused.
+        read_bytes: decoded chunk bytes that making `todo` reads.
+        wanted_bytes: bytes of the mels of `todo`, as float32.
+        worker_bytes: memory that a worker needs, estimated.
+    """
+
+    todo: tuple[PlannedShard, ...]
+    done: tuple[PlannedShard, ...]
+    refused: tuple[Failure, ...]
+    utterances: int
+    read_bytes: int
+    wanted_bytes: int
+    worker_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Audio to be made [s]."""
+        return sum(shard.seconds for shard in self.todo)
+
+    @property
+    def read_amplification(self) -> float:
+        """Bytes read for each byte wanted; 0.0 if there is nothing to do."""
+        return self.read_bytes / self.wanted_bytes if self.wanted_bytes else 0.0
+
+    def tasks(
+        self,
+        catalogue: Catalogue,
+        shards: Iterable[PlannedShard] | None = None,
+        listed: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[ShardTask]:
+        """The tasks of `todo`, or of some of its shards, made one at a time.
+
+        Args:
+            catalogue: that was planned for.
+            shards: if not all.
+            listed: key -> JSON object, metadata of utterances.
+        """
+        for shard in self.todo if shards is None else shards:
+            utterances = tuple(catalogue[int(i)] for i in shard.members)
+            meta = {each.key: listed[each.key] for each in utterances if each.key in listed}
+            yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision, meta=meta)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return {
+            "utterances": self.utterances,
+            "todo": [
+                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3), "reason": s.reason}
+                for s in self.todo
+            ],
+            "done": [
+                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3), "failed": s.failed}
+                for s in self.done
+            ],
+            "refused": [{"key": failure.key, "reason": failure.reason} for failure in self.refused],
+            "hours_to_make": self.seconds / 3600,
+            "read_amplification": self.read_amplification,
+            "worker_bytes": self.worker_bytes,
+        }
+
+
+def reasons(shards: Iterable[PlannedShard]) -> tuple[Reason, ...]:
+    """Why shards are to be made, the commonest reason first."""
+    sharing: dict[str, list[PlannedShard]] = {}
+    for shard in shards:
+        sharing.setdefault(shard.reason, []).append(shard)
+    found = (
+        Reason(words, len(all_), sum(len(each.members) for each in all_), tuple(each.name for each in all_[:_SHOWN]))
+        for words, all_ in sharing.items()
+    )
+    return tuple(sorted(found, key=lambda reason: -reason.shards))
+
+
+def plan_shards(
+    catalogue: Catalogue,
+    job: Job,
+    committed: Committed,
+    stale: Mapping[str, str],
+    chunk_bytes: Callable[[Utterance, Utterance], int],
+    worker_bytes: int,
+) -> Plan:
+    """The plan for a catalogue, given what is committed.
+
+    Utterances that a commit holds keep their shard. The others are cut, in the store's order, into runs of about
+    `shard_seconds`, a run ending also where an utterance with a shard stands between; runs take the smallest free
+    numbers. So an interrupted first run, planned again, gives the same shards.
+
+    Args:
+        catalogue: the store's utterances.
+        job: what is to be done with them.
+        committed: all commits of the output, held against this catalogue.
+        stale: name of a commit -> why its shard is to be made again though nothing has changed.
+        chunk_bytes: bytes that reading from one utterance to another touches.
+        worker_bytes: memory of a worker, for the plan's reader.
+    """
+    newest = _newest(committed.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
+    alike = _newest(committed.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
+    names = {shard.name for shard in committed.shards}
+    refusals = _refusals(catalogue, job)
+    shards = _assign(catalogue, job, committed, frozenset(newest), refusals)
+    ingredients = ingredients_of(job)
+    todo, done = [], []
+    read = wanted = 0
+    for number in sorted(shards):
+        members = np.asarray(shards[number])
+        fingerprint = shard_fingerprint(catalogue, members, ingredients)
+        seconds = job.source.seconds(int(catalogue.frames[members].sum()))
+        last, old, revision = alike.get((number, fingerprint)), newest.get(number), 0
+        if last is not None and last.name not in stale:
+            done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, revision=last.revision))
+            continue
+        if last is not None:
+            reason, revision = stale[last.name], last.revision + 1
+        elif old is not None:
+            changed = int(committed.changed[members].sum())
+            reason = why_stale(len(members), old.utterances, changed, ingredients, old.ingredients)
+        else:
+            reason = "new"
+        while shard_name(number, fingerprint, revision) in names:  # that of another shard, by chance
+            revision += 1
+        todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
+        wanted += int(catalogue.frames[members].sum()) * job.source.n_mels * 4
+        read += _read_bytes(catalogue, members, chunk_bytes)
+    refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
+    return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
+
+
+def _newest(
+    shards: Iterable[CommittedShard], key: Callable[[CommittedShard], Key], age: Callable[[CommittedShard], Any]
+) -> dict[Key, CommittedShard]:
+    """Of the commits with the same key, the newest."""
+    newest: dict[Key, CommittedShard] = {}
+    for shard in shards:
+        known = newest.setdefault(key(shard), shard)
+        if age(shard) > age(known):
+            newest[key(shard)] = shard
+    return newest
+
+
+def _refusals(catalogue: Catalogue, job: Job) -> dict[int, str]:
+    """Position of an utterance that the listing shows to be impossible -> why."""
+    limit = job.config.input.max_utterance_seconds
+    too_long = np.flatnonzero(catalogue.frames > limit * job.source.sample_rate / job.source.hop_length)
+    return {
+        int(i): f"it lasts {job.source.seconds(int(catalogue.frames[i])):.1f} s, more than "
+        f"input.max_utterance_seconds, {limit:g} s"
+        for i in too_long
+    } | dict(catalogue.faults)
+
+
+def _failure(utterance: Utterance, job: Job, reason: str) -> Failure:
+    source = Source(job.config.input.public_store, utterance.where, utterance.digest)
+    return Failure(utterance.key, source, "BadMelError", reason)
+
+
+def _assign(
+    catalogue: Catalogue, job: Job, committed: Committed, numbers: Set[int], refused: Container[int]
+) -> dict[int, array[int]]:
+    """Number of a shard -> positions of its utterances. `numbers` are those that commits have."""
+    target = job.config.output.shard_seconds * job.source.sample_rate / job.source.hop_length  # frames
+    shards: dict[int, array[int]] = {}
+    runs = [array("q")]
+    frames = 0
+    for index, (home, length) in enumerate(zip(committed.home, catalogue.frames, strict=True)):
+        if index in refused:
+            continue
+        if home >= 0:
+            shards.setdefault(committed.shards[home].number, array("q")).append(index)
+        else:
+            runs[-1].append(index)
+            frames += int(length)
+        if (home >= 0 or frames >= target) and runs[-1]:
+            runs.append(array("q"))
+            frames = 0
+    free = (number for number in range(len(numbers) + len(runs)) if number not in numbers)
+    shards.update(zip(free, filter(None, runs), strict=False))
+    return shards
+
+
+def _read_bytes(
+    catalogue: Catalogue, members: NDArray[np.int64], chunk_bytes: Callable[[Utterance, Utterance], int]
+) -> int:
+    breaks = np.flatnonzero(np.diff(members) != 1) + 1
+    runs = np.split(members, breaks)
+    return sum(chunk_bytes(catalogue[int(run[0])], catalogue[int(run[-1])]) for run in runs)

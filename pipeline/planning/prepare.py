@@ -1,0 +1,212 @@
+"""A job before it begins: its store opened, its vocoder loaded, its contract checked, its plan made. Writes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+from pipeline.audio.master import check_installed
+from pipeline.config import Job, JobConfig
+from pipeline.errors import ConfigError
+from pipeline.melspec import Difference
+from pipeline.output.ledger import Ledger
+from pipeline.output.records import ShardRecord
+from pipeline.planning.commit_index import Committed, hold_against
+from pipeline.planning.contract import check_contract, check_values, source_contract
+from pipeline.planning.plan import Plan, plan_shards
+from pipeline.planning.utterance_metadata import UtteranceMetadata
+from pipeline.planning.versions import installed
+from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
+from pipeline.stores import Catalogue, MelStore, open_store
+from pipeline.vocoders import Vocoder, check_device, load_vocoder
+
+WORKER_BASE_BYTES = 128 * 2**20
+"""Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found committed.
+
+    Args:
+        committed: held against the catalogue.
+        lost: name of a commit whose objects are gone -> which.
+        listing: digest over the names of all commits and objects when it was read.
+    """
+
+    committed: Committed
+    lost: Mapping[str, str]
+    listing: bytes
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with its store opened, its vocoder loaded and its plan made.
+
+    Args:
+        job: with every `auto` resolved.
+        store: opened.
+        catalogue: of the store.
+        vocoder: loaded in this process; workers load their own.
+        differences: between the store's contract and the vocoder's, all of them bridged.
+        doubt: what of the store's contract its values could not show, in words.
+        plan: what is to be done.
+        ledger: of the output.
+        found: what was committed when the plan was made.
+        metadata: of the utterances.
+    """
+
+    job: Job
+    store: MelStore
+    catalogue: Catalogue
+    vocoder: Vocoder
+    differences: tuple[Difference, ...]
+    doubt: str | None
+    plan: Plan
+    ledger: Ledger
+    found: Found
+    metadata: UtteranceMetadata
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Name of a commit whose objects are gone -> which; to be marked stale by a run."""
+        return self.found.lost
+
+
+def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
+    """Open, check and plan. Writes nothing. Errors as `plan`."""
+    config = _absolute(config)
+    out, store_path = (_place(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
+    if os.path.join(out, "").startswith(os.path.join(store_path, "")):
+        raise ConfigError(f"the output {out} lies in the store {config.input.store}. Choose another folder")
+    if config.output.loudness is not None:
+        check_installed()
+    ledger = Ledger(open_output(config.output))
+    described = ledger.job()
+    if described is not None and not adopt:
+        _check_same_job(described, config)
+    stated = config.input.stated_spec()
+    source = config.input
+    store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
+    contract = source_contract(store, stated)
+    wanted = config.vocoder
+    vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
+    if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
+        check_device(wanted.device)
+    differences = check_contract(store, contract, vocoder, source.convert, source.framing)
+    catalogue = store.catalogue()
+    if not len(catalogue):
+        raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
+    metadata = UtteranceMetadata.read(store, catalogue, source.meta)
+    job = Job(
+        config=config,
+        source=contract,
+        vocoder_digest=vocoder.digest,
+        run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
+        generation=1 + (described["generation"] if described else 0),
+        metadata=metadata.digest,
+        versions=installed(),
+    )
+    found = _find(ledger, catalogue)
+    plan = _plan(found, ledger, store, catalogue, vocoder, job)
+    doubt = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
+
+
+def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
+    """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
+
+    Raises:
+        ConfigError: if there is no output, or its job cannot be known any more.
+    """
+    described = Ledger(open_storage(url, options)).existing_job()
+    job = described.get("job")
+    if not isinstance(job, dict) or "output" not in job:
+        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")
+    return {
+        **job,
+        "output": {**job["output"], "url": url, "options": dict(options or job["output"].get("options", {}))},
+    }
+
+
+def replan(prepared: Prepared) -> Prepared:
+    """The same job, planned again against what is committed now; commits are read again only if others are there."""
+    described = prepared.ledger.job()
+    job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
+    no_run_since = job.generation == prepared.job.generation
+    found = _find(prepared.ledger, prepared.catalogue, prepared.found if no_run_since else None)
+    plan = _plan(found, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan, found=found)
+
+
+def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> Found:
+    """Read all commits, one at a time; or take what was found before, if the same names are there."""
+    listing, tars = hashlib.blake2b(digest_size=16), set()
+    for name in chain(ledger.commit_names(), ledger.storage.list("data")):
+        listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
+        if name.count("/") == 1:
+            tars.add(name)
+    if before is not None and before.listing == listing.digest():
+        return before
+    lost: dict[str, str] = {}
+
+    def records() -> Iterator[ShardRecord]:
+        for record in ledger.commits():
+            if (gone := _lost_object(ledger.storage, record, tars)) is not None:
+                lost[record.name] = f"its object {gone} is lost"
+            yield record
+
+    return Found(hold_against(catalogue, records()), lost, listing.digest())
+
+
+def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
+    """The first object of a commit that is not there. Files are listed for one shard at a time: there may be millions.
+
+    What no listing has may have come since.
+    """
+    names = [each.name for each in record.objects if each.name not in tars]
+    files = set(storage.list(f"data/{record.name}")) if names else set()
+    return next((name for name in names if name not in files and not exists(storage, name)), None)
+
+
+def _plan(found: Found, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
+    window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
+    at_once = window * (job.config.vocoder.batch or 1)
+    worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
+    stale = {**found.lost, **ledger.stale()}
+    return plan_shards(catalogue, job, found.committed, stale, store.chunk_bytes, worker_bytes)
+
+
+def _absolute(config: JobConfig) -> JobConfig:
+    """The job with local paths made absolute, so that it means the same on every worker."""
+    values = config.model_dump()
+    values["output"]["url"] = absolute_url(config.output.url)
+    if "://" not in config.input.store:
+        values["input"]["store"] = os.path.abspath(config.input.store)
+    if config.input.meta is not None:
+        values["input"]["meta"] = os.path.abspath(config.input.meta)
+    if config.vocoder.name.endswith(".onnx"):
+        values["vocoder"]["name"] = os.path.abspath(config.vocoder.name)
+    return JobConfig.model_validate(values)
+
+
+def _place(url: str) -> str:
+    """Where a URL leads, to be compared with others."""
+    return url if "://" in url else os.path.realpath(url)
+
+
+def _check_same_job(described: dict[str, Any], config: JobConfig) -> None:
+    theirs = described.get("job", {}).get("input", {}).get("store")
+    ours, run = config.input.public_store, described.get("run_id")
+    if theirs != ours:
+        raise ConfigError(
+            f"the output {config.output.url} belongs to another job: it was made from {theirs}"
+            f"{f' (run {run})' if run else ''}, this job reads {ours}. Choose another output; or, if the store was "
+            "moved, say --adopt"
+        )

@@ -1,0 +1,75 @@
+"""What is known of utterances besides their mels (text, speaker, ...): by the store, and by a list over it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ConfigError, UtteranceError
+from pipeline.stores import Catalogue, MelStore
+from pipeline.stores.common import digest
+from pipeline.stores.metadata_lists import read_metadata
+
+
+@dataclass(frozen=True)
+class UtteranceMetadata:
+    """The metadata of a store's utterances, as it is now.
+
+    Args:
+        store: that may have some.
+        catalogue: of the store.
+        listed: key -> JSON object, whose fields go over the store's; of utterances of the store alone.
+        path: of the list, or None.
+        unknown: so many keys of the list are no utterance of the store.
+        digest: of all of it, as hexadecimal; empty where there is none.
+    """
+
+    store: MelStore
+    catalogue: Catalogue
+    listed: Mapping[str, str]
+    path: str | None
+    unknown: int
+    digest: str
+
+    @classmethod
+    def read(cls, store: MelStore, catalogue: Catalogue, path: str | None) -> UtteranceMetadata:
+        """That of the store, and of the list at `path`, as `read_metadata` reads it.
+
+        Raises:
+            ConfigError: if the list cannot be read, or has no row of an utterance of the store.
+        """
+        try:
+            rows = read_metadata(path).rows if path is not None else {}
+        except ConfigError as error:
+            raise ConfigError(f"input.meta: {error}") from error
+        listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
+        if rows and not listed:
+            raise ConfigError(
+                f"input.meta: {path} has no row of any utterance of {store.url}: its keys are like "
+                f"{next(iter(rows))!r}, the store's like {str(catalogue.keys[0])!r}"
+            )
+        own = store.meta_digest()
+        found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
+        return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
+
+    def words(self) -> str:
+        """What the list has, for people."""
+        others = f"; {self.unknown} of its rows are of no utterance" if self.unknown else ""
+        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}"
+
+    def of(self, positions: Iterable[int]) -> dict[str, dict[str, Any]]:
+        """Key -> metadata of the utterances at some positions of the catalogue, but of those whose cannot be read."""
+        found = {}
+        for position in positions:
+            utterance = self.catalogue[position]
+            with contextlib.suppress(UtteranceError):
+                found[utterance.key] = described(self.store.meta(utterance), self.listed.get(utterance.key))
+        return found
+
+
+def described(own: Mapping[str, Any], given: str | None) -> dict[str, Any]:
+    """An utterance's metadata: the store's own, and over it what a list gives, a JSON object or None."""
+    return {**own, **(json.loads(given) if given is not None else {})}

@@ -1,0 +1,170 @@
+"""One attempt at one shard: gathers its members, makes them durable, commits. Two attempts at one shard never mix."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import tarfile
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import soundfile
+
+from pipeline.audio.containers import Sink, open_sink
+from pipeline.audio.encode import decoded_pcm_sha256
+from pipeline.config import Container, Job
+from pipeline.errors import StorageError
+from pipeline.output.ledger import Ledger
+from pipeline.output.records import Failure, Row, ShardRecord, StoredObject
+from pipeline.planning.fingerprint import ingredients_of
+from pipeline.planning.plan import ShardTask
+
+
+class Attempt:
+    """One attempt at one shard. Use as a context: its scratch folder goes when it ends."""
+
+    def __init__(self, ledger: Ledger, task: ShardTask, job: Job) -> None:
+        self._ledger = ledger
+        self._storage = ledger.storage
+        self._task = task
+        self._job = job
+        self._id = uuid.uuid4().hex
+        self._container: Container = job.config.output.container
+        self._scratch = contextlib.ExitStack()
+        self.folder: Path
+        self.sink: Sink
+
+    def __enter__(self) -> Self:
+        self.folder = self._scratch.enter_context(self._storage.scratch())
+        self.sink = open_sink(self._container, self.folder, f"data/{self._task.name}", self._storage.name_bytes)
+        self._scratch.callback(self.sink.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scratch.close()
+
+    def commit(self, rows: list[Row], failures: list[Failure]) -> ShardRecord:
+        """Make the objects durable, then the commit record.
+
+        If another attempt was first, its objects are adopted after they were read back and found to hold the same PCM;
+        if they do not, ours go under a name of their own. If another attempt has committed, its record is returned and
+        what we made is discarded.
+        """
+        objects = []
+        for name, path in self.sink.finish():
+            made = StoredObject.of(name, path)
+            if self._storage.put_if_absent(made.name, path):
+                objects.append(made)
+                continue
+            try:
+                adopted = self._adopt(made, rows)
+            except FileNotFoundError:  # its attempt has discarded it since
+                adopted = None
+            if adopted is None:
+                adopted = self._put_apart(made, path)
+                rows = [_renamed(row, made.name, adopted.name) for row in rows]
+            else:
+                rows = self._relocated(adopted, rows)
+            objects.append(adopted)
+        record = ShardRecord(
+            shard=self._task.number,
+            fingerprint=self._task.fingerprint,
+            revision=self._task.revision,
+            attempt=self._id,
+            generation=self._job.generation,
+            ingredients=ingredients_of(self._job),
+            objects=tuple(objects),
+            rows=tuple(rows),
+            failures=tuple(failures),
+            metadata=self._job.metadata,
+        )
+        counts = self._ledger.put_commit(record)
+        if counts.attempt == self._id:
+            self._check_still_there(counts)
+        for name in {each.name for each in objects} - {each.name for each in counts.objects}:
+            self._storage.delete(name)
+        return counts
+
+    def _check_still_there(self, record: ShardRecord) -> None:
+        """Take the commit back if its objects are gone.
+
+        An attempt may outlive its run, on a worker elsewhere; until it has committed, gc takes its objects for garbage.
+        gc deletes first and looks for commits then, we commit first and look for objects then: one of us notices.
+        """
+        for each in record.objects:
+            try:
+                self._storage.read(each.name).close()
+            except FileNotFoundError as error:
+                self._ledger.delete_commit(record.name)
+                raise StorageError(
+                    f"{each.name} of {self._storage.url} was deleted before shard {record.name} was committed, as gc "
+                    "does when a run is dead. Run again to resume"
+                ) from error
+
+    def _adopt(self, made: StoredObject, rows: list[Row]) -> StoredObject | None:
+        """The object that is already there under our name, if it holds what ours holds."""
+        with self._storage.read(made.name) as file:
+            there = StoredObject(made.name, file.seek(0, io.SEEK_END), "")
+            file.seek(0)
+            there = dataclasses.replace(there, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+            if there == made:
+                return there
+            file.seek(0)
+            return there if self._holds_same_audio(file, made.name, rows) else None
+
+    def _holds_same_audio(self, file: IO[bytes], name: str, rows: list[Row]) -> bool:
+        """Whether a tar, or the one file of a row, holds the PCM of our rows. Encoders may differ in a time stamp."""
+        try:
+            if self._container == "files":
+                row = next((row for row in rows if f"{row.shard}/{row.member}" == name), None)
+                return row is not None and _same_pcm(file, row)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                names = [name for row in rows for name in (row.member, row.member.rpartition(".")[0] + ".json")]
+                if tar.getnames() != names:
+                    return False
+                return all(_same_pcm(member, row) for row in rows if (member := tar.extractfile(row.member)))
+        except (tarfile.TarError, EOFError):
+            return False
+
+    def _relocated(self, adopted: StoredObject, rows: list[Row]) -> list[Row]:
+        """The rows with offsets and sizes as they are in the adopted object."""
+        if self._container == "files":
+            return [
+                dataclasses.replace(row, bytes=adopted.bytes) if f"{row.shard}/{row.member}" == adopted.name else row
+                for row in rows
+            ]
+        with self._storage.read(adopted.name) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            places = {info.name: info for info in tar}
+        return [
+            dataclasses.replace(row, offset=places[row.member].offset_data, bytes=places[row.member].size)
+            for row in rows
+        ]
+
+    def _put_apart(self, made: StoredObject, path: Path) -> StoredObject:
+        """Our object under a name of our own, since what is under the common one is damaged."""
+        stem, dot, extension = made.name.rpartition(".")
+        apart = dataclasses.replace(made, name=f"{stem}-{self._id[:8]}{dot}{extension}")
+        if not self._storage.put_if_absent(apart.name, path):
+            raise StorageError(f"{apart.name} of {self._storage.url} is already there; run again to resume")
+        return apart
+
+
+def _renamed(row: Row, old: str, new: str) -> Row:
+    if row.shard == old:
+        return dataclasses.replace(row, shard=new)
+    if f"{row.shard}/{row.member}" == old:
+        return dataclasses.replace(row, member=new.removeprefix(f"{row.shard}/"))
+    return row
+
+
+def _same_pcm(encoded: IO[bytes], row: Row) -> bool:
+    try:
+        return decoded_pcm_sha256(encoded, row.subtype) == (row.pcm_sha256, row.num_samples)
+    except soundfile.LibsndfileError:
+        return False

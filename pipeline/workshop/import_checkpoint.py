@@ -1,0 +1,168 @@
+"""A user's checkpoint to an ONNX model of ours: finds what lies beside it, recognizes its family and builds."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.families import Family, Settings, family, recognize
+from pipeline.checkpoints.files import read_checkpoint
+from pipeline.checkpoints.settings import parse_config, read_config
+from pipeline.checkpoints.state import some
+from pipeline.checkpoints.stats import read_stats
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec, Normalization
+from pipeline.tensor_files import CheckpointError
+
+CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "hyperparams.yaml")
+"""Config files that are found beside a checkpoint, the first of them."""
+STATS_NAMES = ("stats.h5", "stats.npy")
+_SUFFIXES = {".safetensors", ".bin", ".ckpt", ".nemo", ".pt", ".pth", ".tar", ".pkl"}
+# Of a folder of Hugging Face with both, the one that can hold nothing but tensors.
+_SAFEST, _SAME = "model.safetensors", "pytorch_model.bin"
+# What SpeechBrain's folders on Hugging Face have beside hyperparams.yaml: a config.json without a model's settings.
+_NO_CONFIG = "speechbrain_interface"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model made from a checkpoint.
+
+    Args:
+        model: the ONNX model.
+        card: what it says about itself.
+        family: of the checkpoint.
+        checkpoint: the file that was read.
+        config: where its settings came from, in words.
+        stats: the file of its normalization, or None.
+        parameters: number of weights in the model.
+    """
+
+    model: onnx.ModelProto
+    card: Card
+    family: Family
+    checkpoint: Path
+    config: str
+    stats: Path | None
+    parameters: int
+
+
+def import_checkpoint(
+    checkpoint: Path,
+    config: Path | None = None,
+    stats: Path | None = None,
+    family_name: str | None = None,
+    mel: MelSpec | None = None,
+) -> Imported:
+    """Reads a checkpoint, recognizes its family by its keys, and builds a model. Nothing in the checkpoint runs.
+
+    Args:
+        checkpoint: a file, or a folder that holds one.
+        config: its config; found beside it (`CONFIG_NAMES`) or inside it if None.
+        stats: a file with the mean and scale of its mels; found beside it (`STATS_NAMES`), if its family has one and
+            None is given.
+        family_name: the family, not to be recognized.
+        mel: the contract of its mels, instead of the config's.
+
+    Raises:
+        ConfigError: if the config or the statistics cannot be read, or lack what is needed.
+        CheckpointError: if the checkpoint cannot be read, asks for anything but tensors, is of no known family, or
+            does not fit its config.
+    """
+    chosen = None if family_name is None else family(family_name)
+    path = _file_of(checkpoint)
+    file = read_checkpoint(path)
+    found = chosen or recognize(file.state, str(path))
+    settings = _settings(path, config, file.config, mel)
+    stats_path = stats
+    if stats is None and found.takes_stats:
+        stats_path = next((path.parent / name for name in STATS_NAMES if (path.parent / name).is_file()), None)
+    if stats is not None and not found.takes_stats:
+        raise ConfigError(f"--stats {stats}: {found.title} takes no statistics")
+    normalization: Normalization | None = None if stats_path is None else read_stats(stats_path)
+    with path.open("rb") as content:
+        source = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        model = found.build(file.state, settings, normalization, source)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error} ({settings.where})") from error
+    return Imported(model, Card.read(model), found, path, settings.where, stats_path, _parameters(model))
+
+
+def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> None:
+    """Puts a model in place, whole or not at all; the same model gives the same bytes.
+
+    Args:
+        replace: whether a file of that name may be replaced.
+
+    Raises:
+        ConfigError: if the file is there and may not be replaced, or cannot be written.
+    """
+    exists = f"{path} is there already; --force replaces it"
+    if not replace and path.exists():
+        raise ConfigError(exists)
+    try:
+        content = model.SerializeToString(deterministic=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                if replace:
+                    os.replace(file.name, path)
+                else:
+                    os.link(file.name, path)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+    except FileExistsError as error:
+        raise ConfigError(exists) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error}") from error
+    except ValueError as error:  # protobuf's bound of 2 GB
+        raise ConfigError(f"{path} cannot be written: the model is too large: {error}") from error
+
+
+def _file_of(checkpoint: Path) -> Path:
+    if not checkpoint.is_dir():
+        return checkpoint
+    try:
+        names = sorted(each.name for each in checkpoint.iterdir() if each.is_file() and _like_weights(each))
+    except OSError as error:
+        raise CheckpointError(f"{checkpoint}: cannot be read: {error}") from error
+    if _SAFEST in names:
+        names = [name for name in names if name != _SAME]
+    if len(names) != 1:
+        which = f"several files may be the checkpoint: {some(names)}" if names else "no checkpoint is in this folder"
+        raise CheckpointError(f"{checkpoint}: {which}; name the file itself")
+    return checkpoint / names[0]
+
+
+def _like_weights(path: Path) -> bool:
+    return path.suffix in _SUFFIXES or (path.name.startswith("g_") and not path.suffix)
+
+
+def _settings(path: Path, config: Path | None, inside: str | None, mel: MelSpec | None) -> Settings:
+    if config is not None:
+        return Settings(read_config(config), str(config), mel)
+    if inside is not None:
+        where = f"the config inside {path}"
+        return Settings(parse_config(inside, where), where, mel)
+    for name in CONFIG_NAMES:
+        if (beside := path.parent / name).is_file():
+            values = read_config(beside)
+            if _NO_CONFIG not in values:
+                return Settings(values, str(beside), mel)
+    return Settings({}, f"no config file beside it ({', '.join(CONFIG_NAMES)})", mel)
+
+
+def _parameters(model: onnx.ModelProto) -> int:
+    floats = (tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT)
+    return sum(math.prod(tensor.dims) for tensor in floats if tensor.dims)

@@ -1,0 +1,175 @@
+"""An ONNX file of unknown origin: its sizes, operators and other files are looked at before anything is run."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from pipeline.errors import ConfigError
+from pipeline.vocoders.onnx_parts import nodes, tensors
+from pipeline.workshop.model_geometry import MAX_MODEL_BYTES, read_model_bytes
+
+_STANDARD = ("", "ai.onnx")
+# From the first opset that onnxruntime promises to run (its docs, "Compatibility") to the last that onnx knows.
+_OPSETS = range(7, onnx.defs.onnx_opset_version() + 1)
+_RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
+
+
+@dataclass(frozen=True)
+class ReadOnnx:
+    """A model as it was read.
+
+    Args:
+        model: whole, with all of its weights.
+        digest: sha256 of the file, hexadecimal.
+        embedded: weights that were taken into it from other files.
+    """
+
+    model: onnx.ModelProto
+    digest: str
+    embedded: int
+
+
+def read_onnx(path: Path) -> ReadOnnx:
+    """The model in a file, weights that lie in other files of its folder taken into it.
+
+    Args:
+        path: the .onnx file.
+
+    Raises:
+        ConfigError: if it cannot be read, is no ONNX model, is larger than 2 GB with its weights, or uses operators
+            other than ONNX's own, random ones, functions, or files outside of its folder.
+    """
+    content = read_model_bytes(path)
+    try:
+        model = onnx.load_model_from_string(content)
+        if not model.graph.node:
+            raise ValueError("no nodes")
+    except Exception as error:  # protobuf's, whose class depends on its implementation
+        raise ConfigError(f"{path}: it is no ONNX model, or a damaged one") from error
+    try:
+        _check_operators(model)
+        _check_sizes(model, len(content))
+        embedded = _embed(model, path.parent, len(content))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: this model is refused: {error}") from error
+    return ReadOnnx(model, hashlib.sha256(content).hexdigest(), embedded)
+
+
+def _check_operators(model: onnx.ModelProto) -> None:
+    if model.functions:
+        names = ", ".join(sorted({function.name for function in model.functions})[:5])
+        raise ConfigError(
+            f"it has functions of its own ({names}); put their nodes in their places: "
+            "onnx.inliner.inline_local_functions(onnx.load(FILE))"
+        )
+    standard = [entry.version for entry in model.opset_import if entry.domain in _STANDARD]
+    if len(standard) != 1 or standard[0] not in _OPSETS:
+        raise ConfigError(
+            f"its opset is {', '.join(map(str, standard)) or 'not stated'}; {_OPSETS[0]} to {_OPSETS[-1]} are read: "
+            "export it anew, or onnx.version_converter.convert_version"
+        )
+    foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes(model) if node.domain not in _STANDARD})
+    if foreign:
+        raise ConfigError(
+            f"it uses operators that are not ONNX's own: {_some(foreign)}. Export it without a runtime's optimizations "
+            "and custom operators"
+        )
+    if drawn := sorted({node.op_type for node in nodes(model)} & _RANDOM):
+        raise ConfigError(
+            f"it draws random numbers ({_some(drawn)}), so that the same mel gives other samples each time; "
+            "export it with its noise as a constant, or at a temperature of zero"
+        )
+    # What is imported and not used may be unknown to a runtime.
+    for entry in [entry for entry in model.opset_import if entry.domain not in _STANDARD]:
+        model.opset_import.remove(entry)
+    del model.training_info[:]
+
+
+def _check_sizes(model: onnx.ModelProto, size: int) -> None:
+    for tensor in tensors(model):
+        if any(dim < 0 for dim in tensor.dims):
+            raise ConfigError(f"the tensor {tensor.name!r:.80} has the shape {list(tensor.dims)}")
+        # The smallest values have half a byte or more (ONNX's INT4; bits are not packed).
+        if tensor.data_location != onnx.TensorProto.EXTERNAL and math.prod(tensor.dims) > 8 * size:
+            raise ConfigError(
+                f"the tensor {tensor.name!r:.80} has the shape {list(tensor.dims)}, too large for a file of "
+                f"{size} bytes"
+            )
+
+
+def _embed(model: onnx.ModelProto, folder: Path, size: int) -> int:
+    """Takes tensors from other files into the model, and says how many."""
+    embedded = 0
+    for tensor in tensors(model):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        location = entries.get("location", "")
+        path = _beside(folder, location, tensor.name)
+        needed = math.prod(tensor.dims) * _item_bytes(tensor)
+        try:
+            offset, length = int(entries.get("offset", 0)), int(entries.get("length", needed))
+        except ValueError as error:
+            raise ConfigError(f"the place of the tensor {tensor.name!r:.80} in {location!r:.80} is damaged") from error
+        size += needed
+        if size > MAX_MODEL_BYTES:
+            raise ConfigError(
+                f"with the weights in other files it has over {MAX_MODEL_BYTES} bytes, which no model has"
+            )
+        try:
+            with path.open("rb") as file:
+                there = os.fstat(file.fileno()).st_size
+                if length != needed or offset < 0 or offset + needed > there:
+                    raise ConfigError(
+                        f"the tensor {tensor.name!r:.80} of {needed} bytes should be {length} bytes at {offset} of "
+                        f"{location!r:.80}, which has {there}"
+                    )
+                file.seek(offset)
+                tensor.raw_data = file.read(needed)
+        except OSError as error:
+            raise ConfigError(f"its weights in {location!r:.80} cannot be read: {error}") from error
+        del tensor.external_data[:]
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        embedded += 1
+    return embedded
+
+
+def _beside(folder: Path, location: str, tensor: str) -> Path:
+    """The file of external data, which must lie in the model's own folder, links followed.
+
+    ONNX (onnx/docs/ExternalData.md): a path relative to the folder of the model.
+    """
+    named = Path(location)
+    try:
+        inside = folder.resolve(strict=True)
+        found = (inside / named).resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"its weights are in {location!r:.80}, which is not there") from error
+    if not location or named.is_absolute() or ".." in named.parts or not found.is_relative_to(inside):
+        raise ConfigError(
+            f"the tensor {tensor!r:.80} is in the file {location!r:.80}, outside of the model's folder; such "
+            "files are not opened"
+        )
+    if not found.is_file():
+        raise ConfigError(f"its weights are in {location!r:.80}, which is no file")
+    return found
+
+
+def _item_bytes(tensor: onnx.TensorProto) -> int:
+    try:
+        kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except (KeyError, ValueError) as error:
+        raise ConfigError(f"the tensor {tensor.name!r:.80} has the unknown type {tensor.data_type}") from error
+    if kind.itemsize == 0 or kind.kind == "O":
+        raise ConfigError(f"the tensor {tensor.name!r:.80} of {kind} cannot lie in another file")
+    return kind.itemsize
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,252 @@
+"""A model that others made, tried until its length rule, halo and memory are known, and given a card."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from pipeline.checkpoints.card import KEY, Card
+from pipeline.dsp.mel import log_mel
+from pipeline.errors import ConfigError, MelmillError
+from pipeline.melspec import MelSpec
+from pipeline.vocoders.onnx_model import USER_FAMILY, OnnxModel
+from pipeline.workshop.halo_trial import LengthRule, influence, length_rule, shortest_mel, try_halo
+from pipeline.workshop.import_onnx.adapting import Axis, adapt
+from pipeline.workshop.import_onnx.reading import read_onnx
+from pipeline.workshop.prompts import prompts
+
+Mel = NDArray[np.float32]
+
+_LENGTHS = (64, 65, 79, 96, 128)
+# Mels in which a change is followed; the last one is 12 s at HiFi-GAN's 22050 Hz.
+_TRIED_FRAMES = (129, 257, 513, 1025)
+# Memory of a frame in onnxruntime's arena, in tensors as large as the largest: measured on HiFi-GAN V1, rounded up.
+_LIVE_TENSORS = 8
+# Batched and single samples may differ by this, of the peak.
+_BATCHED = 1e-5
+
+
+@dataclass(frozen=True)
+class ImportedOnnx:
+    """A model of ours, and what was found about it.
+
+    Args:
+        model: takes `mel [batch, n_mels, frames] float32`, gives `waveform [batch, samples] float32`, has the card.
+        card: the model's.
+        heard: frames (left, right) within which a change of one frame was heard in the trial.
+        batched: whether it takes several mels at once.
+        embedded: weights that were taken into it from other files.
+    """
+
+    model: onnx.ModelProto
+    card: Card
+    heard: tuple[int, int]
+    batched: bool
+    embedded: int
+
+
+def import_onnx(
+    path: Path, spec: MelSpec | None = None, halo: tuple[int, int] | None = None, axis: Axis = "auto"
+) -> ImportedOnnx:
+    """Reads an ONNX model that maps a mel to a waveform, tries it, and gives it a card.
+
+    Its length rule is found by trial and must be a whole number of samples a frame, that of the contract. Its halo is
+    found by changing single frames of speech and of noise and looking which samples change in any bit; to that come
+    two frames or a tenth, for what no trial has shown. A halo that is given instead is tried as well.
+
+    Trying it runs it in onnxruntime. Its file is bounded before that; what its nodes ask for while they run is not: a
+    hostile graph cannot reach other files, but it can take time and memory.
+
+    Args:
+        path: the .onnx file.
+        spec: the mels that it takes; those of its card, if it has one, where None.
+        halo: frames of context (left, right), if they are known.
+        axis: which axis of a mel comes first, where that cannot be seen.
+
+    Raises:
+        ConfigError: if it cannot be read with care (see `read_onnx`), is no mel-to-waveform model (see `adapt`), or
+            makes another number of samples of a frame than the contract; if the contract is not known; if its samples
+            depend on chance, or on the mel further away than can be told.
+    """
+    read = read_onnx(path)
+    try:
+        spec = _contract(read.model, spec)
+        model = adapt(read.model, spec.n_mels, axis)
+        with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
+            model, trial = _opened(model, spec, Path(folder))
+            rule, least = _found_rule(trial, spec)
+            heard = _found_halo(trial, spec, halo)
+            card = Card(
+                family=USER_FAMILY,
+                spec=spec,
+                halo=_with_margin(heard) if halo is None else halo,
+                extra_samples=rule.extra,
+                frame_bytes=_frame_bytes(trial),
+                source=read.digest,
+                least_frames=least,
+            )
+            _check_windows(trial, card)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: this model is refused: {error}") from error
+    _write_card(model, card)
+    return ImportedOnnx(model, card, heard, not _is_single(model), read.embedded)
+
+
+class _Trial:
+    """A model without a card that can be trusted, ready to be tried."""
+
+    def __init__(self, path: Path, spec: MelSpec) -> None:
+        self.path = path
+        self._model = OnnxModel(path)
+        speech = np.concatenate(list(prompts(spec.sample_rate).values()))
+        repeats = -(-spec.hop_length * (_TRIED_FRAMES[-1] + 1) // len(speech))
+        self.speech: Mel = log_mel(np.tile(speech, repeats), spec)
+        rng = np.random.default_rng(0)
+        self.noise: Mel = rng.normal(self.speech.mean(), 1 + self.speech.std(), self.speech.shape).astype(np.float32)
+
+    def decode(self, mel: Mel, first_frame: int = 0) -> Mel:
+        waveform: Mel = self.batch(mel[None])[0]
+        return waveform
+
+    def batch(self, mels: Mel) -> Mel:
+        return self._model.run(mels, "the model")
+
+
+def _contract(model: onnx.ModelProto, given: MelSpec | None) -> MelSpec:
+    """The mels that it takes: those that were given, else those of the card that an earlier import wrote."""
+    card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+    if card is not None and card.family != USER_FAMILY:
+        raise ConfigError(f"it is a model of melmill already ({card.family}) and needs no import")
+    if given is not None:
+        return given
+    if card is None:
+        raise ConfigError("it does not say which mels it takes, and that is never assumed: name them with --mel")
+    return card.spec
+
+
+def _opened(model: onnx.ModelProto, spec: MelSpec, folder: Path) -> tuple[onnx.ModelProto, _Trial]:
+    """The model, for one mel at a time where batches do not work, and a trial of it."""
+    blank = Card(USER_FAMILY, spec, halo=(0, 0), extra_samples=0, frame_bytes=0, source="")
+
+    def opened(name: str) -> _Trial:
+        _write_card(model, blank)
+        path = folder / name
+        path.write_bytes(model.SerializeToString())
+        trial = _Trial(path, spec)
+        try:
+            first, again = (trial.decode(trial.speech[:, :64]) for _ in range(2))
+        except MelmillError as error:
+            raise ConfigError(f"it does not decode 64 frames of speech: {error}") from error
+        if not np.array_equal(first, again, equal_nan=True):
+            raise ConfigError("the same mel gives other samples each time: its noise must be a constant")
+        return trial
+
+    trial = opened("batched.onnx")
+    if not _is_single(model) and not _batches(trial):
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+        trial = opened("single.onnx")
+    return model, trial
+
+
+def _is_single(model: onnx.ModelProto) -> bool:
+    return bool(model.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"))
+
+
+def _batches(trial: _Trial) -> bool:
+    """Whether mels decoded together give what they give alone."""
+    mels = np.stack([trial.speech[:, :64], trial.speech[:, 64:128]])
+    try:
+        together = trial.batch(mels)
+    except MelmillError:
+        return False
+    alone = np.stack([trial.decode(mel) for mel in mels])
+    return together.shape == alone.shape and bool(np.abs(together - alone).max() <= _BATCHED * np.abs(alone).max())
+
+
+def _found_rule(trial: _Trial, spec: MelSpec) -> tuple[LengthRule, int]:
+    """The length rule, and the fewest frames that it holds for."""
+    try:
+        lengths = [(frames, len(trial.decode(trial.speech[:, :frames]))) for frames in _LENGTHS]
+    except MelmillError as error:
+        raise ConfigError(f"it does not decode mels of every length: {error}") from error
+    tried = ", ".join(f"{samples} of {frames}" for frames, samples in lengths)
+    rule = length_rule(lengths)
+    if rule is None:
+        raise ConfigError(f"its samples are no whole number a frame: it made {tried} frames")
+    if rule.hop != spec.hop_length:
+        raise ConfigError(
+            f"it makes {rule.hop} samples of a frame; the mel contract has a hop of {spec.hop_length}: name the mels "
+            f"that it was trained on with --mel ({tried} frames were tried)"
+        )
+    least = shortest_mel(trial.decode, trial.speech, lambda frames: frames * rule.hop + rule.extra)
+    return rule, _LENGTHS[0] if least is None else least
+
+
+def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> tuple[int, int]:
+    """How far a change is heard; not beyond what was given."""
+    for frames in _TRIED_FRAMES:
+        mels = [mel[:, :frames] for mel in (trial.speech, trial.noise)]
+        try:
+            found = influence(trial.decode, mels, spec.hop_length)
+        except MelmillError as error:
+            raise ConfigError(f"it does not decode {frames} frames: {error}") from error
+        peak = max(float(np.abs(trial.decode(mel)).max(initial=0)) for mel in mels)
+        if not math.isfinite(peak):
+            raise ConfigError("it gives samples that are NaN or infinite for mels of speech and of noise")
+        if given is not None and found.beyond(given) > found.faded(peak):
+            heard = found.reach(found.faded(peak))
+            raise ConfigError(
+                f"--halo {given[0]},{given[1]} is too small: a change of one frame is heard by frames that look "
+                f"{heard[0]} to their left and {heard[1]} to their right"
+            )
+        heard = found.reach(found.faded(peak) if frames == _TRIED_FRAMES[-1] else 0.0)
+        if max(heard) < frames // 2:
+            return heard
+    raise ConfigError(
+        f"a change of one frame is heard {frames // 2} frames away: its samples depend on the whole mel, so that it "
+        "cannot be decoded in windows with the same result"
+    )
+
+
+def _with_margin(heard: tuple[int, int]) -> tuple[int, int]:
+    left, right = (frames + max(2, math.ceil(frames / 10)) for frames in heard)
+    return left, right
+
+
+def _check_windows(trial: _Trial, card: Card) -> None:
+    tried = try_halo(trial.decode, trial.speech[:, : _TRIED_FRAMES[-1]], card.spec.hop_length, card.halo)
+    if not tried.enough:
+        raise ConfigError(
+            f"windows with a halo of {card.halo[0]} frames left and {card.halo[1]} right differ from the whole by "
+            f"{tried.error:.2g} of full scale, where {tried.allowed:.2g} is rounding: give a larger one with --halo"
+        )
+
+
+def _frame_bytes(trial: _Trial) -> int:
+    """Memory that a frame takes, from the largest tensor that onnxruntime's profile of one run names."""
+    frames = 64
+    with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+        options.intra_op_num_threads, options.log_severity_level = 1, 4
+        session = onnxruntime.InferenceSession(trial.path, options, providers=["CPUExecutionProvider"])
+        session.run(None, {"mel": np.ascontiguousarray(trial.speech[None, :, :frames])})
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    sizes = [int(event["args"]["output_size"]) for event in events if "output_size" in event.get("args", {})]
+    return _LIVE_TENSORS * math.ceil(max(sizes, default=0) / frames)
+
+
+def _write_card(model: onnx.ModelProto, card: Card) -> None:
+    """Puts the card beside what others wrote into the metadata."""
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != KEY}
+    card.write(model)
+    for key, value in kept.items():
+        model.metadata_props.add(key=key, value=value)

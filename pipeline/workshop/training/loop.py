@@ -1,0 +1,197 @@
+"""Training a `lift` vocoder: steps within a time, a figure from held-out speech as it goes, stop and go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.errors import ConfigError
+from pipeline.melspec import MelSpec
+from pipeline.workshop.training.batches import Batch, Batches
+from pipeline.workshop.training.degrade import degrade
+from pipeline.workshop.training.net import LiftNet
+
+PEAK_RATE = 2e-3
+"""Learning rate after the first steps; it falls along a cosine to a two hundredth."""
+_LAST_RATE = 1e-5
+_WARM_UP = 200  # steps, or a tenth of all
+_TIMED_STEPS = 20
+_SAVE_SECONDS = 30.0
+_LARGEST_GRADIENT = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and from what start.
+
+    Args:
+        minutes: of training; the steps that fit are found from the first ones.
+        steps: exactly so many instead.
+        seed: of everything random.
+        threads: that torch computes with; None for one a core. Another number rounds in another way.
+    """
+
+    minutes: float = 10.0
+    steps: int | None = None
+    seed: int = 0
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is.
+
+    Args:
+        step: done.
+        steps: in all.
+        loss: a running mean.
+        seconds: spent so far, earlier sittings included.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+class Training:
+    """A training that can be stopped and gone on with.
+
+    Every step draws from generators seeded by the plan's seed and the step's number, so that a training that was
+    interrupted ends with the weights of one that was not.
+
+    Args:
+        net_of: makes a net with fresh weights, once torch is seeded.
+        batches: to train on.
+        plan: how long.
+        state: a file for what is needed to go on.
+        identity: of the training; another one in `state` is an error.
+
+    Raises:
+        ConfigError: if `state` belongs to another training.
+    """
+
+    def __init__(
+        self, net_of: Callable[[], LiftNet], batches: Batches, plan: Plan, state: Path, identity: dict[str, Any]
+    ) -> None:
+        torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(plan.seed)
+        self.net = net_of()
+        self.progress = Progress(0, plan.steps or 0, math.nan, 0.0)
+        self._batches, self._plan, self._state = batches, plan, state
+        self._optimizer = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, betas=(0.9, 0.98))
+        self._identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        if state.exists():
+            self._load()
+
+    def run(self, on_progress: Callable[[Progress, LiftNet], None]) -> None:
+        """Trains to the end of the plan, or to Ctrl-C; its state is saved in either case.
+
+        Args:
+            on_progress: is told after each step, with the net as it is.
+        """
+        begun, saved = time.monotonic() - self.progress.seconds, time.monotonic()
+        try:
+            while not self.progress.steps or self.progress.step < self.progress.steps:
+                self.progress = self._step(self.progress, begun)
+                on_progress(self.progress, self.net)
+                if time.monotonic() - saved > _SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+        finally:
+            self._save()
+
+    def _step(self, before: Progress, begun: float) -> Progress:
+        step, steps = before.step, before.steps
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate(step, steps)
+        batch = self._batches.draw(np.random.default_rng([self._plan.seed, step]))
+        random = torch.Generator().manual_seed(self._plan.seed * 1_000_003 + step)
+        error = loss(self.net(degrade(batch.given, random)), batch, self.net.bank, self.net.spec)
+        self._optimizer.zero_grad()
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), _LARGEST_GRADIENT)
+        self._optimizer.step()
+        found, seconds = float(error.detach()), time.monotonic() - begun
+        if not steps and step + 1 == _TIMED_STEPS:
+            steps = max(_TIMED_STEPS + 1, round(self._plan.minutes * 60 / seconds * _TIMED_STEPS))
+        running = found if math.isnan(before.loss) else 0.98 * before.loss + 0.02 * found
+        return Progress(step + 1, steps, running, seconds)
+
+    def _save(self) -> None:
+        fresh = self._state.with_name(self._state.name + ".new")
+        parts = {"net": self.net.state_dict(), "optimizer": self._optimizer.state_dict()}
+        torch.save({"identity": self._identity, "progress": dataclasses.asdict(self.progress), **parts}, fresh)
+        os.replace(fresh, self._state)
+
+    def _load(self) -> None:
+        try:
+            saved = torch.load(self._state, weights_only=True)
+            identity = saved["identity"]
+        except Exception as error:  # torch's, zip's and pickle's, which have no common base of their own
+            raise ConfigError(f"{self._state} is damaged ({error}); delete it to begin anew") from error
+        if identity != self._identity:
+            raise ConfigError(
+                f"{self._state} is an unfinished training on other speech or with other settings; give those again to "
+                "go on with it, or delete it to begin anew"
+            )
+        self.net.load_state_dict(saved["net"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.progress = Progress(**saved["progress"])
+
+
+def level(net: LiftNet, batches: Batches, random: np.random.Generator, count: int = 32) -> None:
+    """Shifts the bins that no band covers, each to the mean power of its targets, where it has any.
+
+    The loss finds the middle of logarithms, which for noise is less than the mean power; where bands cover a bin, the
+    mel says its power.
+
+    Args:
+        net: trained; its head's biases are changed.
+        batches: to measure on, so many.
+        random: that they are drawn by.
+    """
+    found, wanted = torch.zeros(net.uncovered.shape), torch.zeros(net.uncovered.shape)
+    for _ in range(count):
+        batch = batches.draw(random)
+        with torch.no_grad():
+            found += (torch.exp(2 * net(batch.given)) * batch.known).sum(dim=(0, 1))
+        wanted += (torch.exp(2 * batch.log_magnitude) * batch.known).sum(dim=(0, 1))
+    heard = (net.uncovered > 0) & (wanted > 0)
+    with torch.no_grad():
+        net.head.bias[heard] += 0.5 * torch.log(wanted / found)[heard]
+
+
+def rate(step: int, steps: int) -> float:
+    """The learning rate of a step, of `steps` in all (0: not known yet)."""
+    warm_up = min(1.0, (step + 1) / (min(_WARM_UP, 1 + steps // 10) if steps else _WARM_UP))
+    return PEAK_RATE * warm_up * (0.5 + 0.5 * math.cos(math.pi * step / max(1, steps))) + _LAST_RATE
+
+
+def loss(found: Tensor, batch: Batch, bank: Tensor, spec: MelSpec) -> Tensor:
+    """Mean absolute errors where the target is known: of logarithms, magnitudes, their roots, and the mel's logarithms.
+
+    Args:
+        found: log-magnitudes `[batch, frames, bins]`.
+    """
+    known = batch.known.expand_as(found)
+    count = known.sum()
+    total = ((found - batch.log_magnitude).abs() * known).sum() / count
+    for power in (1.0, 0.5):
+        wanted = torch.exp(power * batch.log_magnitude) * known
+        total = total + (torch.exp(power * found) * known - wanted).abs().sum() / wanted.sum()
+    mel = torch.log((torch.exp(spec.power * found) @ bank.T).clamp(min=spec.floor))
+    return total + (mel - batch.mel).abs().mean()

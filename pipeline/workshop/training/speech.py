@@ -1,0 +1,139 @@
+"""The speech that a vocoder is trained on: audio files read into memory at one sample rate, and a part held out."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import fnmatch
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
+from pipeline.pack.sources import SourceError, list_sources
+
+# Shorter utterances hold next to no speech, and longer ones than this add voices faster when they are cut.
+_MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0
+# All is brought to this peak; the net then hears it at random levels around that.
+PEAK = 0.9
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording.
+
+    Args:
+        key: the path it was named by, without extension.
+        waveform: `[samples] float32` at the spec's sample rate, peak at `PEAK`.
+        bandwidth: half the sample rate of its file [Hz]: above it there is nothing to learn.
+    """
+
+    key: str
+    waveform: NDArray[np.float32]
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Recordings to train on, and those held out for the figures.
+
+    Args:
+        train: to train on.
+        held_out: never trained on.
+        left_out: files that could not be read or are too short, each with the reason.
+        digest: sha256 over keys and samples of both, hexadecimal.
+    """
+
+    train: tuple[Utterance, ...]
+    held_out: tuple[Utterance, ...]
+    left_out: tuple[str, ...]
+    digest: str
+
+    @property
+    def samples(self) -> int:
+        """Length of all that is trained on [samples]."""
+        return sum(len(utterance.waveform) for utterance in self.train)
+
+
+def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None = None) -> Speech:
+    """Reads audio folders, audio files and manifests, with all processors.
+
+    A manifest is a .jsonl file whose rows name an audio file under `audio_filepath`, `audio` or `path`, relative to the
+    manifest.
+
+    Args:
+        sources: folders, files or manifests.
+        sample_rate: that all is converted to [Hz].
+        hold_out: utterances whose key matches this pattern (`*` and `?`, anywhere in the key) are held out; without it
+            every fiftieth is, 2 at least.
+
+    Raises:
+        ConfigError: if there is no speech, or nothing on one side of the hold-out.
+    """
+    files = list(_files(sources))
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
+    utterances = [item for item in read if isinstance(item, Utterance)]
+    if hold_out is None:
+        held = {utterance.key for utterance in utterances[:: min(50, max(1, len(utterances) // 2))]}
+    else:
+        held = {utterance.key for utterance in utterances if fnmatch.fnmatch(utterance.key, f"*{hold_out}*")}
+    train = tuple(utterance for utterance in utterances if utterance.key not in held)
+    held_out = tuple(utterance for utterance in utterances if utterance.key in held)
+    if not train or not held_out:
+        raise ConfigError(
+            f"{len(train)} utterances to train on and {len(held_out)} held out by {hold_out or 'every fiftieth'}, of "
+            f"{len(files)} files; both must be more than 0"
+        )
+    digest = hashlib.sha256()
+    for utterance in utterances:
+        digest.update(f"{utterance.key}\0{len(utterance.waveform)}\0".encode())
+        digest.update(utterance.waveform.tobytes())
+    left_out = tuple(item for item in read if isinstance(item, str))
+    return Speech(train, held_out, left_out, digest.hexdigest())
+
+
+def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+    for source in sources:
+        if source.is_dir():
+            for file in list_sources(str(source), AUDIO_EXTENSIONS, "audio").files:
+                yield f"{source.name}/{file.key}", source / file.path
+        elif source.suffix == ".jsonl":
+            yield from _rows(source)
+        elif source.is_file():
+            yield source.stem, source
+        else:
+            raise ConfigError(f"{source}: there is no such folder, audio file or manifest")
+
+
+def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row = json.loads(line)
+            named = next(row[name] for name in ("audio_filepath", "audio", "path") if isinstance(row.get(name), str))
+        except (ValueError, AttributeError, StopIteration) as error:
+            raise ConfigError(
+                f"{manifest}, line {number}: a row must be a JSON object that names its audio file under "
+                "audio_filepath, audio or path"
+            ) from error
+        yield str(Path(named).with_suffix("")), manifest.parent / named
+
+
+def _read(key: str, path: Path, sample_rate: int) -> Utterance | str:
+    try:
+        bandwidth = soundfile.info(path).samplerate / 2
+        waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
+    except (SourceError, soundfile.SoundFileError, OSError) as error:
+        return f"{path}: {error}"
+    waveform = waveform[: int(_MAX_SECONDS * sample_rate)]
+    peak = float(np.abs(waveform).max(initial=0))
+    if len(waveform) < _MIN_SECONDS * sample_rate or peak == 0:
+        return f"{path}: {len(waveform) / sample_rate:.2f} s with peak {peak:.2g} teach nothing"
+    return Utterance(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))

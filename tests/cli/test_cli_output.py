@@ -1,0 +1,121 @@
+"""The commands status and gc, in this process: what they print, and their exit codes."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.corpora import assert_whole, every_byte
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.config import JobConfig
+from pipeline.jobs import run as jobs
+from pipeline.jobs.run import run
+from pipeline.output.publication import Totals
+from pipeline.output.status import STATUS
+from pipeline.storage import LocalStorage
+
+Build = Callable[..., JobConfig]
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """The command takes SIGTERM for Ctrl-C; the tests do not."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def melmill(*arguments: object, code: int = 0) -> str:
+    """Standard output and error of a command that must end with this exit code."""
+    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def out(job: Build) -> Path:
+    run(job())
+    return Path(job().output.url)
+
+
+def test_status_tells_how_a_run_ended(out: Path) -> None:
+    plain = json.loads(melmill("status", out, "--json"))
+    assert (plain["state"], plain["run"]["done"]["utterances"], plain["manifest"]["utterances"]) == ("finished", 24, 24)
+    said = melmill("status", out)
+    for line in (
+        "state      finished\n",
+        f"run        {plain['run']['run_id']} on {plain['run']['host']}, process {plain['run']['process']}, since ",
+        f"done       24 utterances, 0.8 min, {plain['run']['done']['shards']} shards\n",
+        "failed     0 utterances\n",
+        "manifest   24 utterances, 0.8 min\n",
+    ):
+        assert line in said
+    assert "in flight" not in said
+    assert "left" not in said
+
+
+def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
+    plain = json.loads((out / STATUS).read_text())
+
+    def tell(**changes: object) -> None:
+        (out / STATUS).write_text(json.dumps({**plain, **changes}))
+
+    tell(state="running", left=61, in_flight={"shards": 2, "utterances": 3, "seconds": 90})
+    with LocalStorage(out).lock(f"run {plain['run_id']} on here"):
+        said = melmill("status", out)
+    assert "state      running\n" in said
+    assert "in flight  3 utterances, 1.5 min, of 2 shards\n" in said
+    assert "x real time, 0:01:01 left\n" in said
+    assert "now " not in said
+    assert "state      killed, no sign of life for 0:" in melmill("status", out)
+    tell(state="running", host="elsewhere", written="2024-01-01T00:00:00+00:00")
+    assert "state      no sign of life for " in melmill("status", out)
+    tell(state="failed", error="StorageError: no room")
+    with LocalStorage(out).lock("gc on here"):
+        said = melmill("status", out)
+    assert "state      failed\nerror      StorageError: no room\n" in said
+    assert "now        gc on here, for 0:00:0" in said
+    (out / STATUS).unlink()
+    (out / "_melmill" / "published.json").unlink()
+    assert melmill("status", out) == "state      no run has told how it goes\nmanifest   none yet\n"
+
+
+def test_gc_lists_and_deletes_only_when_told(job: Build, out: Path) -> None:
+    assert "nothing to delete" in melmill("gc", out)
+    run(job(output__codec="wav"))
+    before = every_byte(out)
+    plain = json.loads(melmill("gc", out, "--json"))
+    count, said = len(plain["garbage"]), melmill("gc", out)
+    assert not plain["deleted"]
+    assert count == len([name for name in before if "/commits/" in name or name.startswith("data/")]) / 2
+    assert f"{count} objects, " in said
+    assert f"can be deleted: melmill gc {out} --yes" in said
+    assert all(each["name"] in said for each in plain["garbage"][:20])
+    assert every_byte(out) == before
+    with LocalStorage(out).lock("run 7 on here"):
+        assert "run 7 on here" in melmill("gc", out, "--yes", code=5)
+        assert "is being worked on by run 7 on here" in melmill("gc", out)
+    assert f"deleted {count} objects" in melmill("gc", out, "--yes")
+    plain = json.loads(melmill("gc", out, "--yes", "--json"))
+    assert (plain["deleted"], plain["garbage"], plain["bytes"]) == (True, [], 0)
+    assert_whole(out, 24)
+    assert run(job(output__codec="wav")).run_id == ""
+
+
+def test_where_no_output_is_they_say_so(tmp_path: Path) -> None:
+    for command in (["status"], ["gc"], ["gc", "--yes"]):
+        assert "holds no melmill output" in melmill(*command, tmp_path / "nowhere", code=2)
+
+
+@pytest.mark.parametrize(("relative", "told"), [(0.32, False), (1.54, True)])
+def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
+    job: Build, monkeypatch: pytest.MonkeyPatch, relative: float, told: bool
+) -> None:
+    """The figures are those of a wrong logarithm, which may pass, and of weights that were never trained."""
+    totals = Totals(24, 0, 70.0, 3.0, relative, 3.8, "u7")
+    monkeypatch.setattr(jobs, "run", lambda *_: jobs.RunReport("run", totals, 70.0, 7.0))
+    arguments = ["--store", job().input.store, "--out", job().output.url]
+    assert ("the audio is not that of its mels" in melmill("run", *arguments)) == told

@@ -1,0 +1,213 @@
+"""Real clusters, and schedulers that are none."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.corpora import assert_whole, objects
+
+from pipeline.cluster import connect, dispatch, engine
+from pipeline.config import ClusterConfig, Job, JobConfig
+from pipeline.errors import ClusterError
+from pipeline.events import Event, ShardCommitted, UtterancesMade
+from pipeline.jobs.run import run
+from pipeline.planning.plan import ShardTask
+from pipeline.planning.prepare import prepare
+
+Build = Callable[..., JobConfig]
+SMALL = {"output__shard_seconds": 2, "cluster__kind": "local", "cluster__workers": 2}
+
+
+def test_local_workers_make_what_this_process_makes(job: Build, tmp_path: Path) -> None:
+    run(job(output__url=str(tmp_path / "here"), output__shard_seconds=2))
+    config = job(output__url=str(tmp_path / "there"), **SMALL)
+    events: list[Event] = []
+    report = run(config, events.append)
+    assert report.totals.utterances == 24
+    assert objects(tmp_path / "here") == objects(tmp_path / "there")
+    assert_whole(tmp_path / "there", 24)
+    assert sum(event.made for event in events if isinstance(event, ShardCommitted)) == 24
+    assert run(config).run_id == ""
+
+
+def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tmp_path: Path) -> None:
+    """With Griffin-Lim, slow enough that a shard takes longer than the time between two reports."""
+    events: list[Event] = []
+    run(
+        job(vocoder__name="griffin-lim", cluster__kind="local", cluster__workers=1, output__shard_seconds=600),
+        events.append,
+    )
+    told = [(event.made, event.seconds) for event in events if isinstance(event, UtterancesMade)]
+    assert told
+    assert told == sorted(told)
+    assert 0 < told[0][0] < 24
+
+
+def test_only_a_window_of_shards_is_in_flight(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = job(**{**SMALL, "output__shard_seconds": 0.1})
+    seen: list[int] = []
+    real = dispatch.Dispatcher._finished
+
+    def counted(self: dispatch.Dispatcher) -> list:
+        seen.append(len(self._flights))
+        return real(self)
+
+    monkeypatch.setattr(dispatch.Dispatcher, "_finished", counted)
+    run(config)
+    assert len(prepare(config).plan.done) == 24
+    assert max(seen) == dispatch.WINDOW_PER_THREAD * 2
+
+
+def test_a_running_scheduler_does_the_work(job: Build) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, dashboard_address=":0", processes=False, protocol="tcp://"
+    ) as cluster:
+        config = job(cluster__kind="dask", cluster__address=cluster.scheduler_address)
+        assert run(config).totals.utterances == 24
+    assert_whole(Path(config.output.url), 24)
+
+
+def test_a_worker_of_another_installation_is_named_as_that(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(task: ShardTask, job: Job, trial: int) -> None:
+        raise ModuleNotFoundError("No module named 'pipeline.worker.convert'")
+
+    monkeypatch.setattr(engine, "_make_shard", elsewhere)
+    with pytest.raises(ClusterError, match=r"cannot import.*pipeline\.convert.*same melmill everywhere"):
+        run(job(**SMALL))
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error_after_the_time_limit(job: Build) -> None:
+    config = job(cluster__kind="dask", cluster__address="tcp://127.0.0.1:9", cluster__timeout=1)
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9 did not answer within 1 s") as caught:
+        run(config)
+    assert caught.value.exit_code == 6
+
+
+def test_a_scheduler_without_workers_is_an_error_after_the_time_limit() -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+        config = ClusterConfig(kind="dask", address=cluster.scheduler_address, timeout=1)
+        with pytest.raises(ClusterError, match=r"no worker for more than 1 s .*dask worker ADDRESS"), connect(config):
+            pass
+
+
+def test_workers_that_never_come_back_end_the_run(job: Build) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+        config = job(
+            cluster__kind="dask",
+            cluster__address=cluster.scheduler_address,
+            cluster__timeout=2,
+            output__shard_seconds=2,
+        )
+
+        def take_away(event: Event) -> None:
+            if isinstance(event, UtterancesMade | ShardCommitted):
+                cluster.scale(0)
+
+        with pytest.raises(ClusterError, match=r"no worker for more than 2 s .*run again to resume"):
+            run(config, take_away)
+    run(job(output__shard_seconds=2))
+    assert_whole(Path(config.output.url), 24)
+
+
+def test_a_scheduler_that_goes_away_ends_the_run(job: Build) -> None:
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://")
+    config = job(
+        cluster__kind="dask", cluster__address=cluster.scheduler_address, cluster__timeout=2, output__shard_seconds=2
+    )
+
+    def take_away(event: Event) -> None:
+        if isinstance(event, ShardCommitted):
+            cluster.close()
+
+    with pytest.raises(ClusterError, match="run again to resume"):
+        run(config, take_away)
+    run(job(output__shard_seconds=2))
+    assert_whole(Path(config.output.url), 24)
+
+
+def answering(reply: bytes) -> tuple[socket.socket, str]:
+    """A listening socket that says `reply` to whoever connects and nothing more, and its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        held = []
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(listening.accept()[0])
+                held[-1].sendall(reply)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listening, f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (b"", "did not answer within 2 s"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is not a Dask scheduler"),
+        (bytes(8), "is not a Dask scheduler"),
+        (b"\1" + bytes(7) + b"\1" + bytes(7) + b"\xc1", "is not a Dask scheduler"),
+    ],
+)
+def test_a_port_that_is_no_scheduler_ends_the_run_in_time(job: Build, reply: bytes, words: str) -> None:
+    listening, address = answering(reply)
+    config = job(cluster__kind="dask", cluster__address=address, cluster__timeout=2)
+    begun = time.monotonic()
+    with listening, pytest.raises(ClusterError, match=words):
+        run(config)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_worker_is_not_taken_for_a_scheduler(job: Build) -> None:
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+        config = job(cluster__kind="dask", cluster__address=cluster.workers[0].address, cluster__timeout=2)
+        with pytest.raises(ClusterError, match=r"is not a Dask scheduler.*it is a Worker"):
+            run(config)
+
+
+def test_a_scheduler_that_is_stopped_ends_the_run_in_time(job: Build, tmp_path: Path) -> None:
+    """SIGSTOP: the connection stays open, and nothing is answered any more."""
+    code = (
+        "from distributed import LocalCluster; import time\n"
+        "if __name__ == '__main__':\n"
+        "    cluster = LocalCluster(n_workers=1, dashboard_address=':0', processes=False, protocol='tcp://')\n"
+        "    print(cluster.scheduler_address, flush=True); time.sleep(120)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            config = job(
+                cluster__kind="dask",
+                cluster__address=process.stdout.readline().strip(),
+                cluster__timeout=2,
+                output__shard_seconds=2,
+            )
+            stopped: list[float] = []
+
+            def stop(event: Event) -> None:
+                if isinstance(event, ShardCommitted) and not stopped:
+                    process.send_signal(signal.SIGSTOP)
+                    stopped.append(time.monotonic())
+
+            with pytest.raises(ClusterError, match="the scheduler has been gone for more than 2 s"):
+                run(config, stop)
+            assert time.monotonic() - stopped[0] < 30
+        finally:
+            process.kill()

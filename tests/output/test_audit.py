@@ -1,0 +1,303 @@
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.corpora import digests, rows, tiny_vocoder
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
+from pipeline.jobs.run import run
+from pipeline.output.audit import repair, verify
+from pipeline.output.status import STATUS
+from pipeline.storage import LocalStorage
+
+Build = Callable[..., JobConfig]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("audit")
+
+
+@pytest.fixture(scope="module")
+def whole(packed: Path, vocoder_path: Path, place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store and the output of the usual job on it, as they are in the folder of every test here."""
+    shutil.copytree(packed, place / "mels.zarr")
+    values: dict[str, dict[str, object]] = {
+        "input": {"store": str(place / "mels.zarr")},
+        "vocoder": {"name": str(vocoder_path)},
+        "output": {"url": str(place / "audio"), "shard_seconds": 10},
+        "cluster": {"kind": "synchronous"},
+    }
+    run(JobConfig.build(values))
+    return Path(shutil.copytree(place, tmp_path_factory.mktemp("whole") / "whole"))
+
+
+@pytest.fixture
+def tmp_path(place: Path) -> Path:
+    """The same folder for every test, emptied: an output knows the store that it was made of by its path."""
+    shutil.rmtree(place)
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def store(packed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(packed, tmp_path / "mels.zarr", dirs_exist_ok=True))
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "audio"
+
+
+def edit_row(out: Path, **changes: object) -> None:
+    lines = (out / "manifest.jsonl").read_text().splitlines()
+    lines[5] = json.dumps({**json.loads(lines[5]), **changes})
+    (out / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def first_tar(out: Path) -> Path:
+    """Or the first file, where there are no tars."""
+    row = rows(out)[0]
+    path = out / row["shard"]
+    return path / row["member"] if path.is_dir() else path
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def first_commit(out: Path) -> Path:
+    return sorted((out / "_melmill" / "commits").iterdir())[0]
+
+
+def edit_manifest(out: Path, edit: Callable[[list[str]], list[str]]) -> None:
+    path = out / "manifest.jsonl"
+    path.write_text("".join(edit(path.read_text().splitlines(keepends=True))))
+
+
+def cut(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def spoil(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_text('{"version": 1}')
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
+    "a bit of audio": (lambda out: flip(first_tar(out), rows(out)[0]["offset"] + 2000), 11, "its sha256 is"),
+    "a bit of padding": (lambda out: flip(first_tar(out), -1), 11, "its sha256 is"),
+    "a tar cut short": (lambda out: cut(first_tar(out)), 11, "holds 5000 bytes"),
+    "a tar lost": (lambda out: first_tar(out).unlink(), 10, "it should hold"),
+    "the manifest lost": (lambda out: (out / "manifest.jsonl").unlink(), 10, "run the job again"),
+    "failures lost": (lambda out: (out / "failures.jsonl").unlink(), 10, "run the job again"),
+    "a row lost": (lambda out: edit_manifest(out, lambda lines: lines[1:]), 11, "has no row"),
+    "a row twice": (lambda out: edit_manifest(out, lambda lines: lines[:1] + lines), 11, "differs from the commit"),
+    "rows in another order": (
+        lambda out: edit_manifest(out, lambda lines: lines[1::-1] + lines[2:]),
+        11,
+        "its rows differ",
+    ),
+    "a row's digest": (lambda out: edit_row(out, pcm_sha256="0" * 64), 11, "differs from the commit"),
+    "a row's offset": (lambda out: edit_row(out, offset=0), 11, "differs from the commit"),
+    "a row's key": (lambda out: edit_row(out, key="other"), 11, "differs from the commit record"),
+    "a row that is no JSON": (lambda out: edit_manifest(out, lambda lines: ["{\n"]), 11, "line 1 cannot be read"),
+    "a row's subtype": (lambda out: edit_row(out, subtype="PCM_8"), 11, "differs from the commit"),
+    "a row's shard": (lambda out: edit_row(out, shard="data/000099-00000000.tar"), 11, "was published with"),
+    "a row's shard is a number": (lambda out: edit_row(out, shard=3), 11, "line 6 cannot be read"),
+    "a row's offset is a word": (lambda out: edit_row(out, offset="x"), 11, "differs from the commit"),
+    "a row that leaves the output": (
+        lambda out: edit_row(out, shard=rows(out)[5]["shard"] + "/../../x"),
+        11,
+        "differs from the commit",
+    ),
+    "a tar emptied": (lambda out: (first_tar(out).chmod(0o644), first_tar(out).write_bytes(b"")), 11, "not recognised"),
+    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written anew"),
+    "job.json emptied": (lambda out: (out / "job.json").write_text(""), 11, "Delete it and run again"),
+    "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
+    "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),
+    "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
+    "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_found_and_named(out: Path, name: str) -> None:
+    assert verify(str(out)).exit_code == 0
+    damage, code, words = DAMAGE[name]
+    damage(out)
+    report = verify(str(out))
+    assert report.exit_code == code, report.findings
+    assert any(words in finding.what for finding in report.findings)
+    assert not any("<_io" in finding.what for finding in report.findings)
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "tar") for name in DAMAGE), *((name, "files") for name in ("a bit of audio", "a tar lost"))],
+)
+def test_what_verify_says_to_do_makes_the_output_whole(job: Build, name: str, container: str) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    run(config)
+    before = digests(out)
+    DAMAGE[name][0](out)
+    for finding in verify(str(out)).findings:
+        for told in re.findall(r"[Dd]elete ([^ ,]+)(?: and ([^ ,]+))?,", finding.what):
+            for each in filter(None, told):
+                (out / (finding.name if each == "it" else each)).unlink(missing_ok=True)
+        if "Delete it and run again" in finding.what:
+            (out / finding.name).unlink()
+    run(config)
+    assert verify(str(out)).findings == ()
+    assert digests(out) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "container"),
+    [*((name, "tar") for name in DAMAGE), *((name, "files") for name in ("a bit of audio", "a tar lost"))],
+)
+def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: str, container: str) -> None:
+    config = job(output__container=container)
+    out = Path(config.output.url)
+    run(config)
+    before = digests(out)
+    DAMAGE[name][0](out)
+    found = verify(str(out)).findings
+    told = repair(str(out), found)
+    made = run(config)
+    assert digests(out) == before
+    left = verify(str(out)).findings
+    assert left == tuple(finding for finding in found if finding.kind == "unexpected")
+    assert bool(told) == (not left)
+    if "commit" not in name and not any(finding.shard for finding in found):
+        assert made.made_seconds == 0
+    assert run(config).run_id == ""
+    assert repair(str(out), left) == ()
+
+
+def test_a_commit_record_that_was_made_good_meanwhile_is_kept(out: Path) -> None:
+    commit = next((out / "_melmill" / "commits").iterdir())
+    content = commit.read_bytes()
+    commit.chmod(0o644)
+    commit.write_bytes(b"{}")
+    found = verify(str(out)).findings
+    commit.write_bytes(content)
+    repair(str(out), found)
+    assert commit.read_bytes() == content
+
+
+def test_nothing_is_repaired_under_a_run(out: Path) -> None:
+    first_tar(out).unlink()
+    with LocalStorage(out).lock("run 7 on there"), pytest.raises(OwnedError, match="run 7 on there"):
+        repair(str(out), verify(str(out)).findings)
+
+
+@pytest.mark.parametrize("lost", ["manifest.jsonl", "job.json"])
+def test_damage_is_found_without_a_manifest_too(out: Path, lost: str) -> None:
+    tar = first_tar(out)
+    (out / lost).unlink()
+    cut(tar)
+    report = verify(str(out))
+    assert report.exit_code == 11
+    assert any(finding.name == str(tar.relative_to(out)) and "5000" in finding.what for finding in report.findings)
+
+
+def test_a_run_writes_a_lost_job_json_anew_and_makes_nothing(job: Build, out: Path) -> None:
+    before = json.loads((out / "job.json").read_text())
+    (out / "job.json").unlink()
+    assert run(job()).made_seconds == 0
+    after = json.loads((out / "job.json").read_text())
+    assert (after["job"], after["counts"], after["generation"]) == (before["job"], before["counts"], 2)
+    assert verify(str(out)).findings == ()
+
+
+def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: Path, tmp_path: Path) -> None:
+    (out / "job.json").unlink()
+    with pytest.raises(ConfigError, match="belongs to another job"):
+        run(job(input__store=str(tmp_path / "other.zarr")))
+
+
+WRITES = ["job.json", "_melmill/publishing.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"]
+
+
+@pytest.mark.parametrize("writes", range(6))
+def test_an_output_is_whole_wherever_its_publication_stops(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    others = [job(vocoder__name=str(tiny_vocoder(tmp_path / f"{seed}.onnx", seed))) for seed in (1, 2)]
+    with monkeypatch.context() as patch:
+        done = stop_after(writes, patch)
+        with pytest.raises(InterruptedRunError):
+            run(others[0])
+    assert verify(str(out)).findings == ()
+    assert done == WRITES[:writes]
+    with monkeypatch.context() as patch:  # and another publication just before it replaces the first list
+        stop_after(2, patch)
+        with pytest.raises(InterruptedRunError):
+            run(others[1])
+    assert verify(str(out)).findings == ()
+    run(others[1])
+    assert verify(str(out)).findings == ()
+
+
+def stop_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Runs stop before they replace anything more; gives what they replaced."""
+    replace, done = LocalStorage.replace, []
+
+    def stopping(self: LocalStorage, name: str, source: Path | bytes) -> None:
+        if name != STATUS:  # which is written at any time
+            if len(done) == writes:
+                raise InterruptedRunError("stopped")
+            done.append(name)
+        replace(self, name, source)
+
+    patch.setattr(LocalStorage, "replace", stopping)
+    return done
+
+
+@pytest.mark.parametrize("writes", [3, 4])
+def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    (tmp_path / "m.jsonl").write_text(json.dumps({"key": rows(out)[0]["key"], "text": "new"}))
+    stop_after(writes, monkeypatch)
+    with pytest.raises(InterruptedRunError):
+        run(job(input__meta=str(tmp_path / "m.jsonl")))
+    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 4 else {})
+    assert verify(str(out)).findings == ()
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
+    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    stop_after(writes, monkeypatch)
+    with pytest.raises(InterruptedRunError):
+        run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    last = rows(out)[-1]["shard"]
+    edit_manifest(out, lambda lines: [line for line in lines if last not in line])
+    report = verify(str(out))
+    assert [finding.name for finding in report.findings] == ["manifest.jsonl"]
+    assert "it was published with" in report.findings[0].what
+    assert report.exit_code == 11
+
+
+def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:
+    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+    assert verify(str(out)).findings == ()
+
+
+def test_a_folder_without_output_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds no melmill output"):
+        verify(str(tmp_path / "nowhere"))

@@ -1,0 +1,167 @@
+"""Packing the audio that NeMo's and lhotse's manifests list."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from support.listing import made
+from support.packing import SPEC, write_tone
+
+from pipeline.dsp.mel import log_mel
+from pipeline.errors import ConfigError
+from pipeline.pack.manifests import lhotse_corpus, nemo_corpus
+from pipeline.stores import text_lists as lines
+
+RATE = SPEC.sample_rate
+
+
+def write(path: Path, rows: Sequence[Any]) -> str:
+    text = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return str(path)
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> np.ndarray:
+    """Half a second of two channels, in wavs/a.wav."""
+    write_tone(tmp_path / "wavs/a.wav", 0.5, channels=2)
+    return soundfile.read(tmp_path / "wavs/a.wav", dtype="float32")[0]
+
+
+def test_nemo_rows_are_stretches_with_text_speaker_and_language(
+    tmp_path: Path, audio: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tone(tmp_path / "elsewhere/c.wav", 0.3)
+    rows = [
+        {"audio_filepath": "wavs/a.wav", "duration": 0.5, "text": "hi", "speaker": 7, "lang": "en", "other": [1]},
+        {"audio_filepath": "wavs/../wavs/a.wav", "offset": 0.1, "duration": 0.2, "text": "cut"},
+        {"audio_filepath": "wavs/a.wav", "offset": 0.25, "duration": None},
+        "",
+        {"audio_filepath": str(tmp_path / "elsewhere/c.wav"), "duration": 0.35, "text": None},
+    ]
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    corpus = nemo_corpus(write(tmp_path / "manifest.json", rows), SPEC)
+    metas = {source.key: json.loads(source.meta or "{}") for source in corpus.sources.files}
+    absolute = str(tmp_path / "elsewhere/c").lstrip("/")
+    assert metas == {
+        "wavs/a": {"text": "hi", "speaker": 7, "language": "en"},
+        "wavs/a-100-300": {"text": "cut"},
+        "wavs/a-250": {},
+        absolute: {},
+    }
+    mels, reasons = made(corpus)
+    assert not reasons
+    mono = audio.mean(axis=1)
+    for key, part in {
+        "wavs/a": mono, "wavs/a-100-300": mono[round(0.1 * RATE) : round(0.3 * RATE)], "wavs/a-250": mono[5512:],
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(mels[key], log_mel(part, SPEC), atol=1e-4)
+
+
+def cut(name: str, **changes: Any) -> dict[str, Any]:
+    source = {"type": "file", "channels": [0, 1], "source": "wavs/a.wav"}
+    recording = {"id": "r", "sources": [source], "sampling_rate": RATE, "num_samples": RATE // 2, "duration": 0.5}
+    whole: dict[str, Any] = {
+        "id": name, "start": 0.0, "duration": 0.5, "channel": 0, "supervisions": [], "recording": recording,
+        "type": "MonoCut",
+    }  # fmt: skip
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place: Any = whole
+        for parent in parents:
+            place = place[int(parent) if parent.isdigit() else parent]
+        place[last] = value
+    return whole
+
+
+def test_lhotse_cuts_are_stretches_of_a_channel_with_their_supervisions(tmp_path: Path, audio: np.ndarray) -> None:
+    said = [
+        {"start": 0.2, "duration": 0.1, "text": "world", "speaker": "anna", "language": "en"},
+        {"start": 0.0, "duration": 0.1, "text": "hello", "speaker": "berta", "language": "en"},
+    ]
+    rows = [cut("one", start=0.1, duration=0.2, channel=1, supervisions=said[:1]), cut("both", supervisions=said)]
+    corpus = lhotse_corpus(write(tmp_path / "cuts.jsonl.gz", rows), SPEC)
+    metas = {source.key: json.loads(source.meta) for source in corpus.sources.files}
+    assert metas == {
+        "one": {"text": "world", "speaker": "anna", "language": "en"},
+        "both": {"text": "hello world", "language": "en"},
+    }
+    mels, reasons = made(corpus)
+    assert not reasons
+    np.testing.assert_allclose(mels["one"], log_mel(audio[round(0.1 * RATE) : round(0.3 * RATE), 1], SPEC), atol=1e-4)
+    recordings = lhotse_corpus(write(tmp_path / "recordings.jsonl", [cut("x")["recording"]]), SPEC)
+    np.testing.assert_allclose(made(recordings)[0]["r"], log_mel(audio.mean(axis=1), SPEC), atol=1e-4)
+
+
+@pytest.mark.usefixtures("audio")
+def test_bad_nemo_rows_are_listed_by_line(tmp_path: Path) -> None:
+    rows = [
+        {"audio_filepath": "wavs/a.wav"}, "{", "[1]", '{"audio_filepath": "wavs/a.wav", "offset": NaN}', {"text": "x"},
+        {"audio_filepath": "wavs/gone.wav"}, {"audio_filepath": "wavs"}, {"audio_filepath": 3},
+        {"audio_filepath": "wavs/a.wav", "offset": -1}, {"audio_filepath": "wavs/a.wav", "offset": True},
+        {"audio_filepath": "wavs/a.wav", "offset": 9.5}, {"audio_filepath": "wavs/a.wav", "offset": 0.1, "duration": 2},
+        {"audio_filepath": "a\0.wav"}, {"audio_filepath": ".wav", "offset": 1e300}, "[" * 5000,
+    ]  # fmt: skip
+    mels, reasons = made(nemo_corpus(write(tmp_path / "m.jsonl", rows), SPEC))
+    assert list(mels) == ["wavs/a"]
+    numbers = {path.rpartition("line ")[2].rstrip(")") for path in reasons}
+    assert numbers == {str(number) for number in range(2, 16)}
+    assert "there is no file" in reasons["line 6"]
+    assert "not a number of seconds" in reasons["line 9"]
+    assert "nothing of it is left from 9.5 s on" in reasons["wavs/a-9500 (line 11)"]
+    assert "said to go to 2.1 s; the file ends after 0.5 s" in reasons["wavs/a-100-2100 (line 12)"]
+
+
+@pytest.mark.usefixtures("audio")
+def test_what_lhotse_would_run_fetch_or_change_is_listed_and_not_done(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    rows = [
+        cut("good"),
+        cut("command", recording__sources=[{"type": "command", "channels": [0], "source": f"touch {touched}"}]),
+        cut("url", recording__sources=[{"type": "url", "channels": [0], "source": "http://localhost/a.wav"}]),
+        cut("two", recording__sources=[{"type": "file"}, {"type": "file"}]),
+        cut("transformed", recording__transforms=[{"name": "Speed", "kwargs": {"factor": 1.1}}]),
+        cut("mixed", type="MixedCut"),
+        cut("none", recording=None),
+        cut("channel", channel=[0, 1]),
+        cut("absent", channel=5),
+        cut("endless", duration=None),
+        cut("", start=0.1),
+        cut("said", supervisions=[3]),
+    ]
+    mels, reasons = made(lhotse_corpus(write(tmp_path / "cuts.jsonl", rows), SPEC))
+    assert list(mels) == ["good"]
+    assert len(reasons) == len(rows) - 1
+    assert "of type command; only files are read, and commands never run" in reasons["line 2"]
+    assert "transformed" in reasons["line 5"]
+    assert "MixedCut" in reasons["line 6"]
+    assert "channel 5 is not there: it has 2" in reasons["absent (line 9)"]
+    assert not touched.exists()
+
+
+@pytest.mark.usefixtures("audio")
+def test_two_rows_of_one_key_and_lists_without_rows_are_errors(tmp_path: Path) -> None:
+    row = {"audio_filepath": "wavs/a.wav"}
+    with pytest.raises(ConfigError, match=r"\(line 1\) and wavs/a \(line 2\) .*'wavs/a'"):
+        nemo_corpus(write(tmp_path / "m.jsonl", [row, row]), SPEC)
+    with pytest.raises(ConfigError, match="lists nothing"):
+        nemo_corpus(write(tmp_path / "m.jsonl", []), SPEC)
+
+
+def test_lists_that_unpack_to_more_than_a_list_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(lines, "MAX_LIST_BYTES", 5000)
+    with pytest.raises(ConfigError, match="line 2 has more than 1000 bytes"):
+        nemo_corpus(write(tmp_path / "m.jsonl.gz", ["{}", "x" * 10**6]), SPEC)
+    with pytest.raises(ConfigError, match="more than 5000 bytes"):
+        nemo_corpus(write(tmp_path / "m.jsonl.gz", ["{}" + " " * 900] * 6), SPEC)
+    (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1000)[:-9])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        nemo_corpus(str(tmp_path / "m.jsonl.gz"), SPEC)

@@ -1,0 +1,188 @@
+"""Metadata of utterances, of the store and of a list: in the manifest as it is now, without audio made anew."""
+
+import csv
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from support.corpora import assert_whole, every_byte, objects, rows
+from support.faults.layouts import MAKERS
+from support.faults.ragged_store import write_store
+
+from pipeline.cli import app
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.events import Event, MetadataListed, PublicationDue
+from pipeline.jobs.run import plan, run
+
+Build = Callable[..., JobConfig]
+CHANGED = "changed: the metadata of utterances"
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """A folder of four short mels."""
+    (tmp_path / "few").mkdir()
+    rng = np.random.default_rng(0)
+    for key in "abcd":
+        np.save(tmp_path / "few" / f"{key}.npy", rng.uniform(-8, -1, (80, 50)).astype(np.float32))
+    return tmp_path / "few"
+
+
+def listed(path: Path, **texts: str) -> str:
+    path.write_text("".join(json.dumps({"key": key, "text": text}) + "\n" for key, text in texts.items()))
+    return str(path)
+
+
+def metas(out: Path) -> dict[str, Any]:
+    return {row["key"]: row["meta"] for row in rows(out)}
+
+
+def reasons(config: JobConfig) -> list[str]:
+    """Runs, and says why it published without making anything."""
+    events: list[Event] = []
+    run(config, events.append)
+    return [event.reason for event in events if isinstance(event, PublicationDue)]
+
+
+@pytest.mark.parametrize("layout", ["grouped", "grouped, Zarr v2", "padded", "ragged"])
+def test_a_list_goes_to_the_manifest_and_beside_the_audio_whatever_the_store(
+    few: Path, tmp_path: Path, job: Build, layout: str
+) -> None:
+    MAKERS[layout](tmp_path / "made.zarr", few)
+    out = tmp_path / "audio"
+    config = job(
+        input__store=str(tmp_path / "made.zarr"),
+        input__check_values=False,
+        input__meta=listed(tmp_path / "m.jsonl", a="one", c="three", z="of nobody"),
+    )
+    events: list[Event] = []
+    run(config, events.append)
+    assert_whole(out, 4)
+    assert metas(out) == {"a": {"text": "one"}, "b": {}, "c": {"text": "three"}, "d": {}}
+    with tarfile.open(out / rows(out)[0]["shard"]) as tar:
+        beside = [json.load(file) for each in tar if each.name.endswith("json") and (file := tar.extractfile(each))]
+    assert {each["key"]: each["meta"] for each in beside} == metas(out)
+    (said,) = (event.words for event in events if isinstance(event, MetadataListed))
+    assert said.endswith("for 2 of 4 utterances; 1 of its rows are of no utterance")
+
+
+def test_a_changed_list_makes_the_manifest_anew_and_no_audio(job: Build, tmp_path: Path, store: Path) -> None:
+    out, keys = tmp_path / "audio", [str(key) for key in zarr.open_group(store)["keys"][:]]
+    run(job())
+    audio, there = objects(out), every_byte(out)
+    path = listed(tmp_path / "m.jsonl", **{keys[0]: "one", keys[-1]: "last"})
+    assert reasons(job(input__meta=path)) == [CHANGED]
+    assert_whole(out, 24)
+    assert {key: meta for key, meta in metas(out).items() if meta} == {
+        keys[0]: {"text": "one"},
+        keys[-1]: {"text": "last"},
+    }
+    there = every_byte(out)
+    assert reasons(job(input__meta=path)) == []
+    assert every_byte(out) == there
+    listed(tmp_path / "m.jsonl", **{keys[0]: "another"})
+    assert reasons(job(input__meta=path)) == [CHANGED]
+    assert_whole(out, 24)
+    assert {key: meta for key, meta in metas(out).items() if meta} == {keys[0]: {"text": "another"}}
+    assert reasons(job()) == [CHANGED]
+    assert set(map(json.dumps, metas(out).values())) == {"{}"}
+    assert objects(out) == audio
+
+
+def test_shards_made_with_a_list_stand_beside_those_made_before_it(job: Build, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    mels = {key: rng.uniform(-8, -1, (80, 50)).astype(np.float32) for key in "abcd"}
+    common = {"input__store": str(tmp_path / "s.zarr"), "input__check_values": False, "output__shard_seconds": 0.5}
+    write_store(tmp_path / "s.zarr", {key: mels[key] for key in "ab"})
+    run(job(**common))
+    write_store(tmp_path / "s.zarr", mels)
+    config = job(**common, input__meta=listed(tmp_path / "m.jsonl", a="one", c="three"))
+    assert [shard.reason for shard in plan(config).todo] == ["new", "new"]
+    run(config)
+    assert_whole(tmp_path / "audio", 4)
+    assert metas(tmp_path / "audio") == {"a": {"text": "one"}, "b": {}, "c": {"text": "three"}, "d": {}}
+
+
+def test_a_list_goes_over_what_the_store_has_and_a_changed_store_is_seen(job: Build, few: Path, tmp_path: Path) -> None:
+    for layout in ("ragged", "grouped", "padded"):
+        store, out = tmp_path / f"{layout}.zarr", tmp_path / layout
+        MAKERS[layout](store, few)
+        describe(store, layout, "own")
+        common = {"input__store": str(store), "input__check_values": False, "output__url": str(out)}
+        run(job(**common))
+        audio = objects(out)
+        describe(store, layout, "its own")
+        assert reasons(job(**common)) == [CHANGED]
+        assert metas(out)["b"] == {"speaker": "its own"}
+        table = tmp_path / "m.csv"
+        with open(table, "w", newline="") as file:
+            csv.writer(file).writerows([["key", "speaker", "text"], ["a", "anna", "x, y"], ["b", "", "z"]])
+        assert reasons(job(**common, input__meta=str(table))) == [CHANGED]
+        assert (metas(out)["a"], metas(out)["b"]) == (
+            {"speaker": "anna", "text": "x, y"},
+            {"speaker": "its own", "text": "z"},
+        )
+        assert_whole(out, 4)
+        assert objects(out) == audio
+
+
+def describe(store: Path, layout: str, speaker: str) -> None:
+    """Gives every utterance a speaker, without touching a mel."""
+    group = zarr.open_group(str(store))
+    if layout == "grouped":
+        for name in "abcd":
+            group[name].attrs["speaker"] = speaker
+        return
+    name, text = ("meta", json.dumps({"speaker": speaker})) if layout == "ragged" else ("speaker", speaker)
+    if name not in group:
+        group.create_array(name, shape=(4,), dtype=str)
+    group[name][...] = np.array([text] * 4, np.dtypes.StringDType())
+
+
+def test_a_list_that_is_none_or_of_another_store_is_refused(job: Build, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"input\.meta: .*there is no such file"):
+        plan(job(input__meta=str(tmp_path / "nowhere.jsonl")))
+    with pytest.raises(ConfigError, match=r"no row of any utterance.*its keys are like 'z', the store's like 'en_US"):
+        plan(job(input__meta=listed(tmp_path / "m.jsonl", z="z")))
+    assert not (tmp_path / "audio").exists()
+
+
+def test_text_that_cannot_be_read_any_more_stays_as_it_was_published(job: Build, store: Path, tmp_path: Path) -> None:
+    group = zarr.open_group(str(store))
+    texts = np.array(['{"text": "was"}'] * 24, np.dtypes.StringDType())
+    group.create_array("meta", shape=(24,), dtype=str, chunks=(24,))[...] = texts
+    run(job())
+    (chunk,) = (path for path in (store / "meta").rglob("*") if path.is_file() and path.name != "zarr.json")
+    chunk.write_bytes(b"broken")
+    assert reasons(job()) == [CHANGED]
+    assert_whole(tmp_path / "audio", 24)
+    assert set(map(json.dumps, metas(tmp_path / "audio").values())) == {'{"text": "was"}'}
+    assert reasons(job()) == []
+
+
+def test_plan_and_run_say_why_the_manifest_is_published_again(
+    job: Build, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = job()
+    run(config)
+    path = listed(tmp_path / "m.jsonl", **{str(zarr.open_group(store)["keys"][0]): "one"})
+    settings = {"input.meta": path, "output.shard_seconds": config.output.shard_seconds}
+    flags = ["--store", str(store), "--out", str(tmp_path / "audio"), "--vocoder", config.vocoder.name]
+    flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    for command, told in (
+        ("plan", "publish   " + CHANGED),
+        ("run", "publishing anew: " + CHANGED),
+        ("run", "nothing to"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            app([command, *flags, "--scheduler", "synchronous"])
+        assert end.value.code == 0
+        assert told in "".join(capsys.readouterr())
+    (tmp_path / "audio" / "manifest.jsonl").unlink()
+    assert reasons(job(input__meta=path)) == ["manifest.jsonl is gone"]

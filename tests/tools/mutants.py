@@ -1,0 +1,511 @@
+"""`make test-mutants`: takes each mechanism out, one at a time, and sees the test fail that is named for it.
+
+Prints a Markdown table. Exits with 1 if a test passes without its mechanism, or if a mechanism is no longer where this
+table says.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from support.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mechanism taken out.
+
+    Args:
+        mechanism: what it is.
+        file: of the package.
+        old: the text that is it, which stands there once.
+        new: what stands there instead.
+        test: that must fail then; without the mutant it must pass.
+        hangs: whether the test may also wait for ever, which is what the mechanism is against.
+    """
+
+    mechanism: str
+    file: str
+    old: str
+    new: str
+    test: str
+    hangs: bool = False
+
+
+MUTANTS = (
+    Mutant(
+        "fsync of an object's content",
+        "storage/local.py",
+        "            try:\n                os.fsync(descriptor)\n",
+        "            try:\n                pass\n",
+        "tests/faults/test_power_loss.py -k first_run",
+    ),
+    Mutant(
+        "fsync of the folder of a new name",
+        "storage/local.py",
+        "def _sync_folder(folder: Path) -> None:\n",
+        "def _sync_folder(folder: Path) -> None:\n    return\n",
+        "tests/faults/test_power_loss.py -k first_run",
+    ),
+    Mutant(
+        "put if absent",
+        "storage/local.py",
+        "                self._name(os.link, file, target)\n",
+        "                self._name(os.replace, file, target)\n",
+        "tests/storage/test_storage.py -k first_put_wins",
+    ),
+    Mutant(
+        "the commit record comes after its objects",
+        "worker/attempt.py",
+        "        objects = []\n",
+        "        objects = []\n        late, put, commit = [], self._storage.put_if_absent, self._ledger.put_commit\n"
+        "        self._storage.put_if_absent = lambda *each: late.append(each) or True\n"
+        "        self._ledger.put_commit = lambda record: (\n"
+        "            setattr(self._storage, 'put_if_absent', put), commit(record), [put(*each) for each in late]\n"
+        "        )[1]\n",
+        "tests/worker/test_attempt.py -k before_the_commit",
+    ),
+    Mutant(
+        "the digest check of what is read",
+        "worker/convert.py",
+        "if self._digest is not None and self._digest.finish().hex() != utterance.digest:",
+        "if False:",
+        "tests/jobs/test_jobs.py -k not_the_one_packed",
+    ),
+    Mutant(
+        "the windows of a batch that failed are decoded alone",
+        "vocoders/windows.py",
+        "            for pending, part, mel in chosen:\n",
+        "            for pending, part, mel in chosen[:0]:\n",
+        "tests/vocoders/test_windows.py -k goes_wrong",
+    ),
+    Mutant(
+        "a session that did not come out on the card is refused",
+        "vocoders/sessions.py",
+        "    if _CUDA not in used:\n",
+        "    if False:\n",
+        "tests/vocoders/test_sessions.py -k did_not_come_out",
+    ),
+    Mutant(
+        "a card that fails is held against no utterance",
+        "vocoders/onnx_model.py",
+        'if session.device == "cuda" and _CARD_AT_FAULT',
+        'if session.device == "none" and _CARD_AT_FAULT',
+        "tests/vocoders/test_sessions.py -k quarantines_nobody",
+    ),
+    Mutant(
+        "batches that a card cannot hold get smaller",
+        "vocoders/onnx_model.py",
+        "                    self._card_bytes = len(mel) * ",
+        "                    _ = len(mel) * ",
+        "tests/vocoders/test_sessions.py -k quarantines_nobody",
+    ),
+    Mutant(
+        "processes that share a card take their part of it",
+        "vocoders/onnx_model.py",
+        "total / self._sharing",
+        "total",
+        "tests/vocoders/test_sessions.py -k share_a_card",
+    ),
+    Mutant(
+        "the sample that soxr may leave out",
+        "audio/resample.py",
+        "np.zeros(2 + source // target, np.float32)",
+        "np.zeros(0, np.float32)",
+        "tests/audio/test_resample.py -k half_a_sample",
+    ),
+    Mutant(
+        "the true peak holds the gain back",
+        "audio/loudness.py",
+        "min(self._target - loudness, allowed)",
+        "self._target - loudness",
+        "tests/audio/test_loudness.py -k holds_the_gain_back",
+    ),
+    Mutant(
+        "the digest check before an object is adopted",
+        "worker/attempt.py",
+        "            return there if self._holds_same_audio(file, made.name, rows) else None\n",
+        "            return there\n",
+        "tests/worker/test_attempt.py -k damaged_object",
+    ),
+    Mutant(
+        "the missing-chunk check",
+        "stores/arrays.py",
+        'self._array = open_filled(tree, metadata, "NaN" if metadata.kind == "float" else "")',
+        'self._array = open_filled(tree, metadata, 0.0 if metadata.kind == "float" else "")',
+        "tests/stores/test_store_faults.py -k missing",
+    ),
+    Mutant(
+        "the lock of the output",
+        "storage/filelock.py",
+        "            fcntl.flock(descriptor, how | fcntl.LOCK_NB)\n",
+        "            pass\n",
+        "tests/storage/test_storage.py -k told_who_holds",
+    ),
+    Mutant(
+        "the balance check",
+        "jobs/publish.py",
+        "if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:",
+        "if False:",
+        "tests/output/test_ledger.py -k balance",
+    ),
+    Mutant(
+        "what is about to be published is announced first",
+        "jobs/publish.py",
+        "        ledger.announce(job.run_id, files)\n",
+        "",
+        "tests/output/test_audit.py::test_an_output_is_whole_wherever_its_publication_stops[3]",
+    ),
+    Mutant(
+        "what stopped publications announced stays known",
+        "output/ledger.py",
+        "            unfinished = before.files\n",
+        "            unfinished = ()\n",
+        "tests/output/test_audit.py::test_an_output_is_whole_wherever_its_publication_stops[4]",
+    ),
+    Mutant(
+        "lists are held against their digests while a run is unfinished",
+        "output/audit/reading.py",
+        "        for name in (MANIFEST, FAILURES):\n",
+        '        for name in (MANIFEST, FAILURES) if "counts" in described else ():\n',
+        "tests/output/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[1]",
+    ),
+    Mutant(
+        "other metadata is published",
+        "jobs/publish.py",
+        "        METADATA: job.metadata,\n",
+        '        METADATA: "",\n',
+        "tests/planning/test_utterance_metadata.py -k changed_list",
+    ),
+    Mutant(
+        "the seal of a commit record",
+        "output/records.py",
+        "    if seal != _seal(plain):\n",
+        "    if seal is None:\n",
+        "tests/output/test_ledger.py -k changed_value",
+    ),
+    Mutant(
+        "three workers lost alone before an utterance is condemned",
+        "cluster/lost_workers.py",
+        "elif group and self._deaths >= DEATHS:",
+        "elif group:",
+        "tests/cluster/test_lost_workers.py -k preempted",
+    ),
+    Mutant(
+        "a worker lost with its finished result counts as lost",
+        "cluster/dispatch.py",
+        "            except KilledWorker as killed:  # it is gone, and so is the one that made it again\n"
+        "                error = killed\n",
+        "",
+        "tests/faults/test_bad_workers.py -k lost_with_its_result",
+    ),
+    Mutant(
+        "a worker that hangs is started anew",
+        "cluster/dispatch.py",
+        "            if flight.worker and now - flight.heard > limit:\n",
+        "            if False:\n",
+        "tests/faults/test_bad_workers.py -k hangs",
+        hangs=True,
+    ),
+    Mutant(
+        "what is committed is not made again",
+        "worker/convert.py",
+        "    if there is not None:  # the worker that committed it died before it could say so\n",
+        "    if False:\n",
+        "tests/faults/test_bad_workers.py -k died_after_its_commit",
+    ),
+    Mutant(
+        "a worker that dies while it starts is started again",
+        "cluster/local.py",
+        "worker_class=_PatientNanny,",
+        "worker_class=Nanny,",
+        "tests/faults/test_kills.py -k while_it_starts",
+    ),
+    Mutant(
+        "parts make up for those that never begin",
+        "planning/parts.py",
+        "        yield from sorted(others, ",
+        "        sorted(others, ",
+        "tests/faults/test_array.py -k never_begin",
+    ),
+    Mutant(
+        "a whole run keeps out of the way of parts",
+        "storage/local.py",
+        "        with self._locked(fcntl.LOCK_SH, owner):\n            yield\n",
+        "        yield\n",
+        "tests/faults/test_array.py -k out_of_each_others_way",
+    ),
+    Mutant(
+        "what a hopeless run committed empty is made again",
+        "jobs/run.py",
+        "            if not ledger.commit_record(name).rows:",
+        "            if False:",
+        "tests/faults/test_hopeless.py -k restored",
+    ),
+    Mutant(
+        "generations, not clocks, tell which commit is the newest",
+        "planning/prepare.py",
+        'job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))',
+        "job = replace(prepared.job, generation=int(datetime.now(UTC).timestamp()))",
+        "tests/faults/test_clocks.py",
+    ),
+    Mutant(
+        "signals wait while modules are imported",
+        "interrupts.py",
+        "    with interrupts_noted() as noted:\n        yield\n",
+        "    noted: list[int] = []\n    yield\n",
+        "tests/test_interrupts.py",
+    ),
+    Mutant(
+        "the window of shards in flight",
+        "cluster/dispatch.py",
+        "        while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and",
+        "        while len(self._flights) < 1000 and",
+        "tests/cluster/test_engine.py -k window_of_shards",
+    ),
+    Mutant(
+        "workers' versions are compared before any work",
+        "clusters/__init__.py",
+        "        compare_versions(client, config.timeout)\n",
+        "",
+        "tests/cluster/test_worker_versions.py -k before_any_work",
+    ),
+    Mutant(
+        "a worker that comes later compares its versions, too",
+        "cluster/engine.py",
+        "    refuse_other_versions(worker.address, differing(job.versions, installed()))\n",
+        "",
+        "tests/cluster/test_worker_versions.py -k comes_later",
+    ),
+    Mutant(
+        "a key that everybody reads is refused",
+        "cluster/security.py",
+        'if name == "key" and stat.S_IMODE(mode) & 0o007:',
+        "if False:",
+        "tests/cluster/test_security.py -k everybody_reads",
+    ),
+    Mutant(
+        "SLURM's workers leave before their walltime",
+        "cluster/slurm.py",
+        "    return walltime - reserve, reserve / 2\n",
+        "    return walltime, reserve / 2\n",
+        "tests/cluster/test_slurm.py -k leave_before",
+    ),
+    Mutant(
+        "SLURM's jobs in hidden partitions are seen",
+        "cluster/slurm.py",
+        '["squeue", "--all", ',
+        '["squeue", ',
+        "tests/cluster/test_slurm.py -k queue_is_read",
+    ),
+    Mutant(
+        "nobody is told to start workers while the scheduler is gone",
+        "cluster/liveness.py",
+        'words = words if self._answers else ""',
+        "words = words",
+        "tests/cluster/test_liveness.py",
+    ),
+    Mutant(
+        "nobody hangs while there are no workers",
+        "cluster/dispatch.py",
+        "        if not self._alive.working:",
+        "        if False:",
+        "tests/cluster/test_waiting.py -k no_shard_is_blamed",
+    ),
+    Mutant(
+        "a shard that takes longer than workers live ends the run",
+        "cluster/dispatch.py",
+        "            if flight.starts > _STARTS:",
+        "            if False:",
+        "tests/cluster/test_waiting.py -k longer_than_workers_live",
+        hangs=True,
+    ),
+    Mutant(
+        "what an unfinished run has committed is no garbage",
+        "output/garbage.py",
+        "record.generation >= generation or ",
+        "",
+        "tests/output/test_garbage.py",
+    ),
+    Mutant(
+        "secrets stay out of Dask's tasks",
+        "cluster/job_secrets.py",
+        "    if public == job:\n",
+        "    if True:\n",
+        "tests/test_secrets.py -k anywhere",
+    ),
+    Mutant(
+        "errors leave a worker without secrets",
+        "cluster/engine.py",
+        "        error = MelmillError(words)\n",
+        "        error = LookupError(words)\n",
+        "tests/test_secrets.py -k anywhere",
+    ),
+    Mutant(
+        "options whose names say that they are secret are not shown",
+        "errors.py",
+        '        r"\\1\\2...",\n',
+        '        r"\\1\\2\\3",\n',
+        "tests/test_secrets.py -k this_process",
+    ),
+    Mutant(
+        "values of secret options are not shown in any words",
+        "errors.py",
+        "    if len(secret) >= _SHORTEST:\n",
+        "    if False:\n",
+        "tests/test_secrets.py -k any_words",
+    ),
+    Mutant(
+        "no secret stands in a list of a job",
+        "config/options.py",
+        "    elif isinstance(value, (list, tuple)):\n        for names",
+        "    elif False:\n        for names",
+        "tests/storage/test_objects.py -k not_repeated",
+    ),
+    Mutant(
+        "a scheduled run says nothing where nothing changed",
+        "cli/convert.py",
+        "    if if_changed and not report.run_id:\n",
+        "    if False:\n",
+        "tests/test_schedules.py -k quarantined_only_once",
+    ),
+    Mutant(
+        "a run that fails keeps when the last one succeeded",
+        "events/prometheus.py",
+        "{**self._before(), **self._now(error is None)}",
+        "self._now(error is None)",
+        "tests/test_schedules.py -k keeps_when",
+    ),
+    Mutant(
+        "a run that another keeps out leaves the figures alone",
+        "events/prometheus.py",
+        "        if isinstance(error, OwnedError):\n            return\n",
+        "",
+        "tests/test_schedules.py -k steps_back",
+    ),
+    Mutant(
+        "a stage within another stops that one's time",
+        "events/stopwatch.py",
+        "stage = self._under_way[-1]",
+        "stage = self._under_way[0]",
+        "tests/events/test_stopwatch.py",
+    ),
+    Mutant(
+        "put on condition that the name is free (If-None-Match)",
+        "storage/objects/files.py",
+        '                    self._put(name, source, "create")\n',
+        '                    self._put(name, source, "overwrite")\n',
+        "tests/storage/test_objects.py -k first_put_wins",
+    ),
+    Mutant(
+        "an object replaced between its opening and its first read is opened again",
+        "storage/objects/files.py",
+        "                if self._begun or not",
+        "                if True or not",
+        "tests/storage/test_objects.py -k before_it_is_read",
+    ),
+    Mutant(
+        "a lost answer of a PUT is resolved by reading back",
+        "storage/objects/files.py",
+        "if (won := self._holds(name, source)) is not None:",
+        "if (won := None) is not None:",
+        "tests/storage/test_objects.py -k lost_answer",
+    ),
+    Mutant(
+        "a store without conditional PUT is found out",
+        "storage/objects/storage.py",
+        "        if not any(self._refuses() for _ in range(_TRIES)):",
+        "        if False:",
+        "tests/storage/test_objects.py -k without_conditional",
+    ),
+    Mutant(
+        "whoever holds the output in an object store is in the way",
+        "storage/objects/lease.py",
+        "            if alive and watch.pulse.holding:\n",
+        "            if alive:\n                return\n            if False:\n",
+        "tests/storage/test_objects.py -k told_who_holds",
+    ),
+    Mutant(
+        "a pulse that stands still is that of a dead run",
+        "storage/objects/lease.py",
+        "        if time.monotonic() - self._since > DEAD_SECONDS:\n",
+        "        if False:\n",
+        "tests/storage/test_objects.py -k outwaited",
+        hangs=True,
+    ),
+    Mutant(
+        "a run that was taken for dead changes nothing any more",
+        "storage/objects/lease.py",
+        "        if self._lost:\n            raise",
+        "        if False:\n            raise",
+        "tests/storage/test_objects.py -k taken_for_dead_changes",
+    ),
+    Mutant(
+        "a machine's sleep counts as silence of its run",
+        "storage/objects/lease.py",
+        "    return time.monotonic() if boottime is None else",
+        "    return time.monotonic() if True else",
+        "tests/storage/test_objects.py -k machine_slept",
+    ),
+    Mutant(
+        "no secret stands in a job",
+        "config/options.py",
+        "    if spelt:\n",
+        "    if False:\n",
+        "tests/storage/test_objects.py -k not_repeated",
+    ),
+)
+
+
+def passes(test: str, mutant: Mutant | None = None) -> bool:
+    """Whether the test passes on a copy of the package, without the mutant's mechanism if one is given."""
+    with tempfile.TemporaryDirectory(prefix="melmill-mutant-") as name:
+        folder = Path(name)
+        shutil.copytree(ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__"))
+        for other in ("tests", "pyproject.toml", "README.md", "configs"):
+            (folder / other).symlink_to(ROOT / other)
+        if mutant is not None:
+            file = folder / "pipeline" / mutant.file
+            text = file.read_text()
+            if text.count(mutant.old) != 1:
+                sys.exit(f"{mutant.file} no longer holds what {mutant.mechanism!r} is; mend the table in {__file__}")
+            file.write_text(text.replace(mutant.old, mutant.new))
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
+        environment = {**os.environ, "PYTHONPATH": name, "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            limit = 200 if mutant is not None and mutant.hangs else 900  # the machine may be busy
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=limit)
+        except subprocess.TimeoutExpired:
+            if mutant is not None and mutant.hangs:
+                return False
+            sys.exit(f"{test} did not end")
+        # An error beyond the test itself proves nothing.
+        if done.returncode not in (0, 1) or (done.returncode == 1 and " failed" not in done.stdout):
+            sys.exit(f"{test} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 0
+
+
+def main() -> None:
+    """Prints a line a mechanism."""
+    chosen = [mutant for mutant in MUTANTS if any(word in mutant.mechanism for word in sys.argv[1:] or [""])]
+    tests = list(dict.fromkeys(mutant.test for mutant in chosen))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for test, whole in zip(tests, pool.map(passes, tests), strict=True):
+            if not whole:
+                sys.exit(f"{test} fails though nothing is taken out")
+        print("| mechanism taken out | where | test that fails |\n|---|---|---|", flush=True)
+        survivors = 0
+        for mutant, survived in zip(chosen, pool.map(passes, (each.test for each in chosen), chosen), strict=True):
+            survivors += survived
+            told = "**none**" if survived else f"`{mutant.test}`"
+            print(f"| {mutant.mechanism} | `{mutant.file}` | {told} |", flush=True)
+    sys.exit(min(survivors, 1))
+
+
+if __name__ == "__main__":
+    main()
