@@ -10,12 +10,10 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import cloudpickle
+import busy
 import distributed
 import pytest
 from daemons import CORPUS, LONG, NODES, PATIENCE, Process, Settings, Slurm, Start, until
@@ -25,12 +23,11 @@ from faults.processes import events_in
 from pipeline import engine
 from pipeline.clusters import liveness
 from pipeline.clusters import slurm as module
-from pipeline.config import Job, load_job
+from pipeline.config import load_job
 from pipeline.errors import ClusterError
 from pipeline.events import Event, Listener, ShardCommitted, ShardStarted, WorkersAwaited
 from pipeline.jobs import run
 from pipeline.ledger import COMMITS
-from pipeline.planner import ShardTask
 
 
 def commits(folder: Path) -> int:
@@ -94,35 +91,20 @@ def test_workers_that_are_killed_are_replaced(
     assert len(set(slurm.jobs("ALL")) - {*earlier, *first}) == 2
 
 
-BUSY_SECONDS = 4.0
-"""For each of the shards: all together are longer than a worker lives, which is 52 s at most."""
-
-
-def slowly(task: ShardTask, job: Job, trial: int) -> Any:
-    """The engine's own function, on a worker that is busy with the shard for some seconds."""
-    from pipeline import engine
-
-    time.sleep(BUSY_SECONDS)
-    return engine._make_shard(task, job, trial)
-
-
-@pytest.fixture
-def _slowness_travels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This module's functions go to workers as code, which could not import it."""
-    monkeypatch.setattr(engine, "_make_shard", slowly)
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    yield
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-
-
-@pytest.mark.usefixtures("_slowness_travels")
 def test_a_walltime_of_a_minute_is_no_end_of_a_longer_run(
-    slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm,
+    settings: Settings,
+    prompts_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(engine, "_make_shard", busy.make_shard_slowly)
+    monkeypatch.setenv("PYTHONPATH", str(Path(busy.__file__).parent), prepend=os.pathsep)
     events: list[Event] = []
     run(load_job(CORPUS, settings(jobs=1, walltime="00:01:00")), events.append)
     assert_invariant(tmp_path / "audio", prompts_reference)
-    assert sum(isinstance(event, ShardCommitted) for event in events) * BUSY_SECONDS > 60
+    shards = sum(isinstance(event, ShardCommitted) for event in events)
+    assert shards * busy.SECONDS > 52.5  # for which a worker lives at most
     assert len({event.worker for event in events if isinstance(event, ShardStarted)}) > 1
     logs = [log.read_text() for log in (tmp_path / "shared" / "logs").glob("*.err")]
     assert any("worker-lifetime-reached" in log for log in logs)  # by themselves, not by SLURM
