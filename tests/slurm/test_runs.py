@@ -1,22 +1,30 @@
-"""Whole runs on a real SLURM, and what happens to jobs there: each comes to its end without a hand."""
+"""Whole runs on a real SLURM, and what happens to jobs there: each comes to its end without a hand.
+
+What is to happen in the middle of a run happens while the run waits for it, in its listener: however fast the machine
+is, the run is not over before.
+"""
 
 import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import busy
+import distributed
 import pytest
-from support.corpora import lasting_store
 from support.faults.invariant import Reference, assert_invariant
 from support.faults.processes import events_in
-from support.slurm_daemons import CORPUS, LONG, NODES, Process, Settings, Slurm, Start, until
+from support.slurm_daemons import CORPUS, LONG, NODES, PATIENCE, Process, Settings, Slurm, Start, until
 
-from pipeline.cluster import liveness
+from pipeline.cluster import engine, liveness
 from pipeline.cluster import slurm as module
 from pipeline.config import load_job
 from pipeline.errors import ClusterError
-from pipeline.events import Event, ShardStarted, WorkersAwaited
+from pipeline.events import Event, Listener, ShardCommitted, ShardStarted, WorkersAwaited
 from pipeline.jobs.run import run
 from pipeline.output.ledger import COMMITS
 
@@ -25,8 +33,20 @@ def commits(folder: Path) -> int:
     return len(list((folder / "audio" / COMMITS).glob("*")))
 
 
-def committed(folder: Path, count: int) -> None:
-    until(lambda: commits(folder) >= count, f"commit {count}")
+def at_commit(count: int, act: Callable[[], None], events: list[Event]) -> Listener:
+    """Keeps all events. After so many commits it acts, and the run waits: only what is in flight goes on meanwhile."""
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, ShardCommitted) and sum(isinstance(each, ShardCommitted) for each in events) == count:
+            act()
+
+    return listen
+
+
+def two_running(slurm: Slurm) -> list[str]:
+    until(lambda: len(slurm.jobs("RUNNING")) == 2, "two jobs that run")
+    return slurm.jobs("RUNNING")
 
 
 def assert_finished(process: Process, folder: Path, reference: Reference) -> None:
@@ -34,91 +54,133 @@ def assert_finished(process: Process, folder: Path, reference: Reference) -> Non
     assert_invariant(folder / "audio", reference)
 
 
-def workers_used(folder: Path) -> set[str]:
-    return {event["worker"] for event in events_in(folder / "log", "ShardStarted")}
-
-
 def test_a_job_runs_to_its_end_with_keys_that_nobody_else_reads(
-    slurm: Slurm, start: Start, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path
 ) -> None:
-    with start(cores=2, jobs=1) as process:
-        committed(tmp_path, 1)
+    events: list[Event] = []
+
+    def look() -> None:
         (keys,) = (tmp_path / "shared").glob("keys-*")
         assert stat.S_IMODE(keys.stat().st_mode) == 0o700
         assert {stat.S_IMODE(path.stat().st_mode) for path in keys.iterdir()} == {0o600}
         assert len(slurm.jobs()) == 1
-        assert_finished(process, tmp_path, prompts_reference)
-    assert all(worker.startswith("tls://") for worker in workers_used(tmp_path))
-    assert len(workers_used(tmp_path)) == 2
+        until(lambda: len(distributed.default_client().nthreads()) == 2, "the other worker")
+
+    run(load_job(CORPUS, settings(cores=2, jobs=1)), at_commit(1, look, events))
+    assert_invariant(tmp_path / "audio", prompts_reference)
+    workers = {event.worker for event in events if isinstance(event, ShardStarted)}
+    assert all(worker.startswith("tls://") for worker in workers)
+    assert len(workers) == 2
     assert not list((tmp_path / "shared").glob("keys-*"))
     until(lambda: not slurm.jobs(), "the end of the jobs")
 
 
 def test_workers_that_are_killed_are_replaced(
-    slurm: Slurm, start: Start, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path
 ) -> None:
-    with start() as process:
-        committed(tmp_path, 2)
-        first = slurm.jobs()
+    earlier, first = slurm.jobs("ALL"), []
+
+    def kill() -> None:
+        first.extend(two_running(slurm))
         slurm("scancel", "--signal=KILL", *first)
-        until(lambda: len(set(slurm.jobs("RUNNING")) - set(first)) == 2, "two new jobs")
-        assert_finished(process, tmp_path, prompts_reference)
+        until(lambda: not slurm.jobs(), "the end of the killed")
+
+    run(load_job(CORPUS, settings()), at_commit(2, kill, []))
+    assert_invariant(tmp_path / "audio", prompts_reference)
+    assert len(set(slurm.jobs("ALL")) - {*earlier, *first}) == 2
 
 
-def test_a_walltime_of_a_minute_is_no_end_of_a_job_of_two(
-    slurm: Slurm, start: Start, packed: Path, tmp_path: Path
+def test_a_walltime_of_a_minute_is_no_end_of_a_longer_run(
+    slurm: Slurm,
+    settings: Settings,
+    prompts_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, count = lasting_store(packed, tmp_path, seconds=75)
-    with start(jobs=1, walltime="00:01:00", store=store) as process:
-        assert process.wait(LONG) == 0, (tmp_path / "log").read_text()[-3000:]
-    assert len(workers_used(tmp_path)) > 1
-    (finished,) = events_in(tmp_path / "log", "RunFinished")
-    assert (finished["utterances"], finished["failed"]) == (count, 0)
+    monkeypatch.setattr(engine, "_make_shard", busy.make_shard_slowly)
+    monkeypatch.setenv("PYTHONPATH", str(Path(busy.__file__).parent), prepend=os.pathsep)
+    events: list[Event] = []
+    run(load_job(CORPUS, settings(jobs=1, walltime="00:01:00")), events.append)
+    assert_invariant(tmp_path / "audio", prompts_reference)
+    shards = sum(isinstance(event, ShardCommitted) for event in events)
+    assert shards * busy.SECONDS > 52.5  # for which a worker lives at most
+    assert len({event.worker for event in events if isinstance(event, ShardStarted)}) > 1
     logs = [log.read_text() for log in (tmp_path / "shared" / "logs").glob("*.err")]
     assert any("worker-lifetime-reached" in log for log in logs)  # by themselves, not by SLURM
 
 
 def test_jobs_that_a_higher_partition_preempts_are_started_again(
-    slurm: Slurm, start: Start, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm,
+    settings: Settings,
+    prompts_reference: Reference,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with start(partition="work") as process:
-        committed(tmp_path, 2)
-        ours = slurm.jobs("RUNNING")
-        urgent = ["--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
-        slurm("sbatch", *urgent, "--wrap=sleep 5")
-        until(lambda: not set(ours) & set(slurm.jobs("RUNNING")), "preemption")
-        assert set(ours) <= set(slurm.jobs())  # in the queue, to be started again
-        assert_finished(process, tmp_path, prompts_reference)
+    """The urgent job lasts until the run has seen its own wait in the queue, and leaves them there."""
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 1.0)
+    monkeypatch.setattr(liveness, "_SAY_SECONDS", 1.0)
+    earlier, ours, urgent, seen = slurm.jobs("ALL"), [], [], []
+
+    def preempt() -> None:
+        ours.extend(two_running(slurm))
+        alone = ["--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+        urgent.append(slurm("sbatch", *alone, "--wrap=sleep 600"))
+        until(lambda: all(slurm.restarts(job) for job in ours), "preemption")
+
+    preempted = at_commit(2, preempt, [])
+
+    def listen(event: Event) -> None:
+        preempted(event)
+        if isinstance(event, WorkersAwaited) and "PENDING" in event.reason and urgent and not seen:
+            seen.append(event.reason)
+            slurm("scancel", *urgent)
+
+    try:
+        run(load_job(CORPUS, settings(partition="work")), listen)
+    finally:
+        slurm("scancel", "--partition=urgent")
+    assert_invariant(tmp_path / "audio", prompts_reference)
+    assert "of 2 jobs in SLURM, " in seen[0]
+    assert set(slurm.jobs("ALL")) - set(earlier) == {*ours, *urgent}  # no others were sent in their place
 
 
 def test_a_run_goes_on_beside_a_drained_node(
-    slurm: Slurm, start: Start, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path
 ) -> None:
     """What ran on it is killed, and what replaces that finds its place elsewhere."""
-    with start() as process:
-        committed(tmp_path, 2)
-        ours = slurm.jobs()
-        node = slurm("squeue", "--noheader", f"--jobs={ours[0]}", "--format=%N")
-        slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
-        try:
-            there = slurm("squeue", "--noheader", f"--nodelist={node}", "--format=%A").split()
-            slurm("scancel", "--signal=KILL", *there)
-            assert_finished(process, tmp_path, prompts_reference)
-            assert not slurm("squeue", "--noheader", f"--nodelist={node}", "--format=%A %T", "--states=RUNNING")
-        finally:
+    earlier, there, drained = slurm.jobs("ALL"), [], []
+
+    def drain() -> None:
+        ours = two_running(slurm)
+        earlier.extend(ours)
+        drained.append(slurm.node(ours[0]))
+        slurm("scontrol", "update", f"NodeName={drained[0]}", "State=DRAIN", "Reason=test")
+        there.extend(job for job in ours if slurm.node(job) == drained[0])
+        slurm("scancel", "--signal=KILL", *there)
+        until(lambda: not set(there) & set(slurm.jobs()), "the end of the killed")
+
+    try:
+        run(load_job(CORPUS, settings()), at_commit(2, drain, []))
+    finally:
+        for node in drained:
             slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
+    assert_invariant(tmp_path / "audio", prompts_reference)
+    new = set(slurm.jobs("ALL")) - set(earlier)
+    assert len(new) == len(there)
+    assert not set(drained) & {slurm.node(job) for job in new}
 
 
 def test_a_queue_that_gives_nothing_says_so_and_is_given_up_in_the_end(
     slurm: Slurm, settings: Settings, prompts_reference: Reference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(liveness, "_SAY_SECONDS", 2.0)
-    config = load_job(CORPUS, settings(jobs=1, patience=18, insecure=True))
+    monkeypatch.setattr(liveness, "_SAY_SECONDS", 1.0)
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 1.0)
+    config = load_job(CORPUS, settings(jobs=1, patience=12, insecure=True))
     events: list[Event] = []
     for node in NODES:
         slurm("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=test")
     try:
-        with pytest.raises(ClusterError, match=r"no worker for more than 18 s \(cluster\.patience\): of 1 job") as end:
+        with pytest.raises(ClusterError, match=r"no worker for more than 12 s \(cluster\.patience\): of 1 job") as end:
             run(config, events.append)
         assert end.value.exit_code == 6
         awaited = [event.reason for event in events if isinstance(event, WorkersAwaited)]
@@ -128,25 +190,41 @@ def test_a_queue_that_gives_nothing_says_so_and_is_given_up_in_the_end(
     finally:
         for node in NODES:
             slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    run(config, events.append)
+    run(load_job(CORPUS, settings(jobs=1, insecure=True)), events.append)  # whose jobs may take longer to start
     assert_invariant(tmp_path / "audio", prompts_reference)
     assert all(event.worker.startswith("tcp://") for event in events if isinstance(event, ShardStarted))
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["logs"]
 
 
+KILLED = """
+import os, signal, sys
+from pipeline.config import JobConfig
+from pipeline.events import ShardCommitted
+from pipeline.jobs import run
+
+committed = 0
+
+def listen(event):
+    global committed
+    committed += isinstance(event, ShardCommitted)
+    if committed == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(JobConfig.model_validate_json(sys.argv[1]), listen)
+"""
+
+
 def test_jobs_whose_run_was_killed_end_by_themselves_and_it_is_resumed(
-    slurm: Slurm, start: Start, prompts_reference: Reference, tmp_path: Path
+    slurm: Slurm, settings: Settings, start: Start, prompts_reference: Reference, tmp_path: Path
 ) -> None:
-    with start(timeout=10) as process:
-        committed(tmp_path, 2)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        until(lambda: not slurm.jobs(), "the end of the jobs")
+    command = [sys.executable, "-c", KILLED, load_job(CORPUS, settings(timeout=10)).model_dump_json()]
+    assert subprocess.run(command, cwd=tmp_path, timeout=PATIENCE, check=False).returncode == -signal.SIGKILL
+    until(lambda: not slurm.jobs(), "the end of the jobs")
     before = commits(tmp_path)
     with start() as process:
         assert_finished(process, tmp_path, prompts_reference)
-    (started,) = events_in(tmp_path / "log", "RunStarted")[1:]
-    assert started["shards"] == commits(tmp_path) - before
+    (started,) = events_in(tmp_path / "log", "RunStarted")
+    assert 0 < started["shards"] == commits(tmp_path) - before
 
 
 def test_jobs_that_sbatch_refuses_or_that_end_before_they_work_are_not_sent_off_for_ever(

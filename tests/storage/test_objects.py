@@ -47,7 +47,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leases whose dead are found out soon."""
-    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.1)
     monkeypatch.setattr(lease, "DEAD_SECONDS", 0.5)
     monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.01)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -57,7 +58,7 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 SchedulerType=sched/backfill
 SchedulerParameters=bf_interval=2,sched_interval=5,requeue_delay=1
-MinJobAge=5
+MinJobAge=3600
 KillWait=5
 InactiveLimit=0
 Waittime=0
@@ -72,7 +73,7 @@ PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10 Preempt
 
 PATIENCE = 240.0
 """Seconds after which what has not happened is taken for what never will."""
-LONG = 400.0
+LONG = 900.0
 """The same for a whole run."""
 
 
@@ -93,9 +94,21 @@ class Slurm:
         return done.stdout.strip()
 
     def jobs(self, *states: str) -> list[str]:
-        """Numbers of the jobs in the queue, or of those in the given states; array jobs task by task."""
+        """Numbers of the jobs in the queue, or of those in the given states; array jobs task by task.
+
+        ALL is a state, too: SLURM knows those that have ended for an hour (MinJobAge).
+        """
         chosen = [f"--states={','.join(states)}"] if states else []
         return self("squeue", "--noheader", "--array", "--format=%A", *chosen).split()
+
+    def node(self, job: str) -> str:
+        """Where a job runs, or ran before it ended; empty if it never did."""
+        return self("squeue", "--noheader", "--states=ALL", f"--jobs={job}", "--format=%N")
+
+    def restarts(self, job: str) -> int:
+        """How often a job was put into the queue again; SLURM still knows it when the job has ended."""
+        (count,) = re.findall(r"\bRestarts=(\d+)", self("scontrol", "show", "job", job))
+        return int(count)
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:

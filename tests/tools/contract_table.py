@@ -17,10 +17,10 @@ from pipeline.evidence import Sample, contradictions, explanations
 from pipeline.melspec import PRESETS, MelSpec
 from pipeline.vocoders.griffin_lim import GriffinLim
 
-ABOUT = """Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `tests/data/prompts` by the preset of the row,
-read by `plan` and `run` as those of the preset of the column. `width`: another number of bands, refused before that;
-`same`: no field differs but framing and what is negligible, so the values are the same; what else is in a cell is
-the contradiction that was found (`pipeline/evidence/verdict.py`).
+ABOUT = """Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `tests/data/prompts` by the preset of the
+row, read by `plan` and `run` as those of the preset of the column. `width`: another number of bands, refused before
+that; `same`: no field differs but framing and what is negligible, so the values are the same; what else is in a cell
+is the contradiction that was found (`pipeline/evidence/verdict.py`).
 """
 FRAMES = 200  # of each of the 24 prompts, from its middle: what plan and run look at
 

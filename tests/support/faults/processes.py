@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.config import JobConfig
 
-PATIENCE = 60.0
+PATIENCE = 240.0
 """Seconds after which what has not happened is taken for what never will."""
 
 
