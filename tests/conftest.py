@@ -35,9 +35,10 @@ def _lane(path: Path) -> str | None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the files of every lane but the one that `-m` names."""
-    chosen = next((lane for lane in LANES if lane == config.getoption("-m")), None)
-    return True if collection_path.is_file() and _lane(collection_path) != chosen else None
+    """Leave out every lane except the one that `-m` names."""
+    chosen, lane = config.getoption("-m") or None, _lane(collection_path)
+    of_another_lane = lane != chosen if collection_path.is_file() else lane not in (None, chosen)
+    return of_another_lane or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
