@@ -295,6 +295,25 @@ def test_parts_share_an_output_that_no_run_can_hold_then(opened: Open) -> None:
         pass
 
 
+def test_a_part_asks_nothing_about_other_parts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number squared would be the number of requests."""
+    asked: list[str] = []
+    for verb in ("cat_file", "info"):
+        real = getattr(MemoryFileSystem, verb)
+
+        def note(*given: Any, real: Callable[..., Any] = real, **named: Any) -> Any:
+            asked.append(given[1])
+            return real(*given, **named)
+
+        monkeypatch.setattr(MemoryFileSystem, verb, note)
+    with opened().share("part 1"):
+        (first,) = [name for name in opened().list(lease.LOCK) if name.endswith(".json")]
+        asked.clear()
+        with opened().share("part 2"):
+            assert asked
+        assert not [path for path in asked if first.removesuffix(".json") in path]
+
+
 def test_of_eight_that_begin_at_once_never_two_hold_it(opened: Open) -> None:
     start, held, most = threading.Barrier(8), [], []
 
@@ -331,7 +350,7 @@ def test_one_elsewhere_holds_it_as_long_as_its_pulse_changes(opened: Open) -> No
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("name", ["0" * 32, "g" * 32], ids=["first", "last"])
+@pytest.mark.parametrize("name", ["0" * 32, "z" * 32], ids=["first", "last"])
 def test_one_that_died_before_it_held_it_is_outwaited_whatever_its_name(opened: Open, name: str) -> None:
     storage = opened()
     claim(storage, name)

@@ -6,6 +6,9 @@ once each sees the other, and the one whose name sorts first goes on: a listing 
 Google and Azure. Whoever is in the way is there as long as its pulse changes, by the waiting time of the one who looks:
 no clock is compared with another. If it stands still, or if its process is known to have ended, its name is deleted.
 
+A name says whether its holder is a part of a job, which shares the output. Parts do not ask about each other: if each
+of a thousand asked about all others, the last one would begin after a million requests.
+
 A holder that was taken for dead, because it could reach nothing for so long or its machine slept, finds its name gone
 and begins no change any more. One that it had begun, such as a long PUT, can still land after that. What is promised of
 shards and commits does not depend on any of this.
@@ -29,6 +32,8 @@ from pipeline.storage.objects.processes import is_dead, this_process
 from pipeline.storage.signature import in_words, signed
 
 LOCK = f"{PRIVATE}/run.lock"
+_PART = "part-"
+"""The beginning of the name of a holder that shares the output."""
 BEAT_SECONDS = 5.0
 DEAD_SECONDS = 30.0
 """A pulse that has stood still for so long is that of a dead run."""
@@ -79,7 +84,8 @@ class Lease:
 
     def __init__(self, files: Files, owner: str, shared: bool) -> None:
         self._files = files
-        self._me = Holder(uuid.uuid4().hex, shared, this_process(), signed(owner))
+        name = f"{_PART if shared else 'run-'}{uuid.uuid4().hex}"
+        self._me = Holder(name, shared, this_process(), signed(owner))
         self._count = 0
         self._holding = self._lost = False
         self._confirmed = _now()
@@ -140,9 +146,9 @@ class Lease:
 
     def _in_the_way(self) -> Holder | None:
         """One that goes first, since it began first, or because of its name; OwnedError if one holds the output."""
-        for other in holders(self._files, besides=self._me.name):
+        for other in holders(self._files, besides=self._me.name, parts=not self._me.shared):
             if other.shared and self._me.shared:
-                continue
+                continue  # an older melmill's, whose name does not say it
             pulse = _pulse(self._files, other)
             if not pulse.holding and other.name < self._me.name and other.is_dead() is not True:
                 return other
@@ -244,9 +250,17 @@ def who_holds(files: Files) -> str | None:
     return None
 
 
-def holders(files: Files, besides: str = "") -> Iterator[Holder]:
-    """All whose names are there, dead or alive; but one."""
+def holders(files: Files, besides: str = "", parts: bool = True) -> Iterator[Holder]:
+    """All whose names are there, dead or alive; but one.
+
+    Args:
+        files: of the output.
+        besides: the name that is left out.
+        parts: whether holders that share the output are included.
+    """
     for name in set(_endings(files)[".json"]) - {besides}:
+        if name.startswith(_PART) and not parts:
+            continue
         content = files.content(f"{LOCK}/{name}.json")
         if content is None:
             continue
