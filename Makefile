@@ -12,7 +12,7 @@ ON_S3 := invariant points races failing_calls killed_gc state_machine verify clo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
 
 house:  ## print the rooms of pipeline/, their sizes, and which room imports which
 	@$(PYTHON) tests/tools/house.py
@@ -61,6 +61,10 @@ lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/docs  ## build the pages of docs/ into build/docs; a warning, such as a dead link, is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --jobs auto docs build/docs
+	@echo 'Open build/docs/index.html'
+
 format: $(VENV)/dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -108,6 +112,11 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kubernetes,loudness,openvino,quality,slurm,train]' 'kubernetes-validate>=1.34'
+	touch $@
+
+# Sphinx imports melmill to read its docstrings, so it needs what melmill needs, and no torch.
+$(VENV)/docs: $(VENV)/runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@
 
 $(VENV)/slurm: $(VENV)/dev
