@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A job in parts, for sites where no scheduler of Dask's may run: each task of the array makes its part, and what others
-# leave undone.  sbatch configs/slurm/array.sh job.yaml
+# A job in parts, for sites where no Dask scheduler may run. Each task of the array makes its part, then what other tasks
+# left undone. Start it with: sbatch configs/slurm/array.sh job.yaml
 #SBATCH --job-name=melmill-part
 #SBATCH --array=0-7
 #SBATCH --cpus-per-task=1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The command itself as a job, where nothing may run on the login node; it sends off its workers as further jobs.
-# Before its own time limit it ends its run, and has SLURM start it again: sbatch configs/slurm/driver.sh corpus.yaml
+# Runs the command itself as a job, where nothing may run on the login node. It submits its workers as further jobs.
+# Before its own time limit it interrupts the run and has SLURM start it again: sbatch configs/slurm/driver.sh corpus.yaml
 #SBATCH --job-name=melmill-driver
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=4G
