@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import re
 import runpy
@@ -14,15 +15,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import corpora
 import numpy as np
 import onnx
 import pytest
 import yaml
 import zarr
-from corpora import PROMPTS, TINY, rows
-from pages import DOCS, LANES, PAGES, ROOT, blocks, called, console, lane_of, masked, needs, shell, wanted_code
-from torch_writer import tensor, torch_names, zip_file
+from support import corpora
+from support.corpora import TINY, rows
+from support.pages import DOCS, LANES, PAGES, blocks, called, console, lane_of, masked, needs, shell, wanted_code
+from support.paths import PROMPTS, ROOT
+from support.torch_writer import tensor, torch_names, zip_file
 from typer.testing import CliRunner
 
 import pipeline
@@ -214,7 +216,7 @@ def field_table(page: str, head: str) -> set[str]:
     """The names in the first column of the table with this head."""
     _, found, rest = PAGES[page].read_text().partition(f"| {head} |")
     assert found, head
-    lines = rest.partition("\n\n")[0].splitlines()[2:]
+    lines = itertools.takewhile(lambda line: line.startswith("|"), rest.splitlines()[2:])
     return {name for line in lines for name in re.findall(r"`([\w./<>-]+)`", line.split("|")[1])}
 
 
@@ -283,6 +285,13 @@ def test_python_reference_has_every_public_name() -> None:
     assert set(re.findall(r"^\.\. (?:auto\w+|py:data):: (\w+)$", text, re.MULTILINE)) == set(pipeline.__all__)
 
 
+def test_every_room_of_the_house_is_in_the_design() -> None:
+    package = Path(pipeline.__file__).parent
+    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    named = {name.strip("/").removesuffix(".py") for name in field_table("design", "room | what is in it")}
+    assert named == rooms
+
+
 # ---- the README, and what pages name
 
 
@@ -295,11 +304,9 @@ def test_files_links_and_make_targets_that_pages_name_are_there() -> None:
     for path in [*PAGES.values(), ROOT / "CONTRIBUTING.md"]:
         text = path.read_text()
         for target in re.findall(r"`make ([a-z0-9-]+)", text):
-            if target != "house":
-                assert f"\n{target}:" in makefile, f"{path.name}: make {target}"
+            assert f"\n{target}:" in makefile, f"{path.name}: make {target}"
         for name in re.findall(r"`((?:configs|tests|pipeline|docs|\.ci)/[\w./-]+)`", text):
-            if not (path.name in ("design.md", "CONTRIBUTING.md") and name.startswith("pipeline/")):
-                assert (ROOT / name).exists(), f"{path.name}: {name}"
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
         for link in re.findall(r"\]\((?!\w+:|#)([^)#]+)", text):
             assert (path.parent / link).exists(), f"{path.name}: {link}"
 
@@ -307,7 +314,7 @@ def test_files_links_and_make_targets_that_pages_name_are_there() -> None:
 def test_figures_of_quality_are_those_that_the_bench_printed() -> None:
     lines = [line for line in PAGES["explanation/vocoders"].read_text().splitlines() if line.startswith("|")]
     assert len(lines) > 5
-    assert set(lines) <= set((ROOT / "tests" / "quality" / "quality.md").read_text().splitlines())
+    assert set(lines) <= set((ROOT / "tests" / "tools" / "quality.md").read_text().splitlines())
 
 
 def test_hours_of_a_corpus_follow_from_the_speeds() -> None:

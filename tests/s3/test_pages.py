@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pages import blocks, console, shell
-
-from s3.server import BUCKET, KEY, SECRET, Server, client
+from support.pages import blocks, console, shell
+from support.s3_server import BUCKET, KEY, SECRET, Server, client
 
 PAGE = "howto/object-stores"
 

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import yaml
-from corpora import assert_whole
-from daemons import CORPUS, Slurm
-from pages import console, shell
+from support.corpora import assert_whole
+from support.pages import console, shell
+from support.slurm_daemons import CORPUS, Slurm
 
 
 def test_the_commands_of_the_pages_run(slurm: Slurm, packed: Path, tmp_path: Path) -> None:

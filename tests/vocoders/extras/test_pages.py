@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from corpora import PROMPTS, assert_whole
-from pages import called, console
+from support.corpora import assert_whole
+from support.pages import called, console
+from support.paths import PROMPTS
 
 
 @pytest.mark.parametrize(("page", "count"), [("howto/train", 2), ("howto/cards", 1)])
