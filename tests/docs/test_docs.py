@@ -297,6 +297,7 @@ def test_every_room_of_the_house_is_in_the_design() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len(PAGES["README"].read_text().splitlines()) <= 160
+    assert f"[{len(pipeline.PRESETS)} conventions are known by name]" in PAGES["README"].read_text()
 
 
 def test_files_links_and_make_targets_that_pages_name_are_there() -> None:
