@@ -636,6 +636,8 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
     for path in old.stamps():
         if path.endswith((".json", ".jsonl")):
             now, then = lines_or_document(new.out / path), lines_or_document(old.out / path)
+            if path == "job.json":
+                assert now.pop("processors")  # what outputs have had since then
             assert shape(now) == shape(then), path
         if path.endswith(".tar"):
             assert members(new.out / path) == members(old.out / path)

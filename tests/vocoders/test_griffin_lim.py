@@ -65,7 +65,6 @@ import dataclasses, hashlib
 import numpy as np
 from pipeline.melspec import PRESETS
 from pipeline.vocoders.griffin_lim import GriffinLim
-from support.paths import PROMPTS
 wide = dict(sample_rate=44100, n_fft=2048, hop_length=512, win_length=2048, n_mels=80, fmax=22050.0)
 for spec in (PRESETS["hifigan-22k"], dataclasses.replace(PRESETS["hifigan-22k"], **wide)):
     mel = np.random.default_rng(0).uniform(-11, 0, (80, 200)).astype(np.float32)
