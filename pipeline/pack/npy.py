@@ -26,25 +26,25 @@ def pack_npy(
     workers: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> PackResult:
-    """Packs all .npy mels below a folder into the ragged store `out`; else as `pack_audio`.
+    """Packs all .npy mels below a folder into the ragged store `out`, as `pack_audio` packs audio.
 
     Args:
-        folder: with one mel a file, `[n_mels, frames]` or `[frames, n_mels]`, floating.
-        out: local path of the store, not yet there.
-        spec: the mel contract that the mels are known to have.
-        axis: which axis comes first, as in `matrix_corpus`.
-        workers: processes; None for one a processor.
-        on_progress: is told how far it is.
+        folder: folder with one mel per file, `[n_mels, frames]` or `[frames, n_mels]`, floating.
+        out: local path of the new store.
+        spec: mel contract that the mels have.
+        axis: axis of a mel that comes first, as in `matrix_corpus`.
+        workers: number of worker processes; None for one per processor.
+        on_progress: callback that is given the progress at the start and after each file.
 
     Raises:
-        ConfigError: if the order of a mel cannot be told, and as `pack_audio`.
+        ConfigError: if the order of a mel cannot be found, and as `pack_audio`.
         OwnedError, StorageError, InterruptedRunError: as `pack_audio`.
     """
     return pack(npy_corpus(folder, spec, axis), out, None, workers, on_progress)
 
 
 def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
-    """The .npy mels below a folder.
+    """The .npy mels below a folder. Arguments as for `pack_npy`.
 
     Raises:
         ConfigError, StorageError: as `list_sources` and `matrix_corpus`.

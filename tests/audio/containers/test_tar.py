@@ -10,7 +10,7 @@ import webdataset
 from pipeline.audio.containers import open_sink
 from pipeline.audio.containers.files import FilesSink
 from pipeline.audio.containers.tar import TarSink
-from pipeline.audio.names import escape, unescape
+from pipeline.audio.member_names import escape, unescape
 from pipeline.config import Container
 
 KEYS = ["one", "a/b.c", "ключ", "k" * 300, "__x__", ".."]
