@@ -43,6 +43,14 @@ FLOORS = {
         "opening store_report",
         "__init__",
     ],
+    "pack": [
+        "result writer",
+        "journal sources",
+        "audio kaldi_matrix matrices workers zarr_stores",
+        "hdf5 kaldi manifests npy run torch_mels",
+        "kinds",
+        "__init__",
+    ],
 }
 MOST_ROOMS, MOST_MODULES = 24, 6
 

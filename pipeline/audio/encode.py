@@ -155,9 +155,7 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(
-            soundfile.LibsndfileError, OSError
-        ):  # `finish` has raised it, or the audio is not used
+        with contextlib.suppress(soundfile.LibsndfileError, OSError):  # after an error the audio is not used
             self._file.close()
         with contextlib.suppress(OSError):
             self.encoded.close()

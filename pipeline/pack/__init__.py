@@ -6,10 +6,8 @@ names each source that could not be packed. A source is listed by its module her
 Nothing here knows vocoders, jobs or outputs, and what is in a source is never run as code.
 """
 
-from pipeline.pack.audio import pack_audio
-from pipeline.pack.kinds import Kind, kind_of, pack_source
+from pipeline.pack.kinds import Kind, kind_of, pack_audio, pack_npy, pack_source
 from pipeline.pack.matrices import Axis
-from pipeline.pack.npy import pack_npy
 from pipeline.pack.result import PackFailure, PackProgress, PackResult
 from pipeline.stores.metadata_lists import Metadata, read_metadata
 

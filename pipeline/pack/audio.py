@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
-from pipeline.pack.result import OnProgress, PackResult
-from pipeline.pack.run import pack
 from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
 
 _BLOCK = 1 << 16  # number of samples read at once
@@ -44,36 +42,12 @@ class Clip:
     channel: int | None = None
 
 
-def pack_audio(
-    folder: str,
-    out: str,
-    spec: MelSpec,
-    workers: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> PackResult:
-    """Packs the mels of all audio below a folder into the ragged store `out`. See `pack_source`.
-
-    An utterance's key is its path below the folder, with "/" and without extension. Channels are averaged. Audio of
-    another sample rate is resampled (soxr, very high quality).
+def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
+    """The audio files below a folder.
 
     Args:
         folder: folder with audio in any format that libsndfile reads.
-        out: local path of the new store.
         spec: mel contract of the mels to be made.
-        workers: number of worker processes; None for one per processor.
-        on_progress: callback that is given the progress at the start and after each file.
-
-    Raises:
-        ConfigError: if `out` exists, there is no audio, two files get the same key, or no file can be packed.
-        OwnedError: if another process packs to `out`.
-        StorageError: if `out` cannot be written.
-        InterruptedRunError: if Ctrl-C stopped the packing.
-    """
-    return pack(audio_corpus(folder, spec), out, None, workers, on_progress)
-
-
-def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
-    """The audio files below a folder.
 
     Raises:
         ConfigError, StorageError: as `list_sources`.

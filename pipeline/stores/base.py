@@ -70,7 +70,7 @@ class Catalogue:
         frames: length of each mel [frames], `[utterances] int64`; 0 if a fault keeps it from being known.
         digests: digest of each mel, `[utterances, 16] uint8`.
         where: place of each mel, `[utterances]` int64 (ragged, padded) or StringDType (grouped).
-        faults: for each utterance that the listing already shows to be bad, the reason with its coordinates.
+        faults: reasons by index, with coordinates, for the utterances that the listing already shows to be bad.
     """
 
     keys: NDArray[Any]

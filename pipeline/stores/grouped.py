@@ -160,7 +160,7 @@ class GroupedStore:
         """The store in one line. See `MelStore`."""
         order = "[mels, frames]" if self._order == 0 else "[frames, mels]"
         others = self._listing.others
-        beside = f"; {len(others)} other arrays are not mels: {', '.join(others[:3])}" if others else ""
+        beside = f"; {len(others)} other arrays, not mels: {', '.join(others[:3])}" if others else ""
         return (
             f"grouped, Zarr v{self.zarr_format}: {len(self._listing.mels)} arrays {order} of {self.n_mels} mels, "
             f"{self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}{beside}"

@@ -20,7 +20,7 @@ class PresetFit:
         values: figures of the sample's values.
         floors: names of the presets that have the floor that was found.
         fits: names of the presets that no value contradicts.
-        cannot: for the name of each other preset, the reasons.
+        cannot: reasons by name, for the other presets.
         contradicted: reasons why the values contradict the stated contract; empty if they do not, or none is stated.
     """
 

@@ -48,8 +48,8 @@ class StoreReport:
         chunks: number of chunks (inner chunks of shards) that the utterances need.
         missing_chunks: number of these chunks that are not there.
         missing: names of the first thousand missing chunks.
-        unreadable: for the key of each examined utterance that could not be read, the reason.
-        faults: for the key and index of each utterance that the listing shows to be bad, the reason.
+        unreadable: reasons by key, for the examined utterances that could not be read.
+        faults: reasons by key and index, for the utterances that the listing already shows to be bad.
         looks: presets that the values fit; None if no value could be read.
     """
 

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import preset
 from pipeline.pack import kind_of, pack_source
 from pipeline.pack.kinds import corpus_of
-from pipeline.pack.zarrs import zarr_corpus
+from pipeline.pack.zarr_stores import zarr_corpus
 
 
 def touch(*names: str) -> Callable[[Path], None]:
