@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.listing import made
+from support.listing import DATA, made
 from support.making import N_MELS, SPEC, Mels, random_mel
-from support.paths import DATA
 
 from pipeline.errors import ConfigError
 from pipeline.pack.kaldi import kaldi_corpus
@@ -79,7 +78,7 @@ def test_commands_are_refused_and_never_run(tmp_path: Path) -> None:
     for number, key in enumerate(("piped", "into", "attached"), 1):
         assert "is a command, which melmill does not run" in reasons[f"{key} (line {number})"]
     assert "range" in reasons["range (line 5)"]
-    assert "a line is a key, and a file" in reasons["line 6"]
+    assert "a line must be a key, then FILE" in reasons["line 6"]
     assert "none.ark is not there" in reasons["gone (line 7)"]
     assert "not a binary Kaldi matrix" in reasons["vague (line 8)"]
     assert "UTF-8" in reasons["line 11"]

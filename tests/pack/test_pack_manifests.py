@@ -116,7 +116,7 @@ def test_bad_nemo_rows_are_listed_by_line(tmp_path: Path) -> None:
     assert "there is no file" in reasons["line 6"]
     assert "must be a number of seconds" in reasons["line 9"]
     assert "it starts at 9.5 s and has no samples" in reasons["wavs/a-9500 (line 11)"]
-    assert "said to go to 2.1 s; the file ends after 0.5 s" in reasons["wavs/a-100-2100 (line 12)"]
+    assert "says that it ends at 2.1 s, but the file ends after 0.5 s" in reasons["wavs/a-100-2100 (line 12)"]
 
 
 @pytest.mark.usefixtures("audio")
@@ -139,7 +139,7 @@ def test_what_lhotse_would_run_fetch_or_change_is_listed_and_not_done(tmp_path: 
     mels, reasons = made(lhotse_corpus(write(tmp_path / "cuts.jsonl", rows), SPEC))
     assert list(mels) == ["good"]
     assert len(reasons) == len(rows) - 1
-    assert "of type command; only files are read, and commands never run" in reasons["line 2"]
+    assert "of type command; only files are read, and commands are never run" in reasons["line 2"]
     assert "transformed" in reasons["line 5"]
     assert "MixedCut" in reasons["line 6"]
     assert "it has no channel 5; it has 2" in reasons["absent (line 9)"]

@@ -46,7 +46,7 @@ def test_json_lines_and_tables_say_the_same(tmp_path: Path) -> None:
         ("m.csv", "name,text\na,x\n", "line 2: no field key"),
         ("m.csv", "key,text\na,x,y\n", "line 2: it does not have as many fields"),
         ("m.csv", "key,text\na\n", "line 2: it does not have as many fields"),
-        ("m.csv", 'key,text\na,"x', "no table"),
+        ("m.csv", 'key,text\na,"x', "not a valid table"),
         ("m.jsonl", "a\tx", "line 1, is not a valid JSON object"),
         ("m.jsonl", '{"key": "a", "x": NaN}', "NaN"),
         ("m.jsonl", "", "has no rows"),
