@@ -1,4 +1,4 @@
-"""float -> PCM -> FLAC or WAV bytes, a piece at a time."""
+"""Encoding: float samples to PCM, and to the bytes of a FLAC or WAV file, piece by piece."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from pipeline.config import Codec, Subtype
 from pipeline.storage import translated
 
 _SPOOL_BYTES = 16 * 2**20
-"""Encoded audio stays in memory up to this size and then goes to a file of the scratch folder."""
+"""Largest encoded audio that stays in memory [bytes]; larger audio goes to a file in the scratch folder."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
 
 
 def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[NDArray[np.int32] | NDArray[np.float32], int]:
-    """Samples as they will be written, and how many had to be clipped.
+    """Samples as they will be written, and the number of them that were clipped.
 
-    A full scale of 1.0 is 2**(bits - 1) steps, as libsndfile reads them; values are rounded to the nearest step, ties
-    to even, and clipped to -2**(bits - 1) .. 2**(bits - 1) - 1. FLOAT is left as it is, also beyond full scale.
+    Full scale, 1.0, is 2**(bits - 1) steps, as in libsndfile. Values are rounded to the nearest step, ties to even, and
+    clipped to -2**(bits - 1) .. 2**(bits - 1) - 1. FLOAT is not changed, also beyond full scale.
 
     Args:
-        samples: `[samples] float32`, finite.
-        subtype: PCM_16, PCM_24 or FLOAT.
+        samples: finite samples, `[samples] float32`.
+        subtype: subtype of the audio: PCM_16, PCM_24 or FLOAT.
 
     Returns:
-        `[samples] int32` in steps (float32 for FLOAT), and the count of clipped samples.
+        `[samples] int32` in steps (float32 for FLOAT), and the number of clipped samples.
 
     >>> quantize(np.array([0.5, 1.0, -1.5], np.float32), "PCM_16")
     (array([ 16384,  32767, -32768], dtype=int32), 2)
@@ -48,7 +48,7 @@ def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[NDArray[np
 
 
 def pcm_bytes(steps: NDArray[np.int32] | NDArray[np.float32], subtype: Subtype) -> bytes:
-    """The samples as little-endian PCM of 2, 3 or 4 bytes each: what `pcm_sha256` is taken over."""
+    """The samples as little-endian PCM of 2, 3 or 4 bytes each, over which `pcm_sha256` is taken."""
     if subtype == "FLOAT":
         return steps.astype("<f4").tobytes()
     if subtype == "PCM_16":
@@ -56,8 +56,8 @@ def pcm_bytes(steps: NDArray[np.int32] | NDArray[np.float32], subtype: Subtype) 
     return steps.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
 
 
-class _Kept:
-    """A file as libsndfile sees it. Its callbacks swallow exceptions, so the first one is kept, and raised after."""
+class _ErrorKeepingFile:
+    """A file for libsndfile, whose callbacks swallow exceptions: the first one is kept, and raised by `raising`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -77,7 +77,7 @@ class _Kept:
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
-        """What the file raises meanwhile is raised at the end, in place of what libsndfile makes of it."""
+        """A context that at its end raises the first error of the file, in place of libsndfile's own error."""
         try:
             yield
         except (soundfile.LibsndfileError, AssertionError):
@@ -98,10 +98,10 @@ class Encoder:
     """Encodes one utterance. `encoded` holds its bytes once `finish` has been called.
 
     Args:
-        codec: flac or wav.
-        subtype: PCM_16, PCM_24, or FLOAT (wav).
-        sample_rate: [Hz].
-        folder: of scratch, for audio that is too long for memory.
+        codec: codec of the audio: flac or wav.
+        subtype: subtype of the audio: PCM_16, PCM_24, or FLOAT (wav).
+        sample_rate: sample rate of the audio [Hz].
+        folder: scratch folder, for audio that is too long for memory.
 
     Raises:
         StorageError: from every method, if the folder cannot be written.
@@ -114,14 +114,14 @@ class Encoder:
         self.clipped = 0
         spool = tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(folder))  # noqa: SIM115
         self.encoded: IO[bytes] = cast(IO[bytes], spool)
-        self._kept = _Kept(self.encoded)
+        self._kept = _ErrorKeepingFile(self.encoded)
         with self._writing():
             self._file = soundfile.SoundFile(
                 self._kept, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
             )
 
     def push(self, piece: NDArray[np.float32]) -> None:
-        """Encode the next `[samples] float32`, finite."""
+        """Encode the next samples, `[samples] float32`, finite."""
         steps, clipped = quantize(piece, self._subtype)
         self.clipped += clipped
         self._digest.update(pcm_bytes(steps, self._subtype))
@@ -134,7 +134,7 @@ class Encoder:
                 self._file.write(np.left_shift(steps, 8))  # libsndfile takes the upper 24 bits of 32
 
     def finish(self) -> None:
-        """Write what the codec still holds; `encoded` then stands at its first byte."""
+        """Write the samples that the codec still holds, and set the position of `encoded` to its first byte."""
         with self._writing():
             self._file.close()
             self.encoded.seek(0)
@@ -146,7 +146,7 @@ class Encoder:
 
     @property
     def pcm_sha256(self) -> str:
-        """Digest of the PCM as written, as hexadecimal."""
+        """Digest of the PCM that was written, as hexadecimal."""
         return self._digest.hexdigest()
 
     def __enter__(self) -> Self:
@@ -155,21 +155,27 @@ class Encoder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(soundfile.LibsndfileError, OSError):  # `finish` tells; after it nothing is written
+        with contextlib.suppress(soundfile.LibsndfileError, OSError):  # after an error the audio is not used
             self._file.close()
         with contextlib.suppress(OSError):
             self.encoded.close()
 
 
 def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
-    """Digest of the PCM that an encoded file decodes to, and its length [samples]; read in blocks.
+    """Digest of the PCM that an encoded file decodes to, as hexadecimal, and the number of its samples.
+
+    The file is read in blocks. An error that reading `encoded` raises is passed on.
+
+    Args:
+        encoded: encoded file, at its first byte.
+        subtype: subtype of the audio.
 
     Raises:
-        soundfile.LibsndfileError: if it does not decode; what reading `encoded` raises, if it cannot be read.
+        soundfile.LibsndfileError: if the file does not decode.
     """
     digest, samples = hashlib.sha256(), 0
     dtype = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}[subtype]
-    kept = _Kept(encoded)
+    kept = _ErrorKeepingFile(encoded)
     with kept.raising(), soundfile.SoundFile(kept) as file:
         for block in file.blocks(2**18, dtype=dtype):
             steps = block >> 8 if subtype == "PCM_24" else block

@@ -1,4 +1,4 @@
-"""One waveform's figures, taken while it is made: its levels, and how far its mel is from the one it came of."""
+"""Figures of a waveform, taken while its pieces pass: its levels, and its distance to the mel that it was made from."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import UtteranceError
 
 SILENCE_DBFS = -200.0
-"""The level given to digital silence, whose logarithm is not a number that JSON can hold."""
+"""Level that stands for digital silence, whose true level, minus infinity, JSON cannot express."""
 
 
-# A saturated tanh comes out of onnxruntime as 1 + 2**-23, which nobody can hear.
+# onnxruntime computes a saturated tanh as 1 + 2**-23, which is only rounding.
 _FULL_SCALE = np.float32(1 + 2**-22)
 
 
 class Levels:
-    """Peak, root mean square and what is over full scale, of a waveform that comes in pieces."""
+    """Peak, root mean square and number of samples over full scale of a waveform that comes in pieces."""
 
     def __init__(self) -> None:
         self.samples = 0
         self.peak = 0.0
         self.over_full_scale = 0
-        """Samples whose absolute value is over 1.0, by more than rounding."""
+        """Number of samples whose absolute value is over 1.0 by more than rounding."""
         self._squares = 0.0
 
     def push(self, piece: NDArray[np.float32]) -> None:
-        """Take the next `[samples] float32`.
+        """Take the next samples, `[samples] float32`.
 
         Raises:
             UtteranceError: if a sample is NaN or infinite.
         """
         if not piece.size:
             return
-        _check_finite(piece, self.samples, "the waveform that is to be encoded has")
+        _check_finite(piece, self.samples, "the waveform to be encoded has")
         size = np.abs(piece)
         self.samples += piece.size
         self.peak = max(self.peak, float(size.max()))
@@ -46,7 +46,7 @@ class Levels:
 
     @property
     def rms_dbfs(self) -> float:
-        """Level [dB relative to a full-scale square wave], `SILENCE_DBFS` for digital silence."""
+        """Root mean square [dB relative to a full-scale square wave]; `SILENCE_DBFS` for digital silence."""
         power = self._squares / self.samples if self.samples else 0.0
         return max(SILENCE_DBFS, 10 * math.log10(power)) if power > 0 else SILENCE_DBFS
 
@@ -54,11 +54,11 @@ class Levels:
 def examined(
     pieces: Iterable[NDArray[np.float32]], distance: MelDistance | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """The vocoder's own waveform, passed on as it is.
+    """The vocoder's own waveform, passed on unchanged after it was checked.
 
     Args:
-        pieces: consecutive `[samples] float32`.
-        distance: is given each piece.
+        pieces: consecutive pieces of the waveform, `[samples] float32`.
+        distance: mel distance that is given each piece, if it is measured.
 
     Raises:
         UtteranceError: if a sample is NaN or infinite.

@@ -1,4 +1,4 @@
-"""Loudness by ITU-R BS.1770, true peak, and a gain that brings one to a target and keeps the other under a limit."""
+"""Loudness by ITU-R BS.1770, true peak, and a gain that reaches a target loudness within a limit of the true peak."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pipeline.errors import ConfigError
 from pipeline.storage import translated
 
 # ITU-R BS.1770-4, annex 1: gating blocks of 400 ms, one every 100 ms; -0.691 dB so that a full-scale sine of 997 Hz in
-# one channel has -3.01 LUFS; blocks under -70 LUFS, and then those 10 dB under the mean of the others, are left out.
+# one channel has -3.01 LUFS; blocks under -70 LUFS are left out, then those 10 dB under the mean of the others.
 _BLOCK, _OVERLAP = 0.4, 0.75
 _OFFSET = -0.691
 _ABSOLUTE_GATE, _RELATIVE_GATE = -70.0, -10.0
 
-# ITU-R BS.1770-4, annex 2: four times the rate, so that no peak between two samples is missed by more than 0.7 dB.
+# ITU-R BS.1770-4, annex 2: with four times the rate, no peak between two samples is missed by more than 0.7 dB.
 _OVERSAMPLING = 4
 
 _SPOOL_BYTES = 16 * 2**20
-"""A waveform that waits for its gain stays in memory up to this size and then goes to a file of the scratch folder."""
+"""Largest waveform that waits for its gain in memory [bytes]; a larger one goes to a file in the scratch folder."""
 _SPOOL_SAMPLES = 2**18
-"""Read again at once."""
+"""Number of samples that are read back at once."""
 
 
 def check_installed() -> None:
@@ -39,13 +39,13 @@ def check_installed() -> None:
 
 
 class LoudnessMeter:
-    """Integrated loudness of a mono waveform that comes in pieces, in bounded memory: `pyloudnorm.Meter`'s figure.
+    """Integrated loudness of a mono waveform that comes in pieces, as `pyloudnorm.Meter` measures it.
 
-    pyloudnorm's filters, run on from piece to piece, and its blocks, whose mean squares alone are kept: 80 bytes a
-    second. The figure does not depend on the pieces.
+    The state of pyloudnorm's filters is kept from piece to piece; of its blocks only the mean squares are kept, 80
+    bytes per second. The result does not depend on the pieces.
 
     Args:
-        sample_rate: [Hz].
+        sample_rate: sample rate of the waveform [Hz].
 
     Raises:
         ConfigError: if pyloudnorm is not installed.
@@ -66,7 +66,7 @@ class LoudnessMeter:
         self._powers: list[float] = []
 
     def push(self, piece: NDArray[np.float32]) -> None:
-        """Take the next `[samples] float32`."""
+        """Take the next samples, `[samples] float32`."""
         if not len(piece):
             return
         weighted = piece.astype(np.float64)
@@ -79,11 +79,11 @@ class LoudnessMeter:
         self._held, self._dropped = self._held[begun:], self._dropped + begun
 
     def finish(self) -> float | None:
-        """The integrated loudness [LUFS]; None under 400 ms, and where no block is louder than -70 LUFS."""
+        """The integrated loudness [LUFS]; None under 400 ms, or if no block is louder than -70 LUFS."""
         samples = self._dropped + len(self._held)
         if samples < _BLOCK * self._rate:
             return None
-        # A last block of which less than half a step is missing counts, as in pyloudnorm.
+        # A last block counts if less than half a step of it is missing, as in pyloudnorm.
         step = _BLOCK * (1 - _OVERLAP)
         while len(self._powers) < int(np.round((samples / self._rate - _BLOCK) / step)) + 1:
             self._take_block()
@@ -97,7 +97,7 @@ class LoudnessMeter:
         return _OFFSET + 10 * math.log10(powers[levels > gate].mean())
 
     def _bounds(self, block: int) -> tuple[int, int]:
-        """First sample of a block, and one past its last. As pyloudnorm rounds them."""
+        """First sample of a block, and the sample after its last one, rounded as in pyloudnorm."""
         step = 1 - _OVERLAP
         return int(_BLOCK * (block * step) * self._rate), int(_BLOCK * (block * step + 1) * self._rate)
 
@@ -107,10 +107,10 @@ class LoudnessMeter:
 
 
 class TruePeakMeter:
-    """The largest absolute value between the samples of a waveform that comes in pieces, by fourfold oversampling.
+    """Largest absolute value of a waveform that comes in pieces, also between samples, by fourfold oversampling.
 
     Args:
-        sample_rate: [Hz].
+        sample_rate: sample rate of the waveform [Hz].
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -118,49 +118,49 @@ class TruePeakMeter:
         self._peak = 0.0
 
     def push(self, piece: NDArray[np.float32], last: bool = False) -> None:
-        """Take the next `[samples] float32`; `last` with or after the last of them."""
+        """Take the next samples, `[samples] float32`; `last` is true with or after the last of them."""
         found = self._stream.resample_chunk(piece, last=last)
-        for samples in (piece, found):  # the filter may also take something off a sample's own value
+        for samples in (piece, found):  # the filter may also lower a sample's own value
             if len(samples):
                 self._peak = max(self._peak, float(np.abs(samples).max()))
 
     def finish(self) -> float:
-        """The true peak [dBTP], -inf for digital silence."""
+        """The true peak [dBTP]; -inf for digital silence."""
         self.push(np.zeros(0, np.float32), last=True)
         return 20 * math.log10(self._peak) if self._peak > 0 else -math.inf
 
 
 class LoudnessNormalizer:
-    """Brings a waveform to a loudness by one gain, held back where the true peak would go over its limit.
+    """Brings a waveform to a target loudness by one gain, which is smaller if the true peak would exceed its limit.
 
-    No limiter, no compressor: the waveform keeps its shape. A waveform without a loudness, shorter than 400 ms or never
-    louder than -70 LUFS, is left as it is, and is only lowered where its true peak is over the limit.
+    The waveform keeps its shape: there is no limiter and no compressor. A waveform that has no loudness, since it is
+    shorter than 400 ms or never louder than -70 LUFS, is only lowered if its true peak exceeds the limit.
 
-    The gain is known when the whole was heard, so the waveform waits in a spool: in memory up to 16 MiB, then in a file
-    of the scratch folder, 4 bytes a sample.
+    The gain is known after the whole waveform was measured, so the waveform waits in a spool: in memory up to 16 MiB,
+    then in a file in the scratch folder, with 4 bytes per sample.
 
     Args:
-        target: [LUFS].
-        true_peak: limit [dBTP].
-        sample_rate: [Hz].
-        folder: of scratch.
+        target: target loudness [LUFS].
+        true_peak: limit of the true peak [dBTP].
+        sample_rate: sample rate of the waveform [Hz].
+        folder: scratch folder.
     """
 
     def __init__(self, target: float, true_peak: float, sample_rate: int, folder: Path) -> None:
         self._target, self._limit, self._rate, self._folder = target, true_peak, sample_rate, folder
         self.gain_db = 0.0
-        """The gain [dB], once the first piece is given."""
+        """The gain [dB]; known once `normalized` yields its first piece."""
         self.loudness: float | None = None
-        """What the waveform has after it [LUFS]; None if it has no loudness."""
+        """Loudness of the waveform after the gain [LUFS]; None if it has no loudness."""
 
     def normalized(self, pieces: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """The waveform with the gain.
+        """The waveform with the gain applied.
 
         Args:
-            pieces: consecutive `[samples] float32`, finite.
+            pieces: consecutive pieces of the waveform, `[samples] float32`, finite.
 
         Yields:
-            `[samples] float32`, as many in all.
+            `[samples] float32`, in total as many samples as the pieces have.
 
         Raises:
             StorageError: if the folder cannot be written or read.

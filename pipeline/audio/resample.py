@@ -1,4 +1,4 @@
-"""Another sample rate for a waveform that comes in pieces: the samples do not depend on the pieces."""
+"""Resampling of a waveform that comes in pieces; the resulting samples do not depend on the pieces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MelmillError
 
-# soxr's best: 28 bit, a passband to 0.95 of the lower of both half rates (libsoxr, src/soxr.c, lsx_to_3dB and below).
+# soxr's best quality: 28 bit, a passband up to 0.95 of the lower of both half rates (libsoxr, src/soxr.c, lsx_to_3dB
+# and below).
 _QUALITY = "VHQ"
 
 
 def resampled_length(samples: int, source: int, target: int) -> int:
-    """Length [samples] at the rate `target` of what has `samples` samples at `source` [Hz]: rounded, halves upwards.
+    """Number of samples at the rate `target` [Hz], for `samples` samples at `source` [Hz]; halves are rounded up.
 
     >>> resampled_length(40, 24000, 44100)  # 73.5
     74
@@ -24,21 +25,21 @@ def resampled_length(samples: int, source: int, target: int) -> int:
 
 
 def resampled(pieces: Iterable[NDArray[np.float32]], source: int, target: int) -> Iterator[NDArray[np.float32]]:
-    """A waveform at another sample rate; the same pieces where the rates are the same.
+    """A waveform at another sample rate; the same pieces if both rates are equal.
 
-    What comes out is bit for bit what soxr makes of the whole at once, taken as silent before its first and after its
-    last sample, and `resampled_length` samples long. Sample 0 stays sample 0: the filter's delay is taken out.
+    The result equals, bit for bit, what soxr makes of the whole waveform at once, with silence before its first and
+    after its last sample. It has `resampled_length` samples. Sample 0 stays sample 0: the filter's delay is removed.
 
     Args:
-        pieces: consecutive `[samples] float32`.
-        source: their sample rate [Hz].
-        target: the sample rate wanted [Hz].
+        pieces: consecutive pieces of the waveform, `[samples] float32`.
+        source: sample rate of the pieces [Hz].
+        target: sample rate of the result [Hz].
 
     Yields:
-        `[samples] float32`, often of another length than the piece that went in.
+        `[samples] float32`, often of another length than the piece that was taken.
 
     Raises:
-        MelmillError: if soxr gives less than that length.
+        MelmillError: if soxr gives fewer samples than `resampled_length`.
     """
     if source == target:
         yield from pieces
@@ -53,7 +54,7 @@ def resampled(pieces: Iterable[NDArray[np.float32]], source: int, target: int) -
             yield part
     left = resampled_length(taken, source, target) - given
     if taken:
-        # soxr rounds halves either way. A little silence after the end gives the sample that it may leave out.
+        # soxr may round halves up or down. A little silence after the end yields the sample that it may leave out.
         last = stream.resample_chunk(np.zeros(2 + source // target, np.float32), last=True)
         if not 0 <= left <= len(last):
             raise MelmillError(

@@ -14,7 +14,8 @@ from pipeline.config import read_yaml
 from pipeline.errors import UtteranceError
 from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
 from pipeline.stores import inspect_store, open_store
-from pipeline.stores.preset_fit import Looks, open_unstated
+from pipeline.stores.opening import open_for_inspection
+from pipeline.stores.preset_fit import PresetFit
 
 Mel = Annotated[
     str | None,
@@ -45,7 +46,7 @@ def inspect(
     Exit code 3 if an utterance could not be converted.
     """
     spec = mel_contract(mel)
-    opened = open_unstated(store, layout.value) if spec is None else open_store(store, layout.value, spec)
+    opened = open_for_inspection(store, layout.value) if spec is None else open_store(store, layout.value, spec)
     report = inspect_store(opened, spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
@@ -88,7 +89,7 @@ def _named(spec: dict[str, object] | None) -> str:
     return names[0] if names else json.dumps(spec)
 
 
-def _looks(looks: Looks, stated: bool) -> list[str]:
+def _looks(looks: PresetFit, stated: bool) -> list[str]:
     """What the values look like, in lines."""
     values = looks.values
     lines = [f"silence    {values.silence:.2f} (mean of a quiet frame); speech {values.speech:.2f}"]

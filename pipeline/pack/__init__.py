@@ -1,9 +1,13 @@
-"""Making ragged mel stores from audio, and from mels as others keep them."""
+"""Packing: a ragged mel store made from audio, or from mels in other formats.
 
-from pipeline.pack.audio import pack_audio
-from pipeline.pack.kinds import Kind, kind_of, pack_source
+In: a folder, list, archive or mel store, and the mel contract of its mels. Out: one new local store, and a result that
+names each source that could not be packed. A source is listed by its module here (`audio`, `npy`, `kaldi`, ...) as a
+`Corpus`; `run` packs any corpus, in worker processes and with a journal, and resumes after an interruption.
+Nothing here knows vocoders, jobs or outputs, and what is in a source is never run as code.
+"""
+
+from pipeline.pack.kinds import Kind, kind_of, pack_audio, pack_npy, pack_source
 from pipeline.pack.matrices import Axis
-from pipeline.pack.npy import pack_npy
 from pipeline.pack.result import PackFailure, PackProgress, PackResult
 from pipeline.stores.metadata_lists import Metadata, read_metadata
 

@@ -1,4 +1,4 @@
-"""Mels of audio: whole files of a folder, or the stretches that a list names."""
+"""Mels made from audio: whole files of a folder, or stretches of files that a list names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
-from pipeline.pack.result import OnProgress, PackResult
-from pipeline.pack.run import pack
 from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
 
-_BLOCK = 1 << 16  # samples read at once
+_BLOCK = 1 << 16  # number of samples read at once
 CLIP_TOLERANCE = 0.1
-"""A list may say that audio ends so much later than it does [s]: durations are rounded, to a tenth at worst."""
-# libsndfile's formats that say in the file what they are, and the other extensions that they go by.
+"""Time by which a stretch may end after its file [s], since lists round durations, at worst to a tenth."""
+# Extensions of the formats that libsndfile recognizes by their content, and other extensions in use for them.
 AUDIO_EXTENSIONS = frozenset(
     {name.lower() for name in soundfile.available_formats()} - {"raw"}
     | {"aif", "aifc", "mp2", "oga", "opus", "snd", "sph", "wave"}
@@ -32,10 +30,10 @@ class Clip:
     """A stretch of an audio file.
 
     Args:
-        path: of the file.
-        start: of the stretch [s].
-        duration: of the stretch [s]; None to the file's end.
-        channel: that is taken, from 0; None for the mean of all.
+        path: path of the file.
+        start: start of the stretch in the file [s].
+        duration: length of the stretch [s]; None for all up to the file's end.
+        channel: number of the channel to use, from 0; None for the mean of all channels.
     """
 
     path: str
@@ -44,36 +42,12 @@ class Clip:
     channel: int | None = None
 
 
-def pack_audio(
-    folder: str,
-    out: str,
-    spec: MelSpec,
-    workers: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> PackResult:
-    """Packs the mels of all audio below a folder into the ragged store `out`. See `pack_source`.
-
-    An utterance's key is its path below the folder, with "/" and without extension. Channels are averaged; another
-    sample rate is converted (soxr, very high quality).
-
-    Args:
-        folder: with audio in any format that libsndfile reads.
-        out: local path of the store, not yet there.
-        spec: the mel contract.
-        workers: processes; None for one a processor.
-        on_progress: is told how far it is.
-
-    Raises:
-        ConfigError: if `out` exists, there is no audio, two files get the same key, or none can be packed.
-        OwnedError: if another process packs to `out`.
-        StorageError: if `out` cannot be written.
-        InterruptedRunError: if it was stopped by Ctrl-C.
-    """
-    return pack(audio_corpus(folder, spec), out, None, workers, on_progress)
-
-
 def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
     """The audio files below a folder.
+
+    Args:
+        folder: folder with audio in any format that libsndfile reads.
+        spec: mel contract of the mels to be made.
 
     Raises:
         ConfigError, StorageError: as `list_sources`.
@@ -82,7 +56,7 @@ def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
 
 
 def audio_blocks(spec: MelSpec) -> MelBlocks:
-    """The mels of audio; a place is a path or a `Clip`."""
+    """A function that makes the mel of a piece of audio; a place is a path or a `Clip`."""
     return functools.partial(_mel_blocks, spec=spec)
 
 
@@ -91,14 +65,14 @@ def _mel_blocks(place: str | Clip, spec: MelSpec) -> Iterator[NDArray[np.float32
 
 
 def read_audio(place: str | Clip, sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    """Audio in pieces `[samples] float32` at `sample_rate` [Hz], channels averaged if none is named.
+    """Audio in consecutive pieces `[samples] float32`; the mean of all channels, unless the clip names one.
 
     Args:
-        place: a file, or a stretch of one.
-        sample_rate: that the audio is converted to [Hz].
+        place: path of a file, or a stretch of one.
+        sample_rate: sample rate that the audio is converted to [Hz].
 
     Raises:
-        SourceError: if it cannot be read to its end, is empty or holds NaN or infinity.
+        SourceError: if the audio cannot be read to its end, is empty, or holds NaN or infinity.
     """
     clip = Clip(place) if isinstance(place, str) else place
     try:
@@ -113,7 +87,7 @@ def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float3
     if file.frames == 0:
         raise SourceError("it is empty")
     if clip.channel is not None and clip.channel >= file.channels:
-        raise SourceError(f"channel {clip.channel} is not there: it has {file.channels}, counted from 0")
+        raise SourceError(f"it has no channel {clip.channel}; it has {file.channels}, counted from 0")
     done, stop = _range(file, clip)
     if done:
         file.seek(done)
@@ -131,7 +105,7 @@ def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float3
 
 
 def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
-    """First sample of the clip in the file, and the one after its last."""
+    """First sample of the clip in the file, and the sample after its last one."""
     start = round(clip.start * file.samplerate)
     if clip.duration is None:
         stop = file.frames
@@ -139,13 +113,13 @@ def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
         stop = round((clip.start + clip.duration) * file.samplerate)
         if stop > file.frames + CLIP_TOLERANCE * file.samplerate:
             raise SourceError(
-                f"it is said to go to {clip.start + clip.duration:g} s; the file ends after "
+                f"the list says that it ends at {clip.start + clip.duration:g} s, but the file ends after "
                 f"{file.frames / file.samplerate:g} s"
             )
         stop = min(stop, file.frames)
     if start >= stop:
         raise SourceError(
-            f"nothing of it is left from {clip.start:g} s on; the file has {file.frames / file.samplerate:g} s"
+            f"it starts at {clip.start:g} s and has no samples; the file has {file.frames / file.samplerate:g} s"
         )
     return start, stop
 

@@ -1,4 +1,4 @@
-"""Mels in HDF5 files, one an utterance, as ParallelWaveGAN dumps them."""
+"""Mels in HDF5 files, one file per utterance, as ParallelWaveGAN writes them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,21 @@ from pipeline.pack.sources import Corpus, SourceError, list_sources
 
 HDF5_EXTENSIONS = frozenset({"h5", "hdf5"})
 DATASET = "feats"
-"""Where ParallelWaveGAN keeps the mel, [frames, n_mels] (parallel_wavegan/bin/preprocess.py: write_hdf5)."""
+"""Name under which ParallelWaveGAN keeps the mel, [frames, n_mels] (parallel_wavegan/bin/preprocess.py: write_hdf5)."""
 MAX_CHUNK_BYTES = 256 << 20
-"""Of a dataset [bytes]: HDF5 decodes a chunk whole."""
-# Filters that HDF5 has itself, and h5py's LZF: deflate, shuffle, fletcher32, szip, nbit, scaleoffset. The library would
-# load any other one from a folder of plugins.
+"""Largest chunk of a dataset [bytes], since HDF5 decodes a chunk whole."""
+# Filters that HDF5 itself has (deflate, shuffle, fletcher32, szip, nbit, scaleoffset), and h5py's LZF. HDF5 would load
+# any other filter from a folder of plugins.
 _FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
 
 
 def hdf5_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
-    """The HDF5 files below a folder: of each the dataset `feats`, or if it has one dataset alone, that one.
+    """The HDF5 files below a folder. The mel of each is the dataset `feats`, or the only dataset in the file.
+
+    Args:
+        folder: folder with one mel per file.
+        spec: mel contract that the mels have.
+        axis: axis of a mel that comes first, as in `matrix_corpus`.
 
     Raises:
         ConfigError: if h5py is not installed, and as `list_sources` and `matrix_corpus`.
@@ -50,7 +55,7 @@ def _open(path: str) -> Iterator[Any]:
             dataset = _dataset(h5py, file)
             _check(h5py, dataset)
             yield dataset
-    except (OSError, KeyError, ValueError, RuntimeError) as exc:  # what h5py raises on damage
+    except (OSError, KeyError, ValueError, RuntimeError) as exc:  # what h5py raises on damaged files
         raise SourceError(f"it cannot be read: {exc}") from exc
 
 
@@ -61,23 +66,23 @@ def _dataset(h5py: Any, file: Any) -> Any:
         shown = ", ".join(names[:5])[:200] or "nothing"
         raise SourceError(f"it has no dataset {DATASET!r}; it holds {shown}")
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-        raise SourceError(f"its {name!r} is a link to elsewhere, which is not followed")
+        raise SourceError(f"its {name!r} is a link to another place, which is not followed")
     if not isinstance(file[name], h5py.Dataset):
-        raise SourceError(f"its {name!r} is no dataset")
+        raise SourceError(f"its {name!r} is not a dataset")
     return file[name]
 
 
 def _check(h5py: Any, dataset: Any) -> None:
-    """Refuses what would be read from other files or by other libraries, takes too much memory, or was not written."""
+    """Refuses a dataset that needs other files or libraries or too much memory, or that was not written completely."""
     if dataset.is_virtual or dataset.external:
-        raise SourceError("its values lie in other files, which are not read")
+        raise SourceError("its values are in other files, which are not read; copy them into the file")
     plist = dataset.id.get_create_plist()
     filters = {plist.get_filter(index)[0] for index in range(plist.get_nfilters())}
     if unknown := filters - _FILTERS:
-        raise SourceError(f"it is packed with the filter {min(unknown)}, which HDF5 itself does not have")
+        raise SourceError(f"it needs the filter {min(unknown)}, which HDF5 itself does not have; rewrite it with gzip")
     if dataset.chunks and (size := math.prod(dataset.chunks) * dataset.dtype.itemsize) > MAX_CHUNK_BYTES:
-        raise SourceError(f"a chunk takes {size} bytes, more than {MAX_CHUNK_BYTES}")
+        raise SourceError(f"a chunk takes {size} bytes, more than {MAX_CHUNK_BYTES}; rewrite it with smaller chunks")
     if dataset.shape is None:
-        raise SourceError("it is a dataset without values")
+        raise SourceError("its dataset has no values")
     if math.prod(dataset.shape) and dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_ALLOCATED:
-        raise SourceError("a part of it was never written")
+        raise SourceError("a part of its dataset was never written")

@@ -1,4 +1,4 @@
-"""What an interrupted packing has durably done: one JSON object a line, in the order in which it was done."""
+"""The journal of a packing, by which it is resumed: one JSON object per line for each step that is durable."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.pack.result import PackFailure
 
 @dataclass
 class Packed:
-    """The sources that were dealt with, in their order.
+    """The sources that are done, in their order.
 
     Args:
-        keys, frames, digests: of the utterances.
+        keys, frames, digests: key, length [frames] and digest of each utterance that was packed.
         failures: sources that could not be packed.
         shards: number of shards that are durable.
     """
@@ -29,16 +29,16 @@ class Packed:
 
     @property
     def done(self) -> int:
-        """Sources dealt with."""
+        """Number of sources that are done, packed or failed."""
         return len(self.keys) + len(self.failures)
 
 
 class Journal:
-    """The journal of a packing. Lines are durable up to the last `shard` line; what follows it is done again.
+    """The journal of a packing. Its lines are durable up to the last `shard` line; the work after it is done again.
 
     Args:
-        path: of the journal.
-        identity: parameters and sources; a journal of others is not resumed.
+        path: path of the journal.
+        identity: parameters and sources of the packing; a journal with other ones is not resumed.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Journal:
     def _read(self) -> None:
         if not self._path.exists():
             return
-        lines = self._path.read_bytes().split(b"\n")[:-1]  # what follows the last line break was cut off
+        lines = self._path.read_bytes().split(b"\n")[:-1]  # a last line without a line break was cut off
         try:
             entries = [json.loads(line) for line in lines]
             found = entries[0]
@@ -60,7 +60,7 @@ class Journal:
             self.restarted = "its journal cannot be read"
             return
         if changed := [name for name in self._identity if found.get(name) != self._identity[name]]:
-            self.restarted = f"{' and '.join(changed)} changed since"
+            self.restarted = f"{' and '.join(changed)} changed since then"
             return
         for entry in entries[1 : durable + 1]:
             self._take(entry)
@@ -76,7 +76,7 @@ class Journal:
             self.packed.digests.append(bytes.fromhex(entry["digest"]))
 
     def start(self) -> None:
-        """Opens the journal for writing, holding what was kept and nothing that must be done again."""
+        """Opens the journal for writing, with the lines that are kept and without those whose work is done again."""
         beside = self._path.with_name(self._path.name + ".new")
         with open(beside, "w", encoding="utf-8") as file:
             kept = self.packed
@@ -93,15 +93,15 @@ class Journal:
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
 
     def utterance(self, key: str, frames: int, digest: bytes) -> None:
-        """Notes an utterance whose rows were all taken."""
+        """Records an utterance whose rows were all given to the writer."""
         self._write({"key": key, "frames": frames, "digest": digest.hex()})
 
     def failure(self, path: str, reason: str) -> None:
-        """Notes a source that could not be packed."""
+        """Records a source that could not be packed."""
         self._write({"path": path, "failure": reason})
 
     def shard(self, count: int) -> None:
-        """Notes that one more shard is durable, and makes all lines durable."""
+        """Records that `count` shards are durable, and makes all lines durable."""
         self._write({"shard": count})
         self._file.flush()
         os.fsync(self._file.fileno())

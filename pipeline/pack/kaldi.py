@@ -1,4 +1,4 @@
-"""Mels in Kaldi's archives: .ark files, by themselves or through the .scp that lists what is in them."""
+"""Mels in Kaldi's archives: .ark files, given directly or through an .scp that lists their matrices."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.kaldi_matrix import BINARY, ArkPlace, open_ark, read_header
 from pipeline.pack.matrices import matrix_corpus
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
-from pipeline.stores.common import MAX_KEY_BYTES
-from pipeline.stores.text_lists import read_lines, resolved
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, file_stamp
+from pipeline.stores.keys import MAX_KEY_BYTES
+from pipeline.stores.text_lists import listed_path, read_lines
 
 KALDI_EXTENSIONS = frozenset({"ark", "scp"})
 FEATS = "feats.scp"
-"""What lists the features in a Kaldi data folder."""
+"""Name of the list of features in a Kaldi data folder."""
 _OFFSET = re.compile(r"(.+):([0-9]{1,18})")
 
 
 def kaldi_corpus(source: str, spec: MelSpec) -> Corpus:
-    """The matrices, `[frames, n_mels]`, of an .scp, of an .ark, or of the `feats.scp` of a folder.
+    """The matrices `[frames, n_mels]` of an .scp, of an .ark, or of the `feats.scp` in a folder.
 
     Commands (lines with a pipe) are never run: they are listed as failures. A relative path in an .scp is below the
-    .scp's own folder, or if it is not there, below that of the command.
+    folder of the .scp, or if there is no such file, below the current folder.
 
     Args:
         source: path of the .scp, .ark or folder.
-        spec: the mel contract that the mels are known to have.
+        spec: mel contract that the mels have.
 
     Raises:
-        ConfigError: if it cannot be read, is empty, or a key stands twice.
+        ConfigError: if the source cannot be read, is empty, or has a key twice.
         StorageError: if an archive cannot be read.
     """
     path = os.path.join(source, FEATS) if os.path.isdir(source) else source
@@ -40,16 +40,16 @@ def kaldi_corpus(source: str, spec: MelSpec) -> Corpus:
         raise ConfigError(f"{path}: there is no such file; give an .scp, an .ark or a folder with {FEATS}")
     listing = Listing(path)
     try:
-        for one in _archive(path, listing) if path.endswith(".ark") else _script(path, listing):
-            listing.add(one)
+        for item in _archive(path, listing) if path.endswith(".ark") else _script(path, listing):
+            listing.add(item)
     except OSError as exc:
         raise StorageError(f"{path} cannot be read: {exc}") from exc
     if not listing.found and not listing.failures:
-        raise ConfigError(f"{path} lists nothing")
+        raise ConfigError(f"{path} lists no matrices; give a list or archive with at least one")
     return matrix_corpus(listing.sources(), open_ark, spec, "kaldi", "frames-first")
 
 
-def _script(path: str, listing: Listing) -> Iterator[Source]:
+def _script(path: str, listing: Listing) -> Iterator[PackItem]:
     stamps: dict[str, str] = {}
     for number, line in read_lines(path):
         if not line.strip():
@@ -62,13 +62,13 @@ def _script(path: str, listing: Listing) -> Iterator[Source]:
         except UnicodeDecodeError:
             listing.fail(f"line {number}", "it is not valid UTF-8")
         except ValueError:
-            listing.fail(f"line {number}", f"it is {line[:80]!r}; a line is a key, and a file or FILE:OFFSET")
+            listing.fail(f"line {number}", f"it is {line[:80]!r}; a line must be a key, then FILE or FILE:OFFSET")
         except SourceError as exc:
             listing.fail(f"{key} (line {number})", str(exc))
         except OSError as exc:
             listing.fail(f"{key} (line {number})", f"it cannot be read: {exc}")
         else:
-            yield Source(key, f"{key} (line {number})", f"{stamps[place.path]} {place.offset}", place)
+            yield PackItem(key, f"{key} (line {number})", f"{stamps[place.path]} {place.offset}", place)
 
 
 def _place(where: str, listed_in: str) -> ArkPlace:
@@ -80,14 +80,14 @@ def _place(where: str, listed_in: str) -> ArkPlace:
         raise SourceError(f"{where[:80]!r} is a range, which is not read; write it to an archive with copy-feats")
     match = _OFFSET.fullmatch(where)
     named, offset = (match[1], int(match[2])) if match else (where, 0)
-    path = resolved(named, listed_in)
+    path = listed_path(named, listed_in)
     if not os.path.isfile(path):
         raise SourceError(f"{path} is not there")
     return ArkPlace(path, offset)
 
 
-def _archive(path: str, listing: Listing) -> Iterator[Source]:
-    """The matrices of an archive. What follows one that cannot be understood cannot be found either."""
+def _archive(path: str, listing: Listing) -> Iterator[PackItem]:
+    """The matrices of an archive, up to the first that cannot be read: its length, and so the next, is not known."""
     stamp, size = file_stamp(path), os.path.getsize(path)
     with open(path, "rb") as file:
         while (begin := file.tell()) < size:
@@ -97,20 +97,20 @@ def _archive(path: str, listing: Listing) -> Iterator[Source]:
                 place = ArkPlace(os.path.abspath(path), file.tell())
                 end = read_header(file, size).end
                 file.seek(end)
-                yield Source(key.decode(), key.decode(), f"{stamp} {place.offset}", place)
+                yield PackItem(key.decode(), key.decode(), f"{stamp} {place.offset}", place)
             except UnicodeDecodeError:
                 listing.fail(repr(key), "its key is not valid UTF-8")
             except SourceError as exc:
                 named = key.decode("utf-8", "backslashreplace") or f"byte {begin}"
-                listing.fail(named, f"{exc}; what follows byte {begin} of the archive was not read")
+                listing.fail(named, f"{exc}; the archive was not read beyond byte {begin}")
                 return
 
 
 def _key(file: IO[bytes]) -> bytes:
-    """The key at the file's position, which moves behind the space that ends it."""
+    """The key at the file's position, which then moves to the byte after the space that ends the key."""
     begin = file.tell()
     key, space, _ = file.read(MAX_KEY_BYTES + 1).partition(b" ")
     if not space or not key or BINARY in key:
-        raise SourceError(f"there is no key but {key[:20]!r}")
+        raise SourceError(f"it has {key[:20]!r} in place of a key")
     file.seek(begin + len(key) + 1)
     return key

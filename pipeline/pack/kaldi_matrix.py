@@ -1,4 +1,4 @@
-"""Kaldi's binary matrices, read where they lie: FM and DM as they are, CM, CM2 and CM3 decompressed by frames.
+"""Kaldi's binary matrices, read from their archive: FM and DM as they are, CM, CM2 and CM3 decompressed by frames.
 
 Formats after kaldi/src/matrix/kaldi-matrix.cc (Matrix::Write: "FM " or "DM ", rows and columns each as the byte 4 and
 an int32, the values row after row) and compressed-matrix.{h,cc} (CompressedMatrix::Write: "CM ", "CM2 " or "CM3 " and
@@ -23,18 +23,18 @@ BINARY = b"\0B"
 _PLAIN = {b"FM ": "<f4", b"DM ": "<f8"}
 _COMPRESSED = {b"CM ": "u1", b"CM2 ": "<u2", b"CM3 ": "u1"}
 _STEPS = {b"CM2 ": 65535, b"CM3 ": 255}
-# What else Kaldi keeps in archives, by its token.
+# Other contents of Kaldi's archives, by their tokens.
 _OTHERS = {b"FV ": "a vector", b"DV ": "a vector", b"SM ": "a sparse matrix", b"SV ": "a sparse vector"}
 _COLUMN_HEADER = 8  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class ArkPlace:
-    """Where a matrix is.
+    """The place of a matrix.
 
     Args:
-        path: of the archive.
-        offset: of the matrix's binary mark in it [bytes].
+        path: path of the archive.
+        offset: offset of the matrix's binary mark in the archive [bytes].
     """
 
     path: str
@@ -46,10 +46,10 @@ class Header:
     """A matrix as its header describes it.
 
     Args:
-        token: the format, as it stands in the file.
-        rows, columns: its size.
-        low, range: of a compressed one: the least value, and how far the greatest is above it.
-        values: where what follows the header begins [bytes from the file's start].
+        token: name of the format, as in the file.
+        rows, columns: number of rows and of columns.
+        low, range: least value of a compressed matrix, and difference between its greatest and its least value.
+        values: offset of the first byte after the header [bytes from the file's start].
     """
 
     token: bytes
@@ -61,7 +61,7 @@ class Header:
 
     @property
     def end(self) -> int:
-        """Where the matrix ends [bytes from the file's start]."""
+        """Offset of the first byte after the matrix [bytes from the file's start]."""
         item = np.dtype(_PLAIN.get(self.token) or _COMPRESSED[self.token]).itemsize
         headers = self.columns * _COLUMN_HEADER if self.token == b"CM " else 0
         return self.values + headers + self.rows * self.columns * item
@@ -71,23 +71,23 @@ def read_header(file: IO[bytes], size: int) -> Header:
     """The header of the matrix at the file's position.
 
     Args:
-        file: a binary file.
-        size: of the file [bytes].
+        file: archive, opened as a binary file.
+        size: size of the file [bytes].
 
     Raises:
-        SourceError: if there is no matrix that is read, or the file ends before it does.
+        SourceError: if there is no matrix of a known format, or the file ends before the matrix does.
     """
     begin = file.read(2 + 4)
     if not begin.startswith(BINARY):
-        raise SourceError(f"there is no binary Kaldi matrix but {begin!r}; copy text archives with copy-feats")
+        raise SourceError(f"it is not a binary Kaldi matrix: it begins with {begin!r}; convert text with copy-feats")
     token = begin[2 : begin.find(b" ", 2) + 1]
-    file.seek(len(token) - 4, os.SEEK_CUR)  # right behind the token
+    file.seek(len(token) - 4, os.SEEK_CUR)  # to the byte after the token
     if token in _PLAIN:
         sizes = np.frombuffer(
             _exactly(file, 10), np.dtype([("a", "u1"), ("rows", "<i4"), ("b", "u1"), ("cols", "<i4")])
         )
         if sizes["a"] != 4 or sizes["b"] != 4:
-            raise SourceError("its size is not written as Kaldi writes it")
+            raise SourceError("its size is not in Kaldi's format")
         found = Header(token, int(sizes["rows"][0]), int(sizes["cols"][0]), 0.0, 0.0, file.tell())
     elif token in _COMPRESSED:
         low, span = np.frombuffer(_exactly(file, 8), "<f4").tolist()
@@ -105,16 +105,16 @@ def read_header(file: IO[bytes], size: int) -> Header:
 def _exactly(file: IO[bytes], count: int) -> bytes:
     content = file.read(count)
     if len(content) != count:
-        raise SourceError("the file ends within it; it is cut off")
+        raise SourceError("the file ends within the matrix; it is cut off")
     return content
 
 
 @contextmanager
 def open_ark(place: ArkPlace) -> Iterator[Any]:
-    """The matrix at a place, `[rows, columns]`, read by slices of rows.
+    """The matrix at a place, `[rows, columns]`, to be read by slices of rows.
 
     Raises:
-        SourceError: if it cannot be read.
+        SourceError: if the matrix cannot be read.
     """
     try:
         with open(place.path, "rb") as file:

@@ -1,4 +1,4 @@
-"""pack_source: a ragged mel store from whatever mels or audio are kept in."""
+"""Packing a source: its kind, the corpus that the module of its kind lists, and the functions that pack it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipeline.pack.result import OnProgress, PackResult
 from pipeline.pack.run import pack
 from pipeline.pack.sources import Corpus, walk
 from pipeline.pack.torch_mels import TORCH_EXTENSIONS, torch_corpus
-from pipeline.pack.zarrs import zarr_corpus
+from pipeline.pack.zarr_stores import zarr_corpus
 from pipeline.stores.metadata_lists import Metadata
 
 Kind = Literal["audio", "npy", "hdf5", "torch", "kaldi", "nemo", "lhotse", "zarr"]
@@ -43,39 +43,92 @@ def pack_source(
 ) -> PackResult:
     """Packs mels, or the mels of audio, into the ragged store `out`.
 
-    Sources that cannot be packed (unreadable, cut off, empty, not finite) are left out and listed in the result. Memory
-    is bounded, whatever the corpus or the length of a file; a .pt mel alone is read whole.
+    An utterance that cannot be packed (unreadable, cut off, empty, not finite) is left out and named in the result.
+    Memory is bounded, whatever the size of the corpus and the length of a file; only a .pt mel is read whole.
 
-    Mels are made in worker processes, even if it is only one: in a script, call this under
-    `if __name__ == "__main__":`. The store is the same, byte for byte, whatever their number.
+    Mels are made in worker processes, also if there is only one: in a script, call this under
+    `if __name__ == "__main__":`. The store is the same, byte for byte, for any number of workers.
 
-    Until it is whole, the store is `<out>.partial`; a packing that was interrupted or killed is resumed there by the
-    same call, if the spec and the sources are the same, else begun anew.
+    The store is `<out>.partial` until it is whole. After an interruption or a kill, the same call resumes there if the
+    spec and the sources are the same, and starts from scratch otherwise.
 
     Args:
-        source: a folder, list or archive, or the URL of a mel store.
-        out: local path of the store, not yet there.
-        spec: the mel contract; None where the source is a mel store that states it.
-        kind: of the source; "auto" as `kind_of` recognizes it.
-        axis: which axis of a mel in a file of its own comes first.
-        metadata: of the utterances by key; its fields go over those that the sources themselves have.
-        workers: processes; None for one a processor.
-        on_progress: is told how far it is.
+        source: path of a folder, list or archive, or URL of a mel store.
+        out: local path of the new store.
+        spec: mel contract; None if the source is a mel store that states its contract.
+        kind: kind of the source; "auto" detects it, as `kind_of` does.
+        axis: axis of a mel that comes first, for mels in files of their own.
+        metadata: metadata of the utterances by key; its fields override those that the source has.
+        workers: number of worker processes; None for one per processor.
+        on_progress: callback that is given the progress at the start and after each utterance.
 
     Raises:
-        ConfigError: if `out` exists, there is no such source, two sources get the same key, or none can be packed.
+        ConfigError: if `out` exists, there is no such source, two utterances get the same key, or none can be packed.
         OwnedError: if another process packs to `out`.
         StorageError: if `out` cannot be written, or the source's storage fails.
-        InterruptedRunError: if it was stopped by Ctrl-C.
+        InterruptedRunError: if Ctrl-C stopped the packing.
     """
     found: Kind = kind_of(source) if kind == "auto" else kind
     if axis != "auto" and found not in ("npy", "hdf5", "torch"):
-        raise ConfigError(f"the axes of {found} are known; an order is given for npy, hdf5 and torch only")
+        raise ConfigError(f"the order of axes in {found} is known; use --axis only for npy, hdf5 and torch")
     return pack(corpus_of(source, spec, found, axis), out, metadata, workers, on_progress)
 
 
+def pack_audio(
+    folder: str,
+    out: str,
+    spec: MelSpec,
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PackResult:
+    """Packs the mels of all audio below a folder into the ragged store `out`. See `pack_source`.
+
+    An utterance's key is its path below the folder, with "/" and without extension. Channels are averaged. Audio of
+    another sample rate is resampled (soxr, very high quality).
+
+    Args:
+        folder: folder with audio in any format that libsndfile reads.
+        out: local path of the new store.
+        spec: mel contract of the mels to be made.
+        workers: number of worker processes; None for one per processor.
+        on_progress: callback that is given the progress at the start and after each file.
+
+    Raises:
+        ConfigError: if `out` exists, there is no audio, two files get the same key, or no file can be packed.
+        OwnedError: if another process packs to `out`.
+        StorageError: if `out` cannot be written.
+        InterruptedRunError: if Ctrl-C stopped the packing.
+    """
+    return pack(audio_corpus(folder, spec), out, None, workers, on_progress)
+
+
+def pack_npy(
+    folder: str,
+    out: str,
+    spec: MelSpec,
+    axis: Axis = "auto",
+    workers: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PackResult:
+    """Packs all .npy mels below a folder into the ragged store `out`, as `pack_audio` packs audio.
+
+    Args:
+        folder: folder with one mel per file, `[n_mels, frames]` or `[frames, n_mels]`, floating.
+        out: local path of the new store.
+        spec: mel contract that the mels have.
+        axis: axis of a mel that comes first, as in `matrix_corpus`.
+        workers: number of worker processes; None for one per processor.
+        on_progress: callback that is given the progress at the start and after each file.
+
+    Raises:
+        ConfigError: if the order of a mel cannot be found, and as `pack_audio`.
+        OwnedError, StorageError, InterruptedRunError: as `pack_audio`.
+    """
+    return pack(npy_corpus(folder, spec, axis), out, None, workers, on_progress)
+
+
 def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto") -> Corpus:
-    """What `pack_source` packs.
+    """The corpus that `pack_source` packs. Arguments as there.
 
     Raises:
         ConfigError, StorageError: as `pack_source`.
@@ -102,10 +155,13 @@ def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto"
 
 
 def kind_of(source: str) -> Kind:
-    """What a source is, by its content and by the extensions of its files.
+    """The kind of a source, by its content and by the extensions of its files.
+
+    Args:
+        source: path of a folder, list or archive, or URL of a mel store.
 
     Raises:
-        ConfigError: if it is not there, or holds nothing, or more than one kind.
+        ConfigError: if the source is not there, its kind is not known, or it holds more than one kind.
         StorageError: if a folder cannot be listed.
     """
     if "://" in source or any(os.path.exists(os.path.join(source, name)) for name in _ZARR_DOCUMENTS):
@@ -122,8 +178,8 @@ def kind_of(source: str) -> Kind:
     if manifest == "lhotse":
         return "lhotse"
     raise ConfigError(
-        f"what {source} holds is not recognized; a manifest is JSON lines of NeMo (audio_filepath) or of lhotse (cuts "
-        "or recordings), and single files are given by their folder; or say the kind with --from"
+        f"the kind of {source} is not recognized; a manifest must be JSON lines of NeMo (audio_filepath) or of lhotse "
+        "(cuts or recordings). For audio or mels give the folder of the files, or give the kind with --from"
     )
 
 
@@ -136,9 +192,9 @@ def _kind_of_folder(folder: str) -> Kind:
         raise StorageError(f"{folder} cannot be listed: {exc}") from exc
     kinds = [kind for kind, known in _IN_FOLDERS.items() if extensions & known]
     if "npy" in kinds and "audio" in kinds:
-        kinds.remove("audio")  # mels beside the audio that they were made of
+        kinds.remove("audio")  # mels beside the audio that they were made from
     if kinds == ["kaldi"]:
         raise ConfigError(f"{folder} holds Kaldi archives; give the .scp that lists them, or one .ark")
     if len(kinds) > 1:
-        raise ConfigError(f"{folder} holds {' and '.join(kinds)}; say which with --from")
+        raise ConfigError(f"{folder} holds {' and '.join(kinds)}; choose one with --from")
     return kinds[0] if kinds else "audio"

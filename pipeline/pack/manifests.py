@@ -1,4 +1,4 @@
-"""Audio that a manifest lists: NeMo's rows, and lhotse's cuts and recordings."""
+"""Audio that a manifest lists: rows of NeMo, cuts and recordings of lhotse."""
 
 from __future__ import annotations
 
@@ -12,55 +12,56 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import Clip, audio_blocks
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
-from pipeline.stores.text_lists import parse_object, read_lines, resolved
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, file_stamp
+from pipeline.stores.text_lists import listed_path, parse_object, read_lines
 
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
 Row = Mapping[str, Any]
-Entry = tuple[str, Clip, dict[str, Any]]  # key, audio with its path as it stands in the row, metadata
+Entry = tuple[str, Clip, dict[str, Any]]  # key, audio with the path that the row names, metadata
 
 
 def nemo_corpus(manifest: str, spec: MelSpec) -> Corpus:
-    """The audio of a NeMo manifest: JSON lines with `audio_filepath`, and if there are `offset` and `duration` [s].
+    """The audio of a NeMo manifest: JSON lines with `audio_filepath`, and optionally `offset` and `duration` [s].
 
-    The key is the path as it stands there, without extension and without leading "/" and "../"; where there is an
-    offset, the milliseconds at which the stretch begins and ends follow. `text`, `speaker` and `lang` (as `language`)
-    become metadata. A relative path is below the manifest's own folder, or if it is not there, below that of the
-    command.
+    The key is the path in the row, without extension and without leading "/" and "../". If there is an offset, the
+    start and the end of the stretch in milliseconds follow. `text`, `speaker` and `lang` (as `language`) become
+    metadata. A relative path is below the folder of the manifest, or if there is no such file, below the current
+    folder.
 
     Args:
-        manifest: path of it; `.gz` is unpacked.
-        spec: the mel contract.
+        manifest: path of the manifest; `.gz` is unpacked.
+        spec: mel contract of the mels to be made.
 
     Raises:
-        ConfigError: if it cannot be read, lists nothing, or two rows get the same key.
+        ConfigError: if the manifest cannot be read, lists nothing, or two rows get the same key.
     """
     return _corpus(manifest, spec, "nemo", _nemo)
 
 
 def lhotse_corpus(manifest: str, spec: MelSpec) -> Corpus:
-    """The audio of lhotse's cuts or recordings: JSON lines, a MonoCut or a Recording each.
+    """The audio of lhotse's cuts or recordings: JSON lines, each a MonoCut or a Recording.
 
     The key is the `id`. `text`, `speaker` and `language` of a cut's supervisions become metadata: the texts in order,
-    the others where all agree. Paths as in `nemo_corpus`. What is not audio in a file as it is (commands, which are
-    never run, URLs, audio within the manifest, mixed and perturbed cuts) is listed as a failure.
+    and a speaker or language if all supervisions agree. Paths are resolved as in `nemo_corpus`. A row whose audio is
+    not simply in one file (commands, which are never run, URLs, audio within the manifest, mixed and perturbed cuts) is
+    listed as a failure.
 
     Args:
-        manifest: path of it; `.gz` is unpacked.
-        spec: the mel contract.
+        manifest: path of the manifest; `.gz` is unpacked.
+        spec: mel contract of the mels to be made.
 
     Raises:
-        ConfigError: if it cannot be read, lists nothing, or two rows have the same id.
+        ConfigError: if the manifest cannot be read, lists nothing, or two rows have the same id.
     """
     return _corpus(manifest, spec, "lhotse", _lhotse)
 
 
 def manifest_kind(path: str) -> str | None:
-    """Which kind of manifest a file is by its first row, "nemo" or "lhotse"; None if it is none.
+    """The kind of a manifest by its first row, "nemo" or "lhotse"; None if it is neither.
 
     Raises:
-        ConfigError: if it cannot be read.
+        ConfigError: if the file cannot be read.
     """
     for _, line in read_lines(path):
         if not line.strip():
@@ -81,7 +82,7 @@ def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entr
     for name, row in _rows(manifest, listing):
         try:
             key, clip, meta = entry(row)
-            path = resolved(clip.path, manifest)
+            path = listed_path(clip.path, manifest)
             if not os.path.isfile(path):
                 raise SourceError(f"there is no file {path}")
             if path not in stamps:
@@ -91,9 +92,9 @@ def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entr
             continue
         place = Clip(path, clip.start, clip.duration, clip.channel)
         stamp = f"{stamps[path]} {clip.start} {clip.duration} {clip.channel}"
-        listing.add(Source(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
+        listing.add(PackItem(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
     if not listing.found and not listing.failures:
-        raise ConfigError(f"{manifest} lists nothing")
+        raise ConfigError(f"{manifest} lists no audio; give a manifest with at least one row")
     return Corpus(listing.sources(), audio_blocks(spec), spec, {"from": kind})
 
 
@@ -104,7 +105,7 @@ def _rows(manifest: str, listing: Listing) -> Iterator[tuple[str, dict[str, Any]
         try:
             yield f"line {number}", parse_object(line)
         except ValueError as exc:
-            listing.fail(f"line {number}", f"it is no JSON object: {exc}")
+            listing.fail(f"line {number}", f"it is not a valid JSON object: {exc}")
 
 
 def _nemo(row: Row) -> Entry:
@@ -129,7 +130,7 @@ def _lhotse(row: Row) -> Entry:
         raise SourceError("it has no recording")
     channel = row.get("channel", 0)
     if type(channel) is not int or channel < 0:
-        raise SourceError(f"its channel is {channel!r:.40}, not a number from 0")
+        raise SourceError(f"its channel is {channel!r:.40}; it must be a whole number from 0")
     start, duration = _seconds(row, "start") or 0.0, _seconds(row, "duration")
     if duration is None:
         raise SourceError("it has no duration")
@@ -138,23 +139,23 @@ def _lhotse(row: Row) -> Entry:
 
 
 def _source(recording: Row, channel: int | None) -> str:
-    """The path of the file that a recording lies in."""
+    """The path of the one file that holds a recording."""
     if recording.get("transforms"):
-        raise SourceError("its recording is transformed (resampled, perturbed, ...); save the audio first")
+        raise SourceError("its recording is transformed (resampled, perturbed, ...); save the transformed audio first")
     sources = recording.get("sources")
     if not isinstance(sources, Sequence) or len(sources) != 1 or not isinstance(sources[0], Mapping):
-        raise SourceError("its recording is not one file")
+        raise SourceError("its recording is not in exactly one file")
     if (kind := sources[0].get("type")) != "file":
-        raise SourceError(f"its audio is of type {kind!s:.40}; only files are read, and commands never run")
+        raise SourceError(f"its audio is of type {kind!s:.40}; only files are read, and commands are never run")
     channels = sources[0].get("channels")
     if channel is not None and channels != list(range(len(channels or []))):
-        raise SourceError(f"its file's channels are numbered {channels!s:.40}; 0, 1, ... is read")
+        raise SourceError(f"the channels of its file are numbered {channels!s:.40}; they must be 0, 1, ...")
     return _text(sources[0], "source")
 
 
 def _supervised(supervisions: Any) -> dict[str, Any]:
     if not isinstance(supervisions, Sequence) or not all(isinstance(each, Mapping) for each in supervisions):
-        raise SourceError("its supervisions are no list of JSON objects")
+        raise SourceError("its supervisions are not a list of JSON objects")
     ordered = sorted(supervisions, key=lambda each: _seconds(each, "start") or 0.0)
     texts = [each["text"] for each in ordered if isinstance(each.get("text"), str)]
     meta: dict[str, Any] = {"text": " ".join(texts) if texts else None}
@@ -171,7 +172,7 @@ def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _text(row: Row, name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str) or not value or "\0" in value:
-        raise SourceError(f"its {name} is {value!r:.80}, not a text")
+        raise SourceError(f"its {name} is {value!r:.80}; it must be a text")
     return value
 
 
@@ -185,5 +186,5 @@ def _seconds(row: Row, name: str) -> float | None:
         or not math.isfinite(value)
         or not 0 <= value < 1e7
     ):
-        raise SourceError(f"its {name} is {value!r:.40}, not a number of seconds")
+        raise SourceError(f"its {name} is {value!r:.40}; it must be a number of seconds")
     return float(value)

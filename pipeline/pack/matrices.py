@@ -1,4 +1,4 @@
-"""Mels that are matrices in files, one an utterance: which axis holds the bands, and their frames block by block."""
+"""Mels that are matrices, one per utterance: which axis holds the bands, and the frames block by block."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.sources import Corpus, SourceError, Sources
-from pipeline.stores.axes import fitting_axes
+from pipeline.stores.mel_axis import fitting_axes
 
 Axis = Literal["auto", "mels-first", "frames-first"]
-_BLOCK = 8192  # frames read at once
+_BLOCK = 8192  # number of frames read at once
 
 
 class Matrix(Protocol):
-    """An array that is read by slices, as numpy's memory maps and h5py's datasets are."""
+    """An array that can be read by slices, such as numpy's memory maps and h5py's datasets."""
 
     @property
     def shape(self) -> Sequence[int]:
-        """Its size along each axis."""
+        """Length of each axis."""
         ...
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its elements."""
+        """Data type of the elements."""
         ...
 
     def __getitem__(self, part: Any) -> Any: ...
 
 
 OpenMatrix = Callable[[Any], AbstractContextManager[Matrix]]
-"""Opens the matrix at a source's place; raises `SourceError`. Picklable."""
+"""A function that opens the matrix at the place of an item, or raises `SourceError`. Picklable."""
 
 
 def matrix_corpus(
@@ -47,19 +47,19 @@ def matrix_corpus(
     axis: Axis = "auto",
     usual: Literal["mels-first", "frames-first"] | None = None,
 ) -> Corpus:
-    """Mels that are matrices.
+    """A corpus of mels that are matrices.
 
     Args:
-        sources: of the mels.
-        open_matrix: opens the matrix of one.
-        spec: the mel contract that the mels are known to have.
-        kind: of the sources, for the record.
-        axis: which axis comes first. "auto" finds it by the spec's n_mels; for a mel with as many frames as bands it
-            takes the order of the others.
-        usual: the order of all mels of this kind, where the others do not tell.
+        sources: items to be packed.
+        open_matrix: function that opens the matrix of an item.
+        spec: mel contract that the mels have.
+        kind: kind of the sources, as the record of the packing names it.
+        axis: axis that comes first. "auto" finds it by the spec's n_mels; a mel with as many frames as bands gets the
+            order of the other mels.
+        usual: usual order in sources of this kind, for mels with as many frames as bands if no other mel shows one.
 
     Raises:
-        ConfigError: if the order of a mel cannot be told.
+        ConfigError: if the order of a mel cannot be found.
     """
     square = _order_of_square(sources, open_matrix, spec.n_mels, usual) if axis == "auto" else None
     blocks = functools.partial(_blocks, open_matrix=open_matrix, n_mels=spec.n_mels, axis=axis, square=square)
@@ -67,26 +67,26 @@ def matrix_corpus(
 
 
 def _order_of_square(sources: Sources, open_matrix: OpenMatrix, n_mels: int, usual: Axis | None) -> int | None:
-    """The mel axis of mels with as many frames as bands, by all others; None if there are no such mels."""
+    """The mel axis of the mels with as many frames as bands, by all other mels; None if there are no such mels."""
     squares: list[str] = []
     axes: set[int] = set()
-    for source in sources.files:
+    for item in sources.items:
         try:
-            with open_matrix(source.place) as matrix:
+            with open_matrix(item.place) as matrix:
                 shape = tuple(matrix.shape)
         except SourceError:
             continue
         fits = fitting_axes(shape, n_mels) if len(shape) == 2 else ()
         if len(fits) == 2:
-            squares.append(source.path)
+            squares.append(item.path)
         axes.update(fits if len(fits) == 1 else ())
     if squares and not axes and usual is not None:
         return _mel_axis(usual)
     if squares and len(axes) != 1:
-        why = "the others are of both orders" if axes else "no other mel shows the order"
+        why = "the other mels have both orders" if axes else "no other mel shows the order"
         raise ConfigError(
             f"{squares[0]} in {sources.origin} is {n_mels} by {n_mels}: both axes fit, and {why}; "
-            "say axis mels-first or frames-first"
+            "choose --axis mels-first or frames-first"
         )
     return axes.pop() if squares else None
 
@@ -101,18 +101,20 @@ def _blocks(
     with open_matrix(place) as matrix:
         shape = tuple(matrix.shape)
         if len(shape) != 2 or matrix.dtype.kind != "f":
-            raise SourceError(f"it holds {matrix.dtype} with {len(shape)} dimensions; a mel is floating, with 2")
+            raise SourceError(
+                f"it holds {matrix.dtype} with {len(shape)} dimensions; a mel is floating-point with 2 dimensions"
+            )
         if axis == "auto":
             fits = fitting_axes(shape, n_mels)
             at = square if len(fits) == 2 and square is not None else fits[0] if fits else 0
         else:
             at = _mel_axis(axis)
         if shape[at] != n_mels:
-            raise SourceError(f"its shape is {list(shape)}; the spec says {n_mels} bands")
+            raise SourceError(f"its shape is {list(shape)}; the mel contract says {n_mels} bands")
         if shape[1 - at] == 0:
             raise SourceError("it has no frames")
         for start in range(0, shape[1 - at], _BLOCK):
             part = slice(start, start + _BLOCK)
             block = np.asarray(matrix[:, part] if at == 0 else matrix[part])
-            with np.errstate(over="ignore"):  # becomes infinite, which is found
+            with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is found later
                 yield (block if at == 0 else block.T).astype(np.float32)

@@ -11,40 +11,18 @@ from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
 from pipeline.pack.matrices import Axis, matrix_corpus
-from pipeline.pack.result import OnProgress, PackResult
-from pipeline.pack.run import pack
 from pipeline.pack.sources import Corpus, SourceError, list_sources
 
 NPY_EXTENSIONS = frozenset({"npy"})
 
 
-def pack_npy(
-    folder: str,
-    out: str,
-    spec: MelSpec,
-    axis: Axis = "auto",
-    workers: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> PackResult:
-    """Packs all .npy mels below a folder into the ragged store `out`; else as `pack_audio`.
-
-    Args:
-        folder: with one mel a file, `[n_mels, frames]` or `[frames, n_mels]`, floating.
-        out: local path of the store, not yet there.
-        spec: the mel contract that the mels are known to have.
-        axis: which axis comes first, as in `matrix_corpus`.
-        workers: processes; None for one a processor.
-        on_progress: is told how far it is.
-
-    Raises:
-        ConfigError: if the order of a mel cannot be told, and as `pack_audio`.
-        OwnedError, StorageError, InterruptedRunError: as `pack_audio`.
-    """
-    return pack(npy_corpus(folder, spec, axis), out, None, workers, on_progress)
-
-
 def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     """The .npy mels below a folder.
+
+    Args:
+        folder: folder with one mel per file.
+        spec: mel contract that the mels have.
+        axis: axis of a mel that comes first, as in `matrix_corpus`.
 
     Raises:
         ConfigError, StorageError: as `list_sources` and `matrix_corpus`.

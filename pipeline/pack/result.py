@@ -1,4 +1,4 @@
-"""What packing says while it works and when it is done."""
+"""Progress and result of a packing, as values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PackFailure:
-    """A source that could not be packed.
+    """An utterance that could not be packed.
 
     Args:
-        path: below the packed folder, or where it stands in the packed list; bytes that are no UTF-8 are escaped.
-        reason: in words.
+        path: path below the packed folder, or place in the packed list; bytes that are not valid UTF-8 are escaped.
+        reason: text that says why.
     """
 
     path: str
@@ -21,15 +21,15 @@ class PackFailure:
 
 @dataclass(frozen=True)
 class PackProgress:
-    """How far packing is. Given to the callback at the start and after every source.
+    """The progress of a packing. The callback is given it at the start and after every utterance.
 
     Args:
-        done: sources dealt with, the failed and the kept ones too.
-        total: sources in all.
-        seconds: of audio packed so far [s].
-        failures: sources that could not be packed so far.
-        kept: sources whose work an earlier, interrupted packing had already done.
-        restarted: why an earlier, interrupted packing could not be resumed, if there was one.
+        done: number of utterances done so far, with those that failed and those that were kept.
+        total: number of utterances to be packed.
+        seconds: duration of what was packed so far [s].
+        failures: number of utterances so far that could not be packed.
+        kept: number of utterances that an earlier, interrupted packing had already done.
+        restarted: reason why an earlier, interrupted packing could not be resumed; None if there was none, or it was.
     """
 
     done: int
@@ -42,19 +42,19 @@ class PackProgress:
 
 @dataclass(frozen=True)
 class PackResult:
-    """What was packed.
+    """The result of a packing.
 
     Args:
         store: path of the finished store.
-        utterances: in the store.
-        frames: in the store.
-        seconds: of audio in the store [s].
-        failures: the sources that could not be packed. They are not in the store; the caller should name them.
-        ignored: files in the folder that are no source by their extension.
-        kept: sources whose work an earlier, interrupted packing had already done.
-        restarted: why an earlier, interrupted packing could not be resumed, if there was one.
-        without_metadata: keys in the store that the given metadata does not have.
-        unused_metadata: keys of the given metadata that no source has.
+        utterances: number of utterances in the store.
+        frames: number of frames in the store.
+        seconds: duration of all mels in the store [s].
+        failures: utterances that could not be packed and are not in the store; the caller should name them.
+        ignored: number of files in the folder that were left out because of their extension.
+        kept: number of utterances that an earlier, interrupted packing had already done.
+        restarted: reason why an earlier, interrupted packing could not be resumed; None if there was none, or it was.
+        without_metadata: keys in the store that the given metadata lacks.
+        unused_metadata: keys in the given metadata that no utterance has.
     """
 
     store: str
@@ -70,7 +70,7 @@ class PackResult:
 
     @property
     def hours(self) -> float:
-        """Of audio in the store [h]."""
+        """Duration of all mels in the store [h]."""
         return self.seconds / 3600
 
 

@@ -1,4 +1,4 @@
-"""Packing itself: one owner, resumed where it was interrupted, and a final name only for a whole store."""
+"""The packing of a corpus: it has one owner, is resumed after an interruption, and names only a whole store `out`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pipeline.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.pack.writer import ShardWriter, sync, write_metadata
 from pipeline.stores.metadata_lists import Metadata
 
-_NAMED = 5  # files that could not be packed, where none could
-_SPOOLED_ROWS = 16384  # read at once from a spooled mel
+_NAMED = 5  # number of failures that the error names if nothing could be packed
+_SPOOLED_ROWS = 16384  # number of rows read at once from a spooled mel
 
 
 def pack(
@@ -33,14 +33,17 @@ def pack(
     workers: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> PackResult:
-    """Packs a corpus into the ragged store `out`. See `pack_source` for what it promises.
+    """Packs a corpus into the ragged store `out`. `pack_source` says what it promises.
 
     Args:
-        corpus: to be packed. An interrupted packing of other sources, or with other parameters, is not resumed.
-        out: local path of the store.
-        metadata: of the utterances by key; its fields go over those that the sources themselves have.
-        workers: processes; None for one a processor.
-        on_progress: is told how far it is.
+        corpus: corpus to be packed. An interrupted packing of other sources or parameters is not resumed.
+        out: local path of the new store.
+        metadata: metadata of the utterances by key; its fields override those that the corpus has.
+        workers: number of worker processes; None for one per processor.
+        on_progress: callback that is given the progress at the start and after each utterance.
+
+    Raises:
+        ConfigError, OwnedError, StorageError, InterruptedRunError: as `pack_source`.
     """
     target, spec = Path(out), corpus.spec
     sources = corpus.sources.with_metadata(metadata)
@@ -58,8 +61,8 @@ def pack(
             run = _Packing(sources, partial, spec, journal, on_progress, kept)
             run.go(corpus.blocks, workers or len(os.sched_getaffinity(0)))
         except KeyboardInterrupt:
-            done = f"{journal.packed.done} of {len(sources.files)} files were read"
-            raise InterruptedRunError(f"packing {out} was stopped ({done}); run it again to resume") from None
+            done = f"{journal.packed.done} of {len(sources.items)} utterances are done"
+            raise InterruptedRunError(f"packing {out} was stopped ({done}); run the command again to resume") from None
         finally:
             journal.close()
         packed = journal.packed
@@ -67,11 +70,11 @@ def pack(
         if not packed.keys:
             shutil.rmtree(partial)
             raise ConfigError(
-                f"none of the {len(failures)} files in {sources.origin} could be packed: "
+                f"none of the {len(failures)} utterances in {sources.origin} could be packed: "
                 + "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
                 + (f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else "")
             )
-        metas = {source.key: source.meta for source in sources.files}
+        metas = {source.key: source.meta for source in sources.items}
         _publish(partial, target, spec, packed, [metas[key] for key in packed.keys])
     frames = sum(packed.frames)
     return PackResult(
@@ -89,7 +92,7 @@ def pack(
 
 
 class _Packing:
-    """The loop over the sources that are still to be done."""
+    """The loop over the items that are still to be packed."""
 
     def __init__(
         self,
@@ -111,26 +114,26 @@ class _Packing:
     def go(self, blocks: MelBlocks, workers: int) -> None:
         packed = self._journal.packed
         writer = ShardWriter(self._partial / "store", self._spec.n_mels, packed.shards, self._journal.shard)
-        # The utterance across the last durable shard's border is made again; its rows in that shard are there.
+        # The utterance that crosses the end of the last durable shard is made again, without its rows in that shard.
         skip = writer.rows - sum(packed.frames)
-        files = self._sources.files[packed.done :]
-        jobs = [MelJob(file.place, str(self._partial / "spool" / str(index))) for index, file in enumerate(files)]
+        items = self._sources.items[packed.done :]
+        jobs = [MelJob(item.place, str(self._partial / "spool" / str(index))) for index, item in enumerate(items)]
         self._tell()
         with contextlib.closing(made_in_order(blocks, jobs, max(1, min(workers, len(jobs))))) as made:
-            for file, job, mel in zip(files, jobs, made, strict=True):
+            for item, job, mel in zip(items, jobs, made, strict=True):
                 if mel.frames < skip:
                     raise StorageError(
-                        f"{file.path} could be packed before the interruption and now cannot "
-                        f"({mel.failure or 'it is shorter'}); delete {self._partial} and pack again"
+                        f"{item.path} could be packed before the interruption and cannot be packed now "
+                        f"({mel.failure or 'it is shorter'}); delete {self._partial} and pack from scratch"
                     )
                 if mel.failure is None:
                     for rows in _rows(mel, job, self._spec.n_mels):
                         writer.append(rows[skip:])
                         skip = max(0, skip - len(rows))
-                    self._journal.utterance(file.key, mel.frames, mel.digest)
+                    self._journal.utterance(item.key, mel.frames, mel.digest)
                     self._seconds += self._spec.seconds(mel.frames)
                 else:
-                    self._journal.failure(file.path, mel.failure)
+                    self._journal.failure(item.path, mel.failure)
                 self._tell()
         writer.finish()
 
@@ -140,7 +143,7 @@ class _Packing:
             self._on_progress(
                 PackProgress(
                     done=packed.done + len(before),
-                    total=len(self._sources.files) + len(before),
+                    total=len(self._sources.items) + len(before),
                     seconds=self._seconds,
                     failures=len(packed.failures) + len(before),
                     kept=self._kept,
@@ -150,7 +153,7 @@ class _Packing:
 
 
 def _rows(mel: MadeMel, job: MelJob, n_mels: int) -> Iterator[NDArray[np.float32]]:
-    """The mel's rows, from memory or from its spool file, which is then removed."""
+    """The rows of a mel, from memory or from its spool file, which is then removed."""
     if mel.rows is not None:
         yield mel.rows
         return
@@ -161,7 +164,7 @@ def _rows(mel: MadeMel, job: MelJob, n_mels: int) -> Iterator[NDArray[np.float32
 
 
 def _clear(partial: Path, keep: bool) -> None:
-    """Removes what an earlier packing left and this one cannot use."""
+    """Removes the files of an earlier packing that this one cannot use."""
     shutil.rmtree(partial / "spool", ignore_errors=True)
     if not keep:
         shutil.rmtree(partial / "store", ignore_errors=True)
@@ -179,14 +182,14 @@ def _publish(partial: Path, target: Path, spec: MelSpec, packed: Packed, metas: 
 
 def _refuse_existing(target: Path) -> None:
     if os.path.lexists(target):
-        raise ConfigError(f"{target} exists; delete it or choose another name")
+        raise ConfigError(f"{target} exists; delete it, or choose another name")
 
 
 @contextlib.contextmanager
 def _owned(target: Path) -> Iterator[Path]:
-    """The folder `<target>.partial`, while a lock on `<target>.lock` keeps others out of it."""
+    """The folder `<target>.partial`, while a lock on `<target>.lock` keeps other processes out of it."""
     if "://" in str(target) or ":/" in str(target):
-        raise ConfigError(f"{target} is a URL; pack writes to a local folder, which can be copied when it is whole")
+        raise ConfigError(f"{target} is a URL; pack to a local folder, and copy the finished store to the URL")
     _refuse_existing(target)
     target.absolute().parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(target.name + ".lock")
@@ -211,7 +214,7 @@ def _lock(lock: Path, target: Path) -> int:
                     return descriptor
         except BlockingIOError as exc:
             os.close(descriptor)
-            raise OwnedError(f"{target} is being packed by another process; wait for it, or stop it") from exc
+            raise OwnedError(f"another process is packing {target}; wait for it, or stop it") from exc
         except BaseException:
             os.close(descriptor)
             raise
@@ -224,5 +227,5 @@ def _storage_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as exc:
         raise StorageError(
-            f"{target} cannot be written: {exc}; what was packed is kept, run again once there is room and permission"
+            f"{target} cannot be written: {exc}; check the free space and the permissions, then run again to resume"
         ) from exc

@@ -1,4 +1,4 @@
-"""What is to be packed, listed before any work: the files of a folder, or what a list names, and their keys."""
+"""The items to be packed, listed before any work: files of a folder, or entries of a list, and their keys."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.result import PackFailure
-from pipeline.stores.common import MAX_KEY_BYTES
+from pipeline.stores.keys import bad_key
 from pipeline.stores.metadata_lists import Metadata
 
 MelBlocks = Callable[[Any], Iterator[NDArray[np.float32]]]
-"""Gives the mel at a source's place in blocks `[n_mels, k] float32`; raises `SourceError`. Picklable."""
+"""A function that gives the mel at the place of an item in blocks `[n_mels, frames] float32`, or raises `SourceError`.
+Picklable."""
 
 
 class SourceError(MelmillError):
-    """A source cannot be packed; the message says why. It is listed as a failure and the others go on."""
+    """An item cannot be packed; the message says why. It is listed as a failure, and the others are packed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One mel to be packed, or one stretch of audio.
+class PackItem:
+    """One utterance to be packed: a mel, or a stretch of audio.
 
     Args:
-        key: of the utterance; for a file, its path below the folder with "/" and without extension.
-        path: what it is called in messages; for a file, its path below the folder.
-        stamp: changes when the source is rewritten.
-        place: where it is, as the corpus's `MelBlocks` takes it; picklable.
-        meta: what the source itself says (text, speaker, ...), a JSON object; "" if nothing.
+        key: key of the utterance; for a file, its path below the folder with "/" and without extension.
+        path: name of the item in messages; for a file, its path below the folder.
+        stamp: text that changes when the file of the item is rewritten.
+        place: place of the item, as the corpus's `MelBlocks` takes it; picklable.
+        meta: metadata that the source has of the item (text, speaker, ...), a JSON object; "" if it has none.
     """
 
     key: str
@@ -47,43 +48,43 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """All sources of a corpus, sorted by key.
+    """All items of a corpus.
 
     Args:
-        origin: the folder, list or store that they were found in.
-        files: to be packed.
-        failures: sources that cannot be, as the listing already shows.
+        origin: path of the folder or list, or URL of the store, that the items were found in.
+        items: items to be packed, sorted by key.
+        failures: items that cannot be packed, as the listing already shows.
         ignored: number of files with other extensions.
     """
 
     origin: str
-    files: tuple[Source, ...]
+    items: tuple[PackItem, ...]
     failures: tuple[PackFailure, ...] = ()
     ignored: int = 0
 
     def digest(self) -> str:
-        """What changes when a source is added, removed or rewritten."""
+        """A digest that changes when an item is added, removed or rewritten."""
         state = hashlib.blake2b(digest_size=16)
-        for source in self.files:
-            state.update(f"{source.path}\0{source.stamp}\0".encode())
+        for item in self.items:
+            state.update(f"{item.path}\0{item.stamp}\0".encode())
         return state.hexdigest()
 
     def with_metadata(self, metadata: Metadata | None) -> Sources:
-        """The same with the metadata of each key, whose fields go over those that the source itself has."""
+        """The same items with this metadata, whose fields override those that the source has."""
         if metadata is None:
             return self
-        return replace(self, files=tuple(_described(source, metadata.rows) for source in self.files))
+        return replace(self, items=tuple(_described(item, metadata.rows) for item in self.items))
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is to be packed, and how its mels come about.
+    """A corpus to be packed: its items, and how their mels are made.
 
     Args:
-        sources: all of it.
-        blocks: makes the mel of one.
-        spec: the mel contract.
-        parameters: all that decides, with the spec, what the mels will be.
+        sources: all items of the corpus.
+        blocks: function that makes the mel of an item.
+        spec: mel contract of the mels.
+        parameters: all parameters that decide, together with the spec, what the mels will be.
     """
 
     sources: Sources
@@ -92,86 +93,77 @@ class Corpus:
     parameters: Mapping[str, Any]
 
 
-def _described(source: Source, rows: Mapping[str, str]) -> Source:
-    if (given := rows.get(source.key)) is None:
-        return source
-    own = json.loads(source.meta) if source.meta else {}
-    return replace(source, meta=json.dumps(own | json.loads(given)) if own else given)
+def _described(item: PackItem, rows: Mapping[str, str]) -> PackItem:
+    if (given := rows.get(item.key)) is None:
+        return item
+    own = json.loads(item.meta) if item.meta else {}
+    return replace(item, meta=json.dumps(own | json.loads(given)) if own else given)
 
 
 @dataclass
 class Listing:
-    """Sources as they are found, one key each.
+    """The items found so far; no two have the same key.
 
     Args:
-        origin: the folder, list or store that they are found in.
+        origin: path of the folder or list, or URL of the store, that they are found in.
+        found: items by key.
+        failures: items that cannot be packed.
     """
 
     origin: str
-    found: dict[str, Source] = field(default_factory=dict)
+    found: dict[str, PackItem] = field(default_factory=dict)
     failures: list[PackFailure] = field(default_factory=list)
 
-    def add(self, source: Source) -> None:
-        """Takes one source.
+    def add(self, item: PackItem) -> None:
+        """Takes one item.
 
         Raises:
-            ConfigError: if another has its key.
+            ConfigError: if another item has its key.
         """
-        if (other := self.found.get(source.key)) is not None:
+        if (other := self.found.get(item.key)) is not None:
             raise ConfigError(
-                f"{other.path} and {source.path} in {self.origin} would both get the key {source.key!r}; "
-                "rename or remove one"
+                f"{other.path} and {item.path} in {self.origin} would both get the key {item.key!r}; "
+                "rename or remove one of them"
             )
-        if reason := bad_key(source.key):
-            self.fail(source.path, reason)
+        if reason := bad_key(item.key):
+            self.fail(item.path, reason)
         else:
-            self.found[source.key] = source
+            self.found[item.key] = item
 
     def fail(self, path: str, reason: str) -> None:
-        """Notes a source that cannot be packed."""
+        """Takes an item that cannot be packed."""
         self.failures.append(PackFailure(path.encode("utf-8", "backslashreplace").decode(), reason))
 
     def sources(self, ignored: int = 0) -> Sources:
-        """All of them, sorted by key."""
-        files = tuple(self.found[key] for key in sorted(self.found))
-        return Sources(self.origin, files, tuple(self.failures), ignored)
-
-
-def bad_key(key: str) -> str | None:
-    """Why no utterance can have this key; None if one can."""
-    if not key:
-        return "its key is empty"
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        return "its key is not valid Unicode"
-    return f"its key has {size} bytes, more than {MAX_KEY_BYTES}" if size > MAX_KEY_BYTES else None
+        """All items that were found, sorted by key."""
+        items = tuple(self.found[key] for key in sorted(self.found))
+        return Sources(self.origin, items, tuple(self.failures), ignored)
 
 
 def file_stamp(path: str) -> str:
-    """What changes when a file is rewritten.
+    """A text that changes when a file is rewritten: its size and time of change.
 
     Raises:
-        OSError: if it is not there.
+        OSError: if the file is not there.
     """
     status = os.stat(path)
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def list_sources(folder: str, extensions: Container[str], kind: str) -> Sources:
-    """The files below a folder that have one of the extensions, in any case; linked folders are followed.
+    """The files below a folder that have one of the extensions, in upper or lower case; linked folders are followed.
 
     Args:
-        folder: to be packed.
-        extensions: without dot, lower-case.
-        kind: what such files are called in messages.
+        folder: folder to be packed.
+        extensions: extensions in lower case, without dot.
+        kind: name of such files in messages.
 
     Raises:
-        ConfigError: if there is no folder, no such file, or two files would get the same key.
+        ConfigError: if there is no such folder, it has no such file, or two files would get the same key.
         StorageError: if a folder cannot be listed.
     """
     if not os.path.isdir(folder):
-        raise ConfigError(f"{folder} is no folder; give the one that the {kind} files lie in")
+        raise ConfigError(f"{folder} is not a folder; give the folder of the {kind} files")
     listing, ignored = Listing(folder), 0
     try:
         for path in walk(folder):
@@ -185,18 +177,18 @@ def list_sources(folder: str, extensions: Container[str], kind: str) -> Sources:
                 continue
             full = os.path.join(folder, path)
             if not os.path.isfile(full):
-                listing.fail(path, "it is no file, or a link that leads nowhere")
+                listing.fail(path, "it is not a file, or a link to a file that is not there")
                 continue
-            listing.add(Source(stem.replace(os.sep, "/"), path, file_stamp(full), full))
+            listing.add(PackItem(stem.replace(os.sep, "/"), path, file_stamp(full), full))
     except OSError as exc:
         raise StorageError(f"{folder} cannot be listed: {exc}") from exc
     if not listing.found and not listing.failures:
-        raise ConfigError(f"{folder} has no {kind} files ({ignored} others); give the folder that they lie in")
+        raise ConfigError(f"{folder} has no {kind} files ({ignored} other files); give the folder of the {kind} files")
     return listing.sources(ignored)
 
 
 def walk(folder: str) -> Iterator[str]:
-    """Paths of all files below the folder; a linked folder that leads back to one above it is not entered again."""
+    """Paths of all files below the folder. A link to a folder above itself is not followed."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""Mels that `torch.save` wrote, read without torch and without running what is in them."""
+"""Mels that `torch.save` wrote, read without torch and without running code from the files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ from pipeline.tensor_files import CheckpointError, read_torch_file
 
 TORCH_EXTENSIONS = frozenset({"pt", "pth"})
 MAX_MEL_FILE_BYTES = 256 << 20
-"""Of a .pt mel [bytes], which is read whole: 2.5 hours of 80 bands at 22050/256 frames a second."""
+"""Largest .pt mel [bytes], since it is read whole: 2.5 hours of 80 bands at 22050/256 frames per second."""
 MEL_NAMES = ("mel", "mels", "mel_spec", "mel_spectrogram", "melspec", "spectrogram", "feats", "features")
 
 
 def torch_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
-    """The .pt and .pth mels below a folder: a tensor each, or a dict of them with one that is the mel.
+    """The .pt and .pth mels below a folder: each file holds a tensor, or a dict in which one tensor is the mel.
 
-    A leading axis of 1 (a batch of one) is taken off.
+    A leading axis of length 1 (a batch of one) is removed.
+
+    Args:
+        folder: folder with one mel per file.
+        spec: mel contract that the mels have.
+        axis: axis of a mel that comes first, as in `matrix_corpus`.
 
     Raises:
         ConfigError, StorageError: as `list_sources` and `matrix_corpus`.
@@ -40,7 +45,7 @@ def _open(path: str) -> Iterator[NDArray[Any]]:
         raise SourceError(str(exc)) from exc
     mel = _mel_of(value) if isinstance(value, dict) else value
     if not isinstance(mel, np.ndarray):
-        raise SourceError(f"it holds {type(mel).__name__}; a mel is a tensor")
+        raise SourceError(f"it holds {type(mel).__name__}; a mel must be a tensor")
     yield mel[0] if mel.ndim == 3 and len(mel) == 1 else mel
 
 
@@ -49,5 +54,5 @@ def _mel_of(value: dict[Any, Any]) -> Any:
     named = [name for name in MEL_NAMES if name in tensors] or list(tensors)
     if len(named) != 1:
         shown = ", ".join(f"{name} {list(each.shape)}" for name, each in list(tensors.items())[:5]) or "no tensor"
-        raise SourceError(f"which tensor is its mel cannot be told: it holds {shown}; name it {MEL_NAMES[0]!r}")
+        raise SourceError(f"it does not say which tensor is the mel: it holds {shown}; name it {MEL_NAMES[0]!r}")
     return tensors[named[0]]

@@ -1,4 +1,4 @@
-"""Mels made in worker processes, given back in order, a bounded number at a time."""
+"""Mels made in worker processes and returned in order, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from pipeline.errors import InterruptedRunError, StorageError
 from pipeline.interrupts import interrupts_held
 from pipeline.pack.sources import MelBlocks, SourceError
-from pipeline.stores.common import MelDigest
+from pipeline.stores.digests import MelDigest
 
 SPOOL_BYTES = 8 << 20
-"""A longer mel goes from a worker to the writer through a file and not through memory [bytes]."""
+"""Largest mel that a worker passes to the writer through memory [bytes]; a larger one goes through a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class MelJob:
     """One mel to be made.
 
     Args:
-        place: of the source.
-        spool: path for a mel that is too long for memory.
+        place: place of the item, as the corpus's `MelBlocks` takes it.
+        spool: path of the file for a mel that is too long for memory.
     """
 
     place: Any
@@ -44,13 +44,13 @@ class MelJob:
 
 @dataclass(frozen=True)
 class MadeMel:
-    """One mel, or why there is none.
+    """One mel, or the reason why it could not be made.
 
     Args:
-        frames: its length.
-        digest: as `MelDigest` gives it.
-        rows: `[frames, n_mels] float32`, or None if they are in the job's spool file.
-        failure: why there is no mel.
+        frames: length of the mel [frames].
+        digest: `MelDigest` of the mel.
+        rows: values of the mel, `[frames, n_mels] float32`; None if they are in the job's spool file.
+        failure: reason why the mel could not be made; None if it was.
     """
 
     frames: int = 0
@@ -60,7 +60,11 @@ class MadeMel:
 
 
 def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
-    """One mel, in a worker.
+    """Makes one mel, in a worker.
+
+    Args:
+        blocks: function that makes the mel of an item.
+        job: mel to be made.
 
     Raises:
         StorageError: if a long mel cannot be spooled.
@@ -71,10 +75,10 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
     try:
         for block in blocks(job.place):
             if _stopping is not None and _stopping.is_set():
-                raise InterruptedRunError("stopped")
+                raise InterruptedRunError("the packing was stopped")
             rows = np.ascontiguousarray(block.T, "<f4")
             if not np.isfinite(rows).all():
-                raise SourceError(f"its mel is not finite in frame {digest.frames + int(_first_bad_row(rows))}")
+                raise SourceError(f"frame {digest.frames + int(_first_bad_row(rows))} of its mel is not finite")
             digest.push(rows)
             size += rows.nbytes
             held.append(rows)
@@ -93,12 +97,12 @@ def make_mel(blocks: MelBlocks, job: MelJob) -> MadeMel:
 
 
 def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Generator[MadeMel, None, None]:
-    """The mels of all jobs, in order; at most four for each worker are made ahead of the one that is given.
+    """The mels of all jobs, in order. The workers are at most four mels each ahead of the one that is returned.
 
     Args:
-        blocks: makes one mel.
-        jobs: what is to be made.
-        workers: processes.
+        blocks: function that makes the mel of an item.
+        jobs: mels to be made.
+        workers: number of worker processes.
 
     Raises:
         InterruptedRunError: if a worker process is killed.
@@ -120,14 +124,14 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
                 yield pending.popleft().result()
         except BrokenProcessPool as exc:
             raise InterruptedRunError(
-                "a worker process was killed, perhaps for memory; run again to resume, with fewer workers"
+                "a worker process was killed, perhaps because memory ran out; run again with fewer workers to resume"
             ) from exc
 
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("spawn")
-    with interrupts_held() as held:  # a semaphore that is half made is never unlinked
+    with interrupts_held() as held:  # an interrupted semaphore would never be unlinked
         stopping = context.Event()
         pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
     try:
@@ -141,11 +145,11 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def _as_workers_start() -> Iterator[list[int]]:
-    """What worker processes inherit: one thread each for matrix products, and Ctrl-C held back. As `interrupts_held`.
+    """A context in which worker processes start with one thread for matrix products, and Ctrl-C is held back.
 
-    The number of OpenBLAS's threads changes the last bits of a mel, and so its digest; and two workers of two threads
-    on two processors take three times as long as with one (measured). Ctrl-C goes to all processes of a terminal;
-    workers print nothing and are told to stop by this one.
+    It gives what `interrupts_held` gives. The number of OpenBLAS's threads changes the last bits of a mel, and so its
+    digest; and two workers with two threads each take three times as long on two processors as with one thread
+    (measured). Ctrl-C reaches all processes of a terminal; workers ignore it, and this process tells them to stop.
     """
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {name: os.environ.get(name) for name in settings}
@@ -172,7 +176,7 @@ def _start_worker(stopping: Event) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent is killed would wait for work for ever."""
+    """Ends a worker whose parent was killed, which would otherwise wait for work for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
@@ -189,4 +193,4 @@ def _spool(path: str, held: list[NDArray[np.float32]], append: bool) -> None:
             for rows in held:
                 file.write(rows.data)
     except OSError as exc:
-        raise StorageError(f"{path} cannot be written: {exc}; free space or choose another folder") from exc
+        raise StorageError(f"{path} cannot be written: {exc}; free some space, or choose another folder") from exc

@@ -1,4 +1,4 @@
-"""Writes a ragged store: shards one after another, each durable before the next, then everything else."""
+"""Writes a ragged store: the shards in order, each durable before the next one, then all other arrays."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
 from pipeline.melspec import MelSpec
-from pipeline.stores.common import digest_column
-from pipeline.stores.ragged import VERSION
+from pipeline.stores.digests import digest_column
+from pipeline.stores.root_attributes import ragged_attributes
 
 SHARD_FRAMES = 65536
 CHUNK_FRAMES = 1024
@@ -28,9 +28,9 @@ class ShardWriter:
 
     Args:
         store: folder of the store.
-        n_mels: width of the rows.
+        n_mels: number of values in a row.
         shards: number of shards that are already there.
-        on_shard: called with the number of shards each time one more is durable.
+        on_shard: callback that is given the number of shards whenever one more is durable.
     """
 
     def __init__(self, store: Path, n_mels: int, shards: int, on_shard: Callable[[int], None]) -> None:
@@ -42,7 +42,7 @@ class ShardWriter:
 
     @property
     def rows(self) -> int:
-        """Rows taken so far, those of shards that were already there too."""
+        """Number of rows taken so far, with those of the shards that were already there."""
         return self._shards * SHARD_FRAMES + self._filled
 
     def append(self, rows: NDArray[np.float32]) -> None:
@@ -57,7 +57,7 @@ class ShardWriter:
                 self._on_shard(self._shards)
 
     def finish(self) -> None:
-        """Writes the rows that are left."""
+        """Writes the remaining rows."""
         if self._filled:
             self._write()
 
@@ -92,19 +92,18 @@ def _create_mel(group: zarr.Group, frames: int, n_mels: int) -> zarr.Array[Any]:
 def write_metadata(
     store: Path, spec: MelSpec, keys: list[str], frames: list[int], digests: list[bytes], metas: list[str]
 ) -> None:
-    """Writes all of the store but its shards, durably. What an interrupted attempt left of it goes first.
+    """Writes all of the store except its shards, durably. Parts that an interrupted attempt left are removed first.
 
     Args:
-        store: folder of the store, with the shards in it.
-        spec: the mel contract.
-        keys, frames, digests: of the utterances, in the order of their rows.
-        metas: of the same, a JSON object each, or "" for none. If none has any, the store has no such array.
+        store: folder of the store, which already has the shards.
+        spec: mel contract of the store.
+        keys, frames, digests: key, length [frames] and digest of each utterance, in the order of their rows.
+        metas: metadata of each utterance, a JSON object or "". If all are "", the store gets no array `meta`.
     """
     for path in [*store.glob("*"), *store.glob("mel/*")]:
         if path.name not in ("mel", "c"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    attributes = {"melmill": {"layout": "ragged", "version": VERSION, "mel": spec.to_dict()}}
-    group = zarr.create_group(LocalStore(store), zarr_format=3, attributes=attributes)
+    group = zarr.create_group(LocalStore(store), zarr_format=3, attributes=ragged_attributes(spec))
     _create_mel(group, sum(frames), spec.n_mels)
     _write_column(group, "offsets", np.concatenate([[0], np.cumsum(frames, dtype=np.int64)]))
     _write_column(group, "keys", np.array(keys, np.dtypes.StringDType()))
@@ -127,7 +126,7 @@ def _write_column(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and on the disk when this returns."""
+    """Writes a file whole or not at all; it is durable when this returns."""
     beside = path.with_name(path.name + ".new")
     with open(beside, "wb") as file:
         file.write(content)
@@ -139,7 +138,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Puts a file's or a folder's entries on the disk."""
+    """Makes the content of a file, or the entries of a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

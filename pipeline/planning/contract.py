@@ -7,7 +7,7 @@ from pipeline.errors import ContractError
 from pipeline.evidence import contradictions, explanations, unjudged
 from pipeline.melspec import Difference, MelSpec
 from pipeline.stores import Catalogue, MelStore
-from pipeline.stores.sample import sample_mels
+from pipeline.stores.sampling import sample_mels
 from pipeline.vocoders import Vocoder
 
 

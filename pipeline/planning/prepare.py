@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from pipeline.audio.master import check_installed
+from pipeline.audio.loudness import check_installed
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference

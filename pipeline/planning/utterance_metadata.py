@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.stores import Catalogue, MelStore
-from pipeline.stores.common import digest
+from pipeline.stores.digests import digest
 from pipeline.stores.metadata_lists import read_metadata
 
 

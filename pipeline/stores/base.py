@@ -1,4 +1,4 @@
-"""What every mel store offers: a catalogue of its utterances, and the rows of one of them."""
+"""What every mel store offers: a catalogue of its utterances, and the mel values of each of them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import BadMelError
 from pipeline.melspec import MelSpec
 
 Layout = Literal["ragged", "grouped", "padded"]
 Fingerprint = Literal["chunks", "content"]
-"""What an utterance of a store without digests is known by: the state of its chunks, or the values in them."""
+"""What the digest of an utterance is taken over if its store keeps no digests: the state of its chunks, or its mel."""
+Faults = dict[int, str]
+"""The reason why an utterance cannot be read, by the utterance's index in the catalogue."""
+
+
+def add_fault(faults: Faults, index: int, reason: str) -> None:
+    """Adds a reason to those that an utterance already has."""
+    faults[index] = f"{faults[index]}; {reason}" if index in faults else reason
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance of a store. Small and picklable: tasks carry it, never its mel.
+    """One utterance of a store. Small and picklable: a task carries it and never carries its mel.
 
     Args:
         index: position in the catalogue.
-        key: its name, unique in the store.
-        frames: length of its mel [frames].
-        digest: what its mel is known by, as hexadecimal; another digest means another mel.
-        where: first row of `mel` (ragged), item (padded), or path of its array (grouped).
+        key: name of the utterance, unique in the store.
+        frames: length of the mel [frames].
+        digest: digest that identifies the mel, as hexadecimal; another digest means another mel.
+        where: place of the mel: its first row in `mel` (ragged), its item (padded), or the path of its array (grouped).
     """
 
     index: int
@@ -34,17 +42,35 @@ class Utterance:
     digest: str
     where: int | str
 
+    def window(self, start: int, stop: int | None) -> tuple[int, int]:
+        """The first frame of a read, and the frame after its last one.
+
+        Args:
+            start: first frame.
+            stop: frame after the last one; None for the end of the utterance.
+
+        Raises:
+            BadMelError: if the utterance has no frames.
+            ValueError: if the window is not within the utterance.
+        """
+        if self.frames <= 0:
+            raise BadMelError(f"utterance {self.key!r}: it has no frames")
+        end = self.frames if stop is None else stop
+        if not 0 <= start < end <= self.frames:
+            raise ValueError(f"frames {start} to {end} are not within the {self.frames} frames of {self.key!r}")
+        return start, end
+
 
 @dataclass(frozen=True)
 class Catalogue:
     """All utterances of a store, as columns: a million cost tens of megabytes.
 
     Args:
-        keys: `[utterances]` of numpy's StringDType.
-        frames: `[utterances] int64`; 0 where it is not known because the utterance is faulty.
-        digests: `[utterances, 16] uint8`.
-        where: `[utterances]` int64 (ragged, padded) or StringDType (grouped).
-        faults: for the utterances that the listing already shows to be bad, the reason with its coordinates.
+        keys: key of each utterance, `[utterances]` of numpy's StringDType.
+        frames: length of each mel [frames], `[utterances] int64`; 0 if a fault keeps it from being known.
+        digests: digest of each mel, `[utterances, 16] uint8`.
+        where: place of each mel, `[utterances]` int64 (ragged, padded) or StringDType (grouped).
+        faults: reasons by index, with coordinates, for the utterances that the listing already shows to be bad.
     """
 
     keys: NDArray[Any]
@@ -69,6 +95,12 @@ class Catalogue:
     def __iter__(self) -> Iterator[Utterance]:
         return (self[index] for index in range(len(self)))
 
+    def good(self) -> NDArray[np.int64]:
+        """Indexes of the utterances without a fault, `[utterances] int64`, ascending."""
+        good = np.ones(len(self), np.bool_)
+        good[list(self.faults)] = False
+        return np.flatnonzero(good)
+
 
 class MelStore(Protocol):
     """A corpus of mels in Zarr, opened for reading. Opening reads metadata only."""
@@ -81,10 +113,10 @@ class MelStore(Protocol):
     """The mel contract that the store states, if it states one."""
 
     digest_is_of_content: bool
-    """Whether an utterance's digest is the `MelDigest` of its mel, so that what is read can be held against it."""
+    """Whether an utterance's digest is the `MelDigest` of its mel, so that the values that are read can be checked."""
 
     def describe(self) -> str:
-        """What was found, in one line for people: layout, Zarr version, arrays, axes, dtype."""
+        """Layout, Zarr version, arrays, axes and dtype of the store, in one line for people."""
         ...
 
     def catalogue(self) -> Catalogue:
@@ -101,22 +133,22 @@ class MelStore(Protocol):
         Raises:
             MissingChunkError: if a chunk, or an inner chunk of a shard, is not there.
             CorruptChunkError: if a chunk does not decode.
-            BadMelError: if the mel holds NaN, infinity or a value that no mel of its contract has, or a wrong width.
+            BadMelError: if the mel holds NaN, infinity or a value that its contract rules out, or has a wrong width.
         """
         ...
 
     def without_limits(self) -> MelStore:
-        """The same store, whose `read` gives values also that no mel of its contract has: to see what they are."""
+        """The same store, whose `read` also gives values that the mel contract rules out, so that they can be seen."""
         ...
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
-        """The utterance's own metadata (text, speaker, ...), passed through to the manifest; empty if there is none."""
+        """The store's metadata of the utterance (text, speaker, ...), for the manifest; empty if there is none."""
         ...
 
     def meta_digest(self) -> bytes:
-        """Digest of the metadata of all utterances, 16 bytes; empty if the store has none."""
+        """Digest of the metadata of all utterances, 16 bytes; empty if the store has no metadata."""
         ...
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
-        """Decoded bytes of all chunks that reading the utterances from `first` to `last` touches, each chunk once."""
+        """Size of all chunks that hold the utterances from `first` to `last`, decoded, each chunk once [bytes]."""
         ...

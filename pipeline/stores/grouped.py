@@ -1,4 +1,4 @@
-"""The grouped layout: a group tree with one array per utterance, [n_mels, frames] or [frames, n_mels]."""
+"""The grouped layout: a tree of groups with one array per utterance, [n_mels, frames] or [frames, n_mels]."""
 
 from __future__ import annotations
 
@@ -16,31 +16,22 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
-from pipeline.stores.array_metadata import ArrayMetadata, UnreadableArray
-from pipeline.stores.arrays import ChunkedArray
-from pipeline.stores.axes import fitting_axes, named_mel_axis
-from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
-from pipeline.stores.common import (
-    Faults,
-    PossibleValues,
-    digest,
-    digest_column,
-    key_faults,
-    metadata_digest,
-    stated_spec,
-    window,
-)
-from pipeline.stores.content import with_content_digests
-from pipeline.stores.tree import DOCUMENT_NAMES, Tree
+from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utterance
+from pipeline.stores.digests import digest, digest_column, metadata_digest, with_content_digests
+from pipeline.stores.keys import key_faults
+from pipeline.stores.mel_array import MelArray
+from pipeline.stores.mel_axis import fitting_axes, named_mel_axis, shown_mel_axis
+from pipeline.stores.root_attributes import stated_spec
+from pipeline.stores.zarr_arrays import DOCUMENT_NAMES, ArrayMetadata, UnreadableArray, ZarrTree
 
-_FIRST_LOOK = 16  # arrays whose metadata opening reads, where there is no consolidated metadata
-# A chunk of an array of two dimensions, by Zarr version.
+_FIRST_LOOK = 16  # number of arrays whose metadata is read when a store without consolidated metadata is opened
+# Path of a chunk of a two-dimensional array, by the version of Zarr.
 _CHUNK = {2: re.compile(r"(.+?)/\d+[./]\d+"), 3: re.compile(r"(.+)/c[./]\d+[./]\d+")}
 
 
 @dataclass(frozen=True)
 class _Listing:
-    """All arrays of the store: those that may be mels, unreadable ones too, and the names of the others."""
+    """All arrays of the store: those that may be mels, with the unreadable ones, and the names of the others."""
 
     entries: list[ArrayMetadata | UnreadableArray]
     others: list[str]
@@ -52,39 +43,40 @@ class _Listing:
 
 
 class GroupedStore:
-    """One array per utterance; its path is the key. See `MelStore`.
+    """A store with one array per utterance, whose path is the key. See `MelStore`.
 
-    Arrays of two dimensions are utterances, and faulty ones if they are not floating or have another width. Arrays of
-    three or more dimensions are faulty utterances too, and so are those whose metadata cannot be understood, or is gone
-    while chunks are there. Arrays of none or one (pitch, ids) are not utterances; `describe` counts and names them.
+    An array of two dimensions is an utterance; it is a faulty one if its values are not floating or it has another
+    width. An array is also a faulty utterance if it has three or more dimensions, if its metadata cannot be understood,
+    or if it has chunks but no metadata. An array of one dimension or none (pitch, ids) is not an utterance; `describe`
+    counts and names such arrays.
 
     Args:
-        tree: the store.
-        mel: gives n_mels where the store states no contract.
-        fingerprint: what the digests are taken over.
+        tree: objects of the store.
+        mel: mel contract, used for n_mels if the store states no contract.
+        fingerprint: what the digests are taken over: the chunks or the content.
 
     Raises:
-        StoreError: if there is no mel, or the mel axis cannot be told.
+        StoreError: if there is no mel, or the mel axis cannot be found.
         ContractError: if no mel has the contract's number of bands.
     """
 
     layout: Layout = "grouped"
 
-    def __init__(self, tree: Tree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
+    def __init__(self, tree: ZarrTree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
         self.url = tree.url
         self.digest_is_of_content = fingerprint == "content"
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
-        self.spec: MelSpec | None = stated_spec(tree)
+        self.spec: MelSpec | None = stated_spec(tree.attributes, tree.url)
         spec = self.spec or mel
         self._contract = spec
         self._expected = spec.n_mels if spec else None
-        self._last: tuple[str, ChunkedArray] | None = None
+        self._last: tuple[str, MelArray] | None = None
         look = [array for array in tree.first_arrays(_FIRST_LOOK) if _is_mel(array)]
         try:
             self._sample = look[0] if look else self._listing.mels[0]
             self.n_mels, self._order = self._decide(look)
-        except (StoreError, ContractError, IndexError):  # the first ones do not tell; all of them may
+        except (StoreError, ContractError, IndexError):  # the first arrays do not show the axis; all of them may
             self.n_mels, self._order = self._decide([array for array in self._listing.mels if _is_mel(array)])
             self._sample = self._listing.mels[0]
 
@@ -95,60 +87,67 @@ class GroupedStore:
         others = [path for path, array in found.items() if isinstance(array, ArrayMetadata) and len(array.shape) < 2]
         pattern = _CHUNK[self.zarr_format]
         bare = {match[1] for name in objects if (match := pattern.fullmatch(name)) and match[1] not in found}
-        found |= {path: UnreadableArray(path, f"array {path} has chunks but no metadata; restore it") for path in bare}
+        found |= {
+            path: UnreadableArray(path, f"array {path} has chunks but no metadata; restore its metadata")
+            for path in bare
+        }
         entries = [found[path] for path in sorted(found.keys() - set(others))]
         return _Listing(entries, others, objects)
 
     def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
-        """n_mels and the store's mel axis, by a majority of the arrays that show it."""
+        """The number of bands, and the mel axis that most of the arrays show."""
         if not arrays:
-            raise StoreError(f"{self.url} has no array of two dimensions with floating numbers, so no mels")
+            raise StoreError(f"{self.url} has no array of two dimensions with floating-point values, so it has no mels")
         named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names)) is not None]
         n_mels = self._expected
         if n_mels is None:
             if not named:
                 raise StoreError(
                     f"{self.url}: nothing says which axis of its mels ({_shown(arrays[0])}, ...) holds the mel bands; "
-                    "name their dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
+                    "name the dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
                 )
             n_mels = Counter(array.shape[axis] for array, axis in named).most_common(1)[0][0]
-        votes = Counter(axis for array in arrays if (axis := _own_axis(array, n_mels)) is not None)
+        votes = Counter(
+            axis for array in arrays if (axis := shown_mel_axis(array.names, array.shape, n_mels)) is not None
+        )
         ranked = votes.most_common(2)
         if not ranked and any(fitting_axes(array.shape, n_mels) for array in arrays):
             raise StoreError(
-                f"{self.url}: both axes of its mels ({_shown(arrays[0])}, ...) fit {n_mels} bands; name their "
+                f"{self.url}: both axes of its mels ({_shown(arrays[0])}, ...) fit {n_mels} bands; name the "
                 "dimensions (dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
         if not any(array.shape[axis] == n_mels for array in arrays for axis in votes):
-            widths = sorted({array.shape[axis] for array, axis in named}) or _shown(arrays[0])
-            raise ContractError(f"{self.url}: its mels have {widths} bands, the contract says {n_mels}; none fits")
+            widths = " or ".join(str(width) for width in sorted({array.shape[axis] for array, axis in named}))
+            found = f"have {widths} bands" if widths else f"({_shown(arrays[0])}, ...) have no axis of the right length"
+            raise ContractError(f"{self.url}: its mels {found}; the contract says {n_mels} bands")
         if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
             raise StoreError(
-                f"{self.url}: {ranked[0][1]} mels stand bands first and as many frames first; name their dimensions"
+                f"{self.url}: {ranked[0][1]} mels have the bands first, and as many have the frames first; "
+                "name the dimensions"
             )
         return n_mels, ranked[0][0]
 
     @cached_property
     def _settled_order(self) -> int:
-        """The mel axis by all arrays of the store, for those that do not show it themselves."""
+        """The mel axis that most arrays of the store show, for the arrays that do not show theirs."""
         return self._decide([array for array in self._listing.mels if _is_mel(array)])[1]
 
     def _mel_axis(self, array: ArrayMetadata) -> int:
         """The array's mel axis.
 
         Raises:
-            BadMelError: if it is no mel of this store.
+            BadMelError: if the array is not a mel of this store.
         """
         if len(array.shape) != 2 or array.kind != "float":
             raise BadMelError(
-                f"array {array.path} is {array.dtype} {list(array.shape)}; a mel is floating, with 2 axes"
+                f"array {array.path} is {array.dtype} {list(array.shape)}; a mel has floating-point values and 2 axes"
             )
         named = named_mel_axis(array.names)
         fits = fitting_axes(array.shape, self.n_mels)
         axis = named if named is not None else fits[0] if len(fits) == 1 else self._settled_order
         if axis not in fits:
-            where = f"width {array.shape[axis]} in" if named is not None else "no axis of the right width in"
-            raise BadMelError(f"{where} array {_shown(array)}; the store's mels have {self.n_mels} bands")
+            what = f"has {array.shape[axis]} bands" if named is not None else "has no axis of the right length"
+            raise BadMelError(f"array {_shown(array)} {what}; the store's mels have {self.n_mels} bands")
         try:
             array.check_codecs()
         except StoreError as exc:
@@ -158,7 +157,7 @@ class GroupedStore:
         return axis
 
     def describe(self) -> str:
-        """What was found, in one line."""
+        """The store in one line. See `MelStore`."""
         order = "[mels, frames]" if self._order == 0 else "[frames, mels]"
         others = self._listing.others
         beside = f"; {len(others)} other arrays, not mels: {', '.join(others[:3])}" if others else ""
@@ -168,7 +167,7 @@ class GroupedStore:
         )
 
     def catalogue(self) -> Catalogue:
-        """All arrays that are or should be mels, by path; those that are not are faults. See `MelStore`."""
+        """All arrays that are mels or should be, by path; one that is not a valid mel is a fault. See `MelStore`."""
         entries = self._listing.entries
         frames = np.zeros(len(entries), np.int64)
         faults: Faults = {}
@@ -184,8 +183,8 @@ class GroupedStore:
                 axis = self._mel_axis(array)
                 if named_mel_axis(array.names) is None and axis != self._settled_order:
                     raise BadMelError(
-                        f"array {_shown(array)} stands the other way round than the store's other mels; "
-                        "name its dimensions if that is meant"
+                        f"array {_shown(array)} has its axes the other way round than most mels of the store; "
+                        "name its dimensions if this is intended"
                     )
                 frames[index] = array.shape[1 - axis]
             except BadMelError as exc:
@@ -205,7 +204,7 @@ class GroupedStore:
             array = arrays.get(path)
             if isinstance(array, ArrayMetadata) and array.object_coordinates(name[len(path) + 1 :]) is not None:
                 stamps[path].append(f"{name[len(path) + 1 :]}\0{self._listing.objects[name]}")
-        known: dict[int, bytes] = {}  # arrays that are described in the same words share the document
+        known: dict[int, bytes] = {}  # arrays with the same metadata share one document
 
         def head(array: ArrayMetadata | UnreadableArray) -> str | bytes:
             if isinstance(array, UnreadableArray):
@@ -217,35 +216,34 @@ class GroupedStore:
         heads = map(head, arrays.values())
         return digest_column(digest(head, *found) for head, found in zip(heads, stamps.values(), strict=True))
 
-    def _reader(self, path: str, key: str) -> ChunkedArray:
+    def _reader(self, path: str, key: str) -> MelArray:
         if self._last is None or self._last[0] != path:
             try:
                 array = self.tree.array(path)
                 if array is None:
                     raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
                 axis = self._mel_axis(array)
-                possible = PossibleValues.of(self._contract, self.n_mels, axis, 2)
-                self._last = path, ChunkedArray(self.tree, array, 1 - axis, possible)
-            except StoreError as exc:  # of this one array: the others may be read
+                self._last = path, MelArray(self.tree, array, axis, self._contract)
+            except StoreError as exc:  # an error of this one array, while others may be read
                 raise BadMelError(f"utterance {key!r}: {exc}") from exc
         return self._last[1]
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Frames of one utterance's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
-        start, stop = window(utterance, start, stop)
+        start, stop = utterance.window(start, stop)
         reader = self._reader(str(utterance.where), utterance.key)
         axis = self._mel_axis(reader.metadata)
         if reader.metadata.shape[1 - axis] != utterance.frames:
             raise BadMelError(
                 f"utterance {utterance.key!r}: array {_shown(reader.metadata)} had {utterance.frames} frames when it "
-                "was listed; was the store replaced?"
+                "was listed; check whether the store was replaced, and run again"
             )
         bands, frames = slice(0, self.n_mels), slice(start, stop)
-        values = reader.read_mel((bands, frames) if axis == 0 else (frames, bands), f"utterance {utterance.key!r}")
+        values = reader.read((bands, frames) if axis == 0 else (frames, bands), f"utterance {utterance.key!r}")
         return np.ascontiguousarray(values if axis == 0 else values.T)
 
     def without_limits(self) -> GroupedStore:
-        """The same store, read without a look at what its contract allows. See `MelStore`."""
+        """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
         twin._contract, twin._last = None, None
         return twin
@@ -264,7 +262,7 @@ class GroupedStore:
         return digest(json.dumps(described, sort_keys=True)) if described else b""
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
-        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""
         entries = self._listing.entries[first.index : last.index + 1]
         return sum(math.prod(a.grid) * a.chunk_bytes for a in entries if isinstance(a, ArrayMetadata))
 
@@ -279,14 +277,6 @@ class GroupedStore:
 
 def _is_mel(array: ArrayMetadata) -> bool:
     return len(array.shape) == 2 and array.kind == "float"
-
-
-def _own_axis(array: ArrayMetadata, n_mels: int) -> int | None:
-    """The mel axis that an array shows by itself."""
-    if (named := named_mel_axis(array.names)) is not None:
-        return named
-    fits = fitting_axes(array.shape, n_mels)
-    return fits[0] if len(fits) == 1 else None
 
 
 def _shown(array: ArrayMetadata) -> str:

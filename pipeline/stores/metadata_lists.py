@@ -1,4 +1,4 @@
-"""Metadata of utterances (text, speaker, language, ...), from a list that is keyed by utterance."""
+"""Metadata of utterances (text, speaker, language, ...), read from a list with one row per key."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pipeline.errors import ConfigError
 from pipeline.stores.text_lists import parse_object, read_lines
 
 KEY_FIELDS = ("key", "id", "utt_id", "utterance_id")
-"""What the field that names the utterance may be called; the first of these that is there is taken."""
+"""Names that the field with the utterance's key may have; the first of them that a row has is used."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a list says about utterances.
+    """The metadata that a list has of utterances.
 
     Args:
-        path: of the list.
-        rows: for each key the other fields, a JSON object.
+        path: path of the list.
+        rows: for each key, a JSON object with the other fields of its row.
     """
 
     path: str
@@ -30,16 +30,16 @@ class Metadata:
 
 
 def read_metadata(path: str) -> Metadata:
-    """Reads JSON lines (`.jsonl`, `.json`, each also `.gz`), or a table with a header (`.csv`, `.tsv`).
+    """Reads JSON lines (`.jsonl`, `.json`, each also as `.gz`), or a table with a header (`.csv`, `.tsv`).
 
-    The key stands under `key`, `id`, `utt_id` or `utterance_id`. All other fields go along as they are; those that are
-    null, or empty in a table, are left out.
+    The key is in the field `key`, `id`, `utt_id` or `utterance_id`. All other fields are kept as they are, except those
+    that are null, or empty in a table.
 
     Args:
-        path: of the list.
+        path: path of the list.
 
     Raises:
-        ConfigError: if it cannot be read, a row has no key, or a key stands twice.
+        ConfigError: if the list cannot be read, a row has no key, or two rows have the same key.
     """
     rows: dict[str, str] = {}
     places: dict[str, int] = {}
@@ -53,22 +53,24 @@ def read_metadata(path: str) -> Metadata:
                 "utterance's key as text"
             )
         if key in rows:
-            raise ConfigError(f"{path}: the key {key!r} stands in line {places[key]} and in line {number}; remove one")
+            raise ConfigError(f"{path}: lines {places[key]} and {number} have the same key {key!r}; remove one of them")
         places[key] = number
         _check_text(row, f"{path}, line {number}")
         rows[key] = json.dumps({field: value for field, value in row.items() if field != name and value is not None})
     if not rows:
-        what = "lines below its header" if table else "JSON objects with the fields key, text, speaker, ..."
-        raise ConfigError(f"{path} has no rows: {what}")
+        what = "lines below the header" if table else "JSON objects with the fields key, text, speaker, ..."
+        raise ConfigError(f"{path} has no rows; add {what}")
     return Metadata(path, rows)
 
 
 def _check_text(row: Mapping[str, Any], where: str) -> None:
-    """Half a surrogate pair, which JSON can spell, is no text: nobody could write it in UTF-8."""
+    """Refuses half of a surrogate pair, which JSON can express and UTF-8 cannot."""
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{where}: it holds half of a surrogate pair, which is no text ({error.reason})") from error
+        raise ConfigError(
+            f"{where}: it holds half of a surrogate pair, which is not valid text ({error.reason}); correct it"
+        ) from error
 
 
 def _objects(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -78,7 +80,7 @@ def _objects(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             yield number, parse_object(line)
         except ValueError as exc:
-            raise ConfigError(f"{path}, line {number}, is no JSON object: {exc}") from exc
+            raise ConfigError(f"{path}, line {number}, is not a valid JSON object: {exc}") from exc
 
 
 def _table(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -86,12 +88,13 @@ def _table(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         lines = (line.decode("utf-8-sig" if number == 1 else "utf-8") for number, line in read_lines(path))
         reader = csv.DictReader(lines, delimiter="\t" if path.lower().endswith(".tsv") else ",", strict=True)
         if twice := [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]:
-            raise ConfigError(f"{path}: the column {twice[0]!r} stands twice in its header; remove one")
+            raise ConfigError(f"{path}: the column {twice[0]!r} occurs twice in the header; remove one of them")
         for row in reader:
             if None in row or None in row.values():
                 raise ConfigError(
-                    f"{path}, line {reader.line_num}: it has not as many fields as the header, {reader.fieldnames}"
+                    f"{path}, line {reader.line_num}: it does not have as many fields as the header, which has "
+                    f"{reader.fieldnames}"
                 )
             yield reader.line_num, {field: value for field, value in row.items() if value != ""}
     except (csv.Error, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is no table in UTF-8: {exc}") from exc
+        raise ConfigError(f"{path} is not a valid table in UTF-8: {exc}") from exc

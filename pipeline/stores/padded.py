@@ -1,4 +1,4 @@
-"""The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths."""
+"""The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths of the items."""
 
 from __future__ import annotations
 
@@ -11,23 +11,13 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
-from pipeline.stores.array_metadata import ArrayMetadata
-from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
-from pipeline.stores.axes import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
-from pipeline.stores.base import Catalogue, Fingerprint, Layout, Utterance
-from pipeline.stores.common import (
-    Faults,
-    PossibleValues,
-    add_fault,
-    digest,
-    digest_column,
-    key_faults,
-    metadata_digest,
-    stated_spec,
-    window,
-)
-from pipeline.stores.content import with_content_digests
-from pipeline.stores.tree import Tree
+from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utterance, add_fault
+from pipeline.stores.digests import digest, digest_column, metadata_digest, strings_digest, with_content_digests
+from pipeline.stores.keys import key_faults
+from pipeline.stores.mel_array import MelArray
+from pipeline.stores.mel_axis import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
+from pipeline.stores.root_attributes import stated_spec
+from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 MEL_ARRAYS = ("mel", "mels", "mel_spec", "mel_spectrogram", "mel_spectrograms", "spectrogram", "features")
 LENGTH_ARRAYS = (
@@ -38,48 +28,45 @@ KEY_ARRAYS = ("keys", "key", "ids", "id", "utt_id", "utt_ids", "utterance_id", "
 
 
 class PaddedStore:
-    """Items padded to one length. See `MelStore`.
+    """A store whose items are padded to one length. See `MelStore`.
 
     Args:
-        tree: the store.
-        mel: gives n_mels where the store states no contract.
-        fingerprint: what the digests are taken over.
+        tree: objects of the store.
+        mel: mel contract, used for n_mels if the store states no contract.
+        fingerprint: what the digests are taken over: the chunks or the content.
 
     Raises:
-        StoreError: if the arrays are not there, or the mel axis cannot be told.
+        StoreError: if an array is missing or not as it must be, or the mel axis cannot be found.
         ContractError: if no axis fits n_mels.
     """
 
     layout: Layout = "padded"
 
-    def __init__(self, tree: Tree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
+    def __init__(self, tree: ZarrTree, mel: MelSpec | None, fingerprint: Fingerprint = "chunks") -> None:
         self.url = tree.url
         self.digest_is_of_content = fingerprint == "content"
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
-        self.spec: MelSpec | None = stated_spec(tree)
+        self.spec: MelSpec | None = stated_spec(tree.attributes, tree.url)
         children = tree.children()
         found = [array for path in children if (array := tree.array(path)) is not None]
         bare = set(children) - {array.path for array in found}
         if lost := next((path for path in sorted(bare) if path.lower() in LENGTH_ARRAYS + KEY_ARRAYS), None):
-            raise StoreError(
-                f"{self.url}: {lost} is there but has no metadata, so it is no array; restore or delete it"
-            )
+            raise StoreError(f"{self.url}: {lost} is there but has no metadata; restore its metadata, or delete it")
         self.mel = self._find_mel(found)
         self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
         self._lengths = self._find_lengths()
         for array in found:
             if array.path.lower() in KEY_ARRAYS[:2] and not (array.kind == "string" and array in self._columns):
                 raise StoreError(
-                    f"{self.url}: {array.path} is {array.dtype} {list(array.shape)}; keys are one string an item"
+                    f"{self.url}: {array.path} is {array.dtype} {list(array.shape)}; keys must be one string per item"
                 )
         self._keys = next((c for name in self._key_names() for c in self._columns if _is_keys(c, name)), None)
         spec = self.spec or mel
         self._mel_axis = self._find_axis(spec.n_mels if spec else None)
         self._frame_axis = 3 - self._mel_axis
         self.n_mels = self.mel.shape[self._mel_axis]
-        possible = PossibleValues.of(spec, self.n_mels, self._mel_axis, 3)
-        self._reader = ChunkedArray(tree, self.mel, self._frame_axis, possible)
+        self._reader = MelArray(tree, self.mel, self._mel_axis, spec)
         self._texts = {
             column.path: ChunkedArray(tree, column)
             for column in self._columns
@@ -93,10 +80,12 @@ class PaddedStore:
         if len(chosen) != 1:
             raise StoreError(
                 f"{self.url} has {len(solid)} arrays of three dimensions ({', '.join(a.path for a in solid)}); "
-                "a padded store has one, or one that is named mel"
+                "a padded store has one such array, or names one of them mel"
             )
         if chosen[0].kind != "float":
-            raise StoreError(f"{self.url}: array {chosen[0].path} is {chosen[0].dtype}; mels are floating numbers")
+            raise StoreError(
+                f"{self.url}: array {chosen[0].path} is {chosen[0].dtype}; mels have floating-point values"
+            )
         return chosen[0]
 
     def _key_names(self) -> tuple[str, ...]:
@@ -109,22 +98,26 @@ class PaddedStore:
                     return column
         raise StoreError(
             f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} integers says how long its "
-            f"items are; add one that is named lengths (or {', '.join(LENGTH_ARRAYS[1:5])})"
+            f"items are; add an array named lengths (or {', '.join(LENGTH_ARRAYS[1:5])})"
         )
 
     def _find_axis(self, n_mels: int | None) -> int:
         names, shape = self.mel.names, self.mel.shape
         if (names[0] or "").lower() in MEL_NAMES | TIME_NAMES:
-            raise StoreError(f"{self.url}: {self.mel.path} is {list(names)}; the items must be its first dimension")
+            raise StoreError(
+                f"{self.url}: the dimensions of {self.mel.path} are {list(names)}; the first one must count the items"
+            )
         axis = named_mel_axis(names[1:])
         if n_mels is None and axis is None:
             raise StoreError(
-                f"{self.url}: nothing says which axis of {self.mel.path} {list(shape)} holds the mel bands; name its "
+                f"{self.url}: nothing says which axis of {self.mel.path} {list(shape)} holds the mel bands; name the "
                 "dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
             )
         if n_mels is None or axis is not None:
             if axis is not None and n_mels is not None and shape[1 + axis] != n_mels:
-                raise ContractError(f"{self.url}: its mels have {shape[1 + axis]} bands, the contract says {n_mels}")
+                raise ContractError(
+                    f"{self.url}: its mels have {shape[1 + axis]} bands, but the contract says {n_mels}"
+                )
             return 1 + (axis or 0)
         fits = fitting_axes(shape[1:], n_mels)
         if not fits:
@@ -133,13 +126,13 @@ class PaddedStore:
             )
         if len(fits) == 2:
             raise StoreError(
-                f"{self.url}: both axes of {self.mel.path} {list(shape)} fit {n_mels} bands; name its dimensions "
+                f"{self.url}: both axes of {self.mel.path} {list(shape)} fit {n_mels} bands; name the dimensions "
                 "(dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
         return 1 + fits[0]
 
     def describe(self) -> str:
-        """What was found, in one line."""
+        """The store in one line. See `MelStore`."""
         order = "[items, mels, frames]" if self._mel_axis == 1 else "[items, frames, mels]"
         keys = f"keys from {self._keys.path}" if self._keys else "keys are item numbers"
         return (
@@ -152,13 +145,13 @@ class PaddedStore:
         return read_column(self.tree, self._lengths).astype(np.int64)
 
     def catalogue(self) -> Catalogue:
-        """All items; those whose length is impossible are faults. See `MelStore`."""
+        """All items; an item whose length is impossible is a fault. See `MelStore`."""
         count, most = self.mel.shape[0], self.mel.shape[self._frame_axis]
         faults: Faults = {}
         good = (self._frames > 0) & (self._frames <= most)
         for index in map(int, np.flatnonzero(~good)):
             length = int(self._frames[index])
-            reason = "it has no frames" if length == 0 else f"its length is {length}, the array holds {most} frames"
+            reason = "it has no frames" if length == 0 else f"its length is {length}, but the array holds {most} frames"
             add_fault(faults, index, f"{reason} ({self._lengths.path}[{index}])")
         if self._keys is None:
             width = max(6, len(str(count - 1)))
@@ -172,13 +165,13 @@ class PaddedStore:
         return with_content_digests(self, listed) if self.digest_is_of_content else listed
 
     def _digests(self) -> NDArray[np.uint8]:
-        """From the chunk objects that an item lies in, so an item whose neighbour is rewritten changes with it."""
+        """Digests of the chunk objects that hold each item; they change too if a neighbour in a chunk is rewritten."""
         below: dict[int, list[str]] = {}
         prefix = len(self.mel.path) + 1
         for name, stamp in sorted(self.tree.objects(self.mel.path).items()):
             if (at := self.mel.object_coordinates(name[prefix:])) is not None:
                 below.setdefault(at[0], []).append(f"{name[prefix:]}\0{stamp}")
-        decoded, size = metadata_digest(self.mel), self.mel.objects[0]
+        decoded, size = metadata_digest(self.mel), self.mel.object_shape[0]
         rows = {row: digest(decoded, *stamps) for row, stamps in below.items()}
         return digest_column(
             digest(rows.get(item // size, decoded), f"{item}:{length}") for item, length in enumerate(self._frames)
@@ -186,21 +179,22 @@ class PaddedStore:
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Frames of one item's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
-        start, stop = window(utterance, start, stop)
+        start, stop = utterance.window(start, stop)
         item = int(utterance.where)
         if not 0 <= item < self.mel.shape[0] or utterance.frames > self.mel.shape[self._frame_axis]:
             raise BadMelError(
                 f"utterance {utterance.key!r}: item {item} with {utterance.frames} frames is not within "
-                f"{self.mel.path} {list(self.mel.shape)} of {self.url}; was the store replaced?"
+                f"{self.mel.path} {list(self.mel.shape)} of {self.url}; check whether the store was replaced, and run "
+                "again"
             )
         parts = {0: slice(item, item + 1), self._mel_axis: slice(0, self.n_mels), self._frame_axis: slice(start, stop)}
-        values = self._reader.read_mel((parts[0], parts[1], parts[2]), f"utterance {utterance.key!r} (item {item})")[0]
+        values = self._reader.read((parts[0], parts[1], parts[2]), f"utterance {utterance.key!r} (item {item})")[0]
         return np.ascontiguousarray(values if self._mel_axis == 1 else values.T)
 
     def without_limits(self) -> PaddedStore:
-        """The same store, read without a look at what its contract allows. See `MelStore`."""
+        """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
-        twin._reader = ChunkedArray(self.tree, self.mel, self._frame_axis)
+        twin._reader = MelArray(self.tree, self.mel, self._mel_axis, None)
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
@@ -213,11 +207,13 @@ class PaddedStore:
 
     def meta_digest(self) -> bytes:
         """Digest of the store's other string arrays. See `MelStore`."""
-        columns = [path.encode() + column_digest(self.tree, self._texts[path].metadata) for path in sorted(self._texts)]
+        columns = [
+            path.encode() + strings_digest(self.tree, self._texts[path].metadata) for path in sorted(self._texts)
+        ]
         return digest(*columns) if columns else b""
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
-        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""
         size = self.mel.chunks
         total = 0
         for row in range(int(first.where) // size[0], int(last.where) // size[0] + 1):
@@ -231,7 +227,7 @@ class PaddedStore:
         return [self.mel]
 
     def needed_chunks(self, array: ArrayMetadata) -> NDArray[np.bool_]:
-        """The chunks of the array's grid that items need; those of padding alone are not needed."""
+        """The chunks of the array's grid that items need: all except those with nothing but padding."""
         needed = np.zeros(array.grid, np.bool_)
         frames = np.minimum(self._frames, self.mel.shape[self._frame_axis])
         items = self.mel.chunks[0]

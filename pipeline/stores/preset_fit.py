@@ -1,30 +1,27 @@
-"""What the values of a store look like, and which presets they can be."""
+"""Which presets the values of a store fit, judged on a sample."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pipeline.errors import ContractError, StoreError
 from pipeline.evidence import Values, contradictions, describe_values, judge_presets
 from pipeline.melspec import PRESETS, MelSpec
-from pipeline.stores.base import Catalogue, Layout, MelStore
-from pipeline.stores.detect import open_store
-from pipeline.stores.sample import sample_mels
+from pipeline.stores.base import Catalogue, MelStore
+from pipeline.stores.sampling import sample_mels
 
 
 @dataclass(frozen=True)
-class Looks:
-    """What was measured on a sample of a store, and which contracts it allows.
+class PresetFit:
+    """The values of a sample of a store, and the mel contracts that they allow.
 
     Args:
-        frames: how many were looked at.
-        values: what they are.
-        floors: presets that have the floor that was found.
-        fits: presets that nothing contradicts.
-        cannot: for the other presets the reasons.
-        contradicted: what contradicts the contract that is stated; empty if none is.
+        frames: number of frames in the sample.
+        values: figures of the sample's values.
+        floors: names of the presets that have the floor that was found.
+        fits: names of the presets that no value contradicts.
+        cannot: reasons by name, for the other presets.
+        contradicted: reasons why the values contradict the stated contract; empty if they do not, or none is stated.
     """
 
     frames: int
@@ -35,12 +32,21 @@ class Looks:
     contradicted: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The fit as plain JSON values."""
         return {**self.__dict__, "values": self.values.to_dict()}
 
 
-def look_at(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> Looks | None:
-    """Looks at a sample of a store; None if nothing of it can be read."""
+def fit_presets(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> PresetFit | None:
+    """Judges a sample of a store; None if no value of it can be read.
+
+    Args:
+        store: store to be sampled.
+        catalogue: catalogue of the store.
+        spec: mel contract of the store, if one is known.
+
+    Raises:
+        StorageError: if storage cannot be reached.
+    """
     sample = sample_mels(store, catalogue)
     if not sample.mels:
         return None
@@ -52,7 +58,7 @@ def look_at(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> Look
         if each.n_mels != sample.n_mels
     }
     fitting = spec is not None and spec.n_mels == sample.n_mels
-    return Looks(
+    return PresetFit(
         frames=sample.frames,
         values=values,
         floors=tuple(name for name in judged if values.floor is not None and _ends_at(values.floor, PRESETS[name])),
@@ -64,23 +70,3 @@ def look_at(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> Look
 
 def _ends_at(floor: float, spec: MelSpec) -> bool:
     return abs(floor - spec.stored_floor()) <= 2e-3 * abs(floor)
-
-
-def open_unstated(url: str, layout: Layout | Literal["auto"]) -> MelStore:
-    """A store that need not say which axis holds the mel bands, opened to be looked at.
-
-    If it does not say, a number of bands that a preset has tells.
-
-    Raises:
-        StoreError, StorageError: as `open_store`.
-    """
-    try:
-        return open_store(url, layout)
-    except StoreError:
-        opened = []
-        for spec in {each.n_mels: each for each in PRESETS.values()}.values():
-            with contextlib.suppress(StoreError, ContractError):
-                opened.append(open_store(url, layout, spec).without_limits())
-        if len(opened) != 1:  # none fits, or several do
-            raise
-        return opened[0]

@@ -1,4 +1,4 @@
-"""The native layout: all mels in one array, one after another, with offsets, keys and digests."""
+"""The ragged layout, which is melmill's own: all mels in one array, one after another, with offsets and keys."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
-from pipeline.stores.array_metadata import ArrayMetadata
-from pipeline.stores.arrays import ChunkedArray, column_digest, read_column
-from pipeline.stores.base import Catalogue, Layout, Utterance
-from pipeline.stores.common import DIGEST_BYTES, Faults, PossibleValues, add_fault, key_faults, stated_spec, window
-from pipeline.stores.tree import Tree
-
-VERSION = 1
+from pipeline.stores.base import Catalogue, Faults, Layout, Utterance, add_fault
+from pipeline.stores.digests import DIGEST_BYTES, strings_digest
+from pipeline.stores.keys import key_faults
+from pipeline.stores.mel_array import MelArray
+from pipeline.stores.root_attributes import RAGGED_VERSION, stated, stated_spec
+from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 
 class RaggedStore:
     """A store as `melmill pack` writes it. See `MelStore`.
 
-    Arrays: `mel [total_frames, n_mels]` floating, `offsets [utterances + 1]` integer, `keys [utterances]` string,
-    `digests [utterances, 16] uint8`, and if there is any `meta [utterances]` string (a JSON object each).
+    Its arrays are `mel [total_frames, n_mels]` floating, `offsets [utterances + 1]` integer, `keys [utterances]`
+    string, `digests [utterances, 16] uint8`, and if there is metadata `meta [utterances]` string, a JSON object each.
+
+    Args:
+        tree: objects of the store.
 
     Raises:
-        StoreError: if an array is missing or the arrays do not belong together.
+        StoreError: if an array is missing, or the arrays do not belong together.
     """
 
     layout: Layout = "ragged"
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: ZarrTree) -> None:
         self.url = tree.url
         self.zarr_format: Literal[2, 3] = tree.zarr_format
         self.tree = tree
-        self.spec: MelSpec | None = stated_spec(tree)
+        self.spec: MelSpec | None = stated_spec(tree.attributes, tree.url)
         if self.spec is None:
             raise StoreError(f'{self.url} has no mel contract in its attributes ("melmill": {{"mel": ...}})')
-        ours = tree.attributes["melmill"] if isinstance(tree.attributes.get("melmill"), dict) else {}
-        if ours.get("version") != VERSION:
+        if (version := stated(tree.attributes, "version")) != RAGGED_VERSION:
             raise StoreError(
-                f"{self.url} is a ragged store of version {ours.get('version')!r}; this melmill reads {VERSION}"
+                f"{self.url} is a ragged store of version {version!r}; this melmill reads {RAGGED_VERSION}"
             )
         self.mel = self._array("mel", "float", 2)
         self._offsets = self._array("offsets", "int", 1)
         self._keys = self._array("keys", "string", 1)
         self._digests = self._array("digests", "int", 2)
         self.n_mels = self.mel.shape[1]
-        self.digest_is_of_content = self.mel.dtype == "float32"  # halved after packing, the values are others
+        self.digest_is_of_content = self.mel.dtype == "float32"  # mels that were halved after packing have other values
         meta = self._texts = tree.array("meta")
         self._check_shapes(meta)
-        self._reader = ChunkedArray(tree, self.mel, possible=PossibleValues.of(self.spec, self.n_mels, 1, 2))
+        self._reader = MelArray(tree, self.mel, 1, self.spec)
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
     def _array(self, name: str, kind: str, dimensions: int) -> ArrayMetadata:
@@ -61,15 +62,15 @@ class RaggedStore:
             raise StoreError(f"{self.url} is a ragged store without the array {name!r}; pack it again")
         if found.kind != kind or len(found.shape) != dimensions:
             raise StoreError(
-                f"{self.url}: array {name!r} is {found.dtype} with {len(found.shape)} dimensions; "
-                f"a ragged store has {kind} values there, with {dimensions}"
+                f"{self.url}: array {name!r} is {found.dtype} with {len(found.shape)} dimensions; in a ragged store it "
+                f"must be {kind} with {dimensions}"
             )
         return found
 
     def _check_shapes(self, meta: ArrayMetadata | None) -> None:
         count = self._offsets.shape[0] - 1
         if self.spec is not None and self.n_mels != self.spec.n_mels:
-            raise StoreError(f"{self.url}: its mels have {self.n_mels} bands, its contract says {self.spec.n_mels}")
+            raise StoreError(f"{self.url}: its mels have {self.n_mels} bands, but its contract says {self.spec.n_mels}")
         if count < 0 or self._keys.shape != (count,) or self._digests.shape != (count, DIGEST_BYTES):
             raise StoreError(
                 f"{self.url}: offsets {self._offsets.shape}, keys {self._keys.shape} and digests "
@@ -78,10 +79,10 @@ class RaggedStore:
         if self._digests.dtype != "uint8":
             raise StoreError(f"{self.url}: digests are {self._digests.dtype}; they must be uint8")
         if meta is not None and (meta.kind != "string" or meta.shape != (count,)):
-            raise StoreError(f"{self.url}: meta is {meta.dtype} {meta.shape}; it must be one string an utterance")
+            raise StoreError(f"{self.url}: meta is {meta.dtype} {meta.shape}; it must be one string per utterance")
 
     def describe(self) -> str:
-        """What was found, in one line."""
+        """The store in one line. See `MelStore`."""
         sharding = f" in shards of {self.mel.shards[0]}" if self.mel.shards else ""
         return (
             f"ragged, Zarr v{self.zarr_format}: {self._keys.shape[0]} utterances, mel {list(self.mel.shape)} "
@@ -89,7 +90,7 @@ class RaggedStore:
         )
 
     def catalogue(self) -> Catalogue:
-        """All utterances; those whose offsets are wrong are faults. See `MelStore`."""
+        """All utterances; an utterance whose offsets are wrong is a fault. See `MelStore`."""
         offsets = read_column(self.tree, self._offsets).astype(np.int64)
         keys = read_column(self.tree, self._keys)
         frames, faults = self._frames(offsets)
@@ -109,34 +110,36 @@ class RaggedStore:
             elif end < begin:
                 reason = f"offsets go back from {begin} to {end} (offsets[{index}] and [{index + 1}])"
             else:
-                reason = f"rows {begin} to {end} are not within the {total} of mel (offsets[{index}] and [{index + 1}])"
+                reason = (
+                    f"rows {begin} to {end} are not within the {total} rows of mel (offsets[{index}] and [{index + 1}])"
+                )
             add_fault(faults, index, reason)
         return frames, faults
 
     def read(self, utterance: Utterance, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Frames of one utterance's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
-        start, stop = window(utterance, start, stop)
+        start, stop = utterance.window(start, stop)
         origin = int(utterance.where)
         if not 0 <= origin <= origin + utterance.frames <= self.mel.shape[0]:
             raise BadMelError(
                 f"utterance {utterance.key!r}: rows {origin} to {origin + utterance.frames} are not within the "
-                f"{self.mel.shape[0]} of mel in {self.url}; was the store replaced?"
+                f"{self.mel.shape[0]} rows of mel in {self.url}; check whether the store was replaced, and run again"
             )
         region = (slice(origin + start, origin + stop), slice(0, self.n_mels))
-        rows = self._reader.read_mel(region, f"utterance {utterance.key!r}", origin)
+        rows = self._reader.read(region, f"utterance {utterance.key!r}", origin)
         return np.ascontiguousarray(rows.T)
 
     def without_limits(self) -> RaggedStore:
-        """The same store, read without a look at what its contract allows. See `MelStore`."""
+        """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
-        twin._reader = ChunkedArray(self.tree, self.mel)
+        twin._reader = MelArray(self.tree, self.mel, 1, None)
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
         """The utterance's JSON object; empty if there is none.
 
         Raises:
-            UtteranceError: if it is no JSON object.
+            UtteranceError: if its text in `meta` is not a JSON object.
         """
         if self._meta is None:
             return {}
@@ -145,17 +148,17 @@ class RaggedStore:
         try:
             value = json.loads(text) if text else {}
         except (ValueError, RecursionError) as exc:
-            raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is no JSON ({exc})") from exc
+            raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is not valid JSON ({exc})") from exc
         if not isinstance(value, dict):
             raise UtteranceError(f"utterance {utterance.key!r}: meta[{index}] is {text[:80]!r}, not a JSON object")
         return value
 
     def meta_digest(self) -> bytes:
-        """Digest of all of `meta`. See `MelStore`."""
-        return b"" if self._texts is None else column_digest(self.tree, self._texts)
+        """Digest of the array `meta`. See `MelStore`."""
+        return b"" if self._texts is None else strings_digest(self.tree, self._texts)
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
-        """Decoded bytes of the chunks from `first` to `last`. See `MelStore`."""
+        """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""
         size = self.mel.chunks[0]
         rows = range(int(first.where) // size, -(-(int(last.where) + last.frames) // size))
         return len(rows) * self.mel.grid[1] * self.mel.chunk_bytes

@@ -1,4 +1,4 @@
-"""Lists that people keep as text: JSON lines, and lines of words, read one bounded line at a time."""
+"""Lists in text files, read line by line with a limit on their size: JSON lines, tables, Kaldi's .scp."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from typing import IO, Any, NoReturn
 from pipeline.errors import ConfigError
 
 MAX_LINE_BYTES = 1 << 20
-"""Longest line [bytes]: a transcript of an hour has a tenth of it."""
+"""Longest line [bytes], ten times as long as the transcript of an hour."""
 MAX_LIST_BYTES = 8 << 30
-"""Most bytes of one list, unpacked: ten million lines of a manifest have half of it."""
+"""Largest list, unpacked [bytes], twice as large as ten million lines of a manifest."""
 
 
 def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
-    """The lines of a text file, or of a .gz of one, each with its number from 1.
+    """The lines of a text file, which may be packed as .gz, each with its number from 1.
 
     Raises:
-        ConfigError: if it cannot be read, or is longer than any such list.
+        ConfigError: if the file cannot be read, or it or a line is too long.
     """
     with _opened(path) as file:
         number = total = 0
         while line := file.readline(MAX_LINE_BYTES + 1):
             number, total = number + 1, total + len(line)
             if len(line) > MAX_LINE_BYTES:
-                raise ConfigError(f"{path}: line {number} has more than {MAX_LINE_BYTES} bytes; it is no such list")
+                raise ConfigError(f"{path}: line {number} has more than {MAX_LINE_BYTES} bytes; shorten it")
             if total > MAX_LIST_BYTES:
-                raise ConfigError(f"{path} has more than {MAX_LIST_BYTES} bytes; cut it into several lists")
+                raise ConfigError(f"{path} has more than {MAX_LIST_BYTES} bytes; split it into several lists")
             yield number, line
 
 
@@ -52,7 +52,7 @@ def parse_object(line: bytes) -> dict[str, Any]:
     """The JSON object in a line.
 
     Raises:
-        ValueError: if it is none, or has NaN or infinity in it.
+        ValueError: if the line is not a JSON object, or holds NaN or infinity.
     """
     try:
         value = json.loads(line, parse_constant=_refuse)
@@ -64,14 +64,15 @@ def parse_object(line: bytes) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"it has {constant}, which is not JSON")
+    raise ValueError(f"it holds {constant}, which is not valid JSON")
 
 
-def resolved(named: str, listed_in: str) -> str:
+def listed_path(named: str, listed_in: str) -> str:
     """The path of a file that a list names.
 
     Args:
-        named: absolute; or below the list's own folder, or if it is not there, below that of the command.
+        named: path as the list names it. A relative one is below the folder of the list, or if there is no such file,
+            below the current folder.
         listed_in: path of the list.
     """
     beside = Path(listed_in).parent / named

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.audio.encode import Encoder
 from pipeline.audio.levels import Levels, examined
 from pipeline.audio.master import Master
-from pipeline.audio.names import escape
+from pipeline.audio.member_names import escape
 from pipeline.config import Job
 from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import ContractError, CorruptChunkError, MelmillError, UtteranceError, WorkerLostError
@@ -30,7 +30,7 @@ from pipeline.planning.utterance_metadata import described
 from pipeline.redaction import redacted
 from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, Utterance, open_store
-from pipeline.stores.common import MelDigest
+from pipeline.stores.digests import MelDigest
 from pipeline.vocoders import Vocoder, decode_mels, load_vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.reframing import Reframing

@@ -83,7 +83,7 @@ def test_a_sample_that_is_no_number_is_named(value: float) -> None:
         list(examined(pieces))
     levels = Levels()
     levels.push(pieces[0])
-    with pytest.raises(UtteranceError, match=f"is to be encoded has {value} at sample 13"):
+    with pytest.raises(UtteranceError, match=f"to be encoded has {value} at sample 13"):
         levels.push(pieces[1])
 
 

@@ -16,7 +16,8 @@ from support.paths import PROMPTS
 import pipeline
 from pipeline.audio import loudness
 from pipeline.audio.encode import Encoder
-from pipeline.audio.master import Master, resampled_length
+from pipeline.audio.master import Master
+from pipeline.audio.resample import resampled_length
 from pipeline.config import JobConfig, OutputConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError

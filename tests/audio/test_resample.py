@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline.audio.master import resampled, resampled_length
+from pipeline.audio.resample import resampled, resampled_length
 
 RATES = [(22050, 16000), (22050, 48000), (24000, 44100), (44100, 8000), (16000, 48000), (22050, 22051)]
 

@@ -21,13 +21,13 @@ from support.corpora import SPEC, digests, rows
 from support.faults.places import Place, rmtree
 from support.faults.scale import trials
 
-from pipeline.audio.names import escape, unescape
+from pipeline.audio.member_names import escape, unescape
 from pipeline.config import JobConfig
 from pipeline.jobs.run import run
 from pipeline.output.audit import verify
 from pipeline.pack import pack_npy
 from pipeline.storage import LocalStorage
-from pipeline.stores.common import MAX_KEY_BYTES
+from pipeline.stores.keys import MAX_KEY_BYTES
 
 KEYS = trials(10_000, 300)
 BATCH = min(KEYS, 500)

@@ -71,14 +71,14 @@ def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch
 
 
 def test_a_key_whose_file_would_have_too_long_a_name_is_quarantined(job: Build, store: Path, tmp_path: Path) -> None:
-    """Paths have 4095 bytes; the folder of the output takes its part, and the key's escapes are three times as long."""
+    """Paths have 4095 bytes; the folder of the output allows its part, and the key's escapes are three times as long."""
     out = tmp_path.joinpath(*["deep" * 50] * 10) / "audio"
     group: Any = zarr.open_group(str(store), mode="r+")
     group["keys"][3] = "ы" * 512
     run(job(output__container="files", output__url=str(out), quality__max_failure_rate=1))
     assert_whole(out, 24, failed=1)
     (failed,) = rows(out, "failures.jsonl")
-    assert re.search(r"has 3\d\d\d bytes; the output takes \d+\. Shorten the key, or .* tar", failed["reason"])
+    assert re.search(r"has 3\d\d\d bytes; the output allows \d+\. Shorten the key, or .* tar", failed["reason"])
     run(job(output__url=str(tmp_path / "tar")))
     assert_whole(tmp_path / "tar", 24)
 

@@ -62,9 +62,9 @@ def test_bad_files_are_listed_with_what_is_wrong(tmp_path: Path, monkeypatch: py
     assert list(mels) == ["good"]
     wrong = {
         "cut.h5": "cannot be read", "text.h5": "cannot be read", "empty.h5": "cannot be read",
-        "named.h5": "no dataset 'feats'; it holds other, wave", "wide.h5": "[50, 33]; the spec says 20",
-        "whole.h5": "int16", "huge.h5": "a chunk takes 1600000 bytes", "group.h5": "no dataset",
-        "null.h5": "without values",
+        "named.h5": "no dataset 'feats'; it holds other, wave", "wide.h5": "[50, 33]; the mel contract says 20",
+        "whole.h5": "int16", "huge.h5": "a chunk takes 1600000 bytes", "group.h5": "not a dataset",
+        "null.h5": "has no values",
     }  # fmt: skip
     assert set(reasons) == set(wrong)
     for path, words in wrong.items():
@@ -97,6 +97,6 @@ def test_values_that_were_never_written_or_lie_elsewhere_are_no_mel(tmp_path: Pa
     assert "never written" in reasons["hollow.h5"]
     assert "never written" in reasons["unwritten.h5"]
     assert "other files" in reasons["external.h5"]
-    assert "link to elsewhere" in reasons["linked.h5"]
+    assert "link to another place" in reasons["linked.h5"]
     assert "other files" in reasons["virtual.h5"]
     assert "filter 32001" in reasons["filtered.h5"]

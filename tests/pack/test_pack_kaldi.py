@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.listing import made
+from support.listing import DATA, made
 from support.making import N_MELS, SPEC, Mels, random_mel
-from support.paths import DATA
 
 from pipeline.errors import ConfigError
 from pipeline.pack.kaldi import kaldi_corpus
@@ -79,9 +78,9 @@ def test_commands_are_refused_and_never_run(tmp_path: Path) -> None:
     for number, key in enumerate(("piped", "into", "attached"), 1):
         assert "is a command, which melmill does not run" in reasons[f"{key} (line {number})"]
     assert "range" in reasons["range (line 5)"]
-    assert "a line is a key, and a file" in reasons["line 6"]
+    assert "a line must be a key, then FILE" in reasons["line 6"]
     assert "none.ark is not there" in reasons["gone (line 7)"]
-    assert "no binary Kaldi matrix" in reasons["vague (line 8)"]
+    assert "not a binary Kaldi matrix" in reasons["vague (line 8)"]
     assert "UTF-8" in reasons["line 11"]
     assert not touched.exists()
 
@@ -98,10 +97,10 @@ def test_what_is_no_matrix_or_claims_more_than_there_is_is_listed(tmp_path: Path
         assert path == name
         words = {"v": "it is a vector", "h": "bytes more than the file has", "n": "-1 by 20", "t": "copy-feats"}
         assert words.get(name, "it is cut off") in reason
-        assert f"what follows byte {len(entry('a', random_mel(4)))} of the archive was not read" in reason
+        assert f"the archive was not read beyond byte {len(entry('a', random_mel(4)))}" in reason
     (tmp_path / "w.ark").write_bytes(entry("w", np.zeros((33, 5))) + entry("z", np.zeros((N_MELS, 0))))
     _, reasons = made(kaldi_corpus(str(tmp_path / "w.ark"), SPEC))
-    assert "[5, 33]; the spec says 20" in reasons["w"]
+    assert "[5, 33]; the mel contract says 20" in reasons["w"]
     assert "no frames" in reasons["z"]
 
 
@@ -111,7 +110,7 @@ def test_duplicate_keys_and_empty_lists_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a \(line 1\) and a \(line 2\) .* the key 'a'"):
         kaldi_corpus(str(tmp_path / "twice.scp"), SPEC)
     (tmp_path / "none.scp").write_text("\n")
-    with pytest.raises(ConfigError, match="lists nothing"):
+    with pytest.raises(ConfigError, match="lists no matrices"):
         kaldi_corpus(str(tmp_path / "none.scp"), SPEC)
     with pytest.raises(ConfigError, match=r"feats\.scp"):
         kaldi_corpus(os.fspath(tmp_path), SPEC)

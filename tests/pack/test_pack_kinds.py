@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import preset
 from pipeline.pack import kind_of, pack_source
 from pipeline.pack.kinds import corpus_of
-from pipeline.pack.zarrs import zarr_corpus
+from pipeline.pack.zarr_stores import zarr_corpus
 
 
 def touch(*names: str) -> Callable[[Path], None]:
@@ -68,12 +68,12 @@ def test_what_is_not_one_kind_is_asked_about(tmp_path: Path) -> None:
     touch("a.ark", "a.scp")(tmp_path / "archives")
     touch("a.json", "b.wav")(tmp_path)
     for name, said in {
-        "two": "npy and hdf5; say which with --from", "beside": "audio and torch", "archives": "give the .scp",
-        "a.json": "is not recognized", "b.wav": "single files are given by their folder", "none": "is not there",
+        "two": "npy and hdf5; choose one with --from", "beside": "audio and torch", "archives": "give the .scp",
+        "a.json": "is not recognized", "b.wav": "give the folder of the files", "none": "is not there",
     }.items():  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             kind_of(str(tmp_path / name))
-    with pytest.raises(ConfigError, match="the axes of audio are known"):
+    with pytest.raises(ConfigError, match="the order of axes in audio is known"):
         pack_source(str(tmp_path), str(tmp_path / "s"), SPEC, "audio", "mels-first")
     with pytest.raises(ConfigError, match="states no mel contract; give it"):
         pack_source(str(tmp_path), str(tmp_path / "s"), None, "audio")
@@ -110,7 +110,7 @@ def test_a_padded_store_becomes_ragged_with_its_texts(tmp_path: Path) -> None:
     assert {key: mel.tobytes() for key, mel in mels.items()} == {
         key: np.ascontiguousarray(mel).tobytes() for key, mel in some_mels().items()
     }
-    assert {source.key: source.meta for source in corpus.sources.files} == {
+    assert {source.key: source.meta for source in corpus.sources.items} == {
         key: f'{{"text": "text of {key}"}}' if key.isascii() else '{"text": "text of \\u00fcn\\u00ef"}'
         for key in LENGTHS
     }
@@ -130,14 +130,14 @@ def test_faults_of_a_grouped_store_stay_faults(tmp_path: Path) -> None:
     assert set(reasons) == {"a", "d", "nan", "wide"}
     assert "chunk d/c/0/2" in reasons["d"]
     assert "NaN in frame 5" in reasons["nan"]
-    assert "no valid JSON" in reasons["a"]
+    assert "not valid JSON" in reasons["a"]
     np.testing.assert_array_equal(packed["square"], mels["square"])
 
 
 def test_a_store_s_own_contract_is_taken_and_another_refused(tmp_path: Path) -> None:
     make_ragged(tmp_path / "s", some_mels())
     assert zarr_corpus(str(tmp_path / "s")).spec == SPEC
-    with pytest.raises(ConfigError, match="not the one given"):
+    with pytest.raises(ConfigError, match="another mel contract than the one given"):
         zarr_corpus(str(tmp_path / "s"), preset("hifigan-22k"))
     make_grouped(tmp_path / "bare", some_mels(), names=("mel", "time"))
     with pytest.raises(ConfigError, match="states no mel contract"):

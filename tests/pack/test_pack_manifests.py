@@ -48,7 +48,7 @@ def test_nemo_rows_are_stretches_with_text_speaker_and_language(
     ]
     monkeypatch.chdir(tmp_path / "elsewhere")
     corpus = nemo_corpus(write(tmp_path / "manifest.json", rows), SPEC)
-    metas = {source.key: json.loads(source.meta or "{}") for source in corpus.sources.files}
+    metas = {source.key: json.loads(source.meta or "{}") for source in corpus.sources.items}
     absolute = str(tmp_path / "elsewhere/c").lstrip("/")
     assert metas == {
         "wavs/a": {"text": "hi", "speaker": 7, "language": "en"},
@@ -88,7 +88,7 @@ def test_lhotse_cuts_are_stretches_of_a_channel_with_their_supervisions(tmp_path
     ]
     rows = [cut("one", start=0.1, duration=0.2, channel=1, supervisions=said[:1]), cut("both", supervisions=said)]
     corpus = lhotse_corpus(write(tmp_path / "cuts.jsonl.gz", rows), SPEC)
-    metas = {source.key: json.loads(source.meta) for source in corpus.sources.files}
+    metas = {source.key: json.loads(source.meta) for source in corpus.sources.items}
     assert metas == {
         "one": {"text": "world", "speaker": "anna", "language": "en"},
         "both": {"text": "hello world", "language": "en"},
@@ -114,9 +114,9 @@ def test_bad_nemo_rows_are_listed_by_line(tmp_path: Path) -> None:
     numbers = {path.rpartition("line ")[2].rstrip(")") for path in reasons}
     assert numbers == {str(number) for number in range(2, 16)}
     assert "there is no file" in reasons["line 6"]
-    assert "not a number of seconds" in reasons["line 9"]
-    assert "nothing of it is left from 9.5 s on" in reasons["wavs/a-9500 (line 11)"]
-    assert "said to go to 2.1 s; the file ends after 0.5 s" in reasons["wavs/a-100-2100 (line 12)"]
+    assert "must be a number of seconds" in reasons["line 9"]
+    assert "it starts at 9.5 s and has no samples" in reasons["wavs/a-9500 (line 11)"]
+    assert "says that it ends at 2.1 s, but the file ends after 0.5 s" in reasons["wavs/a-100-2100 (line 12)"]
 
 
 @pytest.mark.usefixtures("audio")
@@ -139,10 +139,10 @@ def test_what_lhotse_would_run_fetch_or_change_is_listed_and_not_done(tmp_path: 
     mels, reasons = made(lhotse_corpus(write(tmp_path / "cuts.jsonl", rows), SPEC))
     assert list(mels) == ["good"]
     assert len(reasons) == len(rows) - 1
-    assert "of type command; only files are read, and commands never run" in reasons["line 2"]
+    assert "of type command; only files are read, and commands are never run" in reasons["line 2"]
     assert "transformed" in reasons["line 5"]
     assert "MixedCut" in reasons["line 6"]
-    assert "channel 5 is not there: it has 2" in reasons["absent (line 9)"]
+    assert "it has no channel 5; it has 2" in reasons["absent (line 9)"]
     assert not touched.exists()
 
 
@@ -151,7 +151,7 @@ def test_two_rows_of_one_key_and_lists_without_rows_are_errors(tmp_path: Path) -
     row = {"audio_filepath": "wavs/a.wav"}
     with pytest.raises(ConfigError, match=r"\(line 1\) and wavs/a \(line 2\) .*'wavs/a'"):
         nemo_corpus(write(tmp_path / "m.jsonl", [row, row]), SPEC)
-    with pytest.raises(ConfigError, match="lists nothing"):
+    with pytest.raises(ConfigError, match="lists no audio"):
         nemo_corpus(write(tmp_path / "m.jsonl", []), SPEC)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.listing import made
+from support.listing import DATA, made
 from support.making import N_MELS, SPEC
-from support.paths import DATA
 
 from pipeline.pack import torch_mels
 from pipeline.pack.torch_mels import torch_corpus

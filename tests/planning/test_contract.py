@@ -18,7 +18,7 @@ from pipeline.events import ContractDoubted, Event
 from pipeline.melspec import Normalization, convert_mel, mel_spec
 from pipeline.planning.prepare import prepare
 from pipeline.stores import inspect_store, open_store
-from pipeline.stores.sample import sample_mels
+from pipeline.stores.sampling import sample_mels
 
 LOG10 = mel_spec({"preset": "hifigan-22k", "log": "log10"})
 DECIBELS = mel_spec({"preset": "hifigan-22k", "log": "db"})

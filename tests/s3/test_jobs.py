@@ -23,7 +23,7 @@ from pipeline.config import JobConfig, load_job
 from pipeline.errors import ConfigError, StoreError
 from pipeline.jobs.run import plan, run
 from pipeline.planning.prepare import prepare
-from pipeline.stores.tree import DOCUMENT_NAMES
+from pipeline.stores.zarr_arrays import DOCUMENT_NAMES
 
 Build = Callable[..., JobConfig]
 

@@ -28,7 +28,7 @@ from pipeline.storage import Storage, absolute_url, open_output, open_storage, s
 from pipeline.storage.objects import ObjectStorage, lease
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
-from pipeline.stores.tree import Tree
+from pipeline.stores.zarr_arrays import ZarrTree
 
 Open = Callable[[], ObjectStorage]
 _places = itertools.count()
@@ -94,7 +94,7 @@ def test_a_store_that_does_not_answer_is_told_of_until_it_does(
         monkeypatch.setattr(MemoryFileSystem, "cat_file", slow)
         assert storage._files.content("job.json") == b"{}"
         assert told("reading gs://bucket/audio/job.json")
-        assert Tree(f"memory:/{storage._files._root}").attributes == {}
+        assert ZarrTree(f"memory:/{storage._files._root}").attributes == {}
         assert told(f"reading memory:/{storage._files._root}")
     assert "secret" not in caplog.text
 
@@ -203,7 +203,7 @@ def test_a_client_that_cannot_begin_is_a_failure_of_storage(monkeypatch: pytest.
         raise error
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
-    for begin in (lambda: open_storage("gs://bucket/audio"), lambda: Tree("gs://bucket/mels.zarr")):
+    for begin in (lambda: open_storage("gs://bucket/audio"), lambda: ZarrTree("gs://bucket/mels.zarr")):
         with pytest.raises(StorageError, match=r"gs://bucket/.* cannot be opened: .*Error: no.*; check the") as caught:
             begin()
         assert caught.value.exit_code == 6

@@ -158,7 +158,7 @@ def test_arrays_that_cannot_be_understood_are_faults_and_the_others_are_read(tmp
     listed = store.catalogue()
     faults = {listed[index].key: reason for index, reason in listed.faults.items()}
     assert set(faults) == {"a", "b/c", "\\udcff"}
-    assert f"a/{document} is no valid JSON" in faults["a"]
+    assert f"a/{document} is not valid JSON" in faults["a"]
     assert "array b/c has chunks but no metadata" in faults["b/c"]
     assert "is not UTF-8" in faults["\\udcff"]
     np.testing.assert_array_equal(store.read(by_key(store)["ünï"]), some_mels()["ünï"])
@@ -219,7 +219,7 @@ def test_chunks_that_cannot_be_named_are_a_fault(tmp_path: Path, encoding: Any) 
 def test_consolidated_metadata_of_another_shape_is_refused(tmp_path: Path, listed: Any) -> None:
     make_grouped(tmp_path / "s", some_mels(), 2)
     (tmp_path / "s/.zmetadata").write_text(json.dumps({"metadata": listed}))
-    with pytest.raises(StoreError, match=r"no JSON object|no array of two dimensions"):
+    with pytest.raises(StoreError, match=r"not a JSON object|no array of two dimensions"):
         open_store(str(tmp_path / "s"), mel=SPEC)
 
 

@@ -17,9 +17,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from support.making import SPEC, make_grouped, random_mel
 
 from pipeline.errors import StorageError
-from pipeline.stores import local_listing as local
-from pipeline.stores import open_store, tree
-from pipeline.stores.local_listing import list_files, read_files
+from pipeline.stores import open_store
+from pipeline.stores.zarr_arrays import local_files, zarr_tree
+from pipeline.stores.zarr_arrays.local_files import list_files, read_files
 
 MELS = {f"{speaker}/{index}": random_mel(5 + index, index) for speaker in "ab" for index in range(30)}
 
@@ -78,7 +78,7 @@ def url(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_an_object_store_is_listed_once_and_its_documents_are_fetched_many_at_a_time(
     url: str, zarr_format: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tree, "_CONCURRENT", 16)
+    monkeypatch.setattr(zarr_tree, "_CONCURRENT", 16)
     make_grouped("memory://many", MELS, zarr_format)
     if zarr_format == 2:
         for name in fsspec.filesystem("memory").glob("/many/a/*/.zattrs"):
@@ -162,6 +162,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_not_left_out(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr(local.os, "scandir", denied)
+    monkeypatch.setattr(local_files.os, "scandir", denied)
     with pytest.raises(StorageError, match="Permission denied"):
         store.catalogue()

@@ -28,7 +28,7 @@ from pipeline.dsp.mel import mel_ceiling
 from pipeline.errors import BadMelError, CorruptChunkError, MissingChunkError, StorageError, StoreError, UtteranceError
 from pipeline.melspec import Normalization
 from pipeline.stores import MelStore, Utterance, open_store
-from pipeline.stores.arrays import ChunkedArray
+from pipeline.stores.zarr_arrays import ChunkedArray
 
 
 def by_key(store: MelStore) -> dict[str, Utterance]:
@@ -107,7 +107,7 @@ def test_a_value_that_no_mel_holds_is_named_with_its_place(tmp_path: Path, layou
     mels["b/c"][3, 41] = value
     MAKERS[layout](tmp_path / "s", mels)
     store = open_store(str(tmp_path / "s"), mel=SPEC)
-    with pytest.raises(BadMelError, match=r"'b/c'.*in band 3 of frame 41 \(.*is no value of its mel contract"):
+    with pytest.raises(BadMelError, match=r"'b/c'.*in band 3 of frame 41 \(.*is not possible under its mel contract"):
         store.read(by_key(store)["b/c"])
     assert readable(store, BadMelError) == {"a": True, "b/c": False, "ünï": True, "d": True}
 
@@ -201,7 +201,7 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_chunk(tmp_path: Path) -> 
     make_ragged(tmp_path / "s", some_mels())
     store = open_store(str(tmp_path / "s"))
     listed = store.catalogue()
-    store.__dict__["_reader"]._array = Denied()
+    store.__dict__["_reader"]._array._array = Denied()
     with pytest.raises(StorageError, match="denied"):
         store.read(listed[0])
 
@@ -269,7 +269,7 @@ def test_lengths_that_cannot_be_are_faults_of_their_items(tmp_path: Path) -> Non
     store = open_store(str(tmp_path / "s"), mel=SPEC)
     faults = store.catalogue().faults
     assert set(faults) == {1, 2, 3}
-    assert "its length is 102, the array holds 101 frames (lengths[2])" in faults[2]
+    assert "its length is 102, but the array holds 101 frames (lengths[2])" in faults[2]
     with pytest.raises(BadMelError, match="no frames"):
         store.read(store.catalogue()[1])
 
@@ -299,7 +299,7 @@ def test_every_occurrence_of_a_duplicate_key_is_a_fault(tmp_path: Path, layout: 
     MAKERS[layout](tmp_path / "s", some_mels(), keys=["x", "y", "", "x"])
     faults = open_store(str(tmp_path / "s"), mel=SPEC).catalogue().faults
     assert set(faults) == {0, 2, 3}
-    assert faults[0] == faults[3] == "key 'x' stands 2 times: items 0 and 3"
+    assert faults[0] == faults[3] == "key 'x' occurs 2 times: items 0 and 3"
     assert "empty" in faults[2]
 
 

@@ -16,7 +16,7 @@ def made(corpus: Corpus) -> tuple[Mels, dict[str, str]]:
     """Mels `[n_mels, frames]` by key, and for what cannot be packed the reason by path."""
     mels: Mels = {}
     reasons = {failure.path: failure.reason for failure in corpus.sources.failures}
-    for source in corpus.sources.files:
+    for source in corpus.sources.items:
         mel = make_mel(corpus.blocks, MelJob(source.place, "/nonexistent/spool"))
         if mel.failure is not None:
             reasons[source.path] = mel.failure

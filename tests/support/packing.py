@@ -19,7 +19,6 @@ import multiprocessing, sys, time
 from pipeline.errors import MelmillError
 from pipeline.melspec import preset
 from pipeline.pack import pack_audio, writer
-from support.paths import PROMPTS
 
 writer.SHARD_FRAMES, writer.CHUNK_FRAMES = 2048, 256
 

@@ -135,7 +135,7 @@ MUTANTS = (
     ),
     Mutant(
         "the missing-chunk check",
-        "stores/arrays.py",
+        "stores/zarr_arrays/array_values.py",
         'self._array = open_filled(tree, metadata, "NaN" if metadata.kind == "float" else "")',
         'self._array = open_filled(tree, metadata, 0.0 if metadata.kind == "float" else "")',
         "tests/stores/test_store_faults.py -k missing",

@@ -1,4 +1,8 @@
-"""Audio out: quantizing, encoding, and the containers that hold it."""
+"""Containers: how the encoded utterances of a shard become objects, as one tar or as files in a folder.
+
+In: encoded audio and a JSON text for each utterance. Out: scratch files, each with the name of the object that it is to
+become, and the `Placement` of each member. Nothing here stores an object or knows what is in a commit.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,14 @@ __all__ = ["Placement", "Sink", "open_sink"]
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a member went: the shard as manifest rows name it, the member, its first byte and its size."""
+    """The place of an utterance's audio.
+
+    Args:
+        shard: name of the shard in the rows of the manifest.
+        member: name of the member in the shard.
+        offset: first byte of the member in the object [bytes].
+        bytes: size of the member [bytes].
+    """
 
     shard: str
     member: str
@@ -25,18 +36,25 @@ class Sink(Protocol):
     """Gathers the members of one shard in a scratch folder."""
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
-        """Take one utterance: its encoded audio, from where it stands to its end, and its JSON.
+        """Take one utterance.
 
-        UtteranceError if the output has no place for its name.
+        Args:
+            name: name of the member without extension, as `escape` gives it.
+            extension: extension of the audio, without dot.
+            encoded: encoded audio, read from the current position to the end.
+            sidecar: JSON text of the utterance.
+
+        Raises:
+            UtteranceError: if its name is too long for the output.
         """
         ...
 
     def finish(self) -> list[tuple[str, Path]]:
-        """Close the shard: the name of each object with the scratch file that holds it. Empty if nothing was added."""
+        """Close the shard. Returns the name of each object and its scratch file; none if no utterance was added."""
         ...
 
     def close(self) -> None:
-        """Let go of what is open, finished or not. Never fails."""
+        """Close all open files, whether the shard is finished or not. Never fails."""
         ...
 
 
@@ -44,10 +62,10 @@ def open_sink(container: Container, folder: Path, base: str, name_bytes: int) ->
     """A sink for one shard.
 
     Args:
-        container: of the audio.
-        folder: that it writes below.
-        base: what the shard will be called (`data/000123-1a2b3c4d`).
-        name_bytes: that the longest name of an object may have.
+        container: kind of the container.
+        folder: scratch folder that the sink writes to.
+        base: name of the shard (`data/000123-1a2b3c4d`).
+        name_bytes: size of the longest name that an object may have [bytes].
     """
     from pipeline.audio.containers.files import FilesSink
     from pipeline.audio.containers.tar import TarSink

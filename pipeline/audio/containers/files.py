@@ -1,4 +1,4 @@
-"""One folder a shard: an audio file and a JSON file for each utterance."""
+"""The container `files`: a folder per shard, with an audio file and a JSON file for each utterance."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.audio.containers import Placement
-from pipeline.audio.names import Apart
+from pipeline.audio.member_names import DistinctNames
 from pipeline.errors import UtteranceError
 
 _ROOM_BYTES = 16
-"""For what may be added to a name: that of a JSON file is longer, as is that of a damaged file's replacement."""
+"""Room for additions to a name [bytes]: a JSON file, or the replacement of a damaged file, has a longer name."""
 
 
 class FilesSink:
-    """See Sink."""
+    """A `Sink` that writes a folder of files."""
 
     def __init__(self, folder: Path, base: str, name_bytes: int) -> None:
         self._folder = folder
         self._name_bytes = name_bytes - _ROOM_BYTES
         self._base = base
         self._files: list[tuple[str, Path]] = []
-        self._apart = Apart()
+        self._names = DistinctNames()
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
-        """See Sink."""
-        name = self._apart.name(name)
+        """See `Sink`."""
+        name = self._names.distinct(name)
         member = f"{name}.{extension}"
         if (size := len(f"{self._base}/{member}".encode())) > self._name_bytes:
             raise UtteranceError(
-                f"the name that its key gives its file, {self._base}/{member[:40]}..., has {size} bytes; the output "
-                f"takes {self._name_bytes}. Shorten the key, or choose output.container: tar"
+                f"the name of its file, {self._base}/{member[:40]}..., has {size} bytes; the output allows "
+                f"{self._name_bytes}. Shorten the key, or choose output.container: tar"
             )
         audio = self._folder / f"{len(self._files)}"
         with open(audio, "wb") as file:
             shutil.copyfileobj(encoded, file)
         self._files.append((f"{self._base}/{member}", audio))
-        words = self._folder / f"{len(self._files)}"
-        words.write_bytes(sidecar)
-        self._files.append((f"{self._base}/{name}.json", words))
+        sidecar_file = self._folder / f"{len(self._files)}"
+        sidecar_file.write_bytes(sidecar)
+        self._files.append((f"{self._base}/{name}.json", sidecar_file))
         return Placement(self._base, member, 0, audio.stat().st_size)
 
     def finish(self) -> list[tuple[str, Path]]:
-        """See Sink."""
+        """See `Sink`."""
         return self._files
 
     def close(self) -> None:
-        """See Sink. Nothing stays open."""
+        """See `Sink`. No file is open."""

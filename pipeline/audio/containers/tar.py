@@ -1,4 +1,4 @@
-"""One tar a shard: pairs of audio and JSON, readable as a WebDataset shard as it is."""
+"""The container `tar`: one tar per shard, with pairs of audio and JSON, which is also a WebDataset shard."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.audio.containers import Placement
-from pipeline.audio.names import Apart
+from pipeline.audio.member_names import DistinctNames
 
 
 class TarSink:
-    """See Sink. Members carry mtime 0, mode 0444 and no owner, so that equal audio gives equal bytes."""
+    """A `Sink` that writes a tar. Members have mtime 0, mode 0444 and no owner: equal audio gives equal bytes."""
 
     def __init__(self, folder: Path, base: str) -> None:
         self._name = f"{base}.tar"
         self._path = folder / "shard.tar"
         self._file: IO[bytes] | None = None
         self._tar: tarfile.TarFile | None = None
-        self._apart = Apart()
+        self._names = DistinctNames()
 
     def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
-        """See Sink."""
-        name = self._apart.name(name)
+        """See `Sink`."""
+        name = self._names.distinct(name)
         member = f"{name}.{extension}"
         offset, size = self._write(member, encoded)
         self._write(f"{name}.json", io.BytesIO(sidecar))
         return Placement(self._name, member, offset, size)
 
     def finish(self) -> list[tuple[str, Path]]:
-        """See Sink."""
+        """See `Sink`."""
         if self._tar is None or self._file is None:
             return []
         self._tar.close()
@@ -40,9 +40,9 @@ class TarSink:
         return [(self._name, self._path)]
 
     def close(self) -> None:
-        """See Sink."""
+        """See `Sink`."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # what is buffered has no place to go; `finish` tells
+            with contextlib.suppress(OSError):  # the disk may be full; `finish` raises the error
                 self._file.close()
 
     def _write(self, member: str, source: IO[bytes]) -> tuple[int, int]:

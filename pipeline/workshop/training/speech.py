@@ -103,7 +103,7 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
 def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
     for source in sources:
         if source.is_dir():
-            for file in list_sources(str(source), AUDIO_EXTENSIONS, "audio").files:
+            for file in list_sources(str(source), AUDIO_EXTENSIONS, "audio").items:
                 yield f"{source.name}/{file.key}", source / file.path
         elif source.suffix == ".jsonl":
             yield from _rows(source)

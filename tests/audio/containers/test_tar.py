@@ -10,7 +10,7 @@ import webdataset
 from pipeline.audio.containers import open_sink
 from pipeline.audio.containers.files import FilesSink
 from pipeline.audio.containers.tar import TarSink
-from pipeline.audio.names import escape, unescape
+from pipeline.audio.member_names import escape, unescape
 from pipeline.config import Container
 
 KEYS = ["one", "a/b.c", "ключ", "k" * 300, "__x__", ".."]
@@ -71,7 +71,7 @@ def test_a_shard_without_members_has_no_object(tmp_path: Path, container: Contai
 def test_files_lie_in_the_shards_folder_under_escaped_names(tmp_path: Path) -> None:
     sink = FilesSink(tmp_path, "data/000000-0", 4000)
     places = fill(sink)
-    stored = {each.name: path.read_bytes() for each, path in sink.finish()}
+    stored = {name: path.read_bytes() for name, path in sink.finish()}
     for key, place in zip(KEYS, places, strict=True):
         assert stored[f"{place.shard}/{place.member}"] == f"audio {key}".encode()
         assert json.loads(stored[f"data/000000-0/{escape(key)}.json"]) == {"key": key}

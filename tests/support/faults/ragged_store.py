@@ -9,7 +9,7 @@ import zarr
 from numpy.typing import NDArray
 from support.corpora import SPEC
 
-from pipeline.stores.common import MelDigest, digest_column
+from pipeline.stores.digests import MelDigest, digest_column
 
 Mels = Mapping[str, NDArray[np.float32]]
 """Key -> mel, `[n_mels, frames] float32`."""

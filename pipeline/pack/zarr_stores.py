@@ -1,4 +1,4 @@
-"""A mel store of any layout, packed anew as a ragged one."""
+"""The mels of a mel store of any layout, to be packed as a ragged one."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError
 from pipeline.stores.base import MelStore, Utterance
-from pipeline.stores.content import WINDOW
-from pipeline.stores.detect import open_store
+from pipeline.stores.digests import WINDOW
+from pipeline.stores.opening import open_store
 
 
 def zarr_corpus(url: str, spec: MelSpec | None = None) -> Corpus:
-    """The utterances of a mel store, with the metadata that it has of them.
+    """The utterances of a mel store, with their metadata.
 
-    What cannot be read as it should be (missing chunks, NaN, impossible values, ...) is listed as a failure.
+    An utterance that cannot be read (missing chunks, NaN, impossible values, ...) is listed as a failure.
 
     Args:
-        url: a local path or any fsspec URL.
-        spec: the mel contract, where the store states none.
+        url: local path or any fsspec URL of the store.
+        spec: mel contract, if the store states none.
 
     Raises:
-        ConfigError: if there is no contract, or the store states another.
+        ConfigError: if no contract is known, or the store states another one.
         StoreError, ContractError, StorageError: as `open_store`.
     """
     store = open_store(url, mel=spec)
     if store.spec is not None and spec is not None and store.spec != spec:
-        raise ConfigError(f"{store.url} states a mel contract that is not the one given; leave out --mel")
+        raise ConfigError(f"{store.url} states another mel contract than the one given; leave out --mel")
     contract = store.spec or spec
     if contract is None:
         raise ConfigError(f"{store.url} states no mel contract; give it with --mel")
@@ -48,9 +48,9 @@ def zarr_corpus(url: str, spec: MelSpec | None = None) -> Corpus:
             listing.fail(utterance.key, str(exc))
             continue
         text = json.dumps(meta) if meta else ""
-        listing.add(Source(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
+        listing.add(PackItem(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
     if not listing.found and not listing.failures:
-        raise StoreError(f"{store.url} holds no utterances")
+        raise StoreError(f"{store.url} has no utterances")
     blocks = functools.partial(_blocks, url=url, spec=contract)
     return Corpus(listing.sources(), blocks, contract, {"from": "zarr", "layout": store.layout})
 
@@ -66,5 +66,5 @@ def _blocks(utterance: Utterance, url: str, spec: MelSpec) -> Iterator[NDArray[n
 
 @functools.lru_cache(maxsize=1)
 def _opened(url: str, spec: MelSpec) -> MelStore:
-    """Opened once in a worker: it keeps what it decoded last."""
+    """The store, opened once in a worker, since it keeps the chunks that it decoded last."""
     return open_store(url, mel=spec)

@@ -1,4 +1,4 @@
-"""What lies in a store: metadata documents and object listings, read through fsspec, no values."""
+"""Metadata documents and listings of the objects in a Zarr group, read through fsspec. No values."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from pipeline.redaction import public_url
 from pipeline.storage import NO_OPTIONS
 from pipeline.storage.clients import open_client
 from pipeline.storage.silence import waiting_for
-from pipeline.stores.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
-from pipeline.stores.local_listing import list_files, read_files, subfolders
+from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
+from pipeline.stores.zarr_arrays.local_files import list_files, read_files, subfolders
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
-# What says that an object was written anew, best first: S3, Google, Azure, zip, local folders, memory.
+# Entries of a listing that change when an object is rewritten, best first: S3, Google, Azure, zip, local, memory.
 _STAMPS = ("ETag", "etag", "md5Hash", "content_md5", "CRC", "mtime", "LastModified", "last_modified", "created")
-_BATCH = 4096  # metadata documents that are held at once
-_MOST_ALIKE = 1 << 14  # descriptions of arrays that are kept to know another by
-_CONCURRENT = 128  # of them that are asked of an object store at a time
+_BATCH = 4096  # number of metadata documents that are in memory at once
+_MOST_ALIKE = 1 << 14  # number of parsed documents that are kept, to be reused for arrays with the same text
+_CONCURRENT = 128  # number of documents that are requested from an object store at the same time
 DOCUMENT_NAMES = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
-"""Of metadata documents. They are read, and need no stamp."""
+"""Names of metadata documents. They are read, and need no stamp."""
 Documents = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
-"""Metadata documents of arrays, and in v2 their attributes, by path."""
+"""For the path of each array its metadata document, and in v2 its attributes."""
 
 
-class Tree:
+class ZarrTree:
     """The Zarr group at a URL, opened read-only.
 
     Args:
-        url: a local path or any fsspec URL. As `url`, for messages and records, the tree has it without secrets.
-        options: for its client; may name environment variables.
+        url: local path or any fsspec URL. The attribute `url` is for messages and records: it has no secrets.
+        options: options of the storage client; they may name environment variables.
 
     Raises:
         ConfigError: if the URL's protocol is not known or its library is not installed.
-        StoreError: if there is no Zarr group.
+        StoreError: if there is no Zarr group at the URL.
         StorageError: if storage cannot be reached.
     """
 
@@ -52,7 +52,7 @@ class Tree:
         given = resolved(options)
         try:
             self._fs, self._root = open_client(url, given, *_ABSENT)
-        except _ABSENT as exc:  # the archive in which the store is said to be
+        except _ABSENT as exc:  # the archive that the URL names
             raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
         self._fs.invalidate_cache()
         self._local = isinstance(self._fs, LocalFileSystem)
@@ -68,7 +68,7 @@ class Tree:
     def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], Documents | None]:
         if (document := self._json("zarr.json")) is not None:
             if document.get("node_type") != "group":
-                raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
+                raise self._is_an_array()
             attributes = self._object(document, "attributes")
             if document.get("consolidated_metadata") is None:
                 return 3, attributes, None
@@ -78,19 +78,22 @@ class Tree:
         if self._json(".zgroup") is not None:
             return 2, self._json(".zattrs") or {}, None
         if self._json(".zarray") is not None:
-            raise StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above it")
+            raise self._is_an_array()
         raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); check the path")
 
+    def _is_an_array(self) -> StoreError:
+        return StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above the array")
+
     def _object(self, document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-        """The JSON object below these names in a document of the root; empty if it is not there.
+        """The JSON object at a path of names in a document of the root; empty if it is not there.
 
         Raises:
-            StoreError: if there is something else.
+            StoreError: if another value is there.
         """
         for name in names:
             document = document.get(name) or {}
             if not isinstance(document, Mapping):
-                raise StoreError(f"{self.url}: {name} in its metadata is {str(document)[:80]!r}, no JSON object")
+                raise StoreError(f"{self.url}: {name} in its metadata is {str(document)[:80]!r}, not a JSON object")
         return document
 
     def _from_v3(self, listed: Mapping[str, Any]) -> Documents:
@@ -105,10 +108,10 @@ class Tree:
         }
 
     def array(self, path: str) -> ArrayMetadata | None:
-        """Metadata of the array at `path`, None if there is none.
+        """Metadata of the array at `path`; None if there is no array.
 
         Raises:
-            StoreError: if it cannot be understood.
+            StoreError: if the metadata cannot be understood.
         """
         if self._consolidated is not None and path in self._consolidated:
             return parse_array(path, *self._consolidated[path])
@@ -120,7 +123,7 @@ class Tree:
         return parse_array(path, document, self._json(f"{name}/.zattrs")) if document else None
 
     def children(self, path: str = "") -> list[str]:
-        """Paths of what lies directly in a group, sorted; folders only. What lies at the root is listed once."""
+        """Paths of the folders directly in a group, sorted. The folders of the root are listed only once."""
         if path:
             return self._list(path)
         if self._at_root is None:
@@ -139,7 +142,7 @@ class Tree:
         return sorted(self._relative(entry["name"]) for entry in found if entry["type"] == "directory")
 
     def first_arrays(self, limit: int) -> list[ArrayMetadata]:
-        """Up to `limit` arrays, found by walking down: a look at a store that may be large. Not the unreadable ones."""
+        """Up to `limit` readable arrays, found by walking down from the root: a look at a store that may be large."""
         found: list[ArrayMetadata] = []
         pending = self.children()[::-1]
         while pending and len(found) < limit:
@@ -155,9 +158,9 @@ class Tree:
         return found
 
     def objects(self, path: str = "") -> dict[str, str]:
-        """All objects below `path`: their paths below the root, and a stamp that changes when one is rewritten.
+        """All objects below `path`: for the path of each below the root, a stamp that changes when it is rewritten.
 
-        Metadata documents may have no stamp.
+        The stamp of a metadata document may be empty.
         """
         if self._local:
             prefix = f"{path}/" if path else ""
@@ -167,15 +170,15 @@ class Tree:
         return {self._relative(name): _stamp(entry) for name, entry in listed.items()}
 
     def arrays(self, objects: Collection[str]) -> Iterator[ArrayMetadata | UnreadableArray]:
-        """All arrays, sorted by path: those that consolidated metadata lists and those it has missed.
+        """All arrays, sorted by path: those that consolidated metadata lists, and those that it lacks.
 
         Args:
-            objects: paths of all objects of the store.
+            objects: paths of all objects in the store.
         """
         known = self._consolidated or {}
         ending = "/zarr.json" if self.zarr_format == 3 else "/.zarray"
         paths = sorted({*known, *(name.removesuffix(ending) for name in objects if name.endswith(ending))})
-        alike: dict[Any, ArrayMetadata] = {}  # most arrays of a corpus are described in the very words of another
+        alike: dict[Any, ArrayMetadata] = {}  # most arrays of a corpus have the same document as another
         for batch in (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)):
             unknown = [path for path in batch if path not in known]
             contents = self._contents([path + ending for path in unknown])
@@ -183,8 +186,8 @@ class Tree:
                 contents |= self._contents([name for path in unknown if (name := path + "/.zattrs") in objects])
             for path in batch:
                 try:
-                    words = contents.get(path + ending), contents.get(path + "/.zattrs"), _words(path, known)
-                    if (array := alike.get(words)) is None:
+                    text = contents.get(path + ending), contents.get(path + "/.zattrs"), _as_text(path, known)
+                    if (array := alike.get(text)) is None:
                         document, beside = known.get(path) or (
                             self._parsed(contents, path + ending),
                             self._parsed(contents, path + "/.zattrs"),
@@ -193,18 +196,18 @@ class Tree:
                             continue
                         array = parse_array(path, document, beside)
                         if len(alike) < _MOST_ALIKE:
-                            alike[words] = array
+                            alike[text] = array
                     yield array if array.path == path else replace(array, path=path)
                 except StoreError as exc:
                     yield UnreadableArray(path, str(exc))
 
     def _contents(self, names: list[str]) -> dict[str, bytes]:
-        """Several objects at once, fetched concurrently where the file system can; without those that are absent."""
+        """The content of each object that is there, fetched concurrently if the file system can."""
         full = [self._full(name) for name in names]
         if self._local:
             found = read_files(full)
         else:
-            # Not `cat`, which takes a `*` or `[` in a name for a pattern.
+            # Not `cat`, which reads a `*` or `[` in a name as a pattern.
             limit = {"batch_size": _CONCURRENT} if self._fs.async_impl else {}
             found = self._guard(lambda: self._fs.cat_ranges(full, None, None, on_error="return", **limit))
         contents = {}
@@ -240,23 +243,23 @@ class Tree:
     def _relative(self, full: str) -> str:
         return full.lstrip("/").removeprefix(self._root.lstrip("/")).strip("/")
 
-    def asked(self) -> contextlib.AbstractContextManager[None]:
-        """While it lasts something is asked of the store; that a remote one does not answer is told."""
+    def waiting(self) -> contextlib.AbstractContextManager[None]:
+        """A context for requests to the store: if a remote store does not answer, the user is told."""
         return contextlib.nullcontext() if self._local else waiting_for(f"reading {self.url}")
 
     def _guard(self, call: Any) -> Any:
-        """`call()`, with what file systems raise translated: absent is StoreError, all else StorageError."""
+        """`call()`, with the errors of file systems translated: absence is a StoreError, all else a StorageError."""
         try:
-            with self.asked():
+            with self.waiting():
                 return call()
         except _ABSENT as exc:
             raise StoreError(f"{self.url}: {exc} is not there") from exc
-        except Exception as exc:  # each remote file system has its own
+        except Exception as exc:  # each remote file system has its own errors
             raise StorageError(f"{self.url} cannot be read: {type(exc).__name__}: {exc}") from exc
 
 
-def _words(path: str, known: Documents) -> str | None:
-    """The documents that consolidated metadata has for an array, as text to be compared; None if it has none."""
+def _as_text(path: str, known: Documents) -> str | None:
+    """An array's documents in consolidated metadata, as text to compare; None if they are not in it."""
     try:
         return json.dumps(known[path]) if path in known else None
     except RecursionError as exc:
@@ -265,7 +268,7 @@ def _words(path: str, known: Documents) -> str | None:
 
 def _safe(path: str) -> str:
     if not path or any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
-        raise StoreError(f"the store's metadata names an array {path!r}, which would lie outside the store")
+        raise StoreError(f"the store's metadata names the array {path!r}, which would lie outside the store")
     return path
 
 

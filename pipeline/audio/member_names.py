@@ -1,4 +1,4 @@
-"""Keys as member names: escaped so that no key leaves its place, and reversibly."""
+"""Names of members: keys of utterances, escaped reversibly so that no key leads out of its container."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 from urllib.parse import quote, unquote
 
 COMPONENT_BYTES = 200
-"""Longer names are cut into folders: file systems hold 255 bytes a name, and an extension follows."""
+"""Longest part of a name [bytes]; a longer name is cut into folders. File systems allow 255 bytes with extension."""
 
 
 _CAPITAL = re.compile(r"(%[0-9A-F]{2})|[A-Z]")
 
 
 def escape(key: str) -> str:
-    """The key as a member's name without extension: percent-encoded (RFC 3986), dots and leading underscores too.
+    """The name of a key's member, without extension: percent-encoded (RFC 3986), also dots and leading underscores.
 
-    WebDataset takes everything after the first dot of a base name for the extension, and skips names like `__x__`.
-    Names of more than `COMPONENT_BYTES` are cut by "/", which no escaped key holds otherwise.
+    WebDataset takes everything after the first dot of a base name as the extension, and skips names like `__x__`.
+    A name of more than `COMPONENT_BYTES` is cut by "/", which an escaped key does not otherwise contain.
 
     >>> escape("ru/voice.1")
     'ru%2Fvoice%2E1'
@@ -27,17 +27,17 @@ def escape(key: str) -> str:
     return _cut(name) or "%"
 
 
-class Apart:
-    """Keeps the names of one shard apart also where upper and lower case are one: folders on a Mac or on Windows."""
+class DistinctNames:
+    """Makes the names in one shard distinct also for file systems that ignore case, as on a Mac or on Windows."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def name(self, name: str) -> str:
-        """What `escape` gave, or, if an earlier name differs from it in case alone, the same with its capitals escaped.
+    def distinct(self, name: str) -> str:
+        """The name that `escape` gave; if an earlier name differs only in case, with its capitals escaped.
 
-        >>> apart = Apart()
-        >>> apart.name("anna"), apart.name("Anna"), apart.name("ANNA")
+        >>> names = DistinctNames()
+        >>> names.distinct("anna"), names.distinct("Anna"), names.distinct("ANNA")
         ('anna', '%41nna', '%41%4E%4E%41')
         """
         if name.lower() in self._taken:
@@ -51,7 +51,7 @@ def _cut(name: str) -> str:
 
 
 def unescape(name: str) -> str:
-    """The key that `escape` was given, kept apart or not.
+    """The key that `escape` was given, also for a name that `DistinctNames` changed.
 
     >>> unescape("ru%2Fvoice%2E1")
     'ru/voice.1'

@@ -1,4 +1,4 @@
-"""One Zarr array's metadata, versions 2 and 3 alike, checked before anything is read with it."""
+"""Metadata of one Zarr array of version 2 or 3, checked before any value is read."""
 
 from __future__ import annotations
 
@@ -11,19 +11,14 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.errors import StoreError
+from pipeline.stores.zarr_arrays.allowed_codecs import check_codec
 
-# Pure transformations of bytes and numbers. Not here on purpose: `pickle`, which runs code on read; `json2` and
-# `msgpack2`, which build objects; and all that numcodecs only has with extra libraries.
-ALLOWED_CODECS = frozenset((
-    "bytes", "transpose", "sharding_indexed", "vlen-utf8", "crc32c", "crc32", "adler32", "fletcher32", "gzip", "zlib",
-    "bz2", "lzma", "lz4", "zstd", "blosc", "shuffle", "delta", "fixedscaleoffset", "bitround", "quantize", "astype",
-))  # fmt: skip
 MAX_CHUNK_BYTES = 1 << 30
 MAX_INNER_CHUNKS = 1 << 22
 MAX_CHUNKS = 1 << 26
-"""Chunks of one array: what is noted of each takes memory. A million hours of mel in chunks of a minute have fewer."""
+"""Largest number of chunks in one array, since each takes memory. A million hours in chunks of a minute have fewer."""
 
-Kind = Literal["float", "int", "string", "other"]
+ElementKind = Literal["float", "int", "string", "other"]
 
 
 @dataclass(frozen=True)
@@ -31,17 +26,17 @@ class ArrayMetadata:
     """One array of a store, as its metadata describes it.
 
     Args:
-        path: below the store's root, with "/".
-        zarr_format: 2 or 3.
-        document: the metadata document itself (v3 `zarr.json`, v2 `.zarray`), without attributes.
-        shape: of the array.
+        path: path of the array below the store's root, with "/".
+        zarr_format: version of Zarr, 2 or 3.
+        document: metadata document itself (v3 `zarr.json`, v2 `.zarray`), without attributes.
+        shape: shape of the array.
         chunks: shape of what is decoded at once: the chunk, or the inner chunk of a shard.
         shards: shape of a shard, if the array is sharded.
-        kind: of its elements: "float", "int" (signed or not), "string" or "other".
-        dtype: for people, as the document calls it.
-        itemsize: of an element [bytes]; 8 for strings of any length.
-        names: of the dimensions, None where an axis has none.
-        attributes: the user's own.
+        kind: kind of the elements: "float", "int" (signed or not), "string" or "other".
+        dtype: name of the data type in the document, for people.
+        itemsize: size of an element [bytes]; 8 for strings of any length.
+        names: names of the dimensions, None for an axis without a name.
+        attributes: attributes that the user gave the array.
     """
 
     path: str
@@ -50,7 +45,7 @@ class ArrayMetadata:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     shards: tuple[int, ...] | None
-    kind: Kind
+    kind: ElementKind
     dtype: str
     itemsize: int
     names: tuple[str | None, ...]
@@ -62,8 +57,8 @@ class ArrayMetadata:
         return math.prod(self.chunks) * self.itemsize
 
     @property
-    def objects(self) -> tuple[int, ...]:
-        """Shape of what one stored object holds: the shard, or the chunk."""
+    def object_shape(self) -> tuple[int, ...]:
+        """Shape of the part that one stored object holds: the shard, or the chunk."""
         return self.shards or self.chunks
 
     @property
@@ -73,20 +68,20 @@ class ArrayMetadata:
 
     @property
     def too_many_chunks(self) -> str | None:
-        """In words, what is wrong with an array of more chunks than can be looked at one by one; else None."""
+        """What is wrong with an array that has too many chunks to examine each of them, for messages; else None."""
         if (count := math.prod(self.grid)) > MAX_CHUNKS:
             return f"{list(self.shape)} has {count} chunks, more than {MAX_CHUNKS}"
-        if (count := math.prod(self.objects) // math.prod(self.chunks)) > MAX_INNER_CHUNKS:
+        if (count := math.prod(self.object_shape) // math.prod(self.chunks)) > MAX_INNER_CHUNKS:
             return f"has {count} inner chunks in a shard, more than {MAX_INNER_CHUNKS}"
         return None
 
     def object_name(self, coordinates: Sequence[int]) -> str:
-        """Path below the store's root of the object at these coordinates in the grid of stored objects."""
+        """Path of an object below the store's root, by its coordinates in the grid of stored objects."""
         prefix, separator = self._key_encoding()
         return f"{self.path}/{prefix}{separator.join(map(str, coordinates))}"
 
     def object_coordinates(self, name: str) -> tuple[int, ...] | None:
-        """The inverse of `object_name`, for a name below the array's own path; None if it names no object."""
+        """Coordinates of an object, by its path below the array; None if no object has this path."""
         prefix, separator = self._key_encoding()
         parts = name.removeprefix(prefix).split(separator) if name.startswith(prefix) else []
         if len(parts) != len(self.shape) or not all(part.isascii() and part.isdigit() for part in parts):
@@ -94,7 +89,7 @@ class ArrayMetadata:
         return tuple(map(int, parts))
 
     def chunk_name(self, coordinates: Sequence[int]) -> str:
-        """What a chunk is called in messages: its object, and for an inner chunk its coordinates in the array."""
+        """Name of a chunk in messages: its object, and for an inner chunk also its coordinates in the array."""
         if self.shards is None:
             return f"chunk {self.object_name(coordinates)}"
         shard = [i * c // s for i, c, s in zip(coordinates, self.chunks, self.shards, strict=True)]
@@ -111,7 +106,7 @@ class ArrayMetadata:
         return f"c{separator}", separator
 
     def check_codecs(self) -> None:
-        """Refuses codecs that are not on the list, and chunks that are too large or too many; called before any read.
+        """Refuses codecs that are not on the list, and chunks that are too large or too many. Call it before any read.
 
         Raises:
             StoreError: naming the array and what is wrong with it.
@@ -119,11 +114,11 @@ class ArrayMetadata:
         try:
             codecs = _codecs(self)
             for codec in codecs:
-                _check_codec(self.path, codec)
+                check_codec(self.path, codec)
         except (KeyError, TypeError, ValueError, RecursionError) as exc:
             what = f"its codecs cannot be understood ({type(exc).__name__}: {exc})"
             raise StoreError(f"array {self.path}: {what}") from exc
-        within = self.objects if self.shards is not None and len(codecs) > 1 else self.chunks
+        within = self.object_shape if self.shards is not None and len(codecs) > 1 else self.chunks
         if (size := math.prod(within) * self.itemsize) > MAX_CHUNK_BYTES:
             raise StoreError(
                 f"array {self.path}: a chunk of {'x'.join(map(str, within))} takes {size / 2**30:.1f} GiB, "
@@ -138,8 +133,8 @@ class UnreadableArray:
     """An array whose metadata is not there or cannot be understood.
 
     Args:
-        path: below the store's root, with "/".
-        reason: what is wrong, in words.
+        path: path of the array below the store's root, with "/".
+        reason: text that says what is wrong.
     """
 
     path: str
@@ -150,16 +145,16 @@ def parse_array(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any]
     """The metadata of the array at `path`.
 
     Args:
-        path: below the store's root.
-        raw: v3 `zarr.json` or v2 `.zarray`.
-        attributes: v2 `.zattrs`.
+        path: path of the array below the store's root.
+        raw: content of `zarr.json` (v3) or `.zarray` (v2).
+        attributes: content of `.zattrs` (v2).
 
     Raises:
-        StoreError: if it is no metadata of an array on a regular grid.
+        StoreError: if the metadata is not valid, or not that of an array on a regular grid.
     """
     try:
         array = _parse_v3(path, raw) if raw["zarr_format"] == 3 else _parse_v2(path, raw, attributes or {})
-        array.object_name([0] * len(array.shape))  # its objects can be named
+        array.object_name([0] * len(array.shape))  # fails if its objects cannot be named
         return array
     except StoreError:
         raise
@@ -168,15 +163,19 @@ def parse_array(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any]
 
 
 def parse_json(content: bytes, name: str) -> dict[str, Any]:
-    """A JSON object.
+    """The JSON object in a document.
+
+    Args:
+        content: bytes of the document.
+        name: name of the document, for messages.
 
     Raises:
-        StoreError: if it is none.
+        StoreError: if the document is not a valid JSON object.
     """
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as exc:
-        raise StoreError(f"{name} is no valid JSON ({type(exc).__name__}: {exc})") from exc
+        raise StoreError(f"{name} is not valid JSON ({type(exc).__name__}: {exc})") from exc
     if not isinstance(value, dict):
         raise StoreError(f"{name} holds {type(value).__name__}, not a JSON object")
     return value
@@ -192,9 +191,9 @@ def _parse_v3(path: str, raw: Mapping[str, Any]) -> ArrayMetadata:
         if isinstance(codec, Mapping) and codec.get("name") == "sharding_indexed":
             shards, chunks = chunks, _sizes(codec["configuration"]["chunk_shape"], least=1)
     if len(chunks) != len(shape) or (shards and len(shards) != len(shape)):
-        raise ValueError("its chunks have another number of dimensions than the array")
+        raise ValueError("its chunks do not have as many dimensions as the array")
     if shards and any(s % c for s, c in zip(shards, chunks, strict=True)):
-        raise ValueError("its shards are not whole numbers of inner chunks")
+        raise ValueError("its shards do not hold a whole number of inner chunks along each axis")
     kind, dtype, itemsize = _element_v3(raw["data_type"])
     names = raw.get("dimension_names") or [None] * len(shape)
     return ArrayMetadata(
@@ -215,8 +214,8 @@ def _parse_v3(path: str, raw: Mapping[str, Any]) -> ArrayMetadata:
 def _parse_v2(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any]) -> ArrayMetadata:
     shape, chunks = _sizes(raw["shape"], least=0), _sizes(raw["chunks"], least=1)
     if len(chunks) != len(shape):
-        raise ValueError("its chunks have another number of dimensions than the array")
-    kind: Kind = "other"
+        raise ValueError("its chunks do not have as many dimensions as the array")
+    kind: ElementKind = "other"
     dtype, itemsize = str(raw["dtype"]), 8
     if dtype == "|O":
         filters = [item.get("id") for item in raw.get("filters") or []]
@@ -241,7 +240,7 @@ def _parse_v2(path: str, raw: Mapping[str, Any], attributes: Mapping[str, Any]) 
     )
 
 
-def _element_v3(data_type: Any) -> tuple[Kind, str, int]:
+def _element_v3(data_type: Any) -> tuple[ElementKind, str, int]:
     if data_type in ("string", "variable_length_utf8"):
         return "string", "string", 8
     if isinstance(data_type, Mapping):
@@ -254,10 +253,10 @@ def _element_v3(data_type: Any) -> tuple[Kind, str, int]:
     return "other", str(data_type), 8
 
 
-def _kind_of(dtype: np.dtype[Any]) -> Kind:
+def _kind_of(dtype: np.dtype[Any]) -> ElementKind:
     if dtype.kind == "f" and dtype.itemsize <= 8:
         return "float"
-    kinds: dict[str, Kind] = {"i": "int", "u": "int", "U": "string", "S": "string"}
+    kinds: dict[str, ElementKind] = {"i": "int", "u": "int", "U": "string", "S": "string"}
     return kinds.get(dtype.kind, "other")
 
 
@@ -269,7 +268,7 @@ def _sizes(values: Any, least: int) -> tuple[int, ...]:
 
 def _names(names: Any, shape: tuple[int, ...]) -> tuple[str | None, ...]:
     if not isinstance(names, list) or len(names) != len(shape):
-        raise ValueError(f"its dimensions are named {names!r}; it has {len(shape)}")
+        raise ValueError(f"its dimension names are {names!r}; it has {len(shape)} dimensions")
     return tuple(None if name is None else str(name) for name in names)
 
 
@@ -278,25 +277,3 @@ def _codecs(array: ArrayMetadata) -> list[Any]:
         return list(array.document["codecs"])
     found = [*(array.document.get("filters") or []), array.document.get("compressor")]
     return [codec for codec in found if codec is not None]
-
-
-def _check_codec(path: str, codec: Any) -> None:
-    if isinstance(codec, str):
-        codec = {"name": codec}
-    if not isinstance(codec, Mapping):
-        raise StoreError(f"array {path}: {codec!r} is no codec")
-    name = str(codec.get("name", codec.get("id"))).removeprefix("numcodecs.")
-    if name not in ALLOWED_CODECS:
-        raise StoreError(
-            f"array {path}: codec {name!r} is refused, since reading it may run code or is not known to be safe; "
-            "rewrite the array with zstd or blosc"
-        )
-    configuration = codec.get("configuration", codec)
-    if not isinstance(configuration, Mapping):
-        raise StoreError(f"array {path}: codec {name!r} has no valid configuration")
-    for key in ("dtype", "astype", "encode_dtype", "decode_dtype"):
-        if key in configuration and np.dtype(configuration[key]).kind not in "fiu":
-            raise StoreError(f"array {path}: codec {name!r} turns values into {configuration[key]!r}; only numbers may")
-    for key in ("codecs", "index_codecs"):
-        for inner in configuration.get(key, []):
-            _check_codec(path, inner)

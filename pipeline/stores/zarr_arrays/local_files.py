@@ -1,4 +1,4 @@
-"""Listing and reading many small files of a local folder, with several threads: fsspec takes ten times as long."""
+"""Many small files of a local folder, listed and read with several threads: fsspec takes ten times as long."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-_THREADS = 8  # a network file system answers each question late; the page cache is bound by Python's lock
-_SHARE = 128  # folders or files that a thread takes at once
+_THREADS = 8  # a network file system answers slowly; files in the page cache are bound by Python's lock
+_SHARE = 128  # number of folders or files that a thread takes at once
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 def subfolders(folder: str) -> list[str]:
-    """Names of the folders directly in a folder, sorted; links to folders are not among them.
+    """Names of the folders directly in a folder, sorted; without links to folders.
 
     Raises:
-        OSError: if it cannot be listed.
+        OSError: if the folder cannot be listed.
     """
     with os.scandir(folder) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
 
 def list_files(root: str, unstamped: frozenset[str]) -> dict[str, str]:
-    """All files below a folder, and what else is no folder there: paths below it, and size and time of change of each.
+    """All files below a folder, and everything else there that is not a folder: a stamp by path below the folder.
 
-    Links to folders are not followed. What vanishes meanwhile is left out.
+    The stamp is the size and the time of change. Links to folders are not followed. A file that vanishes during the
+    listing is left out.
 
     Args:
-        root: the folder; if it is not there, there are no files.
-        unstamped: names of files whose size and time nobody asks for; "" stands for them.
+        root: folder to list; if it is not there, there are no files.
+        unstamped: names of files whose stamp nobody needs; it is "".
 
     Raises:
         OSError: if a folder cannot be listed.
@@ -50,7 +51,7 @@ def list_files(root: str, unstamped: frozenset[str]) -> dict[str, str]:
 
 
 def read_files(paths: Sequence[str]) -> list[bytes | OSError]:
-    """The contents of files, in order, or why one cannot be read."""
+    """The content of each file, in order; for a file that cannot be read, the error."""
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(itertools.chain.from_iterable(_shared(pool, lambda share: list(map(_read, share)), paths)))
 
@@ -79,7 +80,7 @@ def _scan(root: str, folders: Sequence[str], unstamped: frozenset[str]) -> tuple
 
 
 def _stamp(entry: os.DirEntry[str]) -> str:
-    """Size and time of change, worded as for other storage; of a link its own time and the size of its target."""
+    """Size and time of change, written as for other storage; for a link, its own time and the size of its target."""
     own = entry.stat(follow_symlinks=False)
     size = own.st_size
     if entry.is_symlink():

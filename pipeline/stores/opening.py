@@ -1,19 +1,20 @@
-"""open_store: what layout a store has, and the reader for it."""
+"""Opening a mel store: which layout it has, and the reader for it."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pipeline.errors import StoreError
-from pipeline.melspec import MelSpec
+from pipeline.errors import ContractError, StoreError
+from pipeline.melspec import PRESETS, MelSpec
 from pipeline.storage import NO_OPTIONS
-from pipeline.stores.array_metadata import ArrayMetadata
 from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
 from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
-from pipeline.stores.tree import Tree
+from pipeline.stores.root_attributes import stated
+from pipeline.stores.zarr_arrays import ArrayMetadata, ZarrTree
 
 _MOST_PADDED_ARRAYS = 64  # a padded store has a handful; a group with more is one array per utterance
 
@@ -28,12 +29,14 @@ def open_store(
     """A mel store, opened read-only. Reads metadata only.
 
     Args:
-        url: a local path or any fsspec URL (`s3://...`, `memory://...`, `zip://::mels.zip`).
-        layout: "auto" finds it out.
-        mel: gives n_mels, and so the mel axis, where the store states no contract. A stated one goes before it.
+        url: local path or any fsspec URL (`s3://...`, `memory://...`, `zip://::mels.zip`).
+        layout: layout of the store; "auto" detects it.
+        mel: mel contract, which gives n_mels and so the mel axis if the store states no contract. A contract that the
+            store states overrides it.
         fingerprint: what the digests of grouped and padded stores are taken over: "chunks" (size, and time of change
-            or ETag, of what an utterance lies in) or "content" (the values: listing then reads every mel). Ragged
-            stores hold digests of the content.
+            or ETag, of the objects that hold an utterance) or "content" (the values, so that listing the store reads
+            every mel). Ragged stores keep digests of the content.
+        options: options of the storage client.
 
     Raises:
         StoreError: if there is no store, or it cannot be read without guessing.
@@ -41,23 +44,46 @@ def open_store(
         StorageError: if storage cannot be reached.
     """
     if layout not in ("auto", *get_args(Layout)):
-        raise StoreError(f"no layout is named {layout!r}; the layouts are auto, {', '.join(get_args(Layout))}")
-    tree = Tree(str(url), options)
+        raise StoreError(f"no layout is named {layout!r}; choose auto, {', '.join(get_args(Layout))}")
+    tree = ZarrTree(str(url), options)
     found = detect_layout(tree) if layout == "auto" else layout
     if found == "ragged":
         return RaggedStore(tree)
     return PaddedStore(tree, mel, fingerprint) if found == "padded" else GroupedStore(tree, mel, fingerprint)
 
 
-def detect_layout(tree: Tree) -> Layout:
-    """The layout that a store states, or shows by its arrays."""
-    ours = tree.attributes.get("melmill")
-    stated = ours.get("layout") if isinstance(ours, Mapping) else None
-    if stated is not None:
+def open_for_inspection(url: str, layout: Layout | Literal["auto"]) -> MelStore:
+    """A mel store that may leave open which axis holds the mel bands, opened to be examined.
+
+    If the store does not tell, the axis is found from the numbers of bands that the presets have.
+
+    Args:
+        url: local path or any fsspec URL.
+        layout: layout of the store; "auto" detects it.
+
+    Raises:
+        StoreError, StorageError: as `open_store`.
+    """
+    try:
+        return open_store(url, layout)
+    except StoreError:
+        opened = []
+        for spec in {each.n_mels: each for each in PRESETS.values()}.values():
+            with contextlib.suppress(StoreError, ContractError):
+                opened.append(open_store(url, layout, spec).without_limits())
+        if len(opened) != 1:  # no number of bands fits, or several do
+            raise
+        return opened[0]
+
+
+def detect_layout(tree: ZarrTree) -> Layout:
+    """The layout that a store states, or else shows by its arrays."""
+    named = stated(tree.attributes, "layout")
+    if named is not None:
         for layout in get_args(Layout):
-            if stated == layout:
+            if named == layout:
                 return layout  # type: ignore[no-any-return]
-        raise StoreError(f"{tree.url} states the layout {stated!r}; this melmill reads {', '.join(get_args(Layout))}")
+        raise StoreError(f"{tree.url} states the layout {named!r}; this melmill reads {', '.join(get_args(Layout))}")
     children = tree.children()
     if {"mel", "offsets", "keys"} <= set(children):
         return "ragged"
@@ -72,7 +98,7 @@ def detect_layout(tree: Tree) -> Layout:
     return "padded" if solid and (lengths or not flat) else "grouped"
 
 
-def _arrays(tree: Tree, paths: list[str]) -> tuple[list[ArrayMetadata], list[StoreError]]:
+def _arrays(tree: ZarrTree, paths: list[str]) -> tuple[list[ArrayMetadata], list[StoreError]]:
     arrays, unreadable = [], []
     for path in paths:
         try:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.names import COMPONENT_BYTES, escape, unescape
+from pipeline.audio.member_names import COMPONENT_BYTES, escape, unescape
 
 HOSTILE = [
     "../../etc/passwd",

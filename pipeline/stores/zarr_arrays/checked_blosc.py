@@ -1,8 +1,8 @@
-"""Blosc, decoded only where its header and the bytes agree.
+"""Blosc codecs that decode a buffer only if its header states its true length.
 
-numcodecs takes a Blosc buffer's length from the header inside it and reads that far, past the end of a chunk that was
-cut off: the values are then whatever lay in memory. The codecs here check first. They stand under a name of their own,
-so that nothing changes for other users of zarr in the process.
+numcodecs takes the length of a Blosc buffer from the header inside it and reads that far, even past the end of a chunk
+that was cut off: the values are then whatever memory holds there. The codecs here check the length first. They have a
+name of their own, so that nothing changes for other users of zarr in the process.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _HEADER_BYTES = 16  # c-blosc README_CHUNK_FORMAT: versions, flags, typesize, th
 
 
 def decompress(chunk: bytes) -> bytes:
-    """A Blosc buffer's content.
+    """The decoded content of a Blosc buffer.
 
     Raises:
-        ValueError: if the header tells of another length than the buffer has, or of over `MAX_DECODED_BYTES`.
-        RuntimeError: if it does not decode.
+        ValueError: if the header states another length than the buffer has, or more than `MAX_DECODED_BYTES`.
+        RuntimeError: if the buffer does not decode.
     """
     decoded, _, encoded = (int.from_bytes(chunk[at : at + 4], "little") for at in (4, 8, 12))
     if len(chunk) < _HEADER_BYTES or encoded != len(chunk):
-        raise ValueError(f"a Blosc buffer of {len(chunk)} bytes says that it has {encoded}")
+        raise ValueError(f"the header of a Blosc buffer of {len(chunk)} bytes states {encoded} bytes")
     if decoded > MAX_DECODED_BYTES:
-        raise ValueError(f"a Blosc buffer says that it holds {decoded} bytes, over {MAX_DECODED_BYTES}")
+        raise ValueError(f"the header of a Blosc buffer states {decoded} decoded bytes, more than {MAX_DECODED_BYTES}")
     return bytes(numcodecs.blosc.decompress(chunk))
 
 
@@ -45,7 +45,7 @@ class _CheckedV3(BytesBytesCodec):
     is_fixed_size = False
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:  # decoding needs no settings, they are in the header
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:  # the header has all settings that decoding needs
         return cls()
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ numcodecs.registry.register_codec(_CheckedV2)
 
 
 def with_checked_blosc(document: Any) -> Any:
-    """A metadata document in which every Blosc codec, nested ones too, is the checked one."""
+    """The metadata document with every Blosc codec, also a nested one, replaced by the checked one."""
     if isinstance(document, Mapping):
         if str(document.get("name")).removeprefix("numcodecs.") == "blosc":
             return {"name": NAME, "configuration": {}}

@@ -1,4 +1,4 @@
-"""Which axis holds the mel bands: from names, or from n_mels; never guessed."""
+"""Which of a mel's two axes holds the bands: known from names, or from the number of bands; never guessed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TIME_NAMES = frozenset((
 
 
 def named_mel_axis(names: Sequence[str | None]) -> int | None:
-    """Which of two axes their names say is the mel axis; None if they do not say it.
+    """The mel axis by the names of the two axes; None if the names do not tell.
 
     >>> named_mel_axis(("time", "mel")), named_mel_axis(("mel", None)), named_mel_axis(("x", "y"))
     (1, 0, None)
@@ -31,9 +31,21 @@ def named_mel_axis(names: Sequence[str | None]) -> int | None:
 
 
 def fitting_axes(shape: Sequence[int], n_mels: int) -> tuple[int, ...]:
-    """The axes of that length.
+    """The axes of length `n_mels`.
 
     >>> fitting_axes((80, 312), 80), fitting_axes((80, 80), 80), fitting_axes((100, 312), 80)
     ((0,), (0, 1), ())
     """
     return tuple(axis for axis, size in enumerate(shape) if size == n_mels)
+
+
+def shown_mel_axis(names: Sequence[str | None], shape: Sequence[int], n_mels: int) -> int | None:
+    """The mel axis by the names of the two axes, or else by their lengths; None if neither tells.
+
+    >>> shown_mel_axis(("mel", "time"), (80, 80), 80), shown_mel_axis((None, None), (80, 80), 80)
+    (0, None)
+    """
+    if (named := named_mel_axis(names)) is not None:
+        return named
+    fits = fitting_axes(shape, n_mels)
+    return fits[0] if len(fits) == 1 else None

@@ -1,0 +1,46 @@
+"""Keys of utterances: which text can be one, and which keys of a listing are faulty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stores.base import Faults, add_fault
+
+MAX_KEY_BYTES = 1024
+"""Longest key [bytes of UTF-8]: escaped, it is at most three times as long, and a path holds 4096 bytes."""
+
+
+def bad_key(key: str) -> str | None:
+    """Why no utterance can have this key; None if one can."""
+    if not key:
+        return "its key is empty"
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return "its key is not valid Unicode"
+    return f"its key has {size} bytes, more than {MAX_KEY_BYTES}" if size > MAX_KEY_BYTES else None
+
+
+def key_faults(keys: NDArray[Any], faults: Faults) -> None:
+    """Adds a fault for every key that is empty or too long, and for each utterance whose key another one has too.
+
+    Args:
+        keys: keys of all utterances, `[utterances]` of numpy's StringDType.
+        faults: faults found so far; those of the keys are added to it.
+    """
+    for empty in np.flatnonzero(keys == "").tolist():
+        add_fault(faults, empty, f"its key is empty (item {empty})")
+    for index, key in enumerate(keys):
+        if len(key) > MAX_KEY_BYTES // 4 and (reason := bad_key(key)):
+            add_fault(faults, index, f"{reason} (item {index})")
+    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    found: dict[str, list[int]] = {}
+    for index in np.flatnonzero(counts[which] > 1).tolist():  # numpy compares only what precedes a NUL
+        found.setdefault(str(keys[index]), []).append(index)
+    for text, places in found.items():
+        named = ", ".join(map(str, places[:-1]))[:200] + f" and {places[-1]}"
+        for index in places if len(places) > 1 else ():
+            add_fault(faults, index, f"key {text!r} occurs {len(places)} times: items {named}")

@@ -1,0 +1,98 @@
+"""Mel values of one Zarr array: each is finite and possible, or the error names its place."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import BadMelError, MissingChunkError
+from pipeline.melspec import MelSpec
+from pipeline.stores.possible_values import PossibleValues
+from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, Region, ZarrTree, open_filled
+
+
+class MelArray:
+    """An array of mels, read by regions.
+
+    Args:
+        tree: store that holds the array.
+        metadata: metadata of the array.
+        mel_axis: axis that holds the bands. It and the axis that counts frames are the last two.
+        spec: mel contract, which limits the values; None for no limits.
+
+    Raises:
+        StoreError: if the array's codecs or chunk sizes are refused.
+    """
+
+    def __init__(self, tree: ZarrTree, metadata: ArrayMetadata, mel_axis: int, spec: MelSpec | None) -> None:
+        dimensions = len(metadata.shape)
+        self.metadata = metadata
+        self._tree = tree
+        self._mel_axis = mel_axis
+        self._frame_axis = 2 * dimensions - 3 - mel_axis
+        self._possible = PossibleValues.of(spec, metadata.shape[mel_axis], mel_axis, dimensions)
+        self._array = ChunkedArray(tree, metadata)
+
+    def read(self, region: Region, name: str, origin: int = 0) -> NDArray[np.float32]:
+        """A region of finite and possible float32 values, in the array's own axis order.
+
+        Args:
+            region: start and stop for each axis, within the shape.
+            name: name of the utterance, for messages.
+            origin: position of the utterance's first frame on the frame axis.
+
+        Raises:
+            MissingChunkError, CorruptChunkError, BadMelError, StorageError: as `MelStore.read`.
+        """
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is found below
+            values = self._array.read(region, name).astype(np.float32)
+        if not np.isfinite(values).all():
+            raise self._not_finite(values, region, name, origin)
+        if self._possible is not None:
+            beyond = (values < self._possible.low) | (values > self._possible.high)
+            if beyond.any():
+                raise self._impossible(self._possible, values, beyond, region, name, origin)
+        return values
+
+    def _not_finite(self, values: NDArray[np.float32], region: Region, name: str, origin: int) -> Exception:
+        """The error for values that are not finite. NaN of a missing chunk is not NaN with another fill value."""
+        missing = np.isnan(values)
+        is_nan = bool(missing.any())
+        position = _first(missing if is_nan else np.isinf(values), region)
+        if is_nan:
+            probe = open_filled(self._tree, self.metadata, 0.0)
+            if not np.isnan(np.asarray(probe[tuple(slice(i, i + 1) for i in position)])).any():
+                at = tuple(i // size for i, size in zip(position, self.metadata.chunks, strict=True))
+                return MissingChunkError(f"{name}: {self.metadata.chunk_name(at)} of {self._tree.url} is missing")
+        return BadMelError(
+            f"{name}: {'NaN' if is_nan else 'infinity'} in frame {position[self._frame_axis] - origin} "
+            f"{self._place(position)}"
+        )
+
+    def _impossible(
+        self,
+        possible: PossibleValues,
+        values: NDArray[np.float32],
+        beyond: NDArray[np.bool_],
+        region: Region,
+        name: str,
+        origin: int,
+    ) -> BadMelError:
+        position = _first(beyond, region)
+        band = position[self._mel_axis]
+        value = values[tuple(i - part.start for i, part in zip(position, region, strict=True))]
+        return BadMelError(
+            f"{name}: the value {value:g} in band {band} of frame {position[self._frame_axis] - origin} "
+            f"{self._place(position)} is not possible under its mel contract, which allows "
+            f"{possible.low.flat[band]:.1f} to {possible.high.flat[band]:.1f} there; the values are damaged, or they "
+            "have another contract"
+        )
+
+    def _place(self, position: tuple[int, ...]) -> str:
+        return f"({self.metadata.path}[{', '.join(map(str, position))}] of {self._tree.url})"
+
+
+def _first(marked: NDArray[np.bool_], region: Region) -> tuple[int, ...]:
+    """Position in the array of the first marked value of a region."""
+    found = np.unravel_index(int(np.argmax(marked)), marked.shape)
+    return tuple(int(i) + part.start for i, part in zip(found, region, strict=True))

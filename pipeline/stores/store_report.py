@@ -1,0 +1,204 @@
+"""The report on a mel store that `melmill inspect` prints: counts, ranges, missing chunks, faults."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import MAX_UTTERANCE_SECONDS
+from pipeline.dsp.mel import mel_ceiling, mel_silence
+from pipeline.errors import UtteranceError
+from pipeline.melspec import MelSpec
+from pipeline.stores.base import Catalogue, MelStore
+from pipeline.stores.digests import WINDOW
+from pipeline.stores.grouped import GroupedStore
+from pipeline.stores.padded import PaddedStore
+from pipeline.stores.preset_fit import PresetFit, fit_presets
+from pipeline.stores.ragged import RaggedStore
+from pipeline.stores.sampling import evenly_spaced
+from pipeline.stores.zarr_arrays import present_chunks
+
+_MOST_NAMED = 1000
+_TOLERANCE = 1e-3  # log units, since float16 mels and other mel code round their values
+
+
+@dataclass(frozen=True)
+class StoreReport:
+    """The contents of a mel store.
+
+    Args:
+        url: URL of the store.
+        layout: layout of the store: ragged, grouped or padded.
+        zarr_format: version of Zarr, 2 or 3.
+        description: line in which the store describes itself.
+        spec: mel contract that the store states, as plain values; None if it states no contract.
+        utterances: number of utterances in the store, with the faulty ones.
+        frames: number of frames in all utterances without a fault.
+        seconds: duration of all utterances without a fault [s]; None if no mel contract is known.
+        frames_min, frames_median, frames_max: length of one utterance [frames]; 0 if the store has no good utterance.
+        dtype: data type in which the mels are stored.
+        chunk_shape: shape of a decoded chunk in the first array of mels.
+        examined: number of utterances whose values were read, evenly spaced over the store.
+        value_min, value_max: smallest and largest value that was read; None if no value could be read.
+        possible_min, possible_max: smallest and largest value that the contract allows; None if no contract is known.
+        out_of_range: number of the values read that the contract does not allow; None if no contract is known.
+        chunks: number of chunks (inner chunks of shards) that the utterances need.
+        missing_chunks: number of these chunks that are not there.
+        missing: names of the first thousand missing chunks.
+        unreadable: reasons by key, for the examined utterances that could not be read.
+        faults: reasons by key and index, for the utterances that the listing already shows to be bad.
+        looks: presets that the values fit; None if no value could be read.
+    """
+
+    url: str
+    layout: str
+    zarr_format: int
+    description: str
+    spec: dict[str, Any] | None
+    utterances: int
+    frames: int
+    seconds: float | None
+    frames_min: int
+    frames_median: float
+    frames_max: int
+    dtype: str
+    chunk_shape: tuple[int, ...]
+    examined: int
+    value_min: float | None
+    value_max: float | None
+    possible_min: float | None
+    possible_max: float | None
+    out_of_range: int | None
+    chunks: int
+    missing_chunks: int
+    missing: tuple[str, ...]
+    unreadable: dict[str, str]
+    faults: dict[str, str]
+    looks: PresetFit | None
+
+    @property
+    def hours(self) -> float | None:
+        """Duration of all utterances without a fault [h]; None if no mel contract is known."""
+        return None if self.seconds is None else self.seconds / 3600
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return dataclasses.asdict(self) | {
+            "chunk_shape": list(self.chunk_shape),
+            "missing": list(self.missing),
+            "looks": self.looks.to_dict() if self.looks else None,
+        }
+
+
+def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200) -> StoreReport:
+    """Examines a store: its listing, the presence of every chunk, and the values of some utterances.
+
+    Args:
+        store: store that `open_store` returned.
+        mel: mel contract, used if the store states none.
+        sample: largest number of utterances whose values are read, evenly spaced over the store.
+
+    Raises:
+        StoreError: if the listing itself cannot be read.
+        StorageError: if storage fails.
+    """
+    assert isinstance(store, RaggedStore | GroupedStore | PaddedStore)
+    spec = store.spec or mel
+    catalogue = _refusing_endless(store.catalogue(), spec)
+    good = catalogue.frames[catalogue.good()]
+    total = int(good.sum())
+    sample_array = store.mel_arrays()[0]
+    chunks, missing_count, missing = _missing(store)
+    return StoreReport(
+        url=store.url,
+        layout=store.layout,
+        zarr_format=store.zarr_format,
+        description=store.describe(),
+        spec=store.spec.to_dict() if store.spec else None,
+        utterances=len(catalogue),
+        frames=total,
+        seconds=spec.seconds(total) if spec else None,
+        frames_min=int(good.min(initial=total)),
+        frames_median=float(np.median(good)) if len(good) else 0.0,
+        frames_max=int(good.max(initial=0)),
+        dtype=sample_array.dtype,
+        chunk_shape=sample_array.chunks,
+        chunks=chunks,
+        missing_chunks=missing_count,
+        missing=tuple(missing),
+        faults={f"{catalogue[i].key} [{i}]": reason for i, reason in sorted(catalogue.faults.items())},
+        looks=fit_presets(store, catalogue, spec),
+        **_values(store, catalogue, spec, sample),
+    )
+
+
+def _refusing_endless(catalogue: Catalogue, spec: MelSpec | None) -> Catalogue:
+    """The catalogue with a fault for each utterance that is longer than the default limit of a run."""
+    if spec is None:
+        return catalogue
+    limit = MAX_UTTERANCE_SECONDS * spec.sample_rate / spec.hop_length
+    faults = {
+        int(i): f"it lasts {spec.seconds(int(catalogue.frames[i])):.1f} s, more than {MAX_UTTERANCE_SECONDS:g} s "
+        "(input.max_utterance_seconds of a run)"
+        for i in np.flatnonzero(catalogue.frames > limit)
+    }
+    return dataclasses.replace(catalogue, faults={**faults, **catalogue.faults})
+
+
+def _values(store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample: int) -> dict[str, Any]:
+    """The fields of the report that need values, which are read from evenly spaced utterances."""
+    chosen = evenly_spaced(catalogue.good(), sample)
+    low = mel_silence(spec)[:, None] if spec else None
+    high = mel_ceiling(spec)[:, None] if spec else None
+    smallest, largest, outside = np.inf, -np.inf, 0
+    unreadable = {}
+    for index in map(int, chosen):
+        utterance = catalogue[index]
+        try:
+            for start in range(0, utterance.frames, WINDOW):
+                values = store.read(utterance, start, min(start + WINDOW, utterance.frames))
+                smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
+                if low is not None and high is not None:
+                    outside += int(np.count_nonzero((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))
+        except UtteranceError as exc:
+            unreadable[utterance.key] = str(exc)
+    any_read = smallest <= largest
+    return {
+        "examined": len(chosen),
+        "value_min": smallest if any_read else None,
+        "value_max": largest if any_read else None,
+        "possible_min": None if low is None else float(low.min()),
+        "possible_max": None if high is None else float(high.max()),
+        "out_of_range": None if spec is None else outside,
+        "unreadable": unreadable,
+    }
+
+
+def _missing(store: RaggedStore | GroupedStore | PaddedStore) -> tuple[int, int, list[str]]:
+    """Number of chunks that utterances need, number of these that are missing, and names of the first missing ones.
+
+    Arrays with too many chunks are left out: each of their utterances is a fault.
+    """
+    arrays = [array for array in store.mel_arrays() if not array.too_many_chunks]
+    common = arrays[0].path if len(arrays) == 1 else ""
+    objects = store.tree.objects(common)
+    below: dict[str, list[str]] = {array.path: [] for array in arrays}
+    for name in objects:
+        path = name
+        while path and path not in below:
+            path = path.rpartition("/")[0]
+        if path:
+            below[path].append(name)
+    needed_count, missing_count = 0, 0
+    named: list[str] = []
+    for array in arrays:
+        needed = store.needed_chunks(array)
+        absent = needed & ~present_chunks(store.tree, array, below[array.path])
+        needed_count += int(needed.sum())
+        missing_count += int(absent.sum())
+        first = np.flatnonzero(absent)[: _MOST_NAMED - len(named)]
+        named += (array.chunk_name(np.unravel_index(at, array.grid)) for at in first)
+    return needed_count, missing_count, named
