@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, Names, generator
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from pipeline.checkpoints.state import State
+from pipeline.checkpoints.state_dict import State
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 

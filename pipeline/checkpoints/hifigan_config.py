@@ -17,7 +17,7 @@ from pipeline.melspec import MelSpec
 
 
 @dataclass(frozen=True)
-class Shape:
+class GeneratorShape:
     """What shapes a generator, under the names of HiFi-GAN's config.json.
 
     Args:
@@ -87,7 +87,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class HifiganConfig(Shape):
+class HifiganConfig(GeneratorShape):
     """The keys of HiFi-GAN's config.json that shape the generator and its mels, under their own names.
 
     Args:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.graph import Graph, PadMode
+from pipeline.checkpoints.card_in_onnx import write_card
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, Stage
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.onnx_graph import Graph, PadMode
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.melspec import MelSpec
 
 # jik876/hifi-gan models.py: LRELU_SLOPE, and F.leaky_relu's default, which the code leaves before conv_post.
@@ -71,7 +72,7 @@ def build_generator(
     reader.close()
     graph.waveform(x)
     model = graph.model(family, spec.n_mels)
-    Card(
+    card = Card(
         family=family,
         spec=spec,
         halo=layers.halo(),
@@ -79,7 +80,8 @@ def build_generator(
         frame_bytes=_frame_bytes(layers, live_tensors),
         source=source,
         least_frames=1 if mode != "reflect" else layers.least_frames(),
-    ).write(model)
+    )
+    write_card(model, card)
     return model
 
 

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from pipeline.checkpoints.hifigan_config import Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape
 
 Span = tuple[int, int]
 """Positions first..last along time, both included."""
@@ -194,7 +194,7 @@ class Names:
 
 
 def generator(
-    shape: Shape,
+    shape: GeneratorShape,
     names: Names = Names(),
     cut: Callable[[int], Span | None] = lambda rate: None,
     edge: int = 7,

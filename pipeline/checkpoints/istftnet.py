@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
-from pipeline.checkpoints.hifigan_config import HifiganConfig, Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape, HifiganConfig
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, generator
-from pipeline.checkpoints.state import State
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -42,7 +42,7 @@ class IstftnetConfig:
         ConfigError: if a value is impossible.
     """
 
-    shape: Shape
+    shape: GeneratorShape
     n_fft: int
     hop: int
     values: Mapping[str, Any]
@@ -78,7 +78,7 @@ class IstftnetConfig:
                 f"{_TITLE}: {where}: missing key {', '.join(missing)}; give the config of this checkpoint with "
                 "--config FILE"
             )
-        return cls(Shape.from_dict(plain), plain[names[0]], plain[names[1]], plain)
+        return cls(GeneratorShape.from_dict(plain), plain[names[0]], plain[names[1]], plain)
 
     @property
     def frame(self) -> int:

@@ -13,13 +13,13 @@ from typing import Any
 
 import onnx
 
+from pipeline.checkpoints.config_file import Tagged
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.hifigan_config import Shape
-from pipeline.checkpoints.hifigan_dialects import require, whole_power
+from pipeline.checkpoints.hifigan_config import GeneratorShape
+from pipeline.checkpoints.hifigan_config_dialects import require, whole_power
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Names, generator
-from pipeline.checkpoints.settings import Tagged
-from pipeline.checkpoints.state import State, layer_weight
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -54,7 +54,7 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
     given = values.get("generator")
     params = {key: _resolved(value, values) for key, value in (given if isinstance(given, dict) else values).items()}
     try:
-        shape = Shape.from_dict({ours: params[theirs] for ours, theirs in _SHAPE.items() if theirs in params})
+        shape = GeneratorShape.from_dict({ours: params[theirs] for ours, theirs in _SHAPE.items() if theirs in params})
     except ConfigError as error:
         raise ConfigError(
             f"{_TITLE}: {settings.where}: {error} (there {', '.join(_SHAPE.values())}); give the hyperparams.yaml of "

@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.card_in_onnx import write_card
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
 from pipeline.melspec import Normalization
@@ -64,7 +65,7 @@ def build_vocos(
     model = builder.graph.model("vocos", spec.n_mels, "spectrum", ("batch", 2, "frames", bins))
     reach = _REACH * (1 + config.num_layers)
     left, right = config.istft.halo
-    Card(
+    card = Card(
         family="vocos",
         spec=spec,
         halo=(reach + left, reach + right),
@@ -72,7 +73,8 @@ def build_vocos(
         frame_bytes=_LIVE_TENSORS * 4 * max(config.intermediate_dim, 2 * bins),
         source=source,
         istft=config.istft,
-    ).write(model)
+    )
+    write_card(model, card)
     return model
 
 

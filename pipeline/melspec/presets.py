@@ -77,6 +77,11 @@ def preset(name: str) -> MelSpec:
     return PRESETS[name]
 
 
+def preset_names(spec: MelSpec | None) -> list[str]:
+    """The names of the presets that equal a contract; no name for None."""
+    return [name for name, known in PRESETS.items() if known == spec]
+
+
 def mel_spec(stated: str | Mapping[str, Any]) -> MelSpec:
     """The contract that a user states: a preset's name, every field, or `preset` and the fields that differ from it.
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
-from pipeline.vocoders.onnx_parts import tensors
+from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
 from pipeline.vocoders.sessions import CARD_REMEDY, Device, Runtime, Session, cuda_memory, open_session
 
 USER_FAMILY = "onnx"
@@ -159,37 +158,29 @@ def _digest(content: bytes) -> str:
 
 
 def _checked_card(content: bytes) -> tuple[Card, bool]:
-    """The model's card, and whether it takes one mel at a time."""
+    """The model's card, and whether the model takes one mel at a time."""
     try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's, whose class depends on its implementation
+        file = read_onnx_file(content)
+    except ValueError as error:
         raise ConfigError("it is no ONNX model, or a damaged one") from error
-    card = Card.read(model)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors(model)):
+    card = Card.from_metadata(file.metadata)
+    if file.external:
         raise ConfigError("it keeps weights in other files (external data)")
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [_described(value) for value in model.graph.input if value.name not in weights]
-    outputs = [_described(value) for value in model.graph.output]
-    float32, mels, bins = onnx.TensorProto.FLOAT, card.spec.n_mels, 1 + card.spec.n_fft // 2
+    mels, bins = card.spec.n_mels, 1 + card.spec.n_fft // 2
     batch: int | None = None
     result: tuple[int | None, ...] = (None, None)
     name, words = "waveform", "waveform [batch, samples]"
     if card.family == "lift":
         batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
-    elif card.family == USER_FAMILY and inputs and inputs[0][2][:1] == (1,):
+    elif card.family == USER_FAMILY and file.inputs and file.inputs[0][2][:1] == (1,):
         batch = 1
     elif card.istft is not None:
         bins = 1 + card.istft.n_fft // 2
         name, result, words = "spectrum", (None, 2, None, bins), f"spectrum [batch, 2, frames, {bins}]"
-    if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
+    wanted = (("mel", FLOAT32, (batch, mels, None)),), ((name, FLOAT32, result),)
+    if (file.inputs, file.outputs) != wanted:
         raise ConfigError(
             f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "
-            f"it takes {inputs} and gives {outputs} (name, element type, shape)"
+            f"it takes {list(file.inputs)} and gives {list(file.outputs)} (name, element type, shape)"
         )
     return card, batch == 1
-
-
-def _described(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[int | None, ...]]:
-    tensor = value.type.tensor_type
-    sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-    return value.name, tensor.elem_type, sizes

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
 from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Vocoder
@@ -122,8 +123,6 @@ def model_path(name: str) -> Path:
         ConfigError: if there is no such vocoder, or its checkpoint cannot be converted.
     """
     if name in HIFIGAN_FILES:
-        from pipeline.checkpoints.hifigan import cached_hifigan
-
         return cached_hifigan(*hifigan_checkpoint(name))
     if name in LIFTS:
         return LIFTS[name][0]

@@ -11,19 +11,18 @@ from pathlib import Path
 
 import onnx
 
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.families import Family, Settings, family, recognize
-from pipeline.checkpoints.files import read_checkpoint
-from pipeline.checkpoints.settings import parse_config, read_config
-from pipeline.checkpoints.state import some
-from pipeline.checkpoints.stats import read_stats
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.checkpoint_file import read_checkpoint
+from pipeline.checkpoints.config_file import CONFIG_NAMES, parse_config, read_config
+from pipeline.checkpoints.family import Family, Settings
+from pipeline.checkpoints.known_families import family, recognize
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.state_dict import some
+from pipeline.checkpoints.stats_file import STATS_NAMES, read_stats
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 from pipeline.tensor_files import CheckpointError
 
-CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "hyperparams.yaml")
-"""Config files that are found beside a checkpoint, the first of them."""
-STATS_NAMES = ("stats.h5", "stats.npy")
 _SUFFIXES = {".safetensors", ".bin", ".ckpt", ".nemo", ".pt", ".pth", ".tar", ".pkl"}
 # Of a folder of Hugging Face with both, the one that can hold nothing but tensors.
 _SAFEST, _SAME = "model.safetensors", "pytorch_model.bin"
@@ -93,7 +92,7 @@ def import_checkpoint(
         model = found.build(file.state, settings, normalization, source)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error} ({settings.where})") from error
-    return Imported(model, Card.read(model), found, path, settings.where, stats_path, _parameters(model))
+    return Imported(model, read_card(model), found, path, settings.where, stats_path, _parameters(model))
 
 
 def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from pipeline.checkpoints.card import KEY, Card
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.model_card import KEY, Card
 from pipeline.errors import ConfigError
 
 MAX_MODEL_BYTES = 2**31 - 1
@@ -76,7 +77,7 @@ def read_geometry(path: Path) -> Geometry:
     except Exception as error:  # protobuf's, whose class depends on its implementation
         raise ConfigError(f"{path}: it is no ONNX model, or a damaged one") from error
     try:
-        card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+        card = read_card(model) if any(entry.key == KEY for entry in model.metadata_props) else None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     weights = {tensor.name for tensor in model.graph.initializer}

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_hifigan import slow_conv, slow_conv_transpose
-from test_hifigan_layers import slow_inputs
+from support.slow_layers import slow_conv, slow_conv_transpose, slow_inputs
 
 from pipeline.checkpoints.bigvgan import BigvganConfig, bigvgan_layers, build_bigvgan
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.families import Settings, recognize
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import Generator
+from pipeline.checkpoints.known_families import recognize
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.tensor_files import CheckpointError
@@ -201,7 +201,7 @@ def test_a_batch_gives_the_samples_of_each(tmp_path: Path) -> None:
 
 def test_contract_is_the_configs() -> None:
     assert HifiganConfig.from_dict(BASE).mel_spec() == PRESETS["bigvgan-24k"]
-    card = Card.read(build_bigvgan(random_state(SMALL), Settings(SMALL), source="ab" * 32))
+    card = read_card(build_bigvgan(random_state(SMALL), Settings(SMALL), source="ab" * 32))
     assert (card.family, card.source, card.spec.hop_length, card.extra_samples) == ("bigvgan", "ab" * 32, 8, 2)
 
 

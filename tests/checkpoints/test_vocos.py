@@ -11,11 +11,13 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from test_hifigan import slow_conv
+from support.slow_layers import slow_conv
 
-from pipeline.checkpoints.card import KEY, Card
-from pipeline.checkpoints.families import Settings, recognize
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.istft import Istft
+from pipeline.checkpoints.known_families import recognize
+from pipeline.checkpoints.model_card import KEY
 from pipeline.checkpoints.vocos import build_vocos
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
@@ -291,7 +293,7 @@ def test_a_card_with_another_transform_than_the_models_is_refused(tmp_path: Path
 
 
 def test_a_card_keeps_its_transform() -> None:
-    card = Card.read(build_vocos(random_state(SAME), settings(SAME)))
+    card = read_card(build_vocos(random_state(SAME), settings(SAME)))
     assert card.istft == Istft(64, 16, "same")
     assert (card.extra_samples, card.family) == (0, "vocos")
 

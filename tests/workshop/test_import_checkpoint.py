@@ -32,11 +32,12 @@ from support.checkpoint_files import (
     torch_bytes,
     write_files,
 )
-from test_hifigan import slow_conv, slow_generator
+from support.hifigans import random_state
+from support.slow_layers import slow_conv, slow_generator
 from typer.testing import CliRunner
 
-from pipeline.checkpoints.families import recognize
 from pipeline.checkpoints.hifigan_layers import generator
+from pipeline.checkpoints.known_families import recognize
 from pipeline.cli import app
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS, Normalization
@@ -48,7 +49,7 @@ State = dict[str, NDArray[Any]]
 
 
 @pytest.fixture(scope="module")
-def state(random_state: Callable[[Any], State]) -> State:
+def state() -> State:
     return random_state(TINY)
 
 
@@ -79,7 +80,7 @@ def test_every_spelling_of_a_generator_gives_the_samples_of_the_slow_one(
     if project == "speecht5":  # mean and scale are in the model
         taken = (mel - np.linspace(-1, 1, 12)[:, None]) / np.linspace(0.5, 2, 12)[:, None]
     if project == "speechbrain":
-        monkeypatch.setattr("test_hifigan.slow_conv", reflected)
+        monkeypatch.setattr("support.slow_layers.slow_conv", reflected)
     expected = slow_generator(state, TINY, taken.astype(np.float32))
     found = made.decode(mel)
     assert 0.05 < expected.std() < 0.9
@@ -107,7 +108,7 @@ def test_an_odd_rate_is_cut_as_parallel_wavegan_cuts_it(
         left, right = rate // 2 + rate % 2, rate // 2
         return bias[:, None] + long[:, left : long.shape[1] - right]
 
-    monkeypatch.setattr("test_hifigan.slow_conv_transpose", cut)
+    monkeypatch.setattr("support.slow_layers.slow_conv_transpose", cut)
     expected = slow_generator(other, odd, mel)
     found = vocoder(checkpoint).decode(mel)
     assert found.shape == expected.shape == (180,)

@@ -10,7 +10,7 @@ from support.corpora import SPEC
 
 from pipeline.melspec import PRESETS, MelSpec, Normalization
 from pipeline.vocoders import Vocoder, load_vocoder
-from pipeline.workshop.check.speech import PromptTrial, Verdict, judge, try_prompt
+from pipeline.workshop.check.speech import PromptTrial, SpeechVerdict, judge, try_prompt
 from pipeline.workshop.prompts import prompts
 
 # The contract that mels are made by, what is wrong with it for lift and HiFi-GAN, and the mean distance [Np] of French.
@@ -30,7 +30,7 @@ def lift() -> Vocoder:
     return load_vocoder("lift")
 
 
-def verdict(vocoder: Vocoder, spec: MelSpec = SPEC, name: str = "french") -> Verdict:
+def verdict(vocoder: Vocoder, spec: MelSpec = SPEC, name: str = "french") -> SpeechVerdict:
     return judge([try_prompt(vocoder, spec, name, prompts(spec.sample_rate)[name])])
 
 

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, ContractError, MelmillError
 from pipeline.melspec import Difference, MelSpec
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
-from pipeline.workshop.check.speech import PromptTrial, Verdict, judge, try_prompt
+from pipeline.workshop.check.speech import PromptTrial, SpeechVerdict, judge, try_prompt
 from pipeline.workshop.halo_trial import HaloTrial, influence, shortest_mel, try_halo
 from pipeline.workshop.import_onnx import import_onnx
 from pipeline.workshop.model_geometry import Geometry, read_geometry
@@ -62,7 +62,7 @@ class VocoderReport:
     speed: float
     peak: float
     prompts: tuple[PromptTrial, ...]
-    verdict: Verdict
+    verdict: SpeechVerdict
     problems: tuple[str, ...]
 
     @property

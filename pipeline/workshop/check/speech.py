@@ -61,7 +61,7 @@ class PromptTrial:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SpeechVerdict:
     """What the prompts say.
 
     Args:
@@ -114,10 +114,10 @@ def _apart(made: NDArray[np.float32], speech: NDArray[np.float32], spec: MelSpec
     return float(np.abs(wanted - given).mean(dtype=np.float64)) / spec.power if frames else 0.0
 
 
-def judge(trials: Sequence[PromptTrial]) -> Verdict:
+def judge(trials: Sequence[PromptTrial]) -> SpeechVerdict:
     """What the prompts say together; the rule and its figures are at the head of this file."""
     if bad := sum(trial.bad for trial in trials):
-        return Verdict(False, f"gives no audio: {bad} samples are NaN or infinite", float("nan"))
+        return SpeechVerdict(False, f"gives no audio: {bad} samples are NaN or infinite", float("nan"))
     as_it_is, earlier, later = np.mean([trial.apart for trial in trials], axis=0).tolist()
     best = min(as_it_is, earlier, later)
     if best > _FITS:
@@ -125,11 +125,11 @@ def judge(trials: Sequence[PromptTrial]) -> Verdict:
             f"does not sound like speech of this contract: {best:.2f} Np from the prompts, where up to {_FITS:g} fit "
             "(weights not trained, or another contract than they were trained on?)"
         )
-        return Verdict(False, words, best)
+        return SpeechVerdict(False, words, best)
     if best < _SHIFTED * as_it_is:
         words = (
             f"speaks, but its audio lies half a hop too {'late' if earlier < later else 'early'} ({best:.2f} Np when "
             f"shifted, {as_it_is:.2f} as it comes): the other framing, same against center, is its own"
         )
-        return Verdict(False, words, best)
-    return Verdict(True, f"fits: {best:.2f} Np from the prompts, where up to {_FITS:g} fit", best)
+        return SpeechVerdict(False, words, best)
+    return SpeechVerdict(True, f"fits: {best:.2f} Np from the prompts, where up to {_FITS:g} fit", best)

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import ConfigError
-from pipeline.vocoders.onnx_parts import graphs
+from pipeline.workshop.import_onnx.reading import graphs
 from pipeline.workshop.model_geometry import Port, port
 
 Axis = Literal["auto", "mels-first", "frames-first"]

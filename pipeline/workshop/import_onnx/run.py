@@ -13,7 +13,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import KEY, Card
+from pipeline.checkpoints.card_in_onnx import read_card, write_card
+from pipeline.checkpoints.model_card import KEY, Card
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, MelmillError
 from pipeline.melspec import MelSpec
@@ -122,7 +123,7 @@ class _Trial:
 
 def _contract(model: onnx.ModelProto, given: MelSpec | None) -> MelSpec:
     """The mels that it takes: those that were given, else those of the card that an earlier import wrote."""
-    card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+    card = read_card(model) if any(entry.key == KEY for entry in model.metadata_props) else None
     if card is not None and card.family != USER_FAMILY:
         raise ConfigError(f"it is a model of melmill already ({card.family}) and needs no import")
     if given is not None:
@@ -247,6 +248,6 @@ def _frame_bytes(trial: _Trial) -> int:
 def _write_card(model: onnx.ModelProto, card: Card) -> None:
     """Puts the card beside what others wrote into the metadata."""
     kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != KEY}
-    card.write(model)
+    write_card(model, card)
     for key, value in kept.items():
         model.metadata_props.add(key=key, value=value)

@@ -17,7 +17,7 @@ from pipeline.dsp.mel import mel_filterbank
 from pipeline.dsp.stft import window
 from pipeline.melspec import MelSpec
 from pipeline.workshop.training.net import SMALLEST_LOG_MAGNITUDE
-from pipeline.workshop.training.speech import Utterance
+from pipeline.workshop.training.speech import Recording
 
 # A recording's own low-pass filter begins below its bandwidth.
 _USABLE_BANDWIDTH = 0.95
@@ -66,7 +66,7 @@ class Batches:
 
     def __init__(
         self,
-        utterances: Sequence[Utterance],
+        utterances: Sequence[Recording],
         taught: dict[str, NDArray[np.float32]],
         spec: MelSpec,
         size: int = 16,
@@ -122,7 +122,7 @@ class Batches:
         mels = torch.cat([self.draw(random).mel for _ in range(batches)]).flatten(0, 1)
         return mels.mean(0).numpy(), float((mels - mels.mean(0)).std())
 
-    def _place(self, pool: int, random: np.random.Generator) -> tuple[Utterance, int]:
+    def _place(self, pool: int, random: np.random.Generator) -> tuple[Recording, int]:
         edges = self._edges[pool]
         number = int(np.searchsorted(edges, random.integers(edges[-1]), side="right")) - 1
         utterance = self._pools[pool][number]

@@ -33,7 +33,7 @@ _LARGEST_GRADIENT = 5.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """How long and from what start.
 
     Args:
@@ -84,7 +84,7 @@ class Training:
     """
 
     def __init__(
-        self, net_of: Callable[[], LiftNet], batches: Batches, plan: Plan, state: Path, identity: dict[str, Any]
+        self, net_of: Callable[[], LiftNet], batches: Batches, plan: TrainingPlan, state: Path, identity: dict[str, Any]
     ) -> None:
         torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
         torch.use_deterministic_algorithms(True)

@@ -23,7 +23,7 @@ _LEVEL_WITHOUT_BAND = -4.0
 
 
 @dataclass(frozen=True)
-class Shape:
+class LiftShape:
     """The size of a net.
 
     Args:
@@ -50,7 +50,7 @@ class Block(nn.Module):
     Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022, in one dimension.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: LiftShape) -> None:
         super().__init__()
         self.depthwise = nn.Conv1d(shape.width, shape.width, KERNEL, padding=KERNEL // 2, groups=shape.width)
         self.norm = nn.LayerNorm(shape.width, eps=1e-6)
@@ -78,7 +78,7 @@ class LiftNet(nn.Module):
         deviation: of all bands over the training speech.
     """
 
-    def __init__(self, spec: MelSpec, shape: Shape, mean: NDArray[np.float32], deviation: float) -> None:
+    def __init__(self, spec: MelSpec, shape: LiftShape, mean: NDArray[np.float32], deviation: float) -> None:
         super().__init__()
         self.spec, self.shape = spec, shape
         bank = mel_filterbank(spec)

@@ -18,7 +18,8 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.card_in_onnx import write_card
+from pipeline.checkpoints.model_card import Card
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import ConfigError
@@ -29,9 +30,9 @@ from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.workshop.training.batches import Batches
 from pipeline.workshop.training.export import export
-from pipeline.workshop.training.loop import Plan, Progress, Training, level
-from pipeline.workshop.training.net import KERNEL, LiftNet, Shape
-from pipeline.workshop.training.speech import Speech, Utterance, read_speech
+from pipeline.workshop.training.loop import Progress, Training, TrainingPlan, level
+from pipeline.workshop.training.net import KERNEL, LiftNet, LiftShape
+from pipeline.workshop.training.speech import Recording, Speech, read_speech
 
 # Utterances of the held-out speech that the figures are taken from, and the longest of them that is.
 _JUDGED, _JUDGED_SECONDS = 8, 8.0
@@ -71,7 +72,7 @@ def train_vocoder(
     sources: Sequence[Path],
     spec: MelSpec,
     out: Path,
-    plan: Plan,
+    plan: TrainingPlan,
     hold_out: str | None = None,
     teacher: str | None = None,
     teacher_minutes: float = 10.0,
@@ -103,7 +104,7 @@ def train_vocoder(
     if not len(batches):
         raise ConfigError(f"none of {len(speech.train)} utterances is long enough to train on")
     mean, deviation = batches.statistics(np.random.default_rng([plan.seed, 1 << 40]))
-    shape = Shape()
+    shape = LiftShape()
     record: dict[str, Any] = {
         "speech": speech.digest,
         "utterances": len(speech.train),
@@ -125,9 +126,9 @@ def _train(
     speech: Speech,
     batches: Batches,
     spec: MelSpec,
-    shape: Shape,
+    shape: LiftShape,
     statistics_: tuple[NDArray[np.float32], float],
-    plan: Plan,
+    plan: TrainingPlan,
     record: dict[str, Any],
     identity: dict[str, Any],
     out: Path,
@@ -162,7 +163,7 @@ def _train(
     return Trained(out, record, speech.left_out)
 
 
-def judged(utterances: Sequence[Utterance], spec: MelSpec) -> list[NDArray[np.float32]]:
+def judged(utterances: Sequence[Recording], spec: MelSpec) -> list[NDArray[np.float32]]:
     """A few of the utterances, evenly spread, cut to a length that is quick to judge: each `[samples] float32`."""
     spread = utterances[:: max(1, len(utterances) // _JUDGED)][:_JUDGED]
     return [utterance.waveform[: int(_JUDGED_SECONDS * spec.sample_rate)] for utterance in spread]
@@ -235,7 +236,7 @@ def _card(net: LiftNet, record: dict[str, Any]) -> Card:
 
 
 def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
-    card.write(model)
+    write_card(model, card)
     fresh = path.with_name(f".{path.name}.new")
     with open(fresh, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))

@@ -26,7 +26,7 @@ PEAK = 0.9
 
 
 @dataclass(frozen=True)
-class Utterance:
+class Recording:
     """One recording.
 
     Args:
@@ -51,8 +51,8 @@ class Speech:
         digest: sha256 over keys and samples of both, hexadecimal.
     """
 
-    train: tuple[Utterance, ...]
-    held_out: tuple[Utterance, ...]
+    train: tuple[Recording, ...]
+    held_out: tuple[Recording, ...]
     left_out: tuple[str, ...]
     digest: str
 
@@ -80,7 +80,7 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     files = list(_files(sources))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
-    utterances = [item for item in read if isinstance(item, Utterance)]
+    utterances = [item for item in read if isinstance(item, Recording)]
     if hold_out is None:
         held = {utterance.key for utterance in utterances[:: min(50, max(1, len(utterances) // 2))]}
     else:
@@ -126,7 +126,7 @@ def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
         yield str(Path(named).with_suffix("")), manifest.parent / named
 
 
-def _read(key: str, path: Path, sample_rate: int) -> Utterance | str:
+def _read(key: str, path: Path, sample_rate: int) -> Recording | str:
     try:
         bandwidth = soundfile.info(path).samplerate / 2
         waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
@@ -136,4 +136,4 @@ def _read(key: str, path: Path, sample_rate: int) -> Utterance | str:
     peak = float(np.abs(waveform).max(initial=0))
     if len(waveform) < _MIN_SECONDS * sample_rate or peak == 0:
         return f"{path}: {len(waveform) / sample_rate:.2f} s with peak {peak:.2g} teach nothing"
-    return Utterance(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))
+    return Recording(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))

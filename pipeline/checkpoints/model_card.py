@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import onnx
 
 from pipeline.checkpoints.istft import Istft
 from pipeline.errors import ConfigError
@@ -44,8 +42,8 @@ class Card:
     training: Mapping[str, Any] | None = None
     istft: Istft | None = None
 
-    def write(self, model: onnx.ModelProto) -> None:
-        """Puts the card into the model's metadata, as JSON under the key "melmill"."""
+    def to_json(self) -> str:
+        """The text that stands in the model's metadata under the key "melmill"."""
         plain = {
             "version": VERSION,
             "family": self.family,
@@ -62,16 +60,19 @@ class Card:
             plain["training"] = dict(self.training)
         if self.istft is not None:
             plain["istft"] = dataclasses.asdict(self.istft)
-        onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
+        return json.dumps(plain, sort_keys=True)
 
     @classmethod
-    def read(cls, model: onnx.ModelProto) -> Card:
-        """The card that `write` put there.
+    def from_metadata(cls, metadata: Iterable[tuple[str, str]]) -> Card:
+        """The card in a model's metadata.
+
+        Args:
+            metadata: every entry, as its key and its value.
 
         Raises:
-            ConfigError: if the model has none, or one of another version or shape.
+            ConfigError: if there is no card, or it has another version or shape.
         """
-        texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
+        texts = [value for key, value in metadata if key == KEY]
         if len(texts) != 1:
             raise ConfigError(
                 "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET "

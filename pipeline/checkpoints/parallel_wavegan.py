@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.hifigan_config import Shape
-from pipeline.checkpoints.hifigan_dialects import require
+from pipeline.checkpoints.hifigan_config import GeneratorShape
+from pipeline.checkpoints.hifigan_config_dialects import require
 from pipeline.checkpoints.hifigan_graph import SLOPE, build_generator
 from pipeline.checkpoints.hifigan_layers import Names, Span, generator
-from pipeline.checkpoints.state import State, layer_weight
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -66,7 +66,7 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
     slope = activation.get("negative_slope", 0.01) if isinstance(activation, Mapping) else activation
     if not isinstance(slope, float) or type(edge) is not int or not 0 < edge < 1024 or edge % 2 == 0:
         raise ConfigError(f"{_TITLE}: {settings.where}: negative_slope {slope!r:.40}, kernel_size {edge!r:.40}")
-    shape = Shape.from_dict(
+    shape = GeneratorShape.from_dict(
         {ours: params[theirs] for ours, theirs in _SHAPE.items()}
         | {"resblock": "1" if params["use_additional_convs"] else "2"}
     )

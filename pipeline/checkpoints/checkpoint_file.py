@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checkpoints.state import State, some
+from pipeline.checkpoints.state_dict import State, some
 from pipeline.tensor_files import CheckpointError, read_torch_file
 from pipeline.tensor_files.safetensors import read_safetensors
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.checkpoints.family import Settings
-from pipeline.checkpoints.hifigan_config import HifiganConfig, Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape, HifiganConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 from pipeline.melspec.spec import Log
@@ -34,7 +34,7 @@ class Described:
         takes_stats: whether the mels are normalized by statistics that lie in a file of their own.
     """
 
-    shape: Shape
+    shape: GeneratorShape
     spec: Callable[[], MelSpec]
     post_bias: bool = True
     takes_stats: bool = False
@@ -53,7 +53,7 @@ def describe(settings: Settings, stats: Normalization | None) -> Described:
             return _coqui(settings, stats)
         if isinstance(nemo.get("generator"), Mapping):
             return _nemo(nemo)
-        shape = Shape.from_dict(settings.values)
+        shape = GeneratorShape.from_dict(settings.values)
     except ConfigError as error:
         raise ConfigError(
             f"{settings.where}: {error}; give the config of this checkpoint with --config FILE"
@@ -70,7 +70,7 @@ def _coqui(settings: Settings, stats: Normalization | None) -> Described:
     }  # fmt: skip
     plain = {ours: params[theirs] for ours, theirs in named.items() if theirs in params}
     # vocoder/models/__init__.py, setup_generator: the mels' bands are the generator's inputs.
-    shape = Shape.from_dict(plain | {"num_mels": audio.get("num_mels", params.get("in_channels"))})
+    shape = GeneratorShape.from_dict(plain | {"num_mels": audio.get("num_mels", params.get("in_channels"))})
     return Described(
         shape,
         lambda: _coqui_spec(audio, stats),
@@ -131,7 +131,7 @@ def _nemo(values: Mapping[str, Any]) -> Described:
     # examples/tts/conf/hifigan/model/generator: 1 or 2; modules/hifigan_modules.py: initial_input_size=80.
     plain["resblock"] = str(plain.get("resblock"))
     plain["num_mels"] = plain.get("initial_input_size", 80)
-    return Described(Shape.from_dict(plain), lambda: _nemo_spec(values.get("preprocessor")))
+    return Described(GeneratorShape.from_dict(plain), lambda: _nemo_spec(values.get("preprocessor")))
 
 
 def _nemo_spec(given: Any) -> MelSpec:

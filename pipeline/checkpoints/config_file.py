@@ -12,6 +12,8 @@ import yaml
 
 from pipeline.errors import ConfigError
 
+CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "hyperparams.yaml")
+"""Names that a config file may have beside its checkpoint; the first that is there is read."""
 _MOST_BYTES = 1 << 20
 # A string, or a comment: `//` to the end of the line. Coqui's own reader takes these out (TTS/config/__init__.py).
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*')

@@ -10,6 +10,8 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
 
+STATS_NAMES = ("stats.h5", "stats.npy")
+"""Names that such a file may have beside its checkpoint; the first that is there is read."""
 _MOST_BYTES = 1 << 20
 _MOST_BANDS = 1024
 

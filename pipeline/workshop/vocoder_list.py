@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.errors import ConfigError
-from pipeline.melspec import PRESETS, MelSpec
+from pipeline.melspec import MelSpec, preset_names
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.registry import GRIFFIN_LIM, HIFIGAN_FILES, LIFTS, NAMES, hifigan_checkpoint, vocoder_of
@@ -59,11 +59,6 @@ class Listed:
             "origin": self.origin,
             "problem": self.problem,
         }
-
-
-def preset_names(spec: MelSpec | None) -> list[str]:
-    """The presets that are this contract; none for None."""
-    return [name for name, known in PRESETS.items() if known == spec]
 
 
 def list_vocoders(paths: Iterable[Path] = ()) -> list[Listed]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pipeline.checkpoints import bigvgan, hifigan, istftnet, pwg, speechbrain, speecht5, vocos
-from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.state import State, some
+from pipeline.checkpoints import bigvgan, hifigan, istftnet, parallel_wavegan, speechbrain, speecht5, vocos
+from pipeline.checkpoints.family import Family
+from pipeline.checkpoints.state_dict import State, some
 from pipeline.errors import ConfigError
 from pipeline.tensor_files import CheckpointError
-
-__all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
 
 FAMILIES: tuple[Family, ...] = (
     hifigan.FAMILY,
     istftnet.FAMILY,
-    pwg.FAMILY,
+    parallel_wavegan.FAMILY,
     speecht5.FAMILY,
     speechbrain.FAMILY,
     bigvgan.FAMILY,
