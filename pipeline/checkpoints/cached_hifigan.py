@@ -1,4 +1,4 @@
-"""The ONNX model of a HiFi-GAN checkpoint: out of the cache, where every run but the first finds it, or built now.
+"""The ONNX model of a HiFi-GAN checkpoint: built by the first run, taken from the cache by all others.
 
 The model's name in the cache is computed without the builders and without the library `onnx`, which are imported only
 for a checkpoint that has yet to be converted.
@@ -23,7 +23,7 @@ def cached_hifigan(checkpoint: Path, config: Path) -> Path:
     """The ONNX model of a checkpoint, converted now or taken from the cache folder.
 
     Args:
-        checkpoint: a file of torch that holds {"generator": state dict}.
+        checkpoint: a torch file that holds {"generator": state dict}.
         config: the checkpoint's config.json.
 
     Raises:

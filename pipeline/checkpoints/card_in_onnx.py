@@ -1,4 +1,4 @@
-"""The card in the metadata of an ONNX model: written by those who build one, read by those who look into one."""
+"""Writes the card into the metadata of an ONNX model, and reads it from there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.checkpoints.model_card import KEY, Card
 
 
 def write_card(model: onnx.ModelProto, card: Card) -> None:
-    """Replaces the model's metadata by the card."""
+    """Replaces the model's metadata with the card."""
     onnx.helper.set_model_props(model, {KEY: card.to_json()})
 
 

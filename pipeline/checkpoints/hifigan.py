@@ -1,4 +1,4 @@
-"""HiFi-GAN checkpoints (`g_########`, `generator*.pth.tar`) to ONNX models of ours."""
+"""HiFi-GAN checkpoints (`g_########`, `generator*.pth.tar`) to ONNX models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def convert_hifigan(checkpoint: Path, config: HifiganConfig, source: str) -> byt
     """The content of the .onnx file of a checkpoint, the same bytes on any machine.
 
     Args:
-        checkpoint: a file of torch that holds {"generator": state dict}.
+        checkpoint: a torch file that holds {"generator": state dict}.
         config: the checkpoint's config.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
@@ -52,7 +52,7 @@ def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.Mode
 
     Args:
         state: the generator's state dict, weight norm in any of its three spellings.
-        config: its config.
+        config: the generator's config.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
@@ -70,7 +70,7 @@ def _matches(state: State) -> bool:
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:
     described = describe(settings, stats)
     if stats is not None and not described.takes_stats:
-        raise ConfigError(f"--stats: {settings.where} normalizes no mels by statistics")
+        raise ConfigError(f"--stats: {settings.where} does not normalize its mels by statistics")
     shape = described.shape
     layers = generator(shape, _GROUPED if any(_GROUP.match(key) for key in state) else Names())
     layers = dataclasses.replace(layers, post=dataclasses.replace(layers.post, bias=described.post_bias))

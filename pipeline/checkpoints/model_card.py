@@ -1,4 +1,4 @@
-"""The card inside every ONNX model of ours: which mels it takes, its geometry, and where its weights come from."""
+"""The card inside every ONNX model that melmill makes: the mels it takes, its geometry, the source of its weights."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ class Card:
 
     Args:
         family: the architecture, such as "hifigan".
-        spec: the mels that it takes.
+        spec: the contract of the mels that the model takes.
         halo: frames of context (left, right) that make a window's samples those of the whole mel.
-        extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
-        frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
+        extra_samples: number of samples beyond a hop for each frame: the waveform has `frames * spec.hop_length +
+            extra_samples` samples.
+        frame_bytes: memory that decoding takes for each frame, without the weights [bytes].
         source: sha256 of the checkpoint file, hexadecimal.
-        least_frames: the shortest mel that it takes; more than one where its code mirrors the mel at its ends.
-        training: the record of a training by melmill, as JSON values.
-        istft: what turns the model's spectrum into a waveform, where it does not end in one itself.
+        least_frames: length of the shortest mel that the model takes [frames]; above 1 if it mirrors the mel's ends.
+        training: the record of melmill's own training, as JSON values; None for other models.
+        istft: the transform from the model's spectrum to a waveform; None if the model gives a waveform itself.
     """
 
     family: str
@@ -43,7 +44,7 @@ class Card:
     istft: Istft | None = None
 
     def to_json(self) -> str:
-        """The text that stands in the model's metadata under the key "melmill"."""
+        """The card as JSON, the value of the key "melmill" in the model's metadata."""
         plain = {
             "version": VERSION,
             "family": self.family,

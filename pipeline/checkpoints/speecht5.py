@@ -1,4 +1,4 @@
-"""Hugging Face's SpeechT5HifiGan (model.safetensors or pytorch_model.bin, config.json) to ONNX models of ours.
+"""Hugging Face's SpeechT5HifiGan (model.safetensors or pytorch_model.bin, config.json) to ONNX models.
 
 huggingface/transformers, models/speecht5/modeling_speecht5.py; FastSpeech2ConformerHifiGan is the same net.
 """
@@ -51,13 +51,13 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
 
 
 def _mel_spec(settings: Settings, shape: GeneratorShape) -> MelSpec:
-    """The mels of SpeechT5FeatureExtractor: the model's own config states no more than the sampling rate."""
+    """The mels of SpeechT5FeatureExtractor: the model's own config states only the sampling rate."""
     spec = PRESETS[_PRESET]
     rate = settings.values.get("sampling_rate")
     if (rate, shape.hop, shape.num_mels) != (spec.sample_rate, spec.hop_length, spec.n_mels):
         raise ConfigError(
             f"it has sampling_rate {rate!r:.40}, {shape.num_mels} bands and a hop of {shape.hop}, which are not those "
-            f"of {_PRESET} ({spec.sample_rate}, {spec.n_mels}, {spec.hop_length}), and states nothing else"
+            f"of {_PRESET} ({spec.sample_rate}, {spec.n_mels}, {spec.hop_length}), and it states nothing else"
         )
     return spec
 

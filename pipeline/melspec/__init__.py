@@ -1,4 +1,9 @@
-"""MelSpec: the mel contract, its presets, comparison, and the conversions that are exact."""
+"""The mel contract: how a log-mel spectrogram was computed from audio, as values.
+
+In: the fields of a contract, a preset's name, or what a user wrote in YAML. Out: `MelSpec` values, the differences
+between two of them, and mels converted from one to the other where that is exact. This room must not know where mels or
+contracts are stored, or what happens with mels whose contract does not fit.
+"""
 
 from pipeline.melspec.conversion import convert_mel
 from pipeline.melspec.difference import Difference

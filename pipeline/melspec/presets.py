@@ -1,4 +1,4 @@
-"""The mel contracts of the field by name."""
+"""Presets: the mel contracts of well-known projects, by name."""
 
 from __future__ import annotations
 

@@ -214,11 +214,11 @@ def test_checkpoint_with_the_cuda_kernels_option_is_the_same_model() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("resblocks.1.activations.2.act.beta"), "misses resblocks.1.activations.2.act.beta"),
-        (lambda state: state.pop("activation_post.upsample.filter"), "misses activation_post.upsample.filter"),
+        (lambda state: state.pop("resblocks.1.activations.2.act.beta"), "lacks resblocks.1.activations.2.act.beta"),
+        (lambda state: state.pop("activation_post.upsample.filter"), "lacks activation_post.upsample.filter"),
         (lambda state: state.update({"resblocks.0.activations.9.act.beta": np.ones(1)}), "does not explain: resblocks"),
         (lambda state: state.update({"activation_post.act.alpha": np.ones(3, np.float32)}), r"\(3,\).*floats \(8,\)"),
-        (lambda state: state.update({"conv_post.bias": np.full(1, np.nan)}), "conv_post.bias not finite"),
+        (lambda state: state.update({"conv_post.bias": np.full(1, np.nan)}), "not finite .*conv_post.bias"),
     ],
 )
 def test_a_checkpoint_that_is_not_its_configs_is_refused(change: Any, words: str) -> None:

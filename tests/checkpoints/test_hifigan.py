@@ -106,7 +106,7 @@ def test_two_spellings_at_once_are_left_over_keys() -> None:
 def test_missing_keys_are_named(key: str) -> None:
     state = random_state(CONFIGS["odd"])
     del state[key]
-    with pytest.raises(CheckpointError, match=f"misses {key}"):
+    with pytest.raises(CheckpointError, match=f"lacks {key}"):
         build_hifigan(state, CONFIGS["odd"], "")
 
 
@@ -133,7 +133,7 @@ def test_model_carries_its_card() -> None:
     "content", [{}, {"generator": 1}, {"generator": {"a": 1}}, [], {"discriminator": {}}, {"model": {}}]
 )
 def test_file_without_a_generator_is_refused(content: Any) -> None:
-    with pytest.raises(CheckpointError, match=r"here\.pth: holds no generator"):
+    with pytest.raises(CheckpointError, match=r"here\.pth: there is no generator"):
         generator_state(content, "here.pth")
 
 

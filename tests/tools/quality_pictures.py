@@ -1,4 +1,4 @@
-"""Pictures of the worst utterances of each system, from the figures that benchmark_quality.py wrote: mels and waveforms.
+"""Pictures of the worst utterances of each system, mels and waveforms, from the figures of benchmark_quality.py.
 
 python tests/tools/quality_pictures.py FOLDER [--folds FOLDER] [--kind clean] [--worst 5]
 """

@@ -301,7 +301,7 @@ def _uneven(model: onnx.ModelProto) -> None:
         (_dims(2**40, 20, 5), r"has the shape \[1099511627776, 20, 5\], too large for a file of"),
         (_dims(-16, -20, 5), r"has the shape \[-16, -20, 5\]"),
         (lambda model: setattr(model.graph.node[1], "op_type", "NoSuchOperator"), "not valid ONNX"),
-        (lambda model: model.graph.ClearField("node"), "no ONNX model, or a damaged one"),
+        (lambda model: model.graph.ClearField("node"), "not an ONNX model, or it is damaged"),
         (_over_time, "depend on the whole mel"),
         (_uneven, "no whole number a frame"),
     ],
@@ -345,5 +345,5 @@ def test_a_file_larger_than_any_model_is_not_read(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "theirs.onnx"
     path.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"theirs\.onnx: it is no ONNX model"):
+    with pytest.raises(ConfigError, match=r"theirs\.onnx: it is not an ONNX model"):
         import_onnx(path, SPEC)
