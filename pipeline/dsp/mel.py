@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipeline.dsp.stft import framed, window
 from pipeline.melspec import MelSpec
 
-# Number of frames analysed at once: 4 MB of windowed samples at n_fft 1024. Blocks start at multiples of it, however the
-# waveform was cut into pieces, so that each frame is in the same matrix product and gets the same bits.
+# Number of frames analysed at once: 4 MB of windowed samples at n_fft 1024. Blocks start at multiples of it, however
+# the waveform was cut into pieces, so that each frame is in the same matrix product and gets the same bits.
 _BLOCK = 512
 
 # Number of neighbouring bands whose bins are multiplied together. The filterbank is a narrow diagonal of weights, so

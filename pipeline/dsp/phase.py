@@ -20,8 +20,8 @@ Method = Literal["fast-griffin-lim", "admm"]
 # split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
 _BINS_TOGETHER = 128
 
-# The level of bins without a band is kept by extra bands of this number of bins, about as wide as the highest bands of a
-# mel. Keeping each bin's magnitude would lose more of the level: the more alike magnitudes are, the less overlapping
+# The level of bins without a band is kept by extra bands of this number of bins, about as wide as the highest bands of
+# a mel. Keeping each bin's magnitude would lose more of the level: the more alike magnitudes are, the less overlapping
 # frames agree.
 _UNCOVERED_BINS = 16
 
@@ -102,8 +102,8 @@ class _Admm:
     multipliers", IEEE Signal Processing Letters 26, 2019. A momentum is added to z - u.
 
     From a net's magnitudes, 8 iterations reach the PESQ of 16 of fast Griffin-Lim, and 16 reach 0.16 more. From a flat
-    start they gain nothing (22 kHz) or lose 0.3 (16 kHz), and the mel is a tenth farther off. Of penalties of 0 to 1 and
-    momenta of 0 to 0.8 these were the best; with a momentum of 0.4 or more it diverges.
+    start they gain nothing (22 kHz) or lose 0.3 (16 kHz), and the mel is a tenth farther off. Penalties of 0 to 1 and
+    momenta of 0 to 0.8 were tried, and these are the best; with a momentum of 0.4 it diverges.
     """
 
     _PENALTY, _MOMENTUM = np.float32(0.1), np.float32(0.2)
@@ -157,7 +157,7 @@ def why_not_invertible(spec: MelSpec) -> str | None:
     if (least := squares.reshape(overlaps, -1).sum(axis=0).min()) < SMALLEST_ENVELOPE:
         return (
             f"frames of win_length {spec.win_length} every hop_length {spec.hop_length} samples leave samples between "
-            f"them that no window hears (the squared windows over one sum to {least:.1g}, less than "
+            f"them that no window covers (the squared windows over one sum to {least:.1g}, less than "
             f"{SMALLEST_ENVELOPE:g})"
         )
     if not mel_filterbank(spec).any():
@@ -224,9 +224,7 @@ class _Bands:
     def _energies(self, magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
         """The bands `[PHASE_BLOCK, bands] float32` of magnitudes `[frames, bins] float32`; 0 after the last frame."""
         linear = magnitude if self._power == 1 else magnitude**2
-        if (
-            len(linear) < PHASE_BLOCK
-        ):  # the rounding of a matrix product depends on its shape, so the shape is always the same
+        if len(linear) < PHASE_BLOCK:  # a matrix product rounds by its shape, so the shape is always the same
             linear = np.pad(linear, ((0, PHASE_BLOCK - len(linear)), (0, 0)))
         bands = np.empty((PHASE_BLOCK, self._bands), np.float32)
         for rows, bins, weights, _ in self._filters:

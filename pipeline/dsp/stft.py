@@ -43,7 +43,7 @@ def _single_window(spec: MelSpec, scale: int) -> NDArray[np.float32]:
 
 
 def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """The frames that lie entirely in a signal, as a view of it: `[1 + (samples - n_fft) // hop_length, n_fft] float32`.
+    """The frames that lie fully in a signal, as a view of it: `[1 + (samples - n_fft) // hop_length, n_fft] float32`.
 
     Args:
         signal: the signal, `[samples] float32`, at least `n_fft` samples.

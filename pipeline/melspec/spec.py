@@ -62,11 +62,12 @@ class MelSpec:
         power: power of the magnitudes, 1 (magnitudes) or 2 (powers).
         log: kind of logarithm, "ln", "log10" or "db" (20 log10 of magnitudes, 10 log10 of powers).
         floor: smallest linear value under the logarithm.
-        framing: position of the frames, "same" (reflect-padded by (n_fft - hop_length) / 2: L samples give
-            L // hop_length frames) or "center" (reflect-padded by n_fft / 2: L samples give 1 + L // hop_length frames).
+        framing: position of the frames, "same" (reflect-padded by (n_fft - hop_length) / 2; L samples give
+            L // hop_length frames) or "center" (reflect-padded by n_fft / 2; they give 1 + L // hop_length frames).
         normalization: mean and scale of the log values, or None.
         magnitude_eps: number that is added to the squared magnitude under its root (HiFi-GAN's own code adds 1e-9).
-        window: kind of Hann window, "periodic" (0.5 - 0.5 cos(2 pi n / win_length)) or "symmetric" (/ (win_length - 1)).
+        window: kind of Hann window, 0.5 - 0.5 cos(2 pi n / N): "periodic" (N is win_length) or "symmetric" (N is
+            win_length - 1).
         flooring: use of the floor, "max" (the logarithm of max(value, floor)) or "add" (of value + floor).
         power_floor: smallest squared magnitude; smaller ones are replaced by it (ESPnet's own code: 1e-10).
         filter_rate: sample rate that the filterbank was built for [Hz], if it is not that of the audio; the bands'
@@ -212,7 +213,7 @@ class MelSpec:
             raise ConfigError(f"mel spec: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}")
         if missing := sorted(known - _OPTIONAL - set(_LATER) - set(plain)):
             raise ConfigError(
-                f"mel spec: missing key {', '.join(missing)}; or name a preset, from which the other keys are taken: preset: NAME"
+                f"mel spec: missing key {', '.join(missing)}; or add preset: NAME, from which missing keys are taken"
             )
         values = dict(plain)
         if values.get("normalization") is not None:

@@ -225,7 +225,10 @@ def changed(plain: Plain, section: str, key: str, value: Any) -> Plain:
 @pytest.mark.parametrize(
     ("plain", "words"),
     [
-        (SMALL | {"head": {"class_path": "vocos.heads.IMDCTCosHead"}}, "head is 'vocos.heads.IMDCTCosHead'; only"),
+        (
+            SMALL | {"head": {"class_path": "vocos.heads.IMDCTCosHead"}},
+            "IMDCTCosHead'; melmill reads only",
+        ),
         (SMALL | {"backbone": None}, "config.yaml has no backbone"),
         (changed(SMALL, "backbone", "adanorm_num_embeddings", 4), "adaptive layer norm"),
         (changed(SMALL, "backbone", "dim", 0), "dim is 0; it must be a whole number"),

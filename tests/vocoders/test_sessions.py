@@ -191,7 +191,7 @@ def test_a_card_without_room_for_the_net_is_no_wrong_installation(
     monkeypatch.setattr(sessions, "cuda_memory", lambda: (free, 80 * 2**30))
     if free == 2**30:
         monkeypatch.setattr(onnxruntime, "InferenceSession", raising(RuntimeError(OUT_OF_CARD[1])))
-    with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi who"):
+    with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi which"):
         OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
 
 

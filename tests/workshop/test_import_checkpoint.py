@@ -206,10 +206,10 @@ def test_other_settings_of_a_project_are_followed(
         ("jik876", SHAPE | {"num_mels": 12}, r"missing key sampling_rate, n_fft, hop_size.*or its mels with --mel"),
         ("coqui", changed(COQUI, "audio", fft_size=...), r"audio section lacks fft_size.*--mel"),
         ("coqui", changed(COQUI, "audio", sample_rate="fast"), "sample_rate 'fast', which is not a number"),
-        ("coqui", changed(COQUI, "audio", preemphasis=0.97), "preemphasis is 0.97, which a mel contract of melmill cannot express"),
+        ("coqui", changed(COQUI, "audio", preemphasis=0.97), "preemphasis is 0.97, which a mel contract of"),
         ("coqui", changed(COQUI, "audio", spec_gain=7), "spec_gain 7"),
         ("coqui", changed(COQUI, "audio", log_func=["np.log"]), "log_func"),
-        ("coqui", changed(COQUI, "audio", min_level_db=5), "no normalization"),
+        ("coqui", changed(COQUI, "audio", min_level_db=5), "do not describe a normalization"),
         ("coqui", changed(COQUI, "audio", stats_path="scale_stats.npy"), r"names stats_path.*--stats"),
         ("coqui", changed(COQUI, "", audio=3), "has no audio"),
         ("coqui", changed(COQUI, "generator_model_params", resblock_type="3"), "resblock is '3'"),
@@ -301,7 +301,7 @@ def test_coquis_statistics_are_given_where_its_config_names_them(state: State, t
 
 def test_statistics_that_nothing_asks_for_are_refused(state: State, tmp_path: Path) -> None:
     np.save(tmp_path / "s.npy", np.ones((2, 12), np.float32))
-    with pytest.raises(ConfigError, match="takes no statistics"):
+    with pytest.raises(ConfigError, match="does not use statistics"):
         import_checkpoint(write_files(tmp_path, "speechbrain", state), stats=tmp_path / "s.npy")
     with pytest.raises(ConfigError, match="does not normalize its mels"):
         import_checkpoint(write_files(tmp_path, "jik876", state), stats=tmp_path / "s.npy")
@@ -350,7 +350,7 @@ def test_statistics_that_are_none_are_refused(
 
 
 def test_a_checkpoint_of_no_family_is_refused_with_what_was_found() -> None:
-    with pytest.raises(CheckpointError, match=r"x\.pth: its keys are of no known family: a\.bias, a\.weight\. The known"):
+    with pytest.raises(CheckpointError, match=r"x\.pth: its keys are of no known family: a\.bias, a\.weight\. The"):
         recognize({"a.weight": np.ones(1), "a.bias": np.ones(1)}, "x.pth")
 
 
@@ -370,7 +370,7 @@ def test_a_family_that_is_named_is_not_recognized_and_must_exist(state: State, t
 
 
 def test_the_one_checkpoint_in_a_folder_is_found(state: State, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint is in this folder"):
+    with pytest.raises(CheckpointError, match="this folder has no checkpoint"):
         import_checkpoint(tmp_path)
     checkpoint = write_files(tmp_path, "jik876", state)
     assert import_checkpoint(tmp_path).checkpoint == checkpoint
@@ -430,14 +430,14 @@ def vast(name: str) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"model_config.yaml": b"a: 1"}, "has no model_weights.ckpt"),
-        ({"../model_config.yaml": b"a: 1", "x/model_weights.ckpt": b""}, "has no model_config.yaml and no"),
-        ({"model_config.yaml": link("model_config.yaml")}, "no plain file"),
+        ({"model_config.yaml": b"a: 1"}, "lacks model_weights.ckpt"),
+        ({"../model_config.yaml": b"a: 1", "x/model_weights.ckpt": b""}, "lacks model_config.yaml and model_weights"),
+        ({"model_config.yaml": link("model_config.yaml")}, "is not a plain file"),
         ({"model_config.yaml": b"", "./model_config.yaml": b""}, "twice"),
         ({"model_config.yaml": b" " * (1 << 21)}, "too large|claims more"),
         ({"other": vast("other")}, "claims more than"),
-        ({"model_config.yaml": b"\xff", "model_weights.ckpt": torch_bytes({"a": np.ones(1, np.float32)})}, "no text"),
-        ({"model_config.yaml": b"a: 1", "model_weights.ckpt": b"nothing"}, "model_weights.ckpt: it is not a torch checkpoint"),
+        ({"model_config.yaml": b"\xff", "model_weights.ckpt": torch_bytes({"a": np.ones(1, np.float32)})}, "not text"),
+        ({"model_config.yaml": b"a: 1", "model_weights.ckpt": b"nothing"}, "ckpt: it is not a torch checkpoint"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

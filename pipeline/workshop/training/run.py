@@ -1,4 +1,4 @@
-"""`melmill vocoder train`: speech in, a `lift` vocoder for a mel contract out, with its record and its figures."""
+"""`melmill vocoder train`: from speech to a `lift` vocoder for a mel contract, with its record and its figures."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from pipeline.workshop.training.loop import Progress, Training, TrainingPlan, le
 from pipeline.workshop.training.net import KERNEL, LiftNet, LiftShape
 from pipeline.workshop.training.speech import Recording, Speech, read_speech
 
-# Utterances of the held-out speech that the figures are taken from, and the longest of them that is.
+# Number of held-out utterances that are judged, and the largest part of each [s].
 _JUDGED, _JUDGED_SECONDS = 8, 8.0
-_FIGURES = 5  # times in a training
+_FIGURES = 5  # number of times that figures are taken in a training
 _PESQ_RATE = 16000
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How held-out speech sounds through the net.
+    """The quality of held-out speech after the net.
 
     Args:
-        mel_distance: mean over the utterances.
-        pesq: wideband PESQ at 16 kHz, mean over the utterances; None where `pesq` is not installed.
+        mel_distance: mel distance, mean over the utterances.
+        pesq: wideband PESQ at 16 kHz, mean over the utterances; None if `pesq` is not installed.
     """
 
     mel_distance: float
@@ -55,11 +55,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave.
+    """The result of a training.
 
     Args:
-        path: of the model.
-        record: what it was made from and how, as kept in the model.
+        path: file of the model.
+        record: record of the speech and settings, as kept in the model.
         left_out: audio files that were not used, each with the reason.
     """
 
@@ -78,19 +78,19 @@ def train_vocoder(
     teacher_minutes: float = 10.0,
     on_progress: Callable[[Progress, Figures | None], None] = lambda progress, figures: None,
 ) -> Trained:
-    """Trains a `lift` vocoder on speech and writes it, whole, as `out`; beside it a card to read, `out` with `.md`.
+    """Trains a `lift` vocoder on speech and writes it to `out`, and a page about it to the same name with `.md`.
 
-    Until it is done its state is in `out` with `.state`; the same call goes on with it.
+    Until the training is done, its state is kept in the same name with `.state`; the same call resumes it.
 
     Args:
-        sources: see `read_speech`.
-        spec: of the mels that it will take.
+        sources: folders, files or manifests of speech; see `read_speech`.
+        spec: contract of the mels that the vocoder takes.
         out: the .onnx file.
-        plan: how long, and the seed.
-        hold_out: see `read_speech`.
-        teacher: a vocoder for mels of the same spec, whose output is the target above the speech's own bandwidth.
-        teacher_minutes: of speech that the teacher vocodes for it.
-        on_progress: is told after each step, five times with figures.
+        plan: duration and seed.
+        hold_out: pattern of the utterances to hold out; see `read_speech`.
+        teacher: a vocoder for mels of the same contract, whose output is the target above the speech's own bandwidth.
+        teacher_minutes: duration of the speech that the teacher vocodes [min].
+        on_progress: function that is called after each step, five times with figures.
 
     Raises:
         ConfigError: if there is no speech to train on, or the teacher or an unfinished training does not fit.
@@ -164,13 +164,13 @@ def _train(
 
 
 def judged(utterances: Sequence[Recording], spec: MelSpec) -> list[NDArray[np.float32]]:
-    """A few of the utterances, evenly spread, cut to a length that is quick to judge: each `[samples] float32`."""
+    """A few utterances, evenly spread, each cut to a length that is quick to judge, `[samples] float32`."""
     spread = utterances[:: max(1, len(utterances) // _JUDGED)][:_JUDGED]
     return [utterance.waveform[: int(_JUDGED_SECONDS * spec.sample_rate)] for utterance in spread]
 
 
 def judge(vocoder: Lift, waveforms: Sequence[NDArray[np.float32]]) -> Figures:
-    """Copy-synthesis: the figures of waveforms that were analysed and vocoded again."""
+    """The figures of copy-synthesis: waveforms are analysed and vocoded again."""
     distances, scores = [], []
     for waveform in waveforms:
         mel = log_mel(waveform, vocoder.spec)
@@ -196,12 +196,12 @@ def _pesq(wanted: NDArray[np.float32], made: NDArray[np.float32], sample_rate: i
     pair = (soxr.resample(waveform[:count], sample_rate, _PESQ_RATE) for waveform in (wanted, made))
     try:
         return float(pesq.pesq(_PESQ_RATE, *pair, "wb"))
-    except pesq.PesqError:  # no speech was found in it
+    except pesq.PesqError:  # no speech was found
         return None
 
 
 def _teach(speech: Speech, spec: MelSpec, teacher: str, minutes: float) -> dict[str, NDArray[np.float32]]:
-    """By key the teacher's waveforms of mels of the speech, evenly spread over it, `minutes` of them."""
+    """The teacher's waveforms of `minutes` of the speech, evenly spread over it, by key."""
     vocoder = load_vocoder(teacher, spec, threads=len(os.sched_getaffinity(0)))
     if vocoder.spec != spec:
         differences = "; ".join(map(str, spec.compare(vocoder.spec)))
@@ -215,14 +215,14 @@ def _teach(speech: Speech, spec: MelSpec, teacher: str, minutes: float) -> dict[
 
 
 def _silent_above(batches: Batches, spec: MelSpec) -> float | None:
-    """Frequency above which nothing was learnt [Hz]; None if all was."""
+    """Frequency above which nothing was learnt [Hz]; None if all frequencies were learnt."""
     known = batches.taught
     return None if known.all() else round(float(np.flatnonzero(known)[-1] * spec.sample_rate / spec.n_fft))
 
 
 def _card(net: LiftNet, record: dict[str, Any]) -> Card:
     shape, bins = net.shape, net.bank.shape[1]
-    # Activations that are there at once: a block's hidden ones before and after Gelu, a convolution's taps, the head's.
+    # Activations that exist at once: a block's hidden ones before and after Gelu, a convolution's taps, the head's.
     floats = 2 * shape.hidden + (KERNEL + 3) * shape.width + 6 * bins
     return Card(
         family="lift",

@@ -77,7 +77,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_p
     assert not parts.exists()
     steps = itertools.count(6)
     train_vocoder(SPEECH, SPEC, parts, TrainingPlan(steps=8, threads=1), on_progress=lambda progress, _: next(steps))
-    assert next(steps) <= 11  # it did not begin anew
+    assert next(steps) <= 11  # it did not start from scratch
     assert weights(parts) == weights(whole)
     other = tmp_path / "other.onnx"
     train_vocoder(SPEECH, SPEC, other, TrainingPlan(steps=8, seed=1, threads=1))
@@ -95,7 +95,7 @@ def test_an_unfinished_training_on_other_speech_is_not_gone_on_with(tmp_path: Pa
     with pytest.raises(ConfigError, match="unfinished training on other speech"):
         train_vocoder([PROMPTS / "fr_CA_f_June"], SPEC, out, TrainingPlan(steps=8, threads=1))
     out.with_suffix(".state").write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match="delete it to begin anew"):
+    with pytest.raises(ConfigError, match="delete it to start from scratch"):
         train_vocoder(SPEECH, SPEC, out, TrainingPlan(steps=8, threads=1))
 
 
