@@ -63,7 +63,7 @@ ONLY_IN = {
     "distributed": "cluster",
     "h5py": "checkpoints pack",
     "onnx": "checkpoints workshop",
-    "onnxruntime": "vocoders",
+    "onnxruntime": "vocoders workshop",
     "zarr": "pack stores",
     "pyloudnorm": "audio",
     "scipy": "audio",
