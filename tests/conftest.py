@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 from support.corpora import SPEC, tiny_vocoder
+from support.hifigans import small_hifigan
 from support.paths import PROMPTS
 
 from pipeline import redaction
@@ -53,9 +54,11 @@ settings.load_profile("melmill")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _cache_of_models(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Converted checkpoints of the test run, kept apart from the user's."""
-    os.environ["MELMILL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of this test run's converted checkpoints, kept apart from the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["MELMILL_CACHE"] = str(folder)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +71,12 @@ def _nothing_concealed(monkeypatch: pytest.MonkeyPatch) -> None:
 def vocoder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small HiFi-GAN with random weights: a real vocoder, a hundred times faster than V1; what it says is noise."""
     return tiny_vocoder(tmp_path_factory.mktemp("vocoder") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The .onnx of a small random HiFi-GAN with odd kernels: 20 bands, hop 16."""
+    return small_hifigan(tmp_path_factory.mktemp("small") / "small.onnx")
 
 
 @pytest.fixture(scope="session")

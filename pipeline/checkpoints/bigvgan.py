@@ -1,7 +1,7 @@
-"""BigVGAN checkpoints (`bigvgan_generator.pt`, `g_########`), v1 and v2, to ONNX models of ours.
+"""BigVGAN checkpoints (`bigvgan_generator.pt`, `g_########`), v1 and v2, to ONNX models.
 
 Lee, Ping, Ginsburg, Catanzaro, Yoon: BigVGAN (2023), https://arxiv.org/abs/2206.04658; code: NVIDIA/BigVGAN. Its layers
-are HiFi-GAN's, with other activations.
+are those of HiFi-GAN, with other activations.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, Names, generator
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
 
@@ -29,23 +29,23 @@ Activation = Literal["snake", "snakebeta"]
 _TITLE = "BigVGAN"
 # Taps of an activation's two filters: the defaults of Activation1d, which bigvgan.py leaves as they are.
 _TAPS = 12
-# Positions before and after its own on which a phase of either filter depends; see `_phases`.
+# Number of positions on each side on which a phase of either filter depends; see `_phases`.
 _SPREAD = 3
-# Of both filters together: samples 2t - 5 .. 2t + 6 are needed, that is t - 3 (its second) .. t + 3 (its first), of
-# which the one needs no position after t - 3 + 3 and none before t - 3 - 2, the other none after t + 3 + 2.
+# The same for both filters together: position t needs samples 2t - 5 .. 2t + 6, that is from the second one of t - 3 to
+# the first one of t + 3. The former needs positions t - 3 - 2 .. t - 3 + 3, the latter none after t + 3 + 2.
 _REACH = 5
 # activations.py: Snake.no_div_by_zero.
 _NO_DIVISION_BY_ZERO = 1e-9
-# Memory of a frame in onnxruntime's arena, in tensors as large as the largest activation: measured on BigVGAN-base.
+# Memory of a frame in onnxruntime's arena, in tensors of the size of the largest activation: measured on BigVGAN-base.
 _LIVE_TENSORS = 16
 
 
 @dataclass(frozen=True)
 class BigvganConfig:
-    """The keys of BigVGAN's config.json that shape the generator beside HiFi-GAN's, under their own names.
+    """The keys of BigVGAN's config.json that define the generator together with HiFi-GAN's, under their own names.
 
     Args:
-        activation: "snake" (one parameter a channel) or "snakebeta" (two).
+        activation: kind of activation, "snake" (one parameter for each channel) or "snakebeta" (two).
         snake_logscale: whether the checkpoint holds the logarithms of these parameters.
         use_tanh_at_final: whether the waveform ends in a tanh (v1) or is clipped to -1 .. 1 (v2).
         use_bias_at_final: whether the last layer has a bias (v1) or none (v2).
@@ -68,9 +68,10 @@ class BigvganConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any], where: str = "config.json") -> BigvganConfig:
-        """The config in a decoded config.json; all other keys are passed over.
+        """The config in a decoded config.json; all other keys are ignored.
 
         Args:
+            plain: the decoded file.
             where: the file's name, for messages.
 
         Raises:
@@ -98,8 +99,8 @@ def build_bigvgan(
 
     Args:
         state: the generator's state dict.
-        settings: its config.json.
-        stats: not used: BigVGAN has no normalization.
+        settings: the settings from its config.json.
+        stats: statistics, which are not used: BigVGAN has no normalization.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
@@ -147,12 +148,12 @@ def _activation_names(layers: Generator) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Activation:
-    """Snake between sampling up to twice the rate and back down: `Activation1d` of alias_free_activation/torch.
+    """Upsampling to twice the rate, snake, and back down: `Activation1d` of alias_free_activation/torch.
 
     The doubled signal is an image of two rows, its even samples above its odd ones. So no operator has a stride, and
     both filters are depthwise convolutions of images, for which onnxruntime has kernels with blocked channels. With one
-    thread on AVX2, BigVGAN-base so takes 1.24 s of processor time for a second of audio; as torch has it, with a
-    depthwise ConvTranspose and a Conv of stride 2, 1.54 s. Of what is left, the sines take a third.
+    thread on AVX2, BigVGAN-base takes 1.24 s of processor time for a second of audio this way, and 1.54 s with torch's
+    operators, a depthwise ConvTranspose and a Conv of stride 2. The sines take a third of what remains.
     """
 
     graph: Graph
@@ -172,8 +173,8 @@ class _Activation:
         return graph.node("Conv", self._ends(self._snake(x)), down, group=self.channels)
 
     def _snake(self, x: str) -> str:
-        """x + sin(alpha x)^2 / beta; of "snake", beta is alpha. The exponentials of logarithms are left to the runtime,
-        which takes them once, so that the model's bytes do not depend on this machine's."""
+        """x + sin(alpha x)^2 / beta; for "snake", beta is alpha. The runtime takes the exponentials of logarithms,
+        once, so that the model's bytes do not depend on this machine."""
         graph = self.graph
         alpha = self._parameter("alpha")
         beta = alpha if self.config.activation == "snake" else self._parameter("beta")
@@ -182,8 +183,8 @@ class _Activation:
         return graph.node("Add", x, graph.node("Mul", graph.node("Mul", sine, sine), scale))
 
     def _ends(self, x: str) -> str:
-        """The doubled signal `[batch, channels, 2, length]` with its first sample, which is in the upper row, before
-        both rows, and its last one, in the lower row, after them."""
+        """The doubled signal `[batch, channels, 2, length]`, extended: its first sample, in the upper row, is repeated
+        before both rows, and its last one, in the lower row, after them."""
         graph = self.graph
         axes, times = graph.integers(2, 3), graph.integers(1, 1, 2, _SPREAD)
         first = graph.node("Slice", x, graph.integers(0, 0), graph.integers(1, 1), axes)

@@ -1,29 +1,24 @@
-"""HiFi-GAN checkpoints (`g_########`, `generator*.pth.tar`) to ONNX models of ours."""
+"""HiFi-GAN checkpoints (`g_########`, `generator*.pth.tar`) to ONNX models."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import re
 from pathlib import Path
 
 import onnx
 
+from pipeline.checkpoints.checkpoint_file import generator_state
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.files import generator_state
 from pipeline.checkpoints.hifigan_config import HifiganConfig
-from pipeline.checkpoints.hifigan_dialects import describe
+from pipeline.checkpoints.hifigan_config_dialects import describe
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Names, generator
-from pipeline.checkpoints.model_cache import cached
-from pipeline.checkpoints.state import State, layer_weight
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
-from pipeline.tensor_files import CheckpointError, read_torch_file
+from pipeline.tensor_files import read_torch_file
 
-# Part of a cached model's name: raise it when the same checkpoint is to give another model.
-_BUILDER_VERSION = 3
 _TITLE = "HiFi-GAN"
 # NeMo keeps the branches of a stage in a list of their own: tts/modules/hifigan_modules.py.
 _GROUP = re.compile(r"resblocks\.\d+\.\d+\.")
@@ -34,32 +29,20 @@ _GROUPED = Names(
 )
 
 
-def cached_hifigan(checkpoint: Path, config: Path) -> Path:
-    """The ONNX model of a checkpoint, converted now or taken from the cache folder.
+def convert_hifigan(checkpoint: Path, config: HifiganConfig, source: str) -> bytes:
+    """The content of the .onnx file of a checkpoint, the same bytes on any machine.
 
     Args:
-        checkpoint: a file of torch that holds {"generator": state dict}.
-        config: its config.json.
+        checkpoint: a torch file that holds {"generator": state dict}.
+        config: the checkpoint's config.
+        source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read, or does not fit its config.
-        ConfigError: if the config is wrong, or the cache folder that `MELMILL_CACHE` names cannot be written.
     """
-    settings = HifiganConfig.read(config)
-    try:
-        with checkpoint.open("rb") as file:
-            source = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{checkpoint}: cannot be read: {error}") from error
-    identity = json.dumps([_BUILDER_VERSION, source, dataclasses.asdict(settings)])
-    name = f"hifigan-{hashlib.sha256(identity.encode()).hexdigest()[:32]}.onnx"
-
-    def build() -> bytes:
-        state = generator_state(read_torch_file(checkpoint), str(checkpoint))
-        content: bytes = build_hifigan(state, settings, source).SerializeToString(deterministic=True)
-        return content
-
-    return cached(name, build)
+    state = generator_state(read_torch_file(checkpoint), str(checkpoint))
+    content: bytes = build_hifigan(state, config, source).SerializeToString(deterministic=True)
+    return content
 
 
 def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.ModelProto:
@@ -69,7 +52,7 @@ def build_hifigan(state: State, config: HifiganConfig, source: str) -> onnx.Mode
 
     Args:
         state: the generator's state dict, weight norm in any of its three spellings.
-        config: its config.
+        config: the generator's config.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
@@ -87,7 +70,7 @@ def _matches(state: State) -> bool:
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:
     described = describe(settings, stats)
     if stats is not None and not described.takes_stats:
-        raise ConfigError(f"--stats: {settings.where} normalizes no mels by statistics")
+        raise ConfigError(f"--stats: {settings.where} does not normalize its mels by statistics")
     shape = described.shape
     layers = generator(shape, _GROUPED if any(_GROUP.match(key) for key in state) else Names())
     layers = dataclasses.replace(layers, post=dataclasses.replace(layers.post, bias=described.post_bias))

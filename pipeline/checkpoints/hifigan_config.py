@@ -1,4 +1,4 @@
-"""HiFi-GAN's config.json: what shapes a generator, and its mels.
+"""HiFi-GAN's config.json: the shape of a generator, and its mels.
 
 Kong, Kim, Bae: HiFi-GAN (2020), https://arxiv.org/abs/2010.05646; code: jik876/hifi-gan.
 """
@@ -17,16 +17,16 @@ from pipeline.melspec import MelSpec
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What shapes a generator, under the names of HiFi-GAN's config.json.
+class GeneratorShape:
+    """The shape of a generator; the fields have the names of HiFi-GAN's config.json.
 
     Args:
-        resblock: "1" (two convolutions a dilation) or "2" (one).
-        upsample_rates: of each stage; their product is the hop.
-        upsample_kernel_sizes: of each stage, at least its rate [samples at the stage's output].
-        upsample_initial_channel: channels before the first stage; each stage halves them.
-        resblock_kernel_sizes: of each branch of a stage, odd.
-        resblock_dilation_sizes: of each branch, one for each of its residual units.
+        resblock: kind of residual block, "1" (two convolutions for each dilation) or "2" (one).
+        upsample_rates: rate of each stage; the product of all is the hop.
+        upsample_kernel_sizes: kernel size of each stage, at least its rate [samples at the stage's output].
+        upsample_initial_channel: number of channels before the first stage; each stage halves it.
+        resblock_kernel_sizes: kernel size of each branch of a stage, odd.
+        resblock_dilation_sizes: dilations of each branch, one for each of its residual units.
         num_mels: number of mel bands.
 
     Raises:
@@ -59,12 +59,12 @@ class Shape:
 
     @property
     def hop(self) -> int:
-        """Samples that a frame becomes, but for what odd kernels add at the end."""
+        """Number of samples that a frame becomes, without what odd kernels add at the end."""
         return math.prod(self.upsample_rates)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """The shape in a decoded config.json; keys that concern training are passed over.
+        """The shape in a decoded config.json; keys that concern training are ignored.
 
         Raises:
             ConfigError: if a key is missing or a value is impossible.
@@ -87,13 +87,13 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class HifiganConfig(Shape):
-    """The keys of HiFi-GAN's config.json that shape the generator and its mels, under their own names.
+class HifiganConfig(GeneratorShape):
+    """The keys of HiFi-GAN's config.json that define the generator and its mels, under their own names.
 
     Args:
-        sampling_rate: of the audio [Hz].
+        sampling_rate: sample rate of the audio [Hz].
         n_fft: length of the Fourier transform [samples].
-        hop_size: from one frame to the next [samples]; the product of `upsample_rates`.
+        hop_size: distance from one frame to the next [samples]; the product of `upsample_rates`.
         win_size: length of the window [samples].
         fmin: lower edge of the lowest band [Hz].
         fmax: upper edge of the highest band [Hz]; None stands for half of `sampling_rate`.
@@ -126,14 +126,14 @@ class HifiganConfig(Shape):
         except (OSError, ValueError, RecursionError) as error:
             raise ConfigError(f"{path}: cannot be read as JSON: {error}") from error
         if not isinstance(plain, dict):
-            raise ConfigError(f"{path}: holds no JSON object")
+            raise ConfigError(f"{path}: does not hold a JSON object")
         return cls.from_dict(plain)
 
     def mel_spec(self) -> MelSpec:
-        """The mels that such a generator is trained on: jik876/hifi-gan, meldataset.py, with this config's numbers.
+        """The mels that such a generator is trained on: meldataset.py of jik876/hifi-gan, with this config's numbers.
 
         Raises:
-            ConfigError: if the numbers fit no mel.
+            ConfigError: if no mel can have these numbers.
         """
         return MelSpec(
             sample_rate=self.sampling_rate, n_fft=self.n_fft, hop_length=self.hop_size, win_length=self.win_size,
@@ -149,7 +149,7 @@ def _positive(value: Any) -> int:
 
 
 def _positives(value: Any) -> tuple[int, ...]:
-    # Fewer than any generator could use: sizes are bounded before layers are made.
+    # More than any generator has: sizes are bounded before layers are made.
     if not isinstance(value, list | tuple) or len(value) > _MOST_SIZES:
         raise ValueError(f"{value!r:.40} should be a list of up to {_MOST_SIZES} numbers")
     return tuple(map(_positive, value))

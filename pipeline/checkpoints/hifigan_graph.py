@@ -1,4 +1,4 @@
-"""A generator's layers and weights as an ONNX model of ours."""
+"""A generator's layers and weights as an ONNX model."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.graph import Graph, PadMode
+from pipeline.checkpoints.card_in_onnx import write_card
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, Stage
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.onnx_graph import Graph, PadMode
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.melspec import MelSpec
 
 # jik876/hifi-gan models.py: LRELU_SLOPE, and F.leaky_relu's default, which the code leaves before conv_post.
 SLOPE, _LAST_SLOPE = 0.1, 0.01
-# Memory of a frame in onnxruntime's arena, in tensors as large as the largest activation: measured on V1, rounded up.
+# Memory of a frame in onnxruntime's arena, in tensors of the size of the largest activation; measured on V1, rounded.
 _LIVE_TENSORS = 8
 
 
@@ -40,17 +41,17 @@ def build_generator(
 
     Args:
         state: the generator's state dict, weight norm in any of its three spellings.
-        layers: of the generator.
-        spec: the mels that it takes.
-        family: for the card.
-        title: of the family, for messages.
+        layers: layers of the generator.
+        spec: contract of the mels that the generator takes.
+        family: name of the family, for the card.
+        title: name of the family, for messages.
         source: sha256 of the checkpoint file, hexadecimal, for the card.
-        mode: of the convolutions' padding.
-        slope: of every leaky ReLU but the last.
-        before: from the mel as a signal to what the first layer takes.
-        activate: (graph, reader, layer, x) -> what the layer takes, in the place of the leaky ReLUs.
-        finish: from what the last layer with weights gives to the waveform as a signal.
-        live_tensors: memory of a frame, in tensors as large as the largest activation.
+        mode: mode of the convolutions' padding.
+        slope: slope of every leaky ReLU except the last.
+        before: function from the mel as a signal to the input of the first layer.
+        activate: function (graph, reader, layer, x) -> the input of the layer, used instead of the leaky ReLUs.
+        finish: function from the output of the last layer with weights to the waveform as a signal.
+        live_tensors: memory that a frame takes, in tensors of the size of the largest activation.
 
     Raises:
         CheckpointError: if keys are missing or left over, or a shape is not what the config asks for.
@@ -71,7 +72,7 @@ def build_generator(
     reader.close()
     graph.waveform(x)
     model = graph.model(family, spec.n_mels)
-    Card(
+    card = Card(
         family=family,
         spec=spec,
         halo=layers.halo(),
@@ -79,7 +80,8 @@ def build_generator(
         frame_bytes=_frame_bytes(layers, live_tensors),
         source=source,
         least_frames=1 if mode != "reflect" else layers.least_frames(),
-    ).write(model)
+    )
+    write_card(model, card)
     return model
 
 
@@ -94,7 +96,7 @@ def _stage(graph: Graph, stage: Stage, layer: Callable[[Layer, str], str], x: st
                 inner = layer(each, inner)
             end = graph.node("Add", inner, end)
         ends.append(end)
-    # Their mean, as a sum that is divided: onnxruntime's CUDA provider has no Mean, and would have the CPU do it.
+    # The mean as a sum and a division: onnxruntime's CUDA provider has no Mean and would leave it to the CPU.
     total = ends[0]
     for end in ends[1:]:
         total = graph.node("Add", total, end)
@@ -104,7 +106,7 @@ def _stage(graph: Graph, stage: Stage, layer: Callable[[Layer, str], str], x: st
 def _layer(graph: Graph, reader: StateReader, layer: Layer, x: str, mode: PadMode) -> str:
     weight = reader.weight(layer.name, layer.weight_shape)
     bias = reader.take(f"{layer.name}.bias", (layer.outputs,)) if layer.bias else None
-    if reader.incomplete:  # which `close` tells, once all keys were asked for
+    if reader.incomplete:  # `close` reports it, once all keys were asked for
         return x
     if layer.rate is not None:
         return graph.transposed_convolution(x, layer.name, weight, bias, rate=layer.rate, padding=layer.sides)

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from pipeline.checkpoints.hifigan_config import Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape
 
 Span = tuple[int, int]
 """Positions first..last along time, both included."""
@@ -17,18 +17,19 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution along time that keeps the length, or (`rate` given) a transposed one that multiplies it.
+    """A convolution along time that keeps the length, or, if `rate` is given, a transposed one that multiplies it.
 
     Args:
-        name: its name in the checkpoint's keys.
-        inputs: channels.
-        outputs: channels.
-        kernel: its length.
-        dilation: distance of the kernel's taps.
-        rate: of upsampling, for a transposed convolution; else None.
-        cut: positions (left, right) that a transposed one cuts off; half of kernel - rate, rounded down, if None.
-        bias: whether it has one.
-        mirrored: positions by which its input is first made longer on the left, mirrored there (iSTFTNet).
+        name: name of the layer in the checkpoint's keys.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        kernel: length of the kernel.
+        dilation: distance between the kernel's taps.
+        rate: factor of upsampling of a transposed convolution; else None.
+        cut: number of positions (left, right) that a transposed one cuts off; half of kernel - rate, rounded down, if
+            None.
+        bias: whether the layer has a bias.
+        mirrored: number of positions by which the input is first extended on the left, mirrored there (iSTFTNet).
     """
 
     name: str
@@ -43,13 +44,13 @@ class Layer:
 
     @property
     def weight_shape(self) -> tuple[int, int, int]:
-        """As torch stores it: a transposed convolution has its input channels first."""
+        """Shape of the weight as torch stores it: a transposed convolution has its input channels first."""
         channels = (self.outputs, self.inputs) if self.rate is None else (self.inputs, self.outputs)
         return (*channels, self.kernel)
 
     @property
     def sides(self) -> Span:
-        """Positions (left, right) that are cut off (transposed) or padded."""
+        """Number of positions (left, right) that are cut off (transposed) or padded."""
         if self.cut is not None:
             return self.cut
         half = (self.kernel - 1) * self.dilation // 2 if self.rate is None else (self.kernel - self.rate) // 2
@@ -57,7 +58,7 @@ class Layer:
 
     @property
     def padding(self) -> int:
-        """Positions on the left that are cut off (transposed) or padded."""
+        """Number of positions on the left that are cut off (transposed) or padded."""
         return self.sides[0]
 
     def length(self, length: int) -> int:
@@ -69,8 +70,8 @@ class Layer:
     def needs(self, span: Span) -> Span:
         """The input positions on which the output positions of `span` depend.
 
-        Output o of a convolution sums inputs o - padding + dilation j, of a transposed one those i for which
-        o = rate i - padding + j, each with 0 <= j < kernel. What is mirrored shifts the inputs.
+        Output o of a convolution sums the inputs o - padding + dilation j, that of a transposed one the inputs i for
+        which o = rate i - padding + j, both with 0 <= j < kernel. Mirrored positions shift the inputs.
         """
         first, last = span
         if self.rate is None:
@@ -80,9 +81,9 @@ class Layer:
 
 
 Unit = tuple[Layer, ...]
-"""A residual unit: x + its layers in turn, each after a leaky ReLU."""
+"""A residual unit: x plus the result of its layers, one after the other, each after a leaky ReLU."""
 Branch = tuple[Unit, ...]
-"""One ResBlock: its units in turn."""
+"""One ResBlock: its units, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,11 @@ class Generator:
 
     Args:
         pre: the first layer.
-        stages: the upsampling.
+        stages: the stages of upsampling.
         post: the last layer with weights.
-        reach: positions on each side of its own on which an activation depends, before a layer of a branch and before
-            the last layer; 0 for those that work point by point.
-        synthesis: an inverse STFT after the last layer, as the transposed convolution that it is, or None.
+        reach: number of positions on each side on which an activation depends, before a layer of a branch and before
+            the last layer; 0 for activations that work point by point.
+        synthesis: an inverse STFT after the last layer, written as a transposed convolution, or None.
     """
 
     pre: Layer
@@ -137,7 +138,7 @@ class Generator:
         return Generator(bare(self.pre), stages, bare(self.post))
 
     def samples(self, frames: int) -> int:
-        """Length of the waveform [samples] that `frames` frames give."""
+        """Length of the waveform of `frames` frames [samples]."""
         length = frames
         for stage in self.stages:
             length = stage.up.length(length)
@@ -157,10 +158,10 @@ class Generator:
         return 1 + bisect_left(range(1, 1 << 40), True, key=fits)
 
     def halo(self) -> tuple[int, int]:
-        """Frames (left, right) beside frame 0 on which its own samples, 0 .. hop - 1, depend.
+        """Frames (left, right) beside frame 0 on which the samples of frame 0, 0 .. hop - 1, depend.
 
         Both ends of `Layer.needs` grow with the position, and shifting the samples by a hop shifts the frames by one.
-        So the ends of this one frame are the worst case for all samples of any core.
+        So the samples of this one frame are the worst case for all samples of any core.
         """
         span = (0, self.samples(2) - self.samples(1) - 1)
         if self.synthesis is not None:
@@ -183,7 +184,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Names:
-    """Where a project keeps the layers, by stage, branch of a stage, block (branches counted through) and unit."""
+    """Names of a project's layers, by stage, branch of a stage, block (branches counted over all stages) and unit."""
 
     pre: str = "conv_pre"
     up: str = "ups.{stage}"
@@ -194,7 +195,7 @@ class Names:
 
 
 def generator(
-    shape: Shape,
+    shape: GeneratorShape,
     names: Names = Names(),
     cut: Callable[[int], Span | None] = lambda rate: None,
     edge: int = 7,
@@ -202,9 +203,10 @@ def generator(
     """The generator of a shape: `Generator`, `ResBlock1` and `ResBlock2` of models.py.
 
     Args:
-        names: of the layers, as in the checkpoint's keys.
-        cut: of a transposed convolution of a rate; see `Layer.cut`.
-        edge: kernel of the first and of the last layer.
+        shape: shape of the generator.
+        names: names of the layers, as in the checkpoint's keys.
+        cut: function from the rate of a transposed convolution to its `Layer.cut`.
+        edge: kernel size of the first and of the last layer.
     """
     stages = []
     channels = shape.upsample_initial_channel

@@ -1,4 +1,4 @@
-"""iSTFTNet checkpoints (rishikksh20/iSTFTNet-pytorch) to ONNX models of ours: HiFi-GAN's layers, and fewer of them.
+"""iSTFTNet checkpoints (rishikksh20/iSTFTNet-pytorch) to ONNX models: HiFi-GAN's layers, but fewer stages.
 
 Kaneko, Tanaka, Kameoka, Seki: iSTFTNet (2022), https://arxiv.org/abs/2203.02395. The inverse transform is in the model:
 its windows are short (16 samples), and it is a transposed convolution.
@@ -16,11 +16,11 @@ import onnx
 from numpy.typing import NDArray
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
-from pipeline.checkpoints.hifigan_config import HifiganConfig, Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape, HifiganConfig
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, generator
-from pipeline.checkpoints.state import State
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -33,28 +33,28 @@ class IstftnetConfig:
     """The keys of iSTFTNet's config.json.
 
     Args:
-        shape: HiFi-GAN's keys; the product of `upsample_rates` times `hop` is the mel's hop.
-        n_fft: `gen_istft_n_fft`, length of the inverse transform and of its periodic Hann window [samples].
-        hop: `gen_istft_hop_size`, from one position of the last layer to the next [samples].
+        shape: shape of the generator, in HiFi-GAN's keys; the product of `upsample_rates` times `hop` is the mel's hop.
+        n_fft: value of `gen_istft_n_fft`, length of the inverse transform and of its periodic Hann window [samples].
+        hop: value of `gen_istft_hop_size`, distance from one position of the last layer to the next [samples].
         values: the decoded config.json.
 
     Raises:
         ConfigError: if a value is impossible.
     """
 
-    shape: Shape
+    shape: GeneratorShape
     n_fft: int
     hop: int
     values: Mapping[str, Any]
 
     def __post_init__(self) -> None:
         sizes = self.n_fft, self.hop
-        # Above half of the window, samples would rest on the tails of a single one. A frame has more samples than both
-        # ends that need a factor of their own.
+        # With a hop above half of the window, samples would rest on the tail of a single window. A frame must have more
+        # samples than the two ends together, which get their own factors.
         if not all(type(size) is int and 0 < size <= _MOST_FFT for size in sizes) or self.n_fft % (2 * self.hop):
             raise ConfigError(
                 f"{_TITLE} config: gen_istft_n_fft is {self.n_fft!r:.40}, gen_istft_hop_size is {self.hop!r:.40}; they "
-                f"must be numbers from 1 to {_MOST_FFT}, the one an even multiple of the other"
+                f"must be numbers from 1 to {_MOST_FFT}, and the first an even multiple of the second"
             )
         if self.frame < self.n_fft:
             raise ConfigError(
@@ -64,9 +64,10 @@ class IstftnetConfig:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any], where: str = "config.json") -> IstftnetConfig:
-        """The config in a decoded config.json; keys that concern training are passed over.
+        """The config in a decoded config.json; keys that concern training are ignored.
 
         Args:
+            plain: the decoded file.
             where: the file's name, for messages.
 
         Raises:
@@ -78,18 +79,18 @@ class IstftnetConfig:
                 f"{_TITLE}: {where}: missing key {', '.join(missing)}; give the config of this checkpoint with "
                 "--config FILE"
             )
-        return cls(Shape.from_dict(plain), plain[names[0]], plain[names[1]], plain)
+        return cls(GeneratorShape.from_dict(plain), plain[names[0]], plain[names[1]], plain)
 
     @property
     def frame(self) -> int:
-        """Samples that a mel frame becomes."""
+        """Number of samples that a mel frame becomes."""
         return self.shape.hop * self.hop
 
     def mel_spec(self) -> MelSpec:
-        """The mels of meldataset.py, which is HiFi-GAN's, with this config's numbers.
+        """The mels of meldataset.py, which is that of HiFi-GAN, with this config's numbers.
 
         Raises:
-            ConfigError: if a number is missing, or they fit no mel.
+            ConfigError: if a number is missing, or no mel can have these numbers.
         """
         rates = [*self.shape.upsample_rates, self.hop]
         kernels = [*self.shape.upsample_kernel_sizes, self.hop]
@@ -113,8 +114,8 @@ def build_istftnet(
 
     Args:
         state: the generator's state dict.
-        settings: its config.json.
-        stats: not used: iSTFTNet has no normalization.
+        settings: the settings from its config.json.
+        stats: statistics, which are not used: iSTFTNet has no normalization.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
@@ -142,7 +143,7 @@ FAMILY = Family("istftnet", "iSTFTNet, rishikksh20", _matches, build_istftnet)
 def _inverse_transform(graph: Graph, x: str, n_fft: int, hop: int) -> str:
     """models.py, the end of `Generator.forward`, and stft.py, TorchSTFT.inverse (torch.istft, centred).
 
-    One half of the channels are logarithms of magnitudes; of the other, the sine is the phase.
+    The first half of the channels are logarithms of magnitudes; the sine of the second half is the phase.
     """
     bins, channels = 1 + n_fft // 2, graph.integers(1)
     magnitude = graph.node("Exp", graph.node("Slice", x, graph.integers(0), graph.integers(bins), channels))
@@ -174,7 +175,7 @@ def _synthesis(n_fft: int, hop: int) -> tuple[NDArray[np.float32], NDArray[np.fl
 
     A frame's sample n is the sum of Re c_k cos(2 pi k n / N) - Im c_k sin(2 pi k n / N) over the bins k of both halves
     of the spectrum, over N, times the window. The overlapping frames' sum is divided by that of their squared windows,
-    which repeats with every hop, and so is part of the kernel, but for N / 2 - hop samples at each end, which fewer
+    which repeats with every hop and so is part of the kernel, except for N / 2 - hop samples at each end, which fewer
     frames cover.
 
     Returns:
@@ -190,7 +191,7 @@ def _synthesis(n_fft: int, hop: int) -> tuple[NDArray[np.float32], NDArray[np.fl
     # of earlier samples are missing (those before the first), on the right those of later ones.
     begin = [squared[place::-hop].sum() for place in range(half, n_fft - hop)]
     finish = [squared[place::hop].sum() for place in range(hop, half)]
-    # A cosine's last bits are the machine's; the model's bytes must not be.
+    # The last bits of a cosine depend on the machine; the model's bytes must not.
     return (
         np.round(basis, 12)[:, None].astype(np.float32),
         np.round(envelope[half : n_fft - hop] / begin, 12).astype(np.float32),

@@ -14,13 +14,13 @@ from pipeline.errors import ConfigError
 def cached(name: str, build: Callable[[], bytes]) -> Path:
     """The file of that name in the cache folder, built now if it is not there.
 
-    The folder is `$MELMILL_CACHE`, else `$XDG_CACHE_HOME/melmill`, else `~/.cache/melmill`. Where neither of the last
-    two can be written (a container without a home), a temporary folder of this process takes their place and goes with
-    it. Many processes may build the same file at once: each writes its own and moves it into place whole.
+    The folder is `$MELMILL_CACHE`, else `$XDG_CACHE_HOME/melmill`, else `~/.cache/melmill`. If neither of the last two
+    can be written (a container without a home), a temporary folder takes their place, which is removed when this
+    process ends. Several processes may build the same file at once: each writes its own and moves it into place whole.
 
     Args:
-        name: the file's name; holds a digest of all that the content depends on.
-        build: makes the content.
+        name: name of the file, with a digest of all that the content depends on.
+        build: function that makes the content.
 
     Raises:
         ConfigError: if `$MELMILL_CACHE` is set and cannot be written.
@@ -38,7 +38,7 @@ def cached(name: str, build: Callable[[], bytes]) -> Path:
 
 def _default_folder() -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # A relative path is to be ignored: XDG Base Directory Specification 0.8.
+    # A relative path must be ignored: XDG Base Directory Specification 0.8.
     return (base if base.is_absolute() else Path.home() / ".cache") / "melmill"
 
 

@@ -1,8 +1,8 @@
-"""SpeechBrain's HiFi-GAN (generator.ckpt, hyperparams.yaml) to ONNX models of ours.
+"""SpeechBrain's HiFi-GAN (generator.ckpt, hyperparams.yaml) to ONNX models.
 
 speechbrain/speechbrain, lobes/models/HifiGAN.py and nnet/CNN.py: convolutions mirror the signal at its ends. The
-models give what the generator's `forward` gives; its `inference` first repeats the first and the last frame five times
-and so makes ten frames more of audio than the mel has.
+models equal the generator's `forward`; its `inference` repeats the first and the last frame five times and so makes ten
+frames of audio more than the mel has.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 import onnx
 
+from pipeline.checkpoints.config_file import Tagged
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.hifigan_config import Shape
-from pipeline.checkpoints.hifigan_dialects import require, whole_power
+from pipeline.checkpoints.hifigan_config import GeneratorShape
+from pipeline.checkpoints.hifigan_config_dialects import require, whole_power
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Names, generator
-from pipeline.checkpoints.settings import Tagged
-from pipeline.checkpoints.state import State, layer_weight
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -37,7 +37,7 @@ _SHAPE = {
     "upsample_initial_channel": "upsample_initial_channel", "resblock_kernel_sizes": "resblock_kernel_sizes",
     "resblock_dilation_sizes": "resblock_dilation_sizes", "num_mels": "in_channels",
 }  # fmt: skip
-# Names of the same value at the top of the file and as an argument of mel_spectogram (spelled so).
+# Argument of mel_spectogram (this spelling is theirs) -> name of the same value at the top of the file.
 _MEL_SECTIONS = ("mel_spectogram", "mel_spectrogram")
 _MEL = {
     "n_mels": "n_mel_channels", "f_min": "mel_fmin", "f_max": "mel_fmax", "normalized": "mel_normalized",
@@ -54,7 +54,7 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
     given = values.get("generator")
     params = {key: _resolved(value, values) for key, value in (given if isinstance(given, dict) else values).items()}
     try:
-        shape = Shape.from_dict({ours: params[theirs] for ours, theirs in _SHAPE.items() if theirs in params})
+        shape = GeneratorShape.from_dict({ours: params[theirs] for ours, theirs in _SHAPE.items() if theirs in params})
     except ConfigError as error:
         raise ConfigError(
             f"{_TITLE}: {settings.where}: {error} (there {', '.join(_SHAPE.values())}); give the hyperparams.yaml of "
@@ -68,7 +68,7 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
 
 
 def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
-    """What `!ref <name>` refers to; anything else that is computed stays a `Tagged`."""
+    """The value that `!ref <name>` refers to; any other computed value stays a `Tagged`."""
     for _ in range(len(values)):
         if not isinstance(value, Tagged) or value.tag != "!ref":
             break
@@ -88,9 +88,11 @@ def _mel_spec(values: Mapping[str, Any]) -> MelSpec:
              "norm", "mel_scale", "compression")  # fmt: skip
     found = {name: _resolved(section.get(name, values.get(_MEL.get(name, name))), values) for name in names}
     if found["normalized"] or not found["compression"]:
-        raise ConfigError("its mels are normalized by magnitude, or not compressed: no mel contract of melmill says so")
+        raise ConfigError(
+            "its mels are normalized by magnitude, or not compressed, which a mel contract of melmill cannot express"
+        )
     if computed := sorted(name for name in names if isinstance(found[name], Tagged)):
-        raise ConfigError(f"it computes {', '.join(computed)}, which melmill does not")
+        raise ConfigError(f"it computes {', '.join(computed)} by an expression, which melmill does not evaluate")
     if missing := [name for name in ("norm", "mel_scale") if found[name] is None]:
         raise ConfigError(f"it lacks {', '.join(missing)}")
     stated = require(found, "it", *names[:6], "power")

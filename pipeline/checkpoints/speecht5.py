@@ -1,4 +1,4 @@
-"""Hugging Face's SpeechT5HifiGan (model.safetensors or pytorch_model.bin, config.json) to ONNX models of ours.
+"""Hugging Face's SpeechT5HifiGan (model.safetensors or pytorch_model.bin, config.json) to ONNX models.
 
 huggingface/transformers, models/speecht5/modeling_speecht5.py; FastSpeech2ConformerHifiGan is the same net.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import onnx
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
-from pipeline.checkpoints.hifigan_config import Shape
+from pipeline.checkpoints.hifigan_config import GeneratorShape
 from pipeline.checkpoints.hifigan_graph import SLOPE, build_generator
 from pipeline.checkpoints.hifigan_layers import Names, generator
-from pipeline.checkpoints.state import State, StateReader, layer_weight
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State, StateReader, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS, MelSpec, Normalization
 
@@ -28,7 +28,7 @@ def _matches(state: State) -> bool:
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:
     values = settings.values
     try:
-        shape = Shape.from_dict({"resblock": "1", "num_mels": values.get("model_in_dim", 80)} | dict(values))
+        shape = GeneratorShape.from_dict({"resblock": "1", "num_mels": values.get("model_in_dim", 80)} | dict(values))
     except ConfigError as error:
         raise ConfigError(
             f"{_TITLE}: {settings.where}: {error}; give the config of this checkpoint with --config FILE"
@@ -50,14 +50,14 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
     return build_generator(state, layers, spec, FAMILY.name, _TITLE, source, slope=slope, before=normalized)
 
 
-def _mel_spec(settings: Settings, shape: Shape) -> MelSpec:
-    """The mels of SpeechT5FeatureExtractor: the model's own config states no more than the sampling rate."""
+def _mel_spec(settings: Settings, shape: GeneratorShape) -> MelSpec:
+    """The mels of SpeechT5FeatureExtractor: the model's own config states only the sampling rate."""
     spec = PRESETS[_PRESET]
     rate = settings.values.get("sampling_rate")
     if (rate, shape.hop, shape.num_mels) != (spec.sample_rate, spec.hop_length, spec.n_mels):
         raise ConfigError(
             f"it has sampling_rate {rate!r:.40}, {shape.num_mels} bands and a hop of {shape.hop}, which are not those "
-            f"of {_PRESET} ({spec.sample_rate}, {spec.n_mels}, {spec.hop_length}), and states nothing else"
+            f"of {_PRESET} ({spec.sample_rate}, {spec.n_mels}, {spec.hop_length}), and it states nothing else"
         )
     return spec
 

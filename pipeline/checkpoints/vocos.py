@@ -1,4 +1,4 @@
-"""Vocos checkpoints (`pytorch_model.bin` and `config.yaml`), those from mels, to ONNX models of ours.
+"""Vocos checkpoints that take mels (`pytorch_model.bin` and `config.yaml`) to ONNX models.
 
 The model ends at the spectrum; `istft_vocoder` transforms it back.
 """
@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.card_in_onnx import write_card
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.graph import Graph
-from pipeline.checkpoints.state import State, StateReader
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.onnx_graph import Graph
+from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
 from pipeline.melspec import Normalization
@@ -24,11 +25,11 @@ from pipeline.tensor_files import CheckpointError
 _KERNEL, _REACH = 7, 3
 _EPSILON = 1e-6
 _LOUDEST = 100.0
-# Memory of a frame in onnxruntime's arena, in tensors as large as the largest activation: measured, rounded up.
+# Memory of a frame in onnxruntime's arena, in tensors of the size of the largest activation: measured, rounded up.
 _LIVE_TENSORS = 4
 _BANK = "feature_extractor.mel_spec.mel_scale.fb"
 _WINDOW = "head.istft.window"
-# Of the filterbank and the window that a checkpoint holds, from ours; both are float32 and at most 1.
+# Largest difference of a checkpoint's filterbank and window from ours; both are float32 and at most 1.
 _TOLERANCE = 1e-4
 
 
@@ -39,13 +40,13 @@ def build_vocos(
 
     Args:
         state: the model's state dict.
-        settings: its config.yaml.
-        stats: not used: Vocos has no normalization.
+        settings: the settings from its config.yaml.
+        stats: statistics, which are not used: Vocos has no normalization.
         source: sha256 of the checkpoint file, hexadecimal, for the model's card.
 
     Raises:
         CheckpointError: if keys are missing or left over, or a shape is not what the config asks for, or the state dict
-            holds another filterbank or window than the config's.
+            holds a filterbank or window that differs from the config's.
         ConfigError: if the config is wrong.
     """
     config = VocosConfig.of(settings)
@@ -64,7 +65,7 @@ def build_vocos(
     model = builder.graph.model("vocos", spec.n_mels, "spectrum", ("batch", 2, "frames", bins))
     reach = _REACH * (1 + config.num_layers)
     left, right = config.istft.halo
-    Card(
+    card = Card(
         family="vocos",
         spec=spec,
         halo=(reach + left, reach + right),
@@ -72,7 +73,8 @@ def build_vocos(
         frame_bytes=_LIVE_TENSORS * 4 * max(config.intermediate_dim, 2 * bins),
         source=source,
         istft=config.istft,
-    ).write(model)
+    )
+    write_card(model, card)
     return model
 
 
@@ -85,13 +87,13 @@ FAMILY = Family(
 
 
 def _check_buffers(state: State, config: VocosConfig) -> None:
-    """Refuses a checkpoint whose own filterbank or window are not those that its config stands for."""
+    """Refuses a checkpoint whose filterbank or window is not that of its config."""
     bank, window = mel_filterbank(config.features).T, _hann(config.istft.n_fft)
     for name, expected in ((_BANK, bank), (_WINDOW, window)):
         found = state.get(name)
         if found is not None and (found.shape != expected.shape or not np.allclose(found, expected, atol=_TOLERANCE)):
             raise CheckpointError(
-                f"Vocos: {name} {found.shape} is not what its config stands for, {expected.shape}: "
+                f"Vocos: {name} {found.shape} differs from that of its config, {expected.shape}: "
                 "these weights were trained with other mels or another transform"
             )
 
@@ -122,7 +124,7 @@ class _Builder:
         dim = self._config.dim
         weight = self._reader.take(f"{name}.weight", (dim, inputs // groups, _KERNEL))
         bias = self._reader.take(f"{name}.bias", (dim,))
-        if self._reader.incomplete:  # which `close` tells, once all keys were asked for
+        if self._reader.incomplete:  # `close` reports it, once all keys were asked for
             return x
         return self.graph.convolution(x, name, weight, bias, padding=(_REACH, _REACH), groups=groups)
 
@@ -157,7 +159,7 @@ class _Builder:
         return graph.node("Add", x, self.to_signal(self.linear(f"{name}.pwconv2", inner, dim, rows, gamma)))
 
     def spectrum(self, rows: str) -> str:
-        """heads.py, ISTFTHead: one half are logarithms of magnitudes, the other phases."""
+        """heads.py, ISTFTHead: the first half are logarithms of magnitudes, the second half phases."""
         graph, bins = self.graph, 1 + self._config.istft.n_fft // 2
         halves = self.linear("head.out", self._config.dim, 2 * bins, rows)
         first, second, end, last = (graph.integers(value) for value in (0, bins, 2 * bins, 3))

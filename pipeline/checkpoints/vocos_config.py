@@ -1,4 +1,4 @@
-"""Vocos's config.yaml: what shapes its backbone and head, and its mels.
+"""Vocos's config.yaml: the shapes of its backbone and head, and its mels.
 
 Siuzdak: Vocos (2024), https://arxiv.org/abs/2306.00814; code: gemelo-ai/vocos.
 """
@@ -33,16 +33,16 @@ _MOST_LAYERS = 1024
 
 @dataclass(frozen=True)
 class VocosConfig:
-    """What shapes the model, under the names of config.yaml.
+    """The shape of the model; the fields have the names of config.yaml.
 
     Args:
         input_channels: number of mel bands.
-        dim: channels of the backbone.
-        intermediate_dim: channels inside a ConvNeXt block.
-        num_layers: ConvNeXt blocks.
+        dim: number of channels of the backbone.
+        intermediate_dim: number of channels inside a ConvNeXt block.
+        num_layers: number of ConvNeXt blocks.
         layer_scale: whether the blocks' outputs are scaled (the key gamma).
         istft: the inverse transform after the head.
-        features: the mels that it is trained on.
+        features: the contract of the mels that it is trained on.
 
     Raises:
         ConfigError: if the parts do not fit together.
@@ -61,13 +61,15 @@ class VocosConfig:
         """The config in a decoded config.yaml.
 
         Raises:
-            ConfigError: if it describes another model than one from mels, a key is missing, or a value is impossible.
+            ConfigError: if the model does not take mels, a key is missing, or a value is impossible.
         """
         parts = {section: _arguments(settings, section, path) for section, path in _CLASSES.items()}
         backbone, head = parts["backbone"], parts["head"]
         features = {**_FEATURES, **parts["feature_extractor"]}
         if backbone.get("adanorm_num_embeddings"):
-            raise ConfigError(f"{_TITLE}: {settings.where} asks for adaptive layer norm, which needs more than a mel")
+            raise ConfigError(
+                f"{_TITLE}: {settings.where} asks for adaptive layer norm, which needs more input than a mel"
+            )
         dim, n_fft = _positive(settings, backbone, "dim"), _positive(settings, head, "n_fft")
         bands, hop = _positive(settings, features, "n_mels"), _positive(settings, head, "hop_length")
         for name, left, right in (
@@ -76,7 +78,9 @@ class VocosConfig:
             ("feature_extractor.hop_length", _positive(settings, features, "hop_length"), hop),
         ):
             if left != right:
-                raise ConfigError(f"{_TITLE}: {settings.where}: {name} is {left}; the part beside it says {right}")
+                raise ConfigError(
+                    f"{_TITLE}: {settings.where}: {name} is {left}; another part of the config says {right}"
+                )
         rate = _positive(settings, features, "sample_rate")
         window = _positive(settings, features, "n_fft")
         return cls(
@@ -99,7 +103,7 @@ def _arguments(settings: Settings, section: str, path: str) -> Mapping[str, Any]
     if found.get("class_path") != path:
         raise ConfigError(
             f"{_TITLE}: {settings.where}: {section} is {found.get('class_path')!r:.80}; "
-            f"only models from mels to a waveform are read, whose {section} is {path}"
+            f"melmill reads only models from mels to a waveform, whose {section} is {path}"
         )
     return settings.section(_TITLE, section, "init_args")
 
@@ -122,7 +126,7 @@ def _padding(settings: Settings, arguments: Mapping[str, Any]) -> Framing:
 
 
 def _scaled(settings: Settings, value: Any) -> bool:
-    """As `VocosBackbone` has it: None and 0 stand for a scale of its own choice, below 0 there is none."""
+    """As in `VocosBackbone`: None and 0 mean a scale that it chooses itself, a value below 0 means no scale."""
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ConfigError(f"{_TITLE}: {settings.where}: layer_scale_init_value is {value!r:.40}; it must be a number")
     return not value or value > 0

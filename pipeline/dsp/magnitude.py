@@ -1,4 +1,4 @@
-"""Mel back to linear magnitudes, by non-negative least squares from a flat start."""
+"""Linear magnitudes from a mel, by non-negative least squares from a flat start."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from numpy.typing import NDArray
 from pipeline.dsp.mel import filter_groups, mel_ceiling, mel_silence, mel_to_linear
 from pipeline.melspec import MelSpec
 
-# Frames whose magnitudes are found at once. A block begins at a multiple of it in the whole mel, with silence where the
-# mel at hand does not reach: a matrix product rounds by its shape and by a column's place in it, and a frame must get
-# the same bits in every window that it is decoded in.
+# Number of frames whose magnitudes are found at once. A block begins at a multiple of it in the whole mel, with silence
+# where the mel at hand has no frames: the rounding of a matrix product depends on its shape and on a column's place in
+# it, and a frame must get the same bits in every window.
 _BLOCK = 128
 
-# Added to denominators: below all that occurs in them (1e-16 for squared magnitudes at a floor of 1e-10).
+# Added to denominators; smaller than all values in them (1e-16 for squared magnitudes at a floor of 1e-10).
 _TINY = np.float32(1e-30)
 
 
 def mel_to_magnitude(
     mel: NDArray[np.float32], spec: MelSpec, updates: int = 200, first_frame: int = 0
 ) -> NDArray[np.float32]:
-    """Non-negative magnitudes whose mel is nearest to the given one, found from a flat start.
+    """Non-negative magnitudes whose mel is nearest to the given mel, found from a flat start.
 
     The update is that of D. Lee and H. Seung, "Algorithms for non-negative matrix factorization", NIPS 13 (2001),
     theorem 1, with the filterbank B held fixed: m <- m * (B' y) / (B' B m). There are more bins than bands, so many
-    spectra fit; the multiplicative update from a flat start ends in a smooth one, which sounds better than the spiky
+    spectra fit. The multiplicative update from a flat start ends in a smooth one, which sounds better than the spiky
     ones of a general solver (0.6 PESQ above librosa's). Where the spec's power is 2, m and y are powers.
 
     Args:
-        mel: `[n_mels, frames] float32` in the values of `spec`. Values that no waveform has are taken as the nearest
-            possible ones.
+        mel: the mel, `[n_mels, frames] float32` in the values of `spec`. Values that a waveform cannot have are
+            replaced by the nearest possible ones.
+        spec: contract of the mel.
         updates: number of updates.
         first_frame: position of the first frame in the whole mel.
 
@@ -49,7 +50,7 @@ def mel_to_magnitude(
 
 
 def _nonnegative_least_squares(wanted: NDArray[np.float32], spec: MelSpec, updates: int) -> NDArray[np.float32]:
-    """A block of bands `[n_mels, _BLOCK] float32` to bins `[bins, _BLOCK] float32`."""
+    """Bins `[bins, _BLOCK] float32` of a block of bands `[n_mels, _BLOCK] float32`."""
     numerator = np.zeros((1 + spec.n_fft // 2, wanted.shape[1]), np.float32)
     for bands, bins, weights in filter_groups(spec):
         numerator[bins] += weights.T @ wanted[bands]

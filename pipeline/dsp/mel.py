@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of a mel spec: the filterbank, the analysis of a waveform as a stream, and the value range."""
+"""Log-mel spectrograms: the filterbank, the analysis of a waveform as a stream, and the range of values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from pipeline.dsp.stft import framed, window
 from pipeline.melspec import MelSpec
 
-# Frames analysed at once: 4 MB of windowed samples at n_fft 1024. Blocks start at multiples of it, however the
-# waveform was cut into pieces, so that a frame meets the same matrix product and gets the same bits.
+# Number of frames analysed at once: 4 MB of windowed samples at n_fft 1024. Blocks start at multiples of it, however
+# the waveform was cut into pieces, so that each frame is in the same matrix product and gets the same bits.
 _BLOCK = 512
 
-# Neighbouring bands whose bins are multiplied together. The filterbank is a narrow diagonal of weights, so twenty small
-# products of 4 bands and their bins do a fraction of the work of a dense one. They are also too small for OpenBLAS to
-# give to several threads (below 4 * 65536 multiplications: its interface/gemm.c), which would round in another way.
+# Number of neighbouring bands whose bins are multiplied together. The filterbank is a narrow diagonal of weights, so
+# twenty small products of 4 bands and their bins do a fraction of the work of a dense one. They are also too small for
+# OpenBLAS to split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
 _BANDS_TOGETHER = 4
 
 # Slaney's mel scale, from M. Slaney, "Auditory Toolbox", Interval Research technical report 1998-010: linear below
-# 1 kHz with 15 mels to it (200/3 Hz a mel), above it 27 mels to a factor of 6.4.
+# 1 kHz, which is 15 mels (200/3 Hz for each mel); above it 27 mels are a factor of 6.4.
 _LINEAR_HZ_PER_MEL = 200.0 / 3
 _KNEE_HZ, _KNEE_MEL = 1000.0, 15.0
 _LOG_STEP = np.log(6.4) / 27.0
@@ -45,7 +45,7 @@ def mel_filterbank(spec: MelSpec) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=16)
 def filter_groups(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
-    """The filterbank in blocks along its diagonal: bands, bins that they cover, and weights `[bands, bins] float32`."""
+    """Blocks along the filterbank's diagonal: bands, the bins that they cover, and weights `[bands, bins] float32`."""
     bank = mel_filterbank(spec)
     groups = []
     for low in range(0, len(bank), _BANDS_TOGETHER):
@@ -58,7 +58,7 @@ def filter_groups(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32
 
 
 def _into_bands(linear: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """The filterbank times `[1 + n_fft // 2, frames] float32`: `[n_mels, frames] float32`."""
+    """Bands `[n_mels, frames] float32` of bins `[1 + n_fft // 2, frames] float32`: the filterbank times the bins."""
     bands = np.zeros((spec.n_mels, linear.shape[1]), np.float32)
     for rows, bins, weights in filter_groups(spec):
         np.matmul(weights, linear[bins], out=bands[rows])
@@ -80,7 +80,7 @@ def _mel_to_hz(mel: NDArray[np.float64], spec: MelSpec) -> NDArray[np.float64]:
 
 
 def linear_to_mel(linear: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """Floor, logarithm and normalization of filterbank outputs, `[n_mels, frames] float32` both."""
+    """Mel values of filterbank outputs, both `[n_mels, frames] float32`: floor, logarithm and normalization."""
     floor = np.float32(spec.floor)
     values: NDArray[np.float32] = np.log(np.maximum(linear, floor) if spec.flooring == "max" else linear + floor)
     values *= np.float32(spec.log_scale)
@@ -93,7 +93,7 @@ def linear_to_mel(linear: NDArray[np.float32], spec: MelSpec) -> NDArray[np.floa
 
 
 def mel_to_linear(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """The inverse of `linear_to_mel` where nothing was floored or clipped, `[n_mels, frames] float32` both."""
+    """The inverse of `linear_to_mel` where nothing was floored or clipped, both `[n_mels, frames] float32`."""
     values = mel
     if spec.normalization is not None:
         scale = np.array(spec.normalization.scale, np.float32)[:, None]
@@ -114,8 +114,8 @@ def mel_silence(spec: MelSpec) -> NDArray[np.float32]:
 def mel_ceiling(spec: MelSpec) -> NDArray[np.float32]:
     """Values that no waveform within [-1, 1] exceeds: `[n_mels] float32`.
 
-    No bin's magnitude is above the sum of the window (triangle inequality), so no band is above its filter's sum times
-    that, to the spec's power.
+    The magnitude of a bin is at most the sum of the window (triangle inequality). So a band is at most the sum of its
+    filter times that, to the spec's power.
     """
     loudest = max(np.sum(window(spec)) ** 2 + spec.magnitude_eps, spec.power_floor) ** (spec.power / 2)
     bands = mel_filterbank(spec) @ np.full((1 + spec.n_fft // 2, 1), loudest, np.float32)
@@ -125,23 +125,23 @@ def mel_ceiling(spec: MelSpec) -> NDArray[np.float32]:
 class LogMelStream:
     """The log-mel spectrogram of a waveform that arrives in consecutive pieces, in bounded memory.
 
-    Frames are those of the whole waveform, reflect-padded at its true ends, bit for bit the same however it was cut.
+    Frames are those of the whole waveform, reflect-padded at its true ends; they are the same bits however it was cut.
     """
 
     def __init__(self, spec: MelSpec) -> None:
         self._spec = spec
-        # Enough for a block of frames, and after it for the samples that the padding at the end reflects.
+        # Room for a block of frames, and for the samples after it that the padding at the end reflects.
         hop = spec.hop_length
         capacity = max((_BLOCK - 1) * hop + spec.n_fft, _BLOCK * hop + spec.padding + 1)
         self._held = np.zeros(capacity, np.float32)
-        self._filled = spec.padding  # room for the padding in front, reflected once the samples are there
+        self._filled = spec.padding  # room for the padding in front, which is reflected once the samples are there
         self._at_start = True
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Takes the next samples; gives the frames that they complete, in whole blocks.
+        """Takes the next samples, and returns the frames that they complete, in whole blocks.
 
         Args:
-            samples: `[samples] float32`, any number of them.
+            samples: the next samples, `[samples] float32`, any number.
 
         Returns:
             `[n_mels, k] float32`; k is often 0.
@@ -163,7 +163,7 @@ class LogMelStream:
         return self._joined(done)
 
     def finish(self) -> NDArray[np.float32]:
-        """Ends the waveform and gives the frames that were left, `[n_mels, k] float32`. None if there was no sample."""
+        """Ends the waveform and returns its last frames, `[n_mels, k] float32`; k is 0 if there was no sample."""
         hop, n_fft, padding = self._spec.hop_length, self._spec.n_fft, self._spec.padding
         held = self._held[padding if self._at_start else 0 : self._filled]
         if not len(held):
@@ -181,7 +181,7 @@ class LogMelStream:
     def _analyse(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Frames of a padded stretch of signal, at most a block of them: `[n_mels, frames] float32`."""
         spec = self._spec
-        # In double precision, as librosa's: rounding in single would put 1e-4 of noise from loud bins into quiet bands.
+        # In double precision, as in librosa: single precision would add 1e-4 of noise from loud bins to quiet bands.
         spectrum = np.fft.rfft(framed(signal, spec) * window(spec)).astype(np.complex64).T
         power = spectrum.real**2 + spectrum.imag**2 + np.float32(spec.magnitude_eps)
         if spec.power_floor:
@@ -203,7 +203,8 @@ def log_mel(waveform: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]
     """The log-mel spectrogram of a waveform.
 
     Args:
-        waveform: `[samples] float32`, full scale at 1.
+        waveform: the waveform, `[samples] float32`, full scale at 1.
+        spec: contract of the mel.
 
     Returns:
         `[n_mels, spec.frames(samples)] float32`; no frames for no samples.

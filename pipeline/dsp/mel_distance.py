@@ -1,4 +1,4 @@
-"""How far the mel of a waveform is from the mel it was made from, taken while both come in pieces."""
+"""The distance between a mel and the mel of the audio that was made from it, measured while both come in pieces."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class _Spread:
 class MelDistance:
     """Mean absolute difference between the mel that went in and the mel of the audio that came out.
 
-    In the log-mel units of the spec, over all bands and the frames that both have. Both come in pieces; what waits for
-    its counterpart is a window or two.
+    The distance is in the log-mel units of the spec, over all bands and the frames that both mels have. Both come in
+    pieces; one or two windows wait for their counterparts.
 
-    The relative distance is the same over the standard deviation of the mel that went in. It tells a mel in log10 that
-    is taken for one in ln, whose values all lie 2.3 times closer together, so that the plain distance is no larger.
+    The relative distance is the distance divided by the standard deviation of the mel that went in. It reveals a mel in
+    log10 that was read as one in ln: its values lie 2.3 times closer together, so its plain distance is not larger.
 
     Args:
-        spec: the vocoder's contract; `push_mel` takes its values.
+        spec: contract of the vocoder; `push_mel` takes mels in its values.
     """
 
     def __init__(self, spec: MelSpec) -> None:
@@ -54,7 +54,7 @@ class MelDistance:
         self._values = _Spread()
         self._bands = spec.n_mels
         self.mel_frames = 0
-        """Frames of the mel that were pushed so far."""
+        """Number of frames of the mel that were pushed so far."""
 
     def push_mel(self, mel: NDArray[np.float32]) -> None:
         """Take the next `[n_mels, frames] float32` of the mel that goes in."""
@@ -67,7 +67,7 @@ class MelDistance:
         self._compare(self._stream.push(piece))
 
     def finish(self) -> tuple[float, float]:
-        """The distance and the relative distance; 0.0 where there was nothing to compare."""
+        """The distance and the relative distance; both 0.0 if there was nothing to compare."""
         self._compare(self._stream.finish())
         distance = self._sum / (self._frames * self._bands) if self._frames else 0.0
         deviation = self._values.deviation

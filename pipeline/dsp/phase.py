@@ -1,4 +1,4 @@
-"""Magnitudes to a waveform: phases that start along the spectral peaks, then projections that keep the mel."""
+"""A waveform from magnitudes: start phases along the spectral peaks, then projections that keep the mel."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from pipeline.melspec import MelSpec
 
 Method = Literal["fast-griffin-lim", "admm"]
 
-# Bins whose bands are multiplied together. The filterbank is a narrow diagonal of weights, so a few products of
-# neighbouring bands and their bins do a quarter of the work of a dense one. They are also too small for OpenBLAS to
-# give to several threads (below 4 * 65536 multiplications: its interface/gemm.c), which would round in another way.
+# Number of bins whose bands are multiplied together. The filterbank is a narrow diagonal of weights, so a few products
+# of neighbouring bands and their bins do a quarter of the work of a dense one. They are also too small for OpenBLAS to
+# split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
 _BINS_TOGETHER = 128
 
-# Bins without a band are kept in level by bands of their own, about as wide as the highest bands of a mel. Keeping each
-# bin's magnitude would cost more of the level: the more alike magnitudes are, the less overlapping frames agree.
+# The level of bins without a band is kept by extra bands of this number of bins, about as wide as the highest bands of
+# a mel. Keeping each bin's magnitude would lose more of the level: the more alike magnitudes are, the less overlapping
+# frames agree.
 _UNCOVERED_BINS = 16
 
 
@@ -33,22 +34,22 @@ def reconstruct(
     first_frame: int = 0,
     anchor: float = 0.0,
 ) -> NDArray[np.float32]:
-    """A waveform that has the mel of the given magnitudes, and in the bins that no band covers, their level.
+    """A waveform that has the mel of the given magnitudes and, in the bins that no band covers, their level.
 
-    Griffin-Lim projects in turns onto the spectra that some signal has, P = STFT(ISTFT(.)), and onto those with the
+    Griffin-Lim projects alternately onto the spectra that some signal has, P = STFT(ISTFT(.)), and onto those with the
     wanted magnitudes. Here the latter are the spectra with the wanted mel: each bin is scaled by the mean of its bands'
-    ratios of wanted to present energy, weighted by the filters. Bins that no band covers are kept in level, by bands of
-    16 of them. What the magnitudes were beyond their mel is a start and no more. From flat-start magnitudes of eight
-    utterances that is worth 0.5 PESQ over keeping them (3.79 against 3.29 after 32 iterations) and halves the distance
-    to the mel. An anchor keeps something of magnitudes that are known better.
+    ratios of wanted to present energy, weighted by the filters. The level of bins that no band covers is kept, in bands
+    of 16 bins. Apart from their mel, the given magnitudes are only a start. For flat-start magnitudes of eight
+    utterances this gains 0.5 PESQ over keeping them (3.79 instead of 3.29 after 32 iterations) and halves the distance
+    to the mel. An anchor keeps a part of magnitudes that are known better.
 
     Args:
-        magnitude: `[1 + n_fft // 2, frames] float32`, at least one frame.
-        spec: of the mel.
+        magnitude: the magnitudes, `[1 + n_fft // 2, frames] float32`, at least one frame.
+        spec: contract of the mel.
         iterations: number of projections P.
-        method: how the two projections are brought together.
+        method: name of the algorithm that combines the two projections.
         first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
-        anchor: weight of the given magnitudes, 0 to 1, against those at hand, before they are scaled to the mel.
+        anchor: weight of the given magnitudes, 0 to 1, relative to those at hand, before they are scaled to the mel.
 
     Returns:
         `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
@@ -98,18 +99,18 @@ class _Admm:
     """The alternating direction method of multipliers: x = A(z - u), z = (r (x + u) + P(x + u)) / (1 + r), u += x - z.
 
     Source: Y. Masuyama, K. Yatabe and Y. Oikawa, "Griffin-Lim like phase recovery via alternating direction method of
-    multipliers", IEEE Signal Processing Letters 26, 2019. To z - u comes a momentum.
+    multipliers", IEEE Signal Processing Letters 26, 2019. A momentum is added to z - u.
 
-    From a net's magnitudes, 8 iterations give the PESQ that 16 of fast Griffin-Lim do, and 16 give 0.16 more. From a
-    flat start they give none (22 kHz) or 0.3 less (16 kHz), and a mel that is a tenth farther off. Of penalties of 0 to
-    1 and momenta of 0 to 0.8 these were the best; at 0.4 the momentum diverges.
+    From a net's magnitudes, 8 iterations reach the PESQ of 16 of fast Griffin-Lim, and 16 reach 0.16 more. From a flat
+    start they gain nothing (22 kHz) or lose 0.3 (16 kHz), and the mel is a tenth farther off. Penalties of 0 to 1 and
+    momenta of 0 to 0.8 were tried, and these are the best; with a momentum of 0.4 it diverges.
     """
 
     _PENALTY, _MOMENTUM = np.float32(0.1), np.float32(0.2)
 
     def __init__(self, started: NDArray[np.complex64], bands: _Bands) -> None:
         self._bands = bands
-        self._estimate = started  # z - u, but for a factor
+        self._estimate = started  # z - u, except for a factor
         self.spectrum = self.result()  # x + u
 
     def step(self, projected: NDArray[np.complex64]) -> None:
@@ -130,11 +131,11 @@ class _Admm:
 def phase_halo(spec: MelSpec, iterations: int) -> tuple[int, int]:
     """Frames of context (left, right) that make the samples of a window equal to those of the whole magnitudes.
 
-    Two frames overlap where they are less than a window apart, so a frame that was projected once depends on
-    `ceil(win_length / hop_length) - 1` frames on each side of it, after n projections on n times as many. To that
-    comes the last synthesis: the hop of samples that belongs to frame 0 begins `padding` after that frame, its window
-    spans `lead - padding` to `lead - padding + win_length - 1` with the zeros before it as `lead`, and frame s lies s
-    hops later. The leftmost of those frames starts from phases that were carried on since its block began.
+    Two frames overlap if they are less than a window apart. So after one projection a frame depends on
+    `ceil(win_length / hop_length) - 1` frames on each side, and after n projections on n times as many. The last
+    synthesis adds to that: the hop of samples that belongs to frame 0 begins `padding` after that frame, its window
+    spans `lead - padding` to `lead - padding + win_length - 1`, where `lead` are the zeros before it, and frame s lies
+    s hops later. The leftmost of those frames starts from phases that were continued since its block began.
     """
     hop, win = spec.hop_length, spec.win_length
     projections = iterations * (-(-win // hop) - 1)
@@ -144,10 +145,10 @@ def phase_halo(spec: MelSpec, iterations: int) -> tuple[int, int]:
 
 
 def why_not_invertible(spec: MelSpec) -> str | None:
-    """Why no waveform can be made from mels of this spec, in words; None if one can.
+    """Why a waveform cannot be made from mels of this spec; None if it can.
 
-    Every sample must lie in a frame that hears it: the squared windows over it must not sum to less than `istft`
-    divides by. And some band must hear something: of a filterbank between two bins nothing is left.
+    Every sample must lie in a frame whose window covers it: the squared windows over it must not sum to less than
+    `istft` divides by. And some band must cover a bin: a filterbank that lies between two bins covers none.
     """
     overlaps = -(-spec.win_length // spec.hop_length)
     squares = np.zeros(overlaps * spec.hop_length)
@@ -156,7 +157,7 @@ def why_not_invertible(spec: MelSpec) -> str | None:
     if (least := squares.reshape(overlaps, -1).sum(axis=0).min()) < SMALLEST_ENVELOPE:
         return (
             f"frames of win_length {spec.win_length} every hop_length {spec.hop_length} samples leave samples between "
-            f"them that no window hears (the squared windows over one sum to {least:.1g}, less than "
+            f"them that no window covers (the squared windows over one sum to {least:.1g}, less than "
             f"{SMALLEST_ENVELOPE:g})"
         )
     if not mel_filterbank(spec).any():
@@ -169,18 +170,20 @@ def why_not_invertible(spec: MelSpec) -> str | None:
 
 
 def phase_memory(spec: MelSpec, frames: int) -> int:
-    """Bytes that `reconstruct` takes for `frames` frames; an estimate."""
+    """Memory that `reconstruct` takes for `frames` frames [bytes]; an estimate."""
     bins = 1 + spec.n_fft // 2
-    # Magnitudes three times, two spectra, the signal and its like; then the start of a few blocks.
+    # Three times the magnitudes, two spectra, the signal and arrays of its size; and the start of a few blocks.
     each = 3 * 4 * bins + 2 * 8 * bins + 6 * 4 * spec.hop_length + 4 * spec.n_mels
     return frames * each + STARTED_TOGETHER * 24 * bins
 
 
 class _Bands:
-    """What the bands of a block of frames are to be, and how magnitudes are brought there.
+    """The wanted bands of a block of frames, and how magnitudes are scaled to them.
 
     Args:
-        wanted: magnitudes `[frames, bins] float32`, at most a block of them.
+        wanted: the wanted magnitudes, `[frames, bins] float32`, at most a block of frames.
+        spec: contract of the mel.
+        anchor: weight of the wanted magnitudes; see `reconstruct`.
     """
 
     def __init__(self, wanted: NDArray[np.float32], spec: MelSpec, anchor: float) -> None:
@@ -195,8 +198,8 @@ class _Bands:
         """A spectrum `[frames, bins] complex64` with the phases of a direction, scaled to the wanted bands.
 
         Args:
-            direction: of the same shape.
-            present: magnitudes `[frames, bins] float32` to be scaled; they are overwritten.
+            direction: spectrum that gives the phases, of the same shape.
+            present: magnitudes to scale, `[frames, bins] float32`; they are overwritten.
         """
         length = np.abs(direction)
         np.maximum(length, SMALLEST_MAGNITUDE, out=length)
@@ -221,7 +224,7 @@ class _Bands:
     def _energies(self, magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
         """The bands `[PHASE_BLOCK, bands] float32` of magnitudes `[frames, bins] float32`; 0 after the last frame."""
         linear = magnitude if self._power == 1 else magnitude**2
-        if len(linear) < PHASE_BLOCK:  # a matrix product rounds by its shape, so that shape is always the same
+        if len(linear) < PHASE_BLOCK:  # a matrix product rounds by its shape, so the shape is always the same
             linear = np.pad(linear, ((0, PHASE_BLOCK - len(linear)), (0, 0)))
         bands = np.empty((PHASE_BLOCK, self._bands), np.float32)
         for rows, bins, weights, _ in self._filters:
@@ -231,11 +234,11 @@ class _Bands:
 
 @lru_cache(maxsize=16)
 def _filters(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32], NDArray[np.float32]], ...]:
-    """The filterbank in few blocks along its diagonal, both ways.
+    """The filterbank in a few blocks along its diagonal, in both directions.
 
     Returns:
-        For each block: bands; bins that they cover; weights `[bins, bands] float32`, to sum up bins; and weights
-        `[bands, bins] float32`, to spread what is known of bands over bins, those of a bin summing to 1 over all bands.
+        For each block: its bands; the bins that they cover; weights `[bins, bands] float32`, which sum bins; and
+        weights `[bands, bins] float32`, which spread the values of bands over bins and sum to 1 for each bin.
     """
     bank = _with_ends(mel_filterbank(spec))
     sums = np.maximum(bank.sum(axis=0), TINY)
@@ -260,7 +263,7 @@ def _filters(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32], ND
 
 
 def _with_ends(bank: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A filterbank `[bands, bins] float32` with level bands over the bins at its ends that have none."""
+    """A filterbank `[bands, bins] float32` with flat bands over the bins at its ends that no band covers."""
     bins = bank.shape[1]
     covered = np.flatnonzero(bank.any(axis=0))
 

@@ -1,4 +1,4 @@
-"""Phases to start from, carried on along the spectral peaks of magnitudes."""
+"""Start phases, continued along the spectral peaks of magnitudes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from pipeline.melspec import MelSpec
 
 PHASE_BLOCK = 32
-"""Frames over which start phases are carried on, and frames that are worked on at once (0.4 MB of spectra at n_fft
-1024, which a core's cache holds). Blocks begin at multiples of it in the whole mel, so that a frame gets the same start
-and the same matrix products in every window that it is decoded in."""
+"""Number of frames over which start phases are continued, and that are processed at once (0.4 MB of spectra at n_fft
+1024, which fit into a core's cache). Blocks begin at multiples of it in the whole mel, so that a frame gets the same
+start and the same matrix products in every window."""
 
 STARTED_TOGETHER = 4 * PHASE_BLOCK
-"""Frames of the blocks that are started at once."""
+"""Number of frames of the blocks whose phases are started at once."""
 
-# Added to denominators: below all that occurs in them (1e-16 for squared magnitudes at a floor of 1e-10).
+# Added to denominators; smaller than all values in them (1e-16 for squared magnitudes at a floor of 1e-10).
 TINY = np.float32(1e-30)
 
-# Least magnitude that a direction is divided by, so that 0 stays 0; far below what any window leaks into a bin.
+# Smallest magnitude that a direction is divided by, so that 0 stays 0; far below what a window leaks into any bin.
 SMALLEST_MAGNITUDE = np.float32(1e-12)
 
 # Key of the random phases; another key gives other samples of the same quality.
@@ -27,13 +27,13 @@ _DRAWS_PER_COUNT = 4  # numpy's Philox is Philox4x64: every count of its counter
 
 
 def started_spectra(magnitude: NDArray[np.float32], spec: MelSpec, first_frame: int) -> NDArray[np.complex64]:
-    """Spectra `[frames, bins] complex64` of the given magnitudes with phases that go on from frame to frame.
+    """Spectra `[frames, bins] complex64` of the given magnitudes, with phases that continue from frame to frame.
 
     Source: G. Beauregard, M. Harish and L. Wyse, "Single pass spectrogram inversion", IEEE DSP 2015. Every peak of a
-    frame is taken for a sinusoid, its frequency from a parabola through three logarithms. Its bins, down to the valleys
-    beside it, get the phase that the peak's bin had one frame before, carried on at that frequency over a hop, with
-    alternating signs, as a window centred in the frame gives them. Phases are drawn anew at each block's beginning, so
-    that they depend on no frame before it.
+    frame is treated as a sinusoid, whose frequency is that of a parabola through three logarithms. The bins of the
+    peak, down to the valleys beside it, get the phase that the peak's bin had one frame before, advanced by a hop at
+    that frequency, with alternating signs, as a window centred in the frame gives them. New phases are drawn at the
+    beginning of each block, so that they do not depend on any frame before it.
     """
     bins = magnitude.shape[1]
     spectrum = np.empty(magnitude.shape, np.complex64)
@@ -51,7 +51,7 @@ def started_spectra(magnitude: NDArray[np.float32], spec: MelSpec, first_frame: 
 
 
 def _peaks(magnitude: NDArray[np.float32], spec: MelSpec) -> tuple[NDArray[np.int32], NDArray[np.complex64]]:
-    """What each bin of `[frames, bins] float32` takes from its peak.
+    """The peak that each bin of `[frames, bins] float32` belongs to, and the rotation from it.
 
     Returns:
         The peak's bin, `[frames, bins] int32`, and the rotation from the peak's bin a frame before to this bin now,
@@ -61,7 +61,7 @@ def _peaks(magnitude: NDArray[np.float32], spec: MelSpec) -> tuple[NDArray[np.in
     left, middle, right = magnitude[:, :-2], magnitude[:, 1:-1], magnitude[:, 2:]
     at_frame, at_bin = np.nonzero((middle > left) & (middle >= right))
     at_bin += 1
-    # A bin belongs to the region between two valleys; regions are numbered on through the frames.
+    # A bin belongs to the region between two valleys. Regions are numbered through all frames.
     regions = np.zeros((frames, bins), np.int32)
     np.cumsum((middle < left) & (middle <= right), axis=1, out=regions[:, 1:-1])
     regions[:, -1] = regions[:, -2]
@@ -73,7 +73,7 @@ def _peaks(magnitude: NDArray[np.float32], spec: MelSpec) -> tuple[NDArray[np.in
     shift = np.clip(0.5 * (below - above) / np.minimum(below - 2 * top + above, -TINY), -0.5, 0.5)
     radians_per_bin = np.float32(2 * np.pi * spec.hop_length / spec.n_fft)
     turn = np.empty((frames, bins), np.complex64)
-    # Without a peak, at the ends or where all is level, a bin is its own peak, at its centre.
+    # Without a peak, at the ends or where all magnitudes are equal, a bin is its own peak, at its centre.
     alone = np.arange(bins, dtype=np.int32)
     turn[:] = np.exp(1j * radians_per_bin * alone)
     turn[at_frame, at_bin] = np.exp(1j * radians_per_bin * (at_bin + shift))

@@ -1,6 +1,6 @@
 """The short-time Fourier transform of a mel spec and its inverse, vectorized over frames, in single precision.
 
-Spectra are `[frames, 1 + n_fft // 2]` here: a frame is contiguous in memory.
+Spectra are `[frames, 1 + n_fft // 2]` here, so that a frame is contiguous in memory.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
 
-# Smallest sum of squared windows that istft divides by. Only samples that rest on the tails of windows alone, at the
-# outer ends of the signal, have less: there a division would multiply rounding errors by more than 30.
+# Smallest sum of squared windows that istft divides by. Only samples that rest only on the tails of windows, at the
+# outer ends of the signal, have less; there a division would multiply rounding errors by more than 30.
 SMALLEST_ENVELOPE = np.float32(1e-3)
 
 
@@ -22,7 +22,7 @@ SMALLEST_ENVELOPE = np.float32(1e-3)
 def window(spec: MelSpec) -> NDArray[np.float64]:
     """The Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / N).
 
-    N is `win_length` for a periodic window, and 1 less for a symmetric one.
+    N is `win_length` for a periodic window, and `win_length - 1` for a symmetric one.
 
     Returns:
         `[n_fft] float64`, read-only.
@@ -43,24 +43,26 @@ def _single_window(spec: MelSpec, scale: int) -> NDArray[np.float32]:
 
 
 def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
-    """The frames that lie wholly in a signal, as a view of it: `[1 + (samples - n_fft) // hop_length, n_fft] float32`.
+    """The frames that lie fully in a signal, as a view of it: `[1 + (samples - n_fft) // hop_length, n_fft] float32`.
 
     Args:
-        signal: `[samples] float32`, at least `n_fft` samples.
+        signal: the signal, `[samples] float32`, at least `n_fft` samples.
+        spec: geometry of the frames.
     """
     return np.lib.stride_tricks.sliding_window_view(signal, spec.n_fft)[:: spec.hop_length]
 
 
 def stft(frames: NDArray[np.float32], spec: MelSpec) -> NDArray[np.complex64]:
-    """The Fourier transforms of frames, windowed.
+    """The Fourier transforms of windowed frames.
 
     Args:
-        frames: `[frames, n_fft] float32`, as `framed` gives them.
+        frames: the frames, `[frames, n_fft] float32`, as `framed` gives them.
+        spec: geometry of the frames, and their window.
 
     Returns:
         `[frames, 1 + n_fft // 2] complex64`.
     """
-    # norm="forward" divides by n_fft, which the window makes up for. With the default norm, numpy 2.4 computes the
+    # norm="forward" divides by n_fft, for which the window compensates. With the default norm, numpy 2.4 computes the
     # transform of float32 in a wider type, 4 times slower.
     spectrum = np.fft.rfft(frames * _single_window(spec, spec.n_fft), norm="forward")
     return spectrum.astype(np.complex64, copy=False)
@@ -74,7 +76,8 @@ def istft(blocks: Sequence[NDArray[np.complex64]], spec: MelSpec) -> NDArray[np.
 
     Args:
         blocks: consecutive pieces of the spectrum, each `[frames, 1 + n_fft // 2] complex64`. A piece is transformed at
-            once, so it should not exceed a core's cache.
+            once, so it should fit into a core's cache.
+        spec: geometry of the frames, and their window.
 
     Returns:
         `[(all frames - 1) * hop_length + n_fft] float32`.

@@ -1,4 +1,4 @@
-"""A sample's values read by a contract: what sound would have to be like for them to be true."""
+"""The values of a sample, read by a contract: the properties that the sound would have if the contract were true."""
 
 from __future__ import annotations
 
@@ -12,24 +12,27 @@ from pipeline.dsp.stft import window
 from pipeline.evidence.sample import Sample
 from pipeline.melspec import MelSpec
 
-_AT_FLOOR = 0.1  # natural-log units of magnitude within which an entry counts as floored: float16 rounds by 0.008
-_BELOW = 0.7  # as much below the floor is below it: acoustic models overshoot by a little
-_ABOVE_FLOOR = 1.0  # entries less above the floor than this are bent by it
+_AT_FLOOR = (
+    0.1  # natural-log units of magnitude: an entry this near the floor counts as floored; float16 rounds by 0.008
+)
+_BELOW = 0.7  # an entry this far below the floor counts as below it: acoustic models overshoot by a little
+_ABOVE_FLOOR = 1.0  # entries that are nearer to the floor are bent by it
 _LEAST_ENTRIES = 2000
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a sample is by a contract. Logarithms are natural ones of magnitudes.
+    """The properties of a sample by a contract. Logarithms are natural ones of magnitudes.
 
     Args:
-        below: share of entries that lie below the contract's floor.
-        floored: share of entries at it.
-        level: of the loudest frames, those at the 99th percentile [dBFS]; a lower bound of what a waveform would have.
+        below: share of entries below the contract's floor.
+        floored: share of entries at the contract's floor.
+        level: level of the loudest frames, at the 99th percentile [dBFS]; a lower bound of the waveform's level.
         spread: standard deviation of the entries above the floor.
-        roughness: median of |second difference over neighbouring bands| of entries above the floor; None if too few.
-        bend: mean second difference at each band but the outer two, `[n_mels - 2] float64`.
-        entries: how many entries each mean was taken over, `[n_mels - 2] int64`.
+        roughness: median of |second difference over neighbouring bands| of entries above the floor; None if there are
+            too few.
+        bend: mean second difference at each band except the outer two, `[n_mels - 2] float64`.
+        entries: number of entries in each mean, `[n_mels - 2] int64`.
     """
 
     below: float
@@ -47,8 +50,8 @@ def read_values(sample: Sample, spec: MelSpec) -> Reading:
     floor = magnitude_logs(mel_silence(spec)[:, None].astype(np.float64), spec)
     lowest = spec.natural_floor().min() / spec.power
     unfloored = logs > floor + _ABOVE_FLOOR
-    usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]  # a band that is empty most of the time is bent
-    usable &= usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()  # and so is a frame that is mostly silent
+    usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]  # a band that is mostly empty is bent
+    usable &= usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()  # as is a frame that is mostly silent
     three = usable[:-2] & usable[1:-1] & usable[2:]
     second = logs[:-2] - 2 * logs[1:-1] + logs[2:]
     entries = three.sum(axis=1)
@@ -65,15 +68,15 @@ def read_values(sample: Sample, spec: MelSpec) -> Reading:
 
 
 def magnitude_logs(values: NDArray[np.float64], spec: MelSpec) -> NDArray[np.float64]:
-    """Natural logarithms of filterbank outputs as if of magnitudes: `[n_mels, frames] float64`, both.
+    """Stored values as natural logarithms of the filterbank's magnitudes: `[n_mels, frames] float64` to the same shape.
 
-    Without the normalization; half where the contract's power is 2; without a floor that was added.
+    The normalization and a floor that was added are undone; where the contract's power is 2, the logarithms are halved.
     """
     if spec.normalization is not None:
         values = spec.normalization.undo(values)
     natural = values / spec.log_scale
     if spec.flooring == "add":
-        # What is below the floor that was added has no logarithm: it stays below, so that it is seen.
+        # A value below the floor that was added has no logarithm. It stays below, so that it is noticed.
         linear = np.exp(np.minimum(natural, 80.0)) - spec.floor
         natural = np.where(linear > spec.floor, np.log(np.maximum(linear, spec.floor)), natural)
     return natural / spec.power
@@ -82,7 +85,7 @@ def magnitude_logs(values: NDArray[np.float64], spec: MelSpec) -> NDArray[np.flo
 def _level(logs: NDArray[np.float64], spec: MelSpec) -> float:
     """Root mean square of the loudest frames [dBFS], by Parseval's theorem, from magnitudes that are flat in each band.
 
-    Flat ones have the least power of all with the same sum, so this is a lower bound.
+    Of all magnitudes with the same sum, flat ones have the least power, so this is a lower bound.
     """
     bank = mel_filterbank(spec).astype(np.float64)
     sums, covered = bank.sum(axis=1), bank.sum(axis=0)

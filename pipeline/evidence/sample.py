@@ -1,4 +1,4 @@
-"""Mels out of a store, and what can be said of their values without any contract."""
+"""A sample of the mels in a store, and the properties of its values that need no contract."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_SAME = 1e-3  # values this near to each other, relative to most of them, are one: float16 has steps of 5e-4
+_SAME = 1e-3  # values this near to each other, relative to the others, count as equal: float16 has steps of 5e-4
 _NO_LOGARITHM = 1e4  # float32's own range is 770 dB
-_LEAST_SHARE = 0.005  # of the values, to be called a floor
+_LEAST_SHARE = 0.005  # of the values; fewer equal values do not count as a floor
 _NORMALIZED_MEAN = 0.5
 _NORMALIZED_DEVIATION = (0.5, 1.6)
 
@@ -20,8 +20,8 @@ class Sample:
     """Stretches of some utterances' mels.
 
     Args:
-        mels: `[n_mels, frames] float32` each, finite, as stored.
-        utterances: how many there were to choose from.
+        mels: the stretches, `[n_mels, frames] float32` each, finite, as stored.
+        utterances: number of utterances that the sample was taken from.
     """
 
     mels: tuple[NDArray[np.float32], ...]
@@ -38,7 +38,7 @@ class Sample:
         return sum(mel.shape[1] for mel in self.mels)
 
     def joined(self) -> NDArray[np.float64]:
-        """All frames, `[n_mels, frames] float64`, but a few that hold damage, which says nothing of a contract."""
+        """All frames, `[n_mels, frames] float64`, except a few damaged ones, which say nothing about a contract."""
         frames = np.concatenate(self.mels, axis=1).astype(np.float64)
         sound = (np.abs(frames) < _NO_LOGARITHM).all(axis=0)
         return frames[:, sound] if sound.mean() > 0.5 else frames
@@ -46,12 +46,13 @@ class Sample:
 
 @dataclass(frozen=True)
 class Values:
-    """What the values of a sample are, as stored.
+    """Properties of the values of a sample, as stored.
 
     Args:
-        lowest, highest: value.
-        floor: the lowest value, where many entries share it; None where they do not.
-        floor_share: the share of entries that do.
+        lowest: lowest value.
+        highest: highest value.
+        floor: the lowest value, if many entries have it; else None.
+        floor_share: share of the entries that have the lowest value.
         silence: mean value of the quietest frames: a tenth of all are quieter.
         speech: mean value of the loudest frames: a tenth of all are louder.
         bands: mean of each band, from the lowest to the highest.

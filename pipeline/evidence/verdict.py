@@ -16,37 +16,37 @@ from pipeline.evidence.sample import Sample, Values, describe_values
 from pipeline.melspec import PRESETS, MelSpec
 
 # The bounds below were set on the prompts in tests/data, clean, 60 dB quieter, clipped, with noise down to 5 dB, sped
-# up, smoothed as by an acoustic model, halved to float16, and on white noise; tests/tools/contract_table.py prints
-# what they catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the
+# up, smoothed as by an acoustic model, in float16, and on white noise; tests/tools/contract_table.py prints what they
+# catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the
 # sound is), of smoothed mels 0.13 to 0.21.
 _MOST_BELOW, _CERTAINLY_BELOW = 0.02, 0.2
-# dBFS: a waveform's root mean square is at most 0, what an acoustic model predicts may be louder.
+# dBFS: the root mean square of a waveform is at most 0; what an acoustic model predicts may be louder.
 _MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0
 _ROUGH = (0.26, 0.95)
-_MOST_FLOORED = 0.25  # beyond it what is left above the floor is bent by it
+_MOST_FLOORED = 0.25  # with a higher share, the entries above the floor are bent by it
 _LEAST_SPREAD = 1.25
 _FLOOR_APART = 0.5  # natural-log units of magnitude
 _NOT_NORMALIZED = 1.5
-_NORMALIZED_ANEW = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
+_NORMALIZED_AGAIN = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
 _LEAST_FRAMES = 1000  # for the filterbank
-_ENOUGH_FRAMES = 4000  # for it to be found, in any sound
+_ENOUGH_FRAMES = 4000  # for the filterbank to be found, in any sound
 _LEAST_BENDS = 50  # entries over which a band's bend is averaged
-_BANK_APART = 0.6  # of the way from the stated filterbank to the other
-_BANK_CERTAIN = 3.0  # standard errors; of the true one towards others at most 1.9, in 3 samples of 32 other prompts
-_LEAST_APART = 1e-4  # squared difference of two filterbanks' bends: below it they are as good as one
+_BANK_APART = 0.6  # part of the way from the stated filterbank to the other
+_BANK_CERTAIN = 3.0  # standard errors; from the true filterbank at most 1.9, in 3 samples of 32 other prompts
+_LEAST_APART = 1e-4  # squared difference of two filterbanks' bends; below it they cannot be told apart
 
 Kind = Literal["below", "loud", "rough", "flat", "floor", "normalized", "raw", "filterbank"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing in which values contradict a contract.
+class Contradiction:
+    """One way in which values contradict a contract.
 
     Args:
-        kind: what was looked at.
-        words: what was found, with the values.
-        hint: the preset that it points to, if it points to one.
-        certain: whether it is enough where nothing else fits either.
+        kind: name of the property that contradicts the contract.
+        words: message that describes the contradiction, with the values.
+        hint: name of the preset that the values point to, if there is one.
+        certain: whether the contradiction counts even if no other contract fits.
     """
 
     kind: Kind
@@ -55,26 +55,26 @@ class Finding:
     certain: bool = False
 
 
-def contradictions(sample: Sample, spec: MelSpec) -> tuple[Finding, ...]:
-    """What of a sample cannot be true, or hardly, if the contract is.
+def contradictions(sample: Sample, spec: MelSpec) -> tuple[Contradiction, ...]:
+    """What in a sample cannot be, or hardly can be, if the contract is true.
 
     Args:
-        sample: with the contract's number of bands.
+        sample: the sample, with the contract's number of bands.
         spec: the contract.
     """
     return _found(sample, spec, read_values(sample, spec), describe_values(sample))
 
 
-def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Finding, ...]:
+def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Contradiction, ...]:
     found = [*_of_values(spec, reading, values), *_of_scale(reading)]
     return tuple(found or _of_filterbank(sample, spec, reading, values))
 
 
 def unjudged(sample: Sample, spec: MelSpec) -> str | None:
-    """Why a sample cannot tell the contract's filterbank from others, and with it its sample rate; None if it can.
+    """Why a sample cannot tell the contract's filterbank, and so its sample rate, from others; None if it can.
 
     Args:
-        sample: with the contract's number of bands.
+        sample: the sample, with the contract's number of bands.
         spec: the contract.
     """
     if sample.frames < _ENOUGH_FRAMES:
@@ -86,9 +86,10 @@ def unjudged(sample: Sample, spec: MelSpec) -> str | None:
 
 
 def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
-    """What else the values may be: presets, and the contract with another logarithm, power or normalization.
+    """What else the values may be: presets, or the contract with another logarithm, power or normalization.
 
-    Empty where nothing fits them.
+    Returns:
+        Their names; empty if nothing fits the values.
     """
     values = describe_values(sample)
     if spec.normalization is None and values.normalized:
@@ -106,29 +107,31 @@ def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
     return tuple(name for name, each in variants.items() if each != spec and _fits(sample, each, values))
 
 
-def judge_presets(sample: Sample) -> Mapping[str, tuple[Finding, ...]]:
-    """For each preset with the sample's number of bands, what contradicts it: nothing where it fits."""
+def judge_presets(sample: Sample) -> Mapping[str, tuple[Contradiction, ...]]:
+    """For each preset with the sample's number of bands, its contradictions: none if the preset fits."""
     return {name: contradictions(sample, each) for name, each in PRESETS.items() if each.n_mels == sample.n_mels}
 
 
 def _fits(sample: Sample, spec: MelSpec, values: Values) -> bool:
-    """Whether values look like sound by this contract, and not only not unlike it."""
+    """Whether values look like sound by this contract, which is more than the lack of a contradiction."""
     reading = read_values(sample, spec)
     if reading.roughness is None or _found(sample, spec, reading, values):
         return False
-    return reading.roughness < 1.3 * reading.spread  # of white noise 1.1; what has no neighbours alike is no sound
+    return (
+        reading.roughness < 1.3 * reading.spread
+    )  # white noise has 1.1: its neighbouring values do not resemble each other
 
 
-def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Finding]:
+def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Contradiction]:
     if reading.below > _MOST_BELOW:
-        yield Finding(
+        yield Contradiction(
             "below",
             f"{reading.below:.0%} of the values lie below the contract's floor, {spec.stored_floor():.2f}; "
             f"the lowest is {values.lowest:.2f}",
             certain=reading.below > _CERTAINLY_BELOW,
         )
     if reading.level > _MOST_LEVEL:
-        yield Finding(
+        yield Contradiction(
             "loud",
             f"the loudest frames would be at {reading.level:+.0f} dBFS or more, which no waveform reaches",
             certain=reading.level > _CERTAIN_LEVEL,
@@ -137,34 +140,34 @@ def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Find
         logs = magnitude_logs(np.full((spec.n_mels, 1), values.floor), spec)
         above = float((logs - spec.natural_floor().max() / spec.power).min())
         if above > _FLOOR_APART and not reading.floored > 0:
-            yield Finding(
+            yield Contradiction(
                 "floor",
                 f"{values.floor_share:.1%} of the values are {values.floor:.3f}, so that is where they end; by the "
                 f"contract they end at {spec.stored_floor():.3f}",
             )
     mean = float(np.sqrt(np.mean(np.square(values.bands))))
-    if values.normalized and (spec.normalization is None or (_one_for_all(spec) and mean < _NORMALIZED_ANEW)):
-        yield Finding("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
+    if values.normalized and (spec.normalization is None or (_one_for_all(spec) and mean < _NORMALIZED_AGAIN)):
+        yield Contradiction("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
     if spec.normalization is not None and not _one_for_all(spec) and mean > _NOT_NORMALIZED:
-        yield Finding("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
+        yield Contradiction("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
 
 
 def _one_for_all(spec: MelSpec) -> bool:
     return spec.normalization is not None and len(spec.normalization.mean) == 1
 
 
-def _of_scale(reading: Reading) -> Iterator[Finding]:
-    """A logarithm to another base, or a power for a magnitude, stretches all differences."""
+def _of_scale(reading: Reading) -> Iterator[Contradiction]:
+    """A logarithm with another base, or a power instead of a magnitude, stretches all differences."""
     if reading.roughness is None:
         return
     if reading.roughness > _ROUGH[1] and reading.floored < _MOST_FLOORED:
-        yield Finding(
+        yield Contradiction(
             "rough",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             "difference), those of any sound by 0.3 to 0.7: the values are spread too wide",
         )
     elif reading.roughness < _ROUGH[0] and reading.spread < _LEAST_SPREAD and not reading.floored > 0.001:
-        yield Finding(
+        yield Contradiction(
             "flat",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             f"difference), those of sound by 0.3 to 0.7, and all values by {reading.spread:.2f} (standard deviation): "
@@ -172,8 +175,8 @@ def _of_scale(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> list[Finding]:
-    """Every filterbank is uneven in its own way, since its corners fall between bins; a mean spectrum shows it."""
+def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> list[Contradiction]:
+    """Each filterbank is uneven in its own way, because its corners lie between bins; a mean spectrum shows it."""
     if reading.roughness is None or reading.roughness < _ROUGH[0] or sample.frames < _LEAST_FRAMES:
         return []
     found = []
@@ -192,13 +195,14 @@ def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Valu
         f"the mean spectrum is uneven from band to band as by the filterbank of {name}, not as by the contract's "
         f"({certainty:.0f} standard errors)"
     )
-    return [Finding("filterbank", words, name)]
+    return [Contradiction("filterbank", words, name)]
 
 
 def _toward(reading: Reading, spec: MelSpec, other: MelSpec) -> tuple[float, float]:
-    """How far the bends lie from the stated filterbank's (0) towards the other's (1), and that in standard errors.
+    """How far the bends lie from the stated filterbank's (0) towards the other's (1), and the same in standard errors.
 
-    A weighted regression: bands that fit neither (an edge of the speech's own spectrum) weigh little (Cauchy weights).
+    This is a weighted regression: bands that fit neither (an edge in the spectrum of the speech) weigh little (Cauchy
+    weights).
     """
     enough = reading.entries >= _LEAST_BENDS
     stated = _bends(spec)[enough]
@@ -217,12 +221,12 @@ def _toward(reading: Reading, spec: MelSpec, other: MelSpec) -> tuple[float, flo
 
 
 def _bends(spec: MelSpec) -> NDArray[np.float64]:
-    """Second differences of the logarithms of the filters' sums, as of magnitudes: what a flat spectrum would show."""
+    """Second differences of the logarithms of the filters' sums, for magnitudes: those of a flat spectrum."""
     sums = mel_filterbank(spec).sum(axis=1, dtype=np.float64)
     return np.asarray(np.diff(np.log(np.maximum(sums, 1e-12)), 2) / spec.power)
 
 
 def _unit(spec: MelSpec) -> float:
-    """Natural logarithms of magnitude in one step of 1 of a stored value."""
+    """Difference in natural logarithms of magnitude when a stored value grows by 1."""
     scale = 1.0 if spec.normalization is None else float(np.mean(spec.normalization.scale))
     return scale / spec.log_scale / spec.power

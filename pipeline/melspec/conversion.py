@@ -1,4 +1,4 @@
-"""Mels from one contract's values into another's, where that is exact."""
+"""Converts mels from the values of one contract to those of another, where that is exact."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipeline.melspec.spec import MelSpec
 
 
 def convert_mel(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> NDArray[np.float32]:
-    """The mel in another contract's values, where that is exact; the same array where nothing is to be done.
+    """The mel in the values of another contract, where that is exact; the same array if nothing has to be done.
 
     Args:
-        mel: `[n_mels, frames] float32` in `source`'s values.
+        mel: the mel, `[n_mels, frames] float32` in the values of `source`.
         source: the mel's own contract.
         target: the contract that is wanted.
 
@@ -24,7 +24,7 @@ def convert_mel(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> N
 
     Raises:
         ContractError: if the contracts differ in a field that does not convert.
-        BadMelError: if a value was clipped from above, so that nobody knows what it was.
+        BadMelError: if a value was clipped from above, so that the original value is lost.
     """
     differences = source.compare(target)
     if bad := [d for d in differences if d.remedy == "impossible"]:
@@ -43,7 +43,7 @@ def convert_mel(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> N
 
 
 def _floored(natural: NDArray[np.float64], source: MelSpec, target: MelSpec) -> NDArray[np.float64]:
-    """Natural logarithms with the target's floor under them."""
+    """Natural logarithms with the floor of the target instead of that of the source."""
     if target.flooring == source.flooring and (target.flooring == "max" or target.floor == source.floor):
         return np.maximum(natural, math.log(target.floor))
     linear = np.exp(natural)
@@ -55,7 +55,7 @@ def _floored(natural: NDArray[np.float64], source: MelSpec, target: MelSpec) -> 
 
 
 def _check_clipped(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -> None:
-    """Whether values stand at the upper end of what the source clips to, unless the target clips there as well."""
+    """Refuses values at the upper end of the source's clip, unless the target has the same normalization."""
     clip = source.normalization.clip if source.normalization is not None else None
     if clip is None or source.normalization == target.normalization:
         return
@@ -63,6 +63,6 @@ def _check_clipped(mel: NDArray[np.float32], source: MelSpec, target: MelSpec) -
     if len(clipped := np.argwhere(mel >= highest)):
         band, frame = clipped[0].tolist()
         raise BadMelError(
-            f"{len(clipped)} values stand at {highest:g}, to which the mel contract clips, the first in band {band}, "
-            f"frame {frame}: what they were is lost, so they do not convert. Compute this mel without clipping"
+            f"{len(clipped)} values are {highest:g}, to which the mel contract clips, the first in band {band}, "
+            f"frame {frame}: the original values are lost, so they do not convert. Compute this mel without clipping"
         )

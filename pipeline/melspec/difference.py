@@ -1,4 +1,4 @@
-"""One field in which two mel contracts differ, and what can be done about it."""
+"""One field in which two mel contracts differ, and whether the values convert."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Difference:
     """One field in which two contracts differ.
 
     Args:
-        field: the field's name.
+        field: name of the field.
         source: the value of the mel's own contract.
         target: the value that is wanted.
-        remedy: "exact" if the values convert exactly, "negligible" if the field changes log-mel values of
-            speech by less than 0.002 on average, "impossible" if the information is not there.
+        remedy: way to convert: "exact" if the values convert exactly, "negligible" if the field changes log-mel values
+            of speech by less than 0.002 on average, "impossible" if the information is lost.
     """
 
     field: str
@@ -30,7 +30,7 @@ class Difference:
 
     @property
     def values(self) -> tuple[str, str]:
-        """Both values for people: the mel's own, and the one that is wanted."""
+        """Both values as text: the mel's own, and the one that is wanted."""
         return _short(self.source), _short(self.target)
 
     def __str__(self) -> str:

@@ -18,16 +18,16 @@ _MOST = 1e6
 class Normalization:
     """Normalization of log-mel values: `(value - mean) / scale`, then clipped to `clip`.
 
-    Coqui's symmetric range is one: decibels of min_level_db + ref_level_db .. ref_level_db onto -max_norm .. max_norm
-    (coqui-ai/TTS, utils/audio/processor.py, normalize).
+    Coqui's symmetric range is an example: it maps decibels of min_level_db + ref_level_db .. ref_level_db to
+    -max_norm .. max_norm (coqui-ai/TTS, utils/audio/processor.py, normalize).
 
     >>> Normalization.from_dict({"mean": -30, "scale": 12.5, "clip": [-4, 4]}).mean
     (-30.0,)
 
     Args:
         mean: one mean for each band, or a single one for all of them, in log-mel units.
-        scale: as many divisors, positive, in log-mel units.
-        clip: lowest and highest normalized value, or None where nothing is clipped.
+        scale: divisors, as many as means, positive, in log-mel units.
+        clip: lowest and highest normalized value, or None if values are not clipped.
     """
 
     mean: tuple[float, ...]
@@ -37,7 +37,7 @@ class Normalization:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.scale):
             raise ConfigError(
-                f"normalization: {len(self.mean)} means, {len(self.scale)} scales; give one of each a band"
+                f"normalization: {len(self.mean)} means, {len(self.scale)} scales; give one of each for each band"
             )
         if not all(-_MOST <= value <= _MOST for value in self.mean):
             raise ConfigError(f"normalization: every mean must be within {_MOST:g} of 0")
@@ -52,11 +52,11 @@ class Normalization:
         return normalized if self.clip is None else np.clip(normalized, *self.clip)
 
     def undo(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Log-mel values of normalized ones, the inverse of `apply` where nothing was clipped."""
+        """Log-mel values from normalized ones: the inverse of `apply` where nothing was clipped."""
         return values * self._along(self.scale, values) + self._along(self.mean, values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: a list each, or a number where one holds for all bands."""
+        """Plain JSON values: a list for each field, or a number if one holds for all bands."""
         plain: dict[str, Any] = {
             name: list(values) if len(values) != 1 else values[0]
             for name, values in (("mean", self.mean), ("scale", self.scale))
@@ -65,21 +65,21 @@ class Normalization:
 
     @classmethod
     def from_dict(cls, plain: Any) -> Normalization:
-        """What `to_dict` wrote, or a user in YAML.
+        """The normalization that `to_dict` wrote, or that a user wrote in YAML.
 
         Raises:
-            ConfigError: if a key is unknown or missing, or a value is none.
+            ConfigError: if a key is unknown or missing, or a value is not valid.
         """
         if not isinstance(plain, Mapping) or not {"mean", "scale"} <= set(plain) <= {"mean", "scale", "clip"}:
             raise ConfigError(
-                "mel spec: normalization must be null or hold mean and scale, a number for all bands or one a band "
-                "each, and if values were clipped clip: [lowest, highest]"
+                "mel spec: normalization must be null or hold mean and scale (each a number for all bands, or a list "
+                "of one number for each band) and, if values were clipped, clip: [lowest, highest]"
             )
         try:
             mean, scale = (_numbers(plain[name]) for name in ("mean", "scale"))
             clip = None if plain.get("clip") is None else _numbers(plain["clip"])
         except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigError(f"mel spec: normalization holds something that is no number: {error}") from error
+            raise ConfigError(f"mel spec: normalization holds something that is not a number: {error}") from error
         if clip is not None and len(clip) != 2:
             raise ConfigError(f"mel spec: normalization: clip has {len(clip)} values; it must be [lowest, highest]")
         return cls(mean, scale, None if clip is None else (clip[0], clip[1]))

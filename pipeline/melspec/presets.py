@@ -1,4 +1,4 @@
-"""The mel contracts of the field by name."""
+"""Presets: the mel contracts of well-known projects, by name."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ def preset(name: str) -> MelSpec:
     if not isinstance(name, str) or name not in PRESETS:
         raise ConfigError(f"no mel preset is named {name!r:.80}; the presets are {', '.join(sorted(PRESETS))}")
     return PRESETS[name]
+
+
+def preset_names(spec: MelSpec | None) -> list[str]:
+    """The names of the presets that equal a contract; no name for None."""
+    return [name for name, known in PRESETS.items() if known == spec]
 
 
 def mel_spec(stated: str | Mapping[str, Any]) -> MelSpec:

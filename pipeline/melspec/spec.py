@@ -1,4 +1,4 @@
-"""MelSpec: all that a vocoder must agree with, as values; and how two of them differ."""
+"""MelSpec: the contract of a mel and of the vocoder that takes it, as values; and how two contracts differ."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Framing = Literal["same", "center"]
 HannWindow = Literal["periodic", "symmetric"]
 Flooring = Literal["max", "add"]
 
-# The most that a contract may say: a store's is read before anything else, and the filterbank is taken into memory.
+# Largest values in a contract. A store's contract is read before anything else, and its filterbank is kept in memory.
 _MOST_SIZES = {"sample_rate": 1_000_000, "n_fft": 32768, "hop_length": 32768, "win_length": 32768, "n_mels": 1024}
 _MOST_VALUES = {"fmin": 1e6, "fmax": 1e6, "floor": 1e6, "magnitude_eps": 1.0, "power_floor": 1.0}
 _CHOICES = {
@@ -31,46 +31,47 @@ _CHOICES = {
 }  # fmt: skip
 _LEAST_FLOOR = 1e-37  # a float32 above its subnormals
 
-# Fields that a stored contract may leave out: it was written before they came. At their defaults they are left out
-# when written, too, so that what was made by an earlier melmill keeps its fingerprint.
+# Fields that a stored contract may leave out, because it may be older than they are. They are also left out on writing
+# if they have their defaults, so that the outputs of an earlier melmill keep their fingerprints.
 _OPTIONAL = {"normalization", "magnitude_eps"}
 _LATER: Mapping[str, Any] = {"window": "periodic", "flooring": "max", "power_floor": 0.0, "filter_rate": None}
 
-# Bounds of what is negligible: of squared magnitudes added or held up, where full scale's are about 1e5.
+# Negligible differences: of squared magnitudes that are added or used as a floor; at full scale they are about 1e5.
 _NEGLIGIBLE_POWER = 1e-9
-# Of a value, in natural-log units: a smaller floor is lost in a larger one that is added to it.
+# The same of a value, in natural-log units: a smaller floor is lost in a larger one that is added to it.
 _NEGLIGIBLE_LOG = 1e-5
 
 
 @dataclass(frozen=True)
 class MelSpec:
-    """How a log-mel spectrogram was computed from audio. All that a vocoder must agree with.
+    """How a log-mel spectrogram was computed from audio: all that mels and a vocoder must agree in.
 
     The mel of a waveform is `log(max(filterbank @ |STFT|**power, floor))`, then normalized. The STFT's window is the
     Hann window of `win_length`, centred in `n_fft`.
 
     Args:
-        sample_rate: of the audio [Hz].
+        sample_rate: sample rate of the audio [Hz].
         n_fft: length of the Fourier transform [samples].
-        hop_length: from one frame to the next [samples].
+        hop_length: distance from one frame to the next [samples].
         win_length: length of the window [samples], at most `n_fft`.
         n_mels: number of mel bands.
         fmin: lower edge of the lowest band [Hz].
         fmax: upper edge of the highest band [Hz], at most half of `sample_rate` (or of `filter_rate`).
-        mel_scale: "slaney" (linear to 1 kHz, then logarithmic) or "htk" (2595 log10(1 + f/700)).
-        mel_norm: "slaney" (each triangle has unit area over Hz) or "none" (unit peak).
-        power: 1 for magnitudes, 2 for powers.
-        log: "ln", "log10", or "db" (20 log10 of magnitudes, 10 log10 of powers).
+        mel_scale: scale of the bands, "slaney" (linear to 1 kHz, then logarithmic) or "htk" (2595 log10(1 + f/700)).
+        mel_norm: norm of the filters, "slaney" (each triangle has unit area over Hz) or "none" (unit peak).
+        power: power of the magnitudes, 1 (magnitudes) or 2 (powers).
+        log: kind of logarithm, "ln", "log10" or "db" (20 log10 of magnitudes, 10 log10 of powers).
         floor: smallest linear value under the logarithm.
-        framing: "same" (reflect-padded by (n_fft - hop_length) / 2: L samples give L // hop_length frames) or
-            "center" (reflect-padded by n_fft / 2: L samples give 1 + L // hop_length frames).
+        framing: position of the frames, "same" (reflect-padded by (n_fft - hop_length) / 2; L samples give
+            L // hop_length frames) or "center" (reflect-padded by n_fft / 2; they give 1 + L // hop_length frames).
         normalization: mean and scale of the log values, or None.
-        magnitude_eps: added to the squared magnitude under its root (HiFi-GAN's own code adds 1e-9).
-        window: "periodic" (0.5 - 0.5 cos(2 pi n / win_length)) or "symmetric" (... / (win_length - 1)) Hann window.
-        flooring: "max" (the logarithm of max(value, floor)) or "add" (of value + floor).
-        power_floor: squared magnitudes below it are taken for it (ESPnet's own code: 1e-10).
-        filter_rate: the sample rate that the filterbank was built for [Hz], where that is not the audio's own; the
-            bands' edges, `fmin` and `fmax` are then Hz of that rate. None for `sample_rate`.
+        magnitude_eps: number that is added to the squared magnitude under its root (HiFi-GAN's own code adds 1e-9).
+        window: kind of Hann window, 0.5 - 0.5 cos(2 pi n / N): "periodic" (N is win_length) or "symmetric" (N is
+            win_length - 1).
+        flooring: use of the floor, "max" (the logarithm of max(value, floor)) or "add" (of value + floor).
+        power_floor: smallest squared magnitude; smaller ones are replaced by it (ESPnet's own code: 1e-10).
+        filter_rate: sample rate that the filterbank was built for [Hz], if it is not that of the audio; the bands'
+            edges, `fmin` and `fmax` are then Hz at that rate. None for `sample_rate`.
 
     Raises:
         ConfigError: if a value is impossible.
@@ -147,7 +148,7 @@ class MelSpec:
 
     @property
     def padding(self) -> int:
-        """Samples by which a waveform is reflect-padded on both sides before framing."""
+        """Number of samples by which a waveform is reflect-padded on each side before framing."""
         return (self.n_fft - self.hop_length) // 2 if self.framing == "same" else self.n_fft // 2
 
     @property
@@ -162,7 +163,7 @@ class MelSpec:
 
     @property
     def log_scale(self) -> float:
-        """What a natural logarithm is multiplied by to give this spec's logarithm."""
+        """Factor from a natural logarithm to this spec's logarithm."""
         return {"ln": 1.0, "log10": 1 / math.log(10), "db": (20 if self.power == 1 else 10) / math.log(10)}[self.log]
 
     def frames(self, samples: int) -> int:
@@ -170,7 +171,7 @@ class MelSpec:
         return samples // self.hop_length if self.framing == "same" else 1 + samples // self.hop_length
 
     def samples(self, frames: int) -> int:
-        """Number of samples of `frames` frames: a hop for each, or, where they are centred, between each two."""
+        """Number of samples of `frames` frames: a hop for each frame, or between each two if they are centred."""
         return max(0, frames if self.framing == "same" else frames - 1) * self.hop_length
 
     def seconds(self, frames: int) -> float:
@@ -178,9 +179,9 @@ class MelSpec:
         return frames * self.hop_length / self.sample_rate
 
     def natural_floor(self) -> NDArray[np.float64]:
-        """The lowest value of each band in natural-log units, `[n_mels] float64` or `[1]` where all are the same.
+        """The lowest value of each band in natural-log units, `[n_mels] float64`, or `[1]` if all are the same.
 
-        The floor's logarithm, or what the normalization clips to.
+        It is the floor's logarithm, or the value to which the normalization clips.
         """
         lowest = np.array([math.log(self.floor)])
         if self.normalization is None or self.normalization.clip is None:
@@ -189,7 +190,7 @@ class MelSpec:
         return np.asarray(np.maximum(lowest, clipped))
 
     def stored_floor(self) -> float:
-        """The lowest value that such a mel can hold, as stored: normalized, clipped; the least of all bands."""
+        """The lowest value that such a mel can hold in any band, as stored: normalized and clipped."""
         floor = self.natural_floor() * self.log_scale
         return float((floor if self.normalization is None else self.normalization.apply(floor)).min())
 
@@ -211,7 +212,9 @@ class MelSpec:
         if unknown := sorted(set(map(str, plain)) - known):
             raise ConfigError(f"mel spec: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}")
         if missing := sorted(known - _OPTIONAL - set(_LATER) - set(plain)):
-            raise ConfigError(f"mel spec: missing key {', '.join(missing)}; or name the preset it differs from: preset")
+            raise ConfigError(
+                f"mel spec: missing key {', '.join(missing)}; or add preset: NAME, from which missing keys are taken"
+            )
         values = dict(plain)
         if values.get("normalization") is not None:
             values["normalization"] = Normalization.from_dict(values["normalization"])
@@ -220,8 +223,8 @@ class MelSpec:
     def compare(self, target: MelSpec) -> tuple[Difference, ...]:
         """The fields in which this contract, of a mel at hand, differs from the one that is wanted.
 
-        What converts exactly is the base of the logarithm, a higher floor from a lower one, a floor that was added
-        (the value can be had back) and a known normalization, as far as it did not clip.
+        The following convert exactly: the base of the logarithm, a lower floor to a higher one, a floor that was added
+        (it can be subtracted again), and a known normalization, as far as it did not clip.
 
         >>> from pipeline.melspec import PRESETS
         >>> PRESETS["hifigan-22k"].compare(PRESETS["tacotron2-22k"])[0].field
@@ -235,14 +238,14 @@ class MelSpec:
             if field.name == "floor":
                 if np.allclose(mine, wanted, rtol=0, atol=1e-9):
                     continue
-                ours, theirs = float(np.exp(mine.max())), float(np.exp(wanted.min()))  # what a clip makes of it
+                ours, theirs = float(np.exp(mine.max())), float(np.exp(wanted.min()))  # with the effect of a clip
                 remedy = "exact" if (mine <= wanted + 1e-9).all() else "impossible"
             elif ours == theirs:
                 continue
             elif field.name in ("log", "normalization"):
                 remedy = "exact"
             elif field.name == "flooring":
-                lost = (mine > wanted + math.log(_NEGLIGIBLE_LOG)).any()  # below a floor that was not added
+                lost = (mine > wanted + math.log(_NEGLIGIBLE_LOG)).any()  # values below a floor that was not added
                 remedy = "impossible" if ours == "max" and lost else "exact"
             elif field.name == "window" or (
                 field.name in ("magnitude_eps", "power_floor") and abs(ours - theirs) <= _NEGLIGIBLE_POWER

@@ -25,10 +25,10 @@ MAX_FILE_BYTES = 2 << 30
 
 
 def read_torch_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
-    """What `torch.save` wrote to a file. Takes memory of about twice the file's size.
+    """The value that `torch.save` wrote to a file. Reading it takes about twice the file's size in memory.
 
     Args:
-        path: the file; its name does not matter (`.pth`, `.pt`, `.pth.tar`, none).
+        path: the file, with any name.
         max_bytes: size of the largest file that is read [bytes].
 
     Returns:
@@ -36,14 +36,14 @@ def read_torch_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
         share a storage share memory.
 
     Raises:
-        CheckpointError: if the file cannot be read, is of another kind or damaged, or holds anything but tensors,
-            numbers and texts in plain containers. Nothing in it has run.
+        CheckpointError: if the file cannot be read, is of another kind or damaged, or holds more than tensors, numbers
+            and texts in plain containers. Nothing in it has run.
     """
     try:
         if not path.is_file():
             raise CheckpointError(f"{path}: there is no such file")
         if (size := path.stat().st_size) > max_bytes:
-            raise CheckpointError(f"{path}: has {size} bytes; files of up to {max_bytes} are read")
+            raise CheckpointError(f"{path}: has {size} bytes; melmill reads files of up to {max_bytes}")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
@@ -51,8 +51,10 @@ def read_torch_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> Any:
         return _read_zip(content) if content.startswith(b"PK\x03\x04") else _read_legacy(content)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: this checkpoint is refused: {error}") from error
-    except Exception as error:  # damage shows in any way; none of it is the caller's concern
-        raise CheckpointError(f"{path}: no torch checkpoint, or a damaged one ({type(error).__name__})") from error
+    except Exception as error:  # damage may raise anything; the caller needs to know only that
+        raise CheckpointError(
+            f"{path}: it is not a torch checkpoint, or it is damaged ({type(error).__name__})"
+        ) from error
 
 
 def _read_legacy(content: bytes) -> Any:
@@ -70,7 +72,7 @@ def _read_legacy(content: bytes) -> Any:
 
 
 class _LegacyStorages:
-    """Storages that the pickle names before their elements come; tensors are views of arrays filled later."""
+    """Storages that the pickle names before their elements come. Tensors are views of arrays that are filled later."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit
@@ -89,7 +91,7 @@ class _LegacyStorages:
 
     def fill(self, content: bytes, file: io.BytesIO, keys: Any) -> None:
         if not isinstance(keys, list) or sorted(keys) != sorted(self.arrays):
-            raise CheckpointError("its list of storages is not that of its tensors")
+            raise CheckpointError("its list of storages differs from that of its tensors")
         for key in keys:
             kind, array = self.arrays[key]
             count = int.from_bytes(file.read(8), "little")
@@ -104,7 +106,7 @@ class _LegacyStorages:
 def _read_zip(content: bytes) -> Any:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
-        # Torch compresses nothing. So what is read is never more than the file.
+        # Torch does not compress, so no more is read than the file holds.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise CheckpointError("its zip archive is compressed, which torch never does")
         if sum(entry.file_size for entry in entries) > len(content):
@@ -112,7 +114,7 @@ def _read_zip(content: bytes) -> Any:
         pickles = [entry.filename for entry in entries if entry.filename.endswith("/data.pkl")]
         if len(pickles) != 1 or len({entry.filename for entry in entries}) != len(entries):
             raise CheckpointError(
-                f"its zip archive should hold one NAME/data.pkl, not {len(pickles)}, and no name twice"
+                f"its zip archive should hold one NAME/data.pkl, not {len(pickles)}, and each name once"
             )
         folder = pickles[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
@@ -140,4 +142,4 @@ def _decode(raw: bytes, kind: str) -> NDArray[Any]:
 
 
 def _no_storage(key: str, kind: str, elements: int) -> NDArray[Any]:
-    raise CheckpointError(f"its storage {key[:40]!r} is named where none belongs")
+    raise CheckpointError(f"its storage {key[:40]!r} is named where a storage does not belong")

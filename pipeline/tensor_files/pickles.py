@@ -1,8 +1,8 @@
 """Reads the pickles inside torch's checkpoints, and runs nothing.
 
-A pickle is a program: its GLOBAL operation imports any name and REDUCE calls it. So this is no `pickle.Unpickler`, but
-an interpreter of its own for the operations that `torch.save` writes (pickle protocols 2 to 4), in which a global is a
-name and nothing else. `pickletools.genops` of the standard library only splits the bytes into operations.
+A pickle is a program: its operation GLOBAL imports any name and REDUCE calls it. So `pickle.Unpickler` is not used, but
+an interpreter of the operations that `torch.save` writes (pickle protocols 2 to 4), in which a global is only a
+name. `pickletools.genops` of the standard library only splits the bytes into operations.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 
 ORDERED_DICT = "collections.OrderedDict"
 COUNTER = "collections.Counter"
-"""A learning rate's schedule is saved with its milestones in one."""
+"""The schedule of a learning rate is saved with its milestones in a counter."""
 REBUILD_TENSOR = "torch._utils._rebuild_tensor_v2"
 REBUILD_PARAMETER = "torch._utils._rebuild_parameter"
 STORAGE_TYPES: dict[str, np.dtype[Any]] = {
@@ -46,7 +46,7 @@ StorageReader = Callable[[str, str, int], NDArray[Any]]
 
 
 class CheckpointError(ConfigError):
-    """A checkpoint is damaged, is no torch file, or holds more than tensors in plain containers."""
+    """A checkpoint is damaged, is not a torch file, or holds more than tensors in plain containers."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,18 @@ class _Global:
 
 
 def read_pickle(file: BinaryIO, read_storage: StorageReader) -> Any:
-    """The value of the pickle at the file's position, which moves behind it.
+    """The value of the pickle at the file's position, which is then after the pickle.
 
     Args:
-        file: the bytes, in memory (`io.BytesIO`), so that a length given in the pickle reserves nothing.
-        read_storage: gives the elements that a tensor's storage holds.
+        file: the bytes, in memory (`io.BytesIO`), so that a length in the pickle cannot reserve memory.
+        read_storage: function that gives the elements of a tensor's storage.
 
     Returns:
         Numbers, strings, None, and arrays for tensors, in dicts (ordered ones too), lists and tuples.
 
     Raises:
         CheckpointError: if the pickle names a global or an operation beyond what tensors need, or is too long.
-        ValueError, LookupError, TypeError: if the bytes are no pickle.
+        ValueError, LookupError, TypeError: if the bytes are not a pickle.
     """
     machine = _Machine(read_storage)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
@@ -128,9 +128,9 @@ class _Machine:
                 stack.append(self.find_storage(stack.pop()))
             case "REDUCE":
                 stack.append(_call(*self.pop(2)))
-            case "BUILD":  # the attributes of an ordered dict: a state dict's _metadata, which nobody reads
+            case "BUILD":  # the attributes of an ordered dict: a state dict's _metadata, which is not used
                 stack.pop()
-                _require(isinstance(stack[-1], dict), "its pickle sets attributes on what is no dict")
+                _require(isinstance(stack[-1], dict), "its pickle sets attributes of something that is not a dict")
             case _:
                 raise CheckpointError(f"its pickle uses {name} {str(argument)[:80]!r}, which tensors do not need")
 
@@ -147,14 +147,16 @@ class _Machine:
         return items
 
     def extend(self, items: list[Any]) -> None:
-        _require(isinstance(self.stack[-1], list), "its pickle appends to what is no list")
+        _require(isinstance(self.stack[-1], list), "its pickle appends to something that is not a list")
         self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         keys, values = items[::2], items[1::2]
-        # Other keys are refused because hashing nested tuples may take exponential time.
-        _require(all(isinstance(key, str | int) for key in keys), "it holds a dict with keys beyond texts and numbers")
-        _require(isinstance(self.stack[-1], dict), "its pickle sets items of what is no dict")
+        # Other keys are refused, because hashing nested tuples may take exponential time.
+        _require(
+            all(isinstance(key, str | int) for key in keys), "it holds a dict with keys that are not texts or numbers"
+        )
+        _require(isinstance(self.stack[-1], dict), "its pickle sets items of something that is not a dict")
         self.stack[-1].update(zip(keys, values, strict=True))
 
     def find_storage(self, reference: Any) -> NDArray[Any]:
@@ -163,7 +165,7 @@ class _Machine:
                 _require(view in ([], [None]), "it holds a view of a storage, as only very old torch wrote")
                 _require(elements >= 0, f"its storage {key[:40]!r} has {elements} elements")
                 return self.read_storage(key, kind, elements)
-        raise CheckpointError("its pickle refers to something else than a storage (a pickled module is code)")
+        raise CheckpointError("its pickle refers to something other than a storage (a pickled module is code)")
 
 
 def _find_global(module: Any, name: Any) -> _Global:
@@ -183,13 +185,13 @@ def _call(function: Any, arguments: Any) -> Any:
             return _tensor(storage, offset, size, stride)
         case _Global(name), (np.ndarray() as tensor, _, _) if name == REBUILD_PARAMETER:
             return tensor
-    raise CheckpointError("its pickle makes a call that is not how torch rebuilds a tensor")
+    raise CheckpointError("its pickle makes a call that torch does not make to rebuild a tensor")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> NDArray[Any]:
-    _require(isinstance(storage, np.ndarray) and storage.ndim == 1, "a tensor has no storage")
+    _require(isinstance(storage, np.ndarray) and storage.ndim == 1, "a tensor does not have a storage")
     for numbers in ((offset,), size, stride):
-        _require(isinstance(numbers, tuple), "a tensor has no size or stride")
+        _require(isinstance(numbers, tuple), "a tensor does not have a size or stride")
         _require(all(type(n) is int and n >= 0 for n in numbers), "a tensor has a bad offset, size or stride")
     _require(len(size) == len(stride) <= 8, f"a tensor has {len(size)} sizes and {len(stride)} strides")
     tensor: NDArray[Any]

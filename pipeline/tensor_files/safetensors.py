@@ -1,7 +1,7 @@
 """Reads safetensors files: https://github.com/huggingface/safetensors, README, "Format".
 
-Eight bytes with the header's length, the header as JSON, then the tensors' elements. The format needs no more than this
-page, so no library stands between a hostile file and its checks.
+A file holds eight bytes with the header's length, the header as JSON, then the tensors' elements. The format is short
+enough to read it here, so that every byte of a hostile file is checked.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype("u1"), "BOOL": np.dtype("u1"),
 }  # fmt: skip
 _MOST_BYTES = 2 << 30
-_MOST_HEADER = 16 << 20  # a name, a shape and two numbers of each tensor; a generator has hundreds
+_MOST_HEADER = 16 << 20  # a name, a shape and two numbers for each tensor; a generator has hundreds of tensors
 _METADATA = "__metadata__"
 
 
 def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """The tensors in a safetensors file, by name. Takes memory of the file's size.
+    """The tensors in a safetensors file, by name. Reading them takes the file's size in memory.
 
     Returns:
         Arrays, little-endian; bfloat16 as float32. They share memory and cannot be written to.
 
     Raises:
         CheckpointError: if the file cannot be read, or breaks a rule of the format: sizes beyond the file, tensors that
-            overlap or leave gaps, names that stand twice, types that the format does not have.
+            overlap or leave gaps, a name that occurs twice, types that the format does not have.
     """
     try:
         if (size := path.stat().st_size) > _MOST_BYTES:
-            raise CheckpointError(f"{path}: has {size} bytes; checkpoints of up to {_MOST_BYTES} are read")
+            raise CheckpointError(f"{path}: has {size} bytes; melmill reads checkpoints of up to {_MOST_BYTES}")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
@@ -51,7 +51,7 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
 def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
     length = int.from_bytes(content[:8], "little")
     begin = 8 + length
-    _require(len(content) >= 8, "no safetensors file: it has fewer than 8 bytes")
+    _require(len(content) >= 8, "it is not a safetensors file: it has fewer than 8 bytes")
     _require(
         length <= _MOST_HEADER and begin <= len(content),
         f"its header of {length} bytes does not fit: the file has {len(content)} bytes, a header up to {_MOST_HEADER}",
@@ -59,8 +59,8 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
     try:
         header = json.loads(content[8:begin], object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"its header is no JSON: {error}") from error
-    _require(isinstance(header, dict), "its header is no JSON object")
+        raise CheckpointError(f"its header is not JSON: {error}") from error
+    _require(isinstance(header, dict), "its header is not a JSON object")
     header.pop(_METADATA, None)
     found, ends = {}, []
     for name, entry in header.items():
@@ -78,17 +78,21 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
     for start, stop in sorted(ends):
         _require(start == position, f"its tensors overlap or leave a gap at byte {min(start, position)}")
         position = stop
-    _require(position == len(content) - begin, f"{len(content) - begin - position} bytes of it belong to no tensor")
+    _require(
+        position == len(content) - begin, f"{len(content) - begin - position} of its bytes do not belong to a tensor"
+    )
     return found
 
 
 def _entry(name: str, entry: Any) -> tuple[np.dtype[Any], list[int], tuple[int, int]]:
     _require(
         isinstance(entry, dict) and set(entry) == {"dtype", "shape", "data_offsets"},
-        f"{name[:80]} has no dtype, shape and data_offsets",
+        f"{name[:80]} does not have dtype, shape and data_offsets",
     )
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
-    _require(isinstance(kind, str) and kind in _TYPES, f"{name[:80]} is of type {kind!r:.40}, which is not read")
+    _require(
+        isinstance(kind, str) and kind in _TYPES, f"{name[:80]} has the type {kind!r:.40}, which melmill does not read"
+    )
     for numbers, most in ((shape, 8), (offsets, 2)):
         _require(
             isinstance(numbers, list)
@@ -102,7 +106,7 @@ def _entry(name: str, entry: Any) -> tuple[np.dtype[Any], list[int], tuple[int, 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    _require(len(found) == len(pairs), "a name stands twice in its header")
+    _require(len(found) == len(pairs), "a name occurs twice in its header")
     return found
 
 

@@ -1,9 +1,15 @@
-"""Vocoders: mel -> waveform."""
+"""Vocoders: mel to waveform, with all that a run needs and no more.
+
+In: the name of a vocoder or the path of an .onnx file, and mels as arrays. Out: waveforms as arrays, whole or in
+windows that give the same samples in bounded memory. This room must not know where mels come from or where audio goes,
+how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoders are imported, checked and trained
+(`workshop`). It imports the library `onnx` for one purpose only: to convert a checkpoint that is not converted yet.
+"""
 
 from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.one_mel import vocode
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
 from pipeline.vocoders.sessions import check_device
-from pipeline.vocoders.single import vocode
 from pipeline.vocoders.windows import decode_mels, decode_windows
 
 __all__ = ["DEFAULT_VOCODER", "Vocoder", "check_device", "decode_mels", "decode_windows", "load_vocoder", "vocode"]

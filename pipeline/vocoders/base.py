@@ -15,17 +15,17 @@ class Vocoder(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `load_vocoder`."""
+        """The name under which `load_vocoder` finds it, or one for people."""
         ...
 
     @property
     def digest(self) -> str:
-        """Hexadecimal; another digest means that the samples may be others."""
+        """Digest of all that the samples depend on, hexadecimal: with another digest the samples may differ."""
         ...
 
     @property
     def spec(self) -> MelSpec:
-        """The mels that it takes."""
+        """The contract of the mels that it takes."""
         ...
 
     @property
@@ -35,7 +35,7 @@ class Vocoder(Protocol):
 
     @property
     def window(self) -> int:
-        """Frames that it is best given at once, without their halo: more take memory, fewer repeat the halo's work."""
+        """Frames to decode at once, without their halo: more take more memory, fewer repeat more work for the halo."""
         ...
 
     def samples(self, frames: int) -> int:
@@ -43,7 +43,7 @@ class Vocoder(Protocol):
         ...
 
     def memory(self, frames: int) -> int:
-        """Bytes that decoding `frames` frames at once takes, the weights included; an estimate for planning."""
+        """Memory that decoding `frames` frames at once takes, with the weights [bytes]; an estimate for planning."""
         ...
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
@@ -51,7 +51,7 @@ class Vocoder(Protocol):
 
         Args:
             mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame in the whole mel, for vocoders that draw noise by position.
+            first_frame: position of the first frame in the whole mel; vocoders that draw noise draw it by position.
 
         Returns:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
@@ -64,7 +64,7 @@ class BatchVocoder(Vocoder, Protocol):
     """A vocoder that takes several mels of one length at once; each gets the samples that it gets alone, to 1e-5."""
 
     def batch(self, frames: int) -> int:
-        """How many mels of `frames` frames it is best given at once, 1 or more."""
+        """Number of mels of `frames` frames to decode at once, 1 or more."""
         ...
 
     def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Griffin-Lim as a vocoder: no weights, any mel spec, and the yardstick that the others are held against."""
+"""Griffin-Lim as a vocoder: it has no weights and takes any mel spec; the other vocoders are compared with it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct, why_not_in
 from pipeline.errors import ContractError
 from pipeline.melspec import MelSpec
 
-# Counted up whenever the same mel gives other samples.
+# Raise it whenever the same mel gives other samples.
 _ALGORITHM = 3
 
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """Vocodes by `mel_to_magnitude` and `reconstruct`, of `pipeline.dsp`.
+    """Vocodes with `mel_to_magnitude` and `reconstruct` of `pipeline.dsp`.
 
     Args:
-        spec: the mels that it takes.
-        iterations: of Griffin-Lim.
-        updates: of the least squares.
+        spec: the contract of the mels that it takes.
+        iterations: number of Griffin-Lim iterations.
+        updates: number of updates of the least squares.
 
     Raises:
-        ContractError: if no waveform can be made from such mels.
+        ContractError: if no waveform can be made from mels of this contract.
     """
 
     spec: MelSpec
@@ -41,7 +41,7 @@ class GriffinLim:
 
     @property
     def name(self) -> str:
-        """The name it is registered by."""
+        """The name under which `load_vocoder` finds it."""
         return "griffin-lim"
 
     @property
@@ -57,7 +57,7 @@ class GriffinLim:
 
     @property
     def window(self) -> int:
-        """See Vocoder. The halos cost 11 % more work."""
+        """See `Vocoder.window`. The halos add 11 % of work."""
         return 2048
 
     def samples(self, frames: int) -> int:
@@ -65,7 +65,7 @@ class GriffinLim:
         return self.spec.samples(frames)
 
     def memory(self, frames: int) -> int:
-        """Bytes that decoding `frames` frames at once takes; an estimate."""
+        """Memory that decoding `frames` frames at once takes [bytes]; an estimate."""
         return phase_memory(self.spec, frames)
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A vocoder that is an ONNX model from mel to spectrum, and an inverse short-time Fourier transform."""
+"""A vocoder in two steps: an ONNX model from mel to spectrum, then an inverse short-time Fourier transform."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.dsp.stft import istft
 from pipeline.errors import ConfigError, MelmillError
 from pipeline.vocoders.onnx_model import OnnxModel
 
-# Counted up whenever the same model gives other samples.
+# Raise it whenever the same model gives other samples.
 _ALGORITHM = 1
-# Measured on Vocos with onnxruntime 1.32: the weights as read, and once more in the layout of the kernels.
+# Measured on Vocos with onnxruntime 1.32: the weights are there as read, and again in the layout of the kernels.
 _COPIES_OF_WEIGHTS = 2
 # Frames transformed at once: 1 MB of spectrum at n_fft 1024, which stays in a core's cache.
 _BLOCK = 256
@@ -26,21 +26,21 @@ _BLOCK = 256
 class IstftVocoder:
     """A `Vocoder` from an .onnx file that melmill made from a checkpoint whose output is a spectrum (Vocos).
 
-    A sample of a window is that of the whole mel, and not only nearly so: its frames' spectra are, each frame is
-    transformed by itself, and those that overlap in a sample are added in the same order. The transform's own reach is
-    part of the halo, so that no sample that is kept lacks a frame which the whole mel has.
+    A window's samples are exactly those of the whole mel, as far as the spectra of its frames are: each frame is
+    transformed by itself, and frames that overlap in a sample are added in the same order. The halo contains the reach
+    of the transform, so no kept sample lacks a frame that the whole mel has.
 
     Args:
-        model: from mel to spectrum `[batch, 2, frames, bins] float32`, real and imaginary.
-        name: what to call it; the file's stem if None.
+        model: a net from mel to spectrum `[batch, 2, frames, bins] float32`, real and imaginary.
+        name: the vocoder's name; the stem of the model's file if None.
 
     Raises:
-        ConfigError: if the model's card describes no inverse transform.
+        ConfigError: if the model's card does not describe an inverse transform.
     """
 
     def __init__(self, model: OnnxModel, name: str | None = None) -> None:
         if model.card.istft is None:
-            raise ConfigError(f"{model.path}: its card describes no inverse STFT")
+            raise ConfigError(f"{model.path}: its card does not describe an inverse STFT")
         self.name = model.path.stem if name is None else name
         self.spec = model.card.spec
         self.halo = model.card.halo
@@ -52,9 +52,9 @@ class IstftVocoder:
 
     @property
     def window(self) -> int:
-        """See Vocoder. At Vocos's 24 kHz 1024 frames are 11 s, and its halos cost 6 % more work.
+        """See `Vocoder.window`. At Vocos's 24 kHz 1024 frames are 11 s, and the halos add 6 % of work.
 
-        In batches a quarter of it, since only utterances as long as a window share a batch with others.
+        In batches a window is a quarter as long, because only windows of equal length share a batch.
         """
         return 256 if self._model.batched else 1024
 
@@ -62,11 +62,11 @@ class IstftVocoder:
         return IstftVocoder, (self._model, self.name)
 
     def samples(self, frames: int) -> int:
-        """Length of the waveform [samples] that `frames` frames give."""
+        """Length of the waveform of `frames` frames [samples]."""
         return self._istft.samples(frames) if frames else 0
 
     def memory(self, frames: int) -> int:
-        """See Vocoder. Of the transform: a complex spectrum twice, and the signal with its envelope."""
+        """See `Vocoder.memory`. The transform holds a complex spectrum twice, and the signal with its envelope."""
         transform = frames * (16 * (self._istft.n_fft // 2 + 1) + 16 * self._istft.hop)
         return _COPIES_OF_WEIGHTS * self._model.size + frames * self._model.card.frame_bytes + transform
 
@@ -75,26 +75,26 @@ class IstftVocoder:
 
         Args:
             mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: not used: these models draw no noise.
+            first_frame: position of the first frame, which is not used: these models draw no noise.
 
         Returns:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.
-            MelmillError: if the runtime fails, or gives a spectrum of another length.
+            MelmillError: if the runtime fails, or the spectrum has another length.
         """
         waveform: NDArray[np.float32] = self.decode_batch(mel[None])[0]
         return waveform
 
     def batch(self, frames: int) -> int:
-        """See BatchVocoder."""
+        """See `BatchVocoder.batch`."""
         return self._model.batch(frames)
 
     def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The waveforms of mels of one length: `[batch, n_mels, frames] float32` to `[batch, samples] float32`.
+        """Waveforms `[batch, samples] float32` of mels of one length, `[batch, n_mels, frames] float32`.
 
-        The net takes them at once, the transform one after the other. Errors as `decode`.
+        The net takes all mels at once, the transform one after the other. Errors are those of `decode`.
         """
         spectra = self._model.run(mels, self.name)
         frames, bins = mels.shape[2], self._istft.n_fft // 2 + 1

@@ -14,12 +14,13 @@ from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct
 from pipeline.melspec import Framing
 from pipeline.vocoders.onnx_model import OnnxModel
 
-# Counted up whenever the same model gives other samples.
+# Raise it whenever the same model gives other samples.
 _ALGORITHM = 3
-# Weight of the net's magnitudes in the phase stage. Of 0 to 0.5, on a voice that the net had not heard: as good as any
-# in PESQ (3.62; 3.57 with 0, 3.61 with 0.5), and the mel no farther off (0.100; 0.099 with 0, 0.121 with 0.5).
+# Weight of the net's magnitudes in the phase stage. Tried from 0 to 0.5 on a voice that the net had not heard: no other
+# weight has a higher PESQ (3.62; 3.57 with 0, 3.61 with 0.5), and the mel is hardly farther off (0.100; 0.099 with 0,
+# 0.121 with 0.5).
 _ANCHOR = 0.2
-# The weights in half precision as read, and in single precision as constants.
+# The weights are there in half precision as read, and in single precision as constants.
 _COPIES_OF_WEIGHTS = 4
 
 
@@ -27,12 +28,13 @@ class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
     Args:
-        model: from mel to magnitude `[frames, bins] float32`. It is run by onnxruntime on the CPU, whatever it was
-            opened for: the phase stage makes up to 4e-3 of the 4e-7 that OpenVINO's magnitudes differ by, where a
-            spectral peak falls into another bin; and it takes nearly all of the time, so that a card gains nothing.
-        name: what to call it; the file's stem if None.
-        iterations: of the phase stage.
-        framing: of the mels, which only the phase stage needs to know; None for that of the mels it was trained on.
+        model: a net from mel to magnitude `[frames, bins] float32`. Onnxruntime runs it on the CPU, whatever runtime
+            and device it was opened for. OpenVINO's magnitudes differ by 4e-7, of which the phase stage makes up to
+            4e-3 where a spectral peak falls into another bin. A GPU would gain nothing, because the phase stage takes
+            nearly all of the time.
+        name: the vocoder's name; the stem of the model's file if None.
+        iterations: number of iterations of the phase stage.
+        framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
     """
 
     def __init__(
@@ -54,12 +56,12 @@ class Lift:
         return Lift, (self._model, self.name, self.iterations, self.spec.framing)
 
     def for_framing(self, framing: Framing) -> Lift:
-        """The same net, which looks at frames and not at where they lie, for mels of that framing."""
+        """The same net for mels of that framing: the net sees frames, not where in the audio they lie."""
         return self if framing == self.spec.framing else Lift(self._model, self.name, self.iterations, framing)
 
     @property
     def window(self) -> int:
-        """See Vocoder. The halos cost 9 % more work."""
+        """See `Vocoder.window`. The halos add 9 % of work."""
         return 2048
 
     def samples(self, frames: int) -> int:
@@ -67,7 +69,7 @@ class Lift:
         return self.spec.samples(frames)
 
     def memory(self, frames: int) -> int:
-        """Bytes that decoding `frames` frames at once takes, the weights included; an estimate."""
+        """Memory that decoding `frames` frames at once takes, with the weights [bytes]; an estimate."""
         net = frames * self._model.card.frame_bytes
         return _COPIES_OF_WEIGHTS * self._model.size + max(net, phase_memory(self.spec, frames))
 

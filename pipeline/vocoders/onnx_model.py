@@ -1,4 +1,4 @@
-"""An ONNX model of ours: its card, its checks, and one session for each process."""
+"""An ONNX model with a card of melmill: its checks, and one session for each process."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
-from pipeline.vocoders.onnx_parts import tensors
+from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
 from pipeline.vocoders.sessions import CARD_REMEDY, Device, Runtime, Session, cuda_memory, open_session
 
 USER_FAMILY = "onnx"
-"""In the card of a model that a user brought as ONNX; it may take one mel at a time, others take any number."""
-# Of a process's part of a card, for the activations of a batch: cuDNN's workspaces and the weights want the rest.
+"""The family in the card of a model that a user brought as ONNX. Such a model may take one mel at a time."""
+# Part of a process's GPU memory that the activations of a batch may take: cuDNN's workspaces and the weights need the
+# rest.
 _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
-# What onnxruntime says when the card, or its memory, gave out; seen on an H100 with onnxruntime 1.31.
+# What onnxruntime says when the GPU fails or has no memory left; seen on an H100 with onnxruntime 1.31.
 _CARD_AT_FAULT = re.compile(r"CUDA|CUDNN|CUBLAS|BFCArena|allocate memory|out of memory")
 
 
 class OnnxModel:
     """A model with one input, mel `[batch, n_mels, frames] float32`, and one output, float32.
 
-    The session is made at the first `run`, one for each process, and may be used by several threads at once. A pickle
-    of a model holds its path and not its weights.
+    The first `run` in a process makes the session, which several threads may use at once. A pickle of a model holds its
+    path, not its weights.
 
     Args:
         path: the .onnx file.
-        threads: the runtime's threads for one `run`.
-        runtime: that runs it.
-        device: that it runs on; OpenVINO's is the CPU.
-        batch: mels of one length that are best run at once. None for as many as half of this process's part of a
-            card's memory holds, at most 64, and one on the CPU.
-        sharing: how many decode at once on the card.
+        threads: number of the runtime's threads for one `run`.
+        runtime: the library that runs the model.
+        device: the device that the model runs on; with OpenVINO it is the CPU.
+        batch: number of mels of one length to run at once. None for one on the CPU, and on a GPU for as many, up to 64,
+            as half of this process's part of its memory holds.
+        sharing: number of models, in all processes, that share the GPU's memory.
 
     Raises:
-        ConfigError: if the runtime is not installed, or the file cannot be read, has no melmill card, keeps weights in
-            other files, or its input or output is another one than its family's.
+        ConfigError: if the runtime is not installed, if the file cannot be read, has no melmill card or keeps weights
+            in other files, or if the input or the output is not that of the model's family.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class OnnxModel:
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
-        # Another runtime or device rounds in another way, and so gives other samples.
+        # Another runtime or device rounds in another way, so its samples differ.
         elsewhere = [each for each in (runtime, device) if each not in ("onnxruntime", "cpu")]
         self.digest = _digest(" ".join([*elsewhere, self._content]).encode()) if elsewhere else self._content
         self.size = len(content)
-        """Of the file [bytes]."""
+        """Size of the file [bytes]."""
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._card_bytes: int | None = None
@@ -91,14 +91,16 @@ class OnnxModel:
 
     @property
     def batched(self) -> bool:
-        """Whether it is likely to be given several mels at once; known before a session is there."""
+        """Whether it will probably get several mels at once; known before there is a session."""
         return self._batch > 1 if self._batch is not None else self.device != "cpu"
 
     def batch(self, frames: int) -> int:
-        """How many mels of `frames` frames are best run at once."""
+        """Number of mels of `frames` frames to run at once."""
         if self._batch is None and (self.device == "cpu" or self._own_session().device == "cpu"):
             return 1
-        if self._batch is None and self._card_bytes is None:  # once: what the first batch takes is kept for the next
+        if (
+            self._batch is None and self._card_bytes is None
+        ):  # asked once: the memory of the first batch is used again for the next
             free, total = cuda_memory() or (0, 0)
             self._card_bytes = int(_SHARE_OF_CARD * min(free, total / self._sharing))
         most = self._batch or _MOST_AT_ONCE
@@ -112,16 +114,16 @@ class OnnxModel:
 
         Args:
             mel: `[batch, n_mels, frames] float32`.
-            name: of the vocoder, for messages.
+            name: name of the vocoder, for messages.
 
         Returns:
-            A waveform `[batch, samples] float32`; of a "lift", which takes a batch of one, magnitudes
+            Waveforms `[batch, samples] float32`. A "lift", which takes one mel at a time, gives magnitudes
             `[frames, bins] float32`.
 
         Raises:
-            BadMelError: if the mels have another width, too few frames, or values that are not finite.
-            ConfigError: if the model's file was changed after it was opened, or the runtime cannot load it.
-            CardError: if the card fails, or has too little memory.
+            BadMelError: if the mels have another number of bands, too few frames, or values that are not finite.
+            ConfigError: if the model's file has changed since it was opened, or the runtime cannot load it.
+            CardError: if the GPU fails, or has too little memory.
             VocoderError: if the runtime fails.
         """
         bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
@@ -134,21 +136,21 @@ class OnnxModel:
             if self._single and len(mel) > 1:
                 return np.concatenate([session.run(np.ascontiguousarray(one[None], np.float32)) for one in mel])
             return session.run(np.ascontiguousarray(mel, np.float32))
-        except Exception as error:  # the runtimes' exceptions have no common base of their own
+        except Exception as error:  # the exceptions of the runtimes have no base class in common
             mels = "a mel" if len(mel) == 1 else f"{len(mel)} mels"
             failed = f"{name}: {self.runtime} failed on {mels} of {mel.shape[2]} frames: {error}"
             if session.device == "cuda" and _CARD_AT_FAULT.search(str(error)):
                 if len(mel) > 1:  # batches are half as large from now on
                     self._card_bytes = len(mel) * self._bytes(mel.shape[2]) // 2
-                raise CardError(f"{failed}. It is the card's, and no utterance's, fault: {CARD_REMEDY}") from error
+                raise CardError(f"{failed}. The GPU is at fault, not an utterance: {CARD_REMEDY}") from error
             raise VocoderError(failed) from error
 
     def _own_session(self) -> Session:
         with self._lock:
-            # A session does not survive a fork: its threads stay behind in the parent.
+            # A session does not survive a fork: its threads exist only in the parent.
             if self._session is None or self._process != os.getpid():
                 if _digest(self.path.read_bytes()) != self._content:
-                    raise ConfigError(f"{self.path}: this model was changed after it was opened")
+                    raise ConfigError(f"{self.path}: this model has changed since it was opened")
                 self._session = open_session(self.path, self.threads, self.runtime, self.device)
                 self._process = os.getpid()
             return self._session
@@ -159,37 +161,29 @@ def _digest(content: bytes) -> str:
 
 
 def _checked_card(content: bytes) -> tuple[Card, bool]:
-    """The model's card, and whether it takes one mel at a time."""
+    """The model's card, and whether the model takes one mel at a time."""
     try:
-        model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's, whose class depends on its implementation
-        raise ConfigError("it is no ONNX model, or a damaged one") from error
-    card = Card.read(model)
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors(model)):
+        file = read_onnx_file(content)
+    except ValueError as error:
+        raise ConfigError("it is not an ONNX model, or it is damaged") from error
+    card = Card.from_metadata(file.metadata)
+    if file.external:
         raise ConfigError("it keeps weights in other files (external data)")
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [_described(value) for value in model.graph.input if value.name not in weights]
-    outputs = [_described(value) for value in model.graph.output]
-    float32, mels, bins = onnx.TensorProto.FLOAT, card.spec.n_mels, 1 + card.spec.n_fft // 2
+    mels, bins = card.spec.n_mels, 1 + card.spec.n_fft // 2
     batch: int | None = None
     result: tuple[int | None, ...] = (None, None)
     name, words = "waveform", "waveform [batch, samples]"
     if card.family == "lift":
         batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
-    elif card.family == USER_FAMILY and inputs and inputs[0][2][:1] == (1,):
+    elif card.family == USER_FAMILY and file.inputs and file.inputs[0][2][:1] == (1,):
         batch = 1
     elif card.istft is not None:
         bins = 1 + card.istft.n_fft // 2
         name, result, words = "spectrum", (None, 2, None, bins), f"spectrum [batch, 2, frames, {bins}]"
-    if inputs != [("mel", float32, (batch, mels, None))] or outputs != [(name, float32, result)]:
+    wanted = (("mel", FLOAT32, (batch, mels, None)),), ((name, FLOAT32, result),)
+    if (file.inputs, file.outputs) != wanted:
         raise ConfigError(
             f"it should take mel [{batch or 'batch'}, {mels}, frames] float32 and give {words} float32; "
-            f"it takes {inputs} and gives {outputs} (name, element type, shape)"
+            f"it takes {list(file.inputs)} and gives {list(file.outputs)} (name, element type, shape)"
         )
     return card, batch == 1
-
-
-def _described(value: onnx.ValueInfoProto) -> tuple[str, int, tuple[int | None, ...]]:
-    tensor = value.type.tensor_type
-    sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
-    return value.name, tensor.elem_type, sizes

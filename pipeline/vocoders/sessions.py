@@ -1,4 +1,4 @@
-"""What runs a net: onnxruntime on the CPU or a CUDA card, or OpenVINO on the CPU. One session, for one process."""
+"""Sessions that run a net: onnxruntime on the CPU or on a CUDA GPU, or OpenVINO on the CPU."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Device = Literal["cpu", "cuda", "cuda-or-cpu"]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 _CUDA = "CUDAExecutionProvider"
-# TF32 keeps 10 bits of a product's factors, and would be heard at -60 dB; a search among kernels, for every new length
-# of mel, would take longer than the mel.
+# TF32 keeps 10 bits of a product's factors, which would be audible at -60 dB. A search for the best kernels, at every
+# new length of mel, would take longer than decoding the mel.
 _CUDA_OPTIONS = {
     "use_tf32": "0",
     "cudnn_conv_algo_search": "HEURISTIC",
@@ -32,11 +32,11 @@ _CUDA_OPTIONS = {
 }
 _INSTALL = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 _LEAST_FREE_BYTES = 2**29
-"""CUDA's own libraries take about as much of a card before a net is there; 0.4 GiB was seen on an H100."""
+"""About what CUDA's own libraries take of a GPU's memory before there is a net; 0.4 GiB was seen on an H100."""
 _OUT_OF_MEMORY = re.compile(r"out of memory|allocate memory|ALLOC_FAILED|BFCArena", re.I)
 CARD_REMEDY = (
-    "see with nvidia-smi who else has its memory, or use fewer workers (cluster.workers) or shorter windows "
-    "(vocoder.window). What was committed is kept; run again to resume"
+    "see with nvidia-smi which other processes use its memory, or use fewer workers (cluster.workers) or shorter "
+    "windows (vocoder.window). What was committed is kept; run again to resume"
 )
 
 
@@ -45,8 +45,9 @@ class Session:
     """A net that is loaded.
 
     Args:
-        run: mel `[batch, n_mels, frames] float32` to the net's output, float32; threads may call it at once.
-        device: that it is on.
+        run: function from mel `[batch, n_mels, frames] float32` to the net's output, float32; several threads may call
+            it at once.
+        device: the device that the net is on.
     """
 
     run: Run
@@ -54,16 +55,16 @@ class Session:
 
 
 def check_device(device: Device) -> None:
-    """Whether this process can use the device, as far as that can be told without using it.
+    """Checks that this process can use the device, as far as that can be told without using it.
 
     Raises:
-        ConfigError: if it is `cuda`, and the onnxruntime installed was built without it.
+        ConfigError: if it is `cuda`, and the installed onnxruntime was built without CUDA.
     """
     if device == "cuda" and _CUDA not in (found := onnxruntime.get_available_providers()):
         raise ConfigError(
             f"vocoder.device: cuda needs onnxruntime's {_CUDA}; the one installed, {onnxruntime.__version__}, has "
-            f"{', '.join(found)}. Install it ({_INSTALL}), or say vocoder.device: cpu, or cuda-or-cpu to take the CPU "
-            "where there is no card"
+            f"{', '.join(found)}. Install onnxruntime-gpu ({_INSTALL}), or set vocoder.device to cpu, or "
+            "to cuda-or-cpu, which uses the CPU where there is no GPU"
         )
 
 
@@ -72,13 +73,14 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
 
     Args:
         path: the .onnx file.
-        threads: of the CPU for one `run`.
-        runtime: that runs it.
-        device: `cuda-or-cpu` is the CPU, with a warning in the log, where CUDA cannot be used.
+        threads: number of CPU threads for one `run`.
+        runtime: the library that runs the model.
+        device: the device that the model runs on. With `cuda-or-cpu`, where CUDA cannot be used, it is the CPU, with a
+            warning in the log.
 
     Raises:
         ConfigError: if the device cannot be used, or the runtime cannot load the model.
-        CardError: if the card has no room for it.
+        CardError: if the GPU has no room for the model.
     """
     try:
         if runtime == "openvino":
@@ -94,18 +96,18 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
             return Session(_onnxruntime(path, threads), "cpu")
     except (ConfigError, CardError):
         raise
-    except Exception as error:  # the runtimes' exceptions have no common base of their own
+    except Exception as error:  # the exceptions of the runtimes have no base class in common
         raise ConfigError(f"{path}: {runtime} cannot load this model: {error}") from error
 
 
 def cuda_memory(driver: Any = None) -> tuple[int, int] | None:
-    """Free and whole memory of the process's first CUDA card [bytes], or None if the driver does not say.
+    """Free and whole memory of the process's first CUDA GPU [bytes], or None if the driver does not say.
 
-    Asked of the driver's own library, since onnxruntime has no call for it: cuMemGetInfo in the card's primary context,
-    the one that onnxruntime uses (CUDA Driver API, "Memory Management"). CUDA_VISIBLE_DEVICES holds as elsewhere.
+    The driver's library is asked, because onnxruntime has no call for it: cuMemGetInfo in the GPU's primary context,
+    which onnxruntime uses (CUDA Driver API, "Memory Management"). CUDA_VISIBLE_DEVICES has its usual effect.
 
     Args:
-        driver: `libcuda`, loaded if None.
+        driver: the library `libcuda`; it is loaded if None.
     """
     try:
         cuda = ctypes.CDLL("libcuda.so.1") if driver is None else driver
@@ -132,40 +134,40 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 4  # fatal: errors come as exceptions
+    options.log_severity_level = 4  # fatal only: errors come as exceptions
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # A pattern is remembered for each length of mel; without, HiFi-GAN V1 peaks 80 MB lower at the same speed.
+    # A memory pattern is kept for each length of mel; without them HiFi-GAN V1 peaks 80 MB lower at the same speed.
     options.enable_mem_pattern = False
     return options
 
 
 def _onnxruntime(path: Path, threads: int) -> Run:
-    # From the path: a session made from bytes keeps them.
+    # From the path: a session that is made from bytes keeps them.
     return _runner(onnxruntime.InferenceSession(path, _options(threads), providers=["CPUExecutionProvider"]))
 
 
 def _onnxruntime_on_cuda(path: Path, threads: int) -> Run:
     check_device("cuda")
-    if hasattr(onnxruntime, "preload_dlls"):  # finds the CUDA libraries that came as wheels
+    if hasattr(onnxruntime, "preload_dlls"):  # finds CUDA libraries that were installed as wheels
         onnxruntime.preload_dlls()
     try:
         session = onnxruntime.InferenceSession(path, _options(threads), providers=[(_CUDA, _CUDA_OPTIONS)])
-        # Where CUDA's libraries or a card are missing, onnxruntime goes on with the CPU and only prints so.
+        # Without CUDA's libraries or a GPU, onnxruntime goes on with the CPU and only prints a message.
         used = session.get_providers()
-        why = f"it took {', '.join(used)} in its place"
+        why = f"it used {', '.join(used)} instead"
     except Exception as error:  # see open_session
         used, why = [], str(error)
     if _CUDA not in used:
         memory = cuda_memory()
         if (memory is not None and memory[0] < _LEAST_FREE_BYTES) or _OUT_OF_MEMORY.search(why):
             free = f", of which {memory[0] / 2**20:.0f} of {memory[1] / 2**20:.0f} MiB are free," if memory else ""
-            raise CardError(f"vocoder.device: cuda: the card{free} has no room for {path.name} ({why}): {CARD_REMEDY}")
+            raise CardError(f"vocoder.device: cuda: the GPU{free} has no room for {path.name} ({why}): {CARD_REMEDY}")
         raise ConfigError(
-            f"vocoder.device: cuda: onnxruntime {onnxruntime.__version__} could not use {_CUDA} ({why}). See that "
-            "nvidia-smi lists a card, and that CUDA and cuDNN of onnxruntime's major versions are there "
-            f"({_INSTALL}); or say vocoder.device: cpu, or cuda-or-cpu"
+            f"vocoder.device: cuda: onnxruntime {onnxruntime.__version__} could not use {_CUDA} ({why}). Check that "
+            "nvidia-smi lists a GPU, and that CUDA and cuDNN of onnxruntime's major versions are installed "
+            f"({_INSTALL}); or set vocoder.device to cpu or cuda-or-cpu"
         )
-    session.disable_fallback()  # an error on the card is to be an error
+    session.disable_fallback()  # an error on the GPU must stay an error
     return _runner(session)
 
 
@@ -180,12 +182,12 @@ def _runner(session: onnxruntime.InferenceSession) -> Run:
 def _openvino(path: Path, threads: int) -> Run:
     import openvino
 
-    # Its own default may be bfloat16 where the processor has it.
+    # OpenVINO's own default may be bfloat16 where the processor has it.
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 
     def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        # A request of its own for each call: several threads may call.
+        # Each call makes its own request, because several threads may call at once.
         result: NDArray[np.float32] = compiled.create_infer_request().infer({"mel": mel})[0]
         return result.copy()
 

@@ -1,4 +1,4 @@
-"""Mels in windows: bounded memory, and the samples of the whole; in batches, where the vocoder takes them."""
+"""Mels decoded in windows: memory is bounded, and the samples are those of the whole mel; in batches where possible."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a mel, and the core of it whose samples are kept; all are frames of the whole mel.
+    """A stretch of a mel, and its core, whose samples are kept. All positions are frames of the whole mel.
 
     Args:
         start: first frame that is read.
-        stop: one past the last frame that is read.
+        stop: the frame after the last one that is read.
         core_start: first frame of the core.
-        core_stop: one past the last frame of the core.
+        core_stop: the frame after the core.
     """
 
     start: int
@@ -35,16 +35,16 @@ class Window:
 
 
 def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
-    """The windows whose cores tile `frames` frames in order: all of `window` frames, the last one of what is left.
+    """Windows whose cores tile `frames` frames in order. Every core has `window` frames, the last one what is left.
 
-    The halo lies on inner sides only: the true ends of a mel keep the model's own edge behaviour.
+    There is a halo on inner sides only: at the true ends of a mel the model behaves as it does for the whole mel.
 
     >>> windows(1000, 512, (13, 13))[1]
     Window(start=499, stop=1000, core_start=512, core_stop=1000)
 
     Args:
-        frames: of the whole mel, 0 or more.
-        window: frames of a core, above 0.
+        frames: number of frames of the whole mel, 0 or more.
+        window: number of frames of a core, above 0.
         halo: frames of context (left, right).
     """
     left, right = halo
@@ -56,18 +56,18 @@ def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
 
 
 def equal_windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
-    """Windows that read equally many frames each, so that they can share a batch; their cores tile `frames` frames.
+    """Windows that each read the same number of frames, so that they can share a batch; the cores tile `frames` frames.
 
-    Each reads `window` frames and a halo on both sides. At the true ends nothing lies beyond, so the first core is
-    longer by the left halo; the last window is moved back until it ends with the mel, and keeps what is new. A mel of
-    no more frames than that is one window.
+    Each window reads `window` frames and a halo on both sides. There is nothing to read before the mel's first frame,
+    so the first core is longer by the left halo. The last window is moved back until it ends with the mel; its core is
+    what no other core covers. A mel that is not longer than a window with its halos is one window.
 
     >>> [(part.start, part.stop) for part in equal_windows(1000, 256, (13, 13))]
     [(0, 282), (256, 538), (512, 794), (718, 1000)]
 
     Args:
-        frames: of the whole mel, 0 or more.
-        window: frames of an inner core, above 0.
+        frames: number of frames of the whole mel, 0 or more.
+        window: number of frames of an inner core, above 0.
         halo: frames of context (left, right).
     """
     left, right = halo
@@ -85,11 +85,11 @@ class Mel(Protocol):
 
     @property
     def frames(self) -> int:
-        """Of the whole mel."""
+        """Number of frames of the whole mel."""
         ...
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """Its frames start .. stop, `[n_mels, stop - start] float32`. Starts and stops only grow, or stay."""
+        """The frames start .. stop, `[n_mels, stop - start] float32`. Start and stop never decrease between calls."""
         ...
 
 
@@ -98,7 +98,7 @@ AnyMel = TypeVar("AnyMel", bound=Mel)
 
 @dataclass(frozen=True)
 class _Given:
-    """A mel whose frames a function gives."""
+    """A mel whose frames a function reads."""
 
     frames: int
     read: Callable[[int, int], NDArray[np.float32]]
@@ -110,16 +110,16 @@ def decode_windows(
     """Consecutive pieces of one mel's waveform, `vocoder.samples(frames)` samples in all. See `decode_mels`.
 
     Args:
-        vocoder: decodes each window.
-        read: `read(start, stop)` gives the mel's frames start .. stop, `[n_mels, stop - start] float32`.
-        frames: of the whole mel.
-        window: frames of a window's core, without its halo; the vocoder's own choice if None.
+        vocoder: the vocoder, which decodes each window.
+        read: function that gives the mel's frames start .. stop, `[n_mels, stop - start] float32`.
+        frames: number of frames of the whole mel.
+        window: number of frames of a window's core, without its halo; the vocoder's own choice if None.
 
     Yields:
-        `[samples] float32`; the piece of core a .. b is samples a * hop .. b * hop, the last one up to the end.
+        `[samples] float32`; the piece of core a .. b is samples a * hop .. b * hop, the last piece goes to the end.
 
     Raises:
-        UtteranceError: if `read` or the vocoder gives another length than it should.
+        UtteranceError: if the length of what `read` or the vocoder gives is wrong.
     """
     for _, pieces in decode_mels(vocoder, [_Given(frames, read)], window):
         yield from pieces
@@ -128,18 +128,18 @@ def decode_windows(
 def decode_mels(
     vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
 ) -> Iterator[tuple[AnyMel, Iterator[NDArray[np.float32]]]]:
-    """Each mel in order, with the pieces of its waveform, which are to be taken before the next mel is asked for.
+    """Each mel in order, with the pieces of its waveform. Take all pieces before you ask for the next mel.
 
-    Where the vocoder takes batches, windows of one mel and of those after it are decoded together; else one at a time.
-    Memory holds one batch, and the pieces of it that wait for their turn.
+    If the vocoder takes batches, windows of one mel and of the mels after it are decoded together, else one at a time.
+    Memory holds one batch and those of its pieces that wait for their turn.
 
-    What goes wrong with a mel, also one that was read ahead, is raised where its pieces are taken. A mel that spoils a
-    batch does not spoil the others.
+    An error of a mel, also of one that was read ahead, is raised where that mel's pieces are taken. A mel that makes a
+    batch fail does not affect the other mels.
 
     Args:
-        vocoder: decodes each window.
-        mels: taken as they are needed, at most a batch ahead.
-        window: frames of a window's core, without its halo; the vocoder's own choice if None.
+        vocoder: the vocoder, which decodes each window.
+        mels: the mels, taken as they are needed, at most a batch ahead.
+        window: number of frames of a window's core, without its halo; the vocoder's own choice if None.
 
     Yields:
         The mel, and its pieces as `decode_windows` gives them.
@@ -150,7 +150,7 @@ def decode_mels(
 
 
 class _Pending(Generic[AnyMel]):
-    """A mel cut into windows, some of them read, some decoded."""
+    """A mel that is cut into windows, of which some are read and some are decoded."""
 
     def __init__(self, mel: AnyMel, parts: list[Window]) -> None:
         self.mel = mel
@@ -167,7 +167,7 @@ class _Pending(Generic[AnyMel]):
         return part, mel
 
     def spoil(self, error: Exception) -> None:
-        """What was decoded is still given, and then the error."""
+        """Keep the error, which is raised after the pieces that are decoded already."""
         self.error = self.error or error
         self.unread.clear()
 
@@ -202,7 +202,7 @@ class _Decoder(Generic[AnyMel]):
         return True
 
     def _decode(self, first: _Pending[AnyMel]) -> None:
-        """Decode the next window of a mel, and with it as many others of its length as a batch takes."""
+        """Decode the next window of a mel, together with as many others of its length as a batch holds."""
         if self._batching is None:
             part, mel = first.read_next()
             first.decoded.append(self._core(first, part, self._vocoder.decode(mel, first_frame=part.start)))
@@ -221,9 +221,9 @@ class _Decoder(Generic[AnyMel]):
             return
         try:
             waveforms = self._batching.decode_batch(np.stack([mel for _, _, mel in chosen]))
-        except Exception as error:  # one of them may be to blame, or a card too small: each alone shows which
+        except Exception as error:  # one window may be the cause, or the GPU is too small: decoding each alone tells
             if not isinstance(error, UtteranceError):
-                logger.warning("a batch of %d windows failed, and is tried one after the other: %s", len(chosen), error)
+                logger.warning("a batch of %d windows failed; now each window is tried alone: %s", len(chosen), error)
             for pending, part, mel in chosen:
                 self._decode_alone(pending, part, mel)
             return
@@ -231,7 +231,7 @@ class _Decoder(Generic[AnyMel]):
             self._keep(pending, part, waveform)
 
     def _sharing(self, first: _Pending[AnyMel], batch: int) -> Iterator[_Pending[AnyMel]]:
-        """The mel at hand and those after it whose windows are as long."""
+        """The mel at hand, and those of the next mels whose windows have the same length."""
         yield first
         seen = 0
         while seen < batch and (seen < len(self._ahead) or self._look_ahead()):

@@ -1,4 +1,4 @@
-"""What a vocoder does, found by trying it: how far its samples look to both sides, and how many it gives."""
+"""Trials of a vocoder: on how many frames to each side its samples depend, and how many samples it gives."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from numpy.typing import NDArray
 
 from pipeline.errors import MelmillError
 
-# Whole against windowed at the halo, over the peak: 3e-6 for HiFi-GAN's universal checkpoint, 0 for random ones, for
-# lift and for griffin-lim.
+# Largest difference of windows with the halo from the whole, over the peak: 3e-6 for HiFi-GAN's universal checkpoint, 0
+# for random checkpoints, lift and griffin-lim.
 _ROUNDING = 1e-5
-# A net that amplifies rounding is given more, four times what it shows where its halo is more than enough, up to what
-# 16 bit can hardly tell.
+# A net that amplifies rounding may differ by more: four times as much as with a halo that is more than enough, up to
+# what hardly changes a 16-bit sample.
 _AMPLIFIED, _MOST_ROUNDING = 4, 1e-4
-_FADED = 1e-7  # of the peak: about the last bit of float32
-# Frames whose samples are compared, and frames beyond the halo that show what rounding alone does.
+_FADED = 1e-7  # relative to the peak: about the last bit of float32
+# Number of frames whose samples are compared, and of frames beyond the halo, which show the effect of rounding alone.
 _CORE, _BEYOND = 8, 32
 
 
 class Decode(Protocol):
-    """As `Vocoder.decode`."""
+    """The signature of `Vocoder.decode`."""
 
     def __call__(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """`[n_mels, frames] float32` to `[samples] float32`."""
+        """The waveform `[samples] float32` of a mel `[n_mels, frames] float32`."""
         ...
 
 
 @dataclass(frozen=True)
 class HaloTrial:
-    """Windows held against the whole.
+    """The comparison of windows with the whole.
 
     Args:
-        stated: frames of context (left, right) that were to be enough.
-        error: largest difference from the whole with them [full scale].
-        allowed: difference that counts as rounding of float32 [full scale].
-        smallest: halo that was enough in this trial; None for a side where none was, up to `searched` frames.
-        searched: most frames that were tried on a side.
+        stated: frames of context (left, right) that should be enough.
+        error: largest difference between the whole and windows with the stated halo [full scale].
+        allowed: largest difference that counts as rounding of float32 [full scale].
+        smallest: smallest halo (left, right) that was enough; None for a side on which even `searched` frames were not.
+        searched: largest number of frames that was tried on a side.
     """
 
     stated: tuple[int, int]
@@ -59,15 +59,15 @@ def try_halo(
 ) -> HaloTrial:
     """Decodes stretches of a mel whole and cut off after a halo, and compares the samples.
 
-    On each side, the frames that the cut leaves out lie behind the halo of the compared ones, and the other end is a
-    true end in both, so that each side is tried alone.
+    Each side is tried alone: on that side the frames that are cut off lie beyond the halo of the compared frames, and
+    the other end is the same true end in both.
 
     Args:
-        decode: of the vocoder.
-        mel: `[n_mels, frames] float32`, speech.
-        hop: samples of a frame.
-        stated: frames of context (left, right) that are to be enough.
-        stretches: how many stretches of the mel are tried.
+        decode: function that decodes, `Vocoder.decode`.
+        mel: a mel of speech, `[n_mels, frames] float32`.
+        hop: number of samples of a frame.
+        stated: frames of context (left, right) that should be enough.
+        stretches: number of stretches of the mel to try.
     """
     frames = mel.shape[1]
     length = min(frames, max(stated) + _CORE + _BEYOND)
@@ -100,7 +100,7 @@ def try_halo(
 
 
 def _smallest(error: Callable[[int], float], allowed: float, enough: int | None, searched: int) -> int | None:
-    """The smallest halo whose error is allowed, by bisection; None if the largest one's is not."""
+    """The smallest halo whose error is allowed, by bisection; None if even the largest one has too large an error."""
     if enough is None and error(searched - 1) > allowed:
         return None
     low, high = -1, searched - 1 if enough is None else min(enough, searched - 1)
@@ -111,7 +111,7 @@ def _smallest(error: Callable[[int], float], allowed: float, enough: int | None,
 
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Largest difference; infinite where the lengths differ or a value is no number."""
+    """Largest difference; infinite if the lengths differ or a value is not finite."""
     if one.shape != other.shape:
         return float("inf")
     apart = float(np.abs(one.astype(np.float64) - other).max(initial=0))
@@ -120,44 +120,47 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Influence:
-    """How much a change of one frame changes the samples of the frames around it.
+    """The effect of a change of one frame on the samples of the frames around it.
 
     Args:
-        left: `[distances] float64`, largest change of a sample of a frame that looks so many frames to its left
-            [full scale]; distance 0 is the changed frame itself.
-        right: the same for frames that look to their right.
+        left: largest change in the samples of the frame at each distance after the changed frame, which it sees to its
+            left, `[distances] float64` [full scale]; distance 0 is the changed frame itself.
+        right: the same for frames before the changed frame, which see it to their right.
     """
 
     left: NDArray[np.float64]
     right: NDArray[np.float64]
 
     def faded(self, peak: float) -> float:
-        """Changes up to this are none [full scale]: 0, or a part of the peak where they fade away but never end.
+        """Largest change that does not count [full scale]: 0, or a part of the peak if changes fade away but never end.
 
-        A recurrent net hears a change for ever; what is left of it then is lost in the rounding of float32.
+        A change affects all later samples of a recurrent net, but in the end less than the rounding of float32.
+
+        Args:
+            peak: peak of the waveform [full scale].
         """
         ended = not (self.left[-1] or self.right[-1])
         return 0.0 if ended else _FADED * peak
 
     def beyond(self, halo: tuple[int, int]) -> float:
-        """Largest change of a sample that lies further away than the halo [full scale]."""
+        """Largest change of a sample that lies beyond the halo [full scale]."""
         return max(float(self.left[halo[0] + 1 :].max(initial=0)), float(self.right[halo[1] + 1 :].max(initial=0)))
 
     def reach(self, allowed: float = 0.0) -> tuple[int, int]:
-        """Frames (left, right) beyond which no change is larger than that [full scale]."""
+        """Number of frames (left, right) beyond which no change is larger than `allowed` [full scale]."""
         left, right = (np.flatnonzero(side > allowed) for side in (self.left, self.right))
         return int(left.max(initial=0)), int(right.max(initial=0))
 
 
 def influence(decode: Decode, mels: Sequence[NDArray[np.float32]], hop: int) -> Influence:
-    """Changes one frame in the middle of each mel, and looks whom that reaches.
+    """Changes one frame in the middle of each mel, and measures which samples change.
 
-    The same shape runs through the same sums: samples that the change does not reach stay the same bits.
+    Mels of one shape go through the same sums, so samples that do not depend on the change keep their bits.
 
     Args:
-        decode: of the vocoder.
-        mels: `[n_mels, frames] float32` each, of one shape.
-        hop: samples of a frame.
+        decode: function that decodes, `Vocoder.decode`.
+        mels: the mels, `[n_mels, frames] float32` each, of one shape.
+        hop: number of samples of a frame.
     """
     frames = mels[0].shape[1]
     middle = frames // 2
@@ -166,14 +169,14 @@ def influence(decode: Decode, mels: Sequence[NDArray[np.float32]], hop: int) -> 
         whole = decode(mel)
         for changed in _changed(mel, middle, number):
             apart = np.abs(decode(changed).astype(np.float64) - whole)
-            # What comes after the last frame's hop belongs to that frame.
+            # Samples after the last frame's hop belong to that frame.
             of_frame = np.minimum(np.arange(len(apart)) // hop, frames - 1)
             np.maximum.at(change, of_frame, np.nan_to_num(apart, nan=np.inf))
     return Influence(left=change[middle:], right=change[middle::-1])
 
 
 def _changed(mel: NDArray[np.float32], frame: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """The mel with one frame louder, quieter, and mixed up: large changes, whose last traces are still heard."""
+    """The mel with one frame louder, quieter, and random: large changes, whose last traces can be measured."""
     spread = max(1.0, float(mel.std()))
     rng = np.random.default_rng(seed)
     for offset in (4 * spread, -4 * spread, rng.normal(0, 4 * spread, len(mel))):
@@ -191,7 +194,7 @@ class LengthRule:
 
 
 def length_rule(lengths: Sequence[tuple[int, int]]) -> LengthRule | None:
-    """The rule that pairs of frames and samples follow, None if they follow none.
+    """The rule that pairs of frames and samples follow; None if they do not follow such a rule.
 
     >>> length_rule([(10, 2560), (11, 2816), (30, 7680)])
     LengthRule(hop=256, extra=0)
@@ -204,15 +207,15 @@ def length_rule(lengths: Sequence[tuple[int, int]]) -> LengthRule | None:
 
 
 def shortest_mel(decode: Decode, mel: NDArray[np.float32], samples: Callable[[int], int]) -> int | None:
-    """The fewest frames that the vocoder takes, of those tried: 1, 2, 3, 4, 6, ... 64.
+    """The smallest number of frames that the vocoder decodes, of 1, 2, 3, 4, 6, ... 64.
 
     Args:
-        decode: of the vocoder.
-        mel: `[n_mels, frames] float32`, of which beginnings are taken.
-        samples: its length rule, from frames to samples.
+        decode: function that decodes, `Vocoder.decode`.
+        mel: a mel, `[n_mels, frames] float32`, whose beginnings are decoded.
+        samples: the length rule, a function from frames to samples.
 
     Returns:
-        None if it takes none of them.
+        None if it decodes none of these lengths.
     """
     for frames in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64):
         try:

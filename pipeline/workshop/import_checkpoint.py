@@ -1,4 +1,4 @@
-"""A user's checkpoint to an ONNX model of ours: finds what lies beside it, recognizes its family and builds."""
+"""Imports a user's checkpoint: finds the files beside it, recognizes its family, and builds an ONNX model."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from pathlib import Path
 
 import onnx
 
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.families import Family, Settings, family, recognize
-from pipeline.checkpoints.files import read_checkpoint
-from pipeline.checkpoints.settings import parse_config, read_config
-from pipeline.checkpoints.state import some
-from pipeline.checkpoints.stats import read_stats
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.checkpoint_file import read_checkpoint
+from pipeline.checkpoints.config_file import CONFIG_NAMES, parse_config, read_config
+from pipeline.checkpoints.family import Family, Settings
+from pipeline.checkpoints.known_families import family, recognize
+from pipeline.checkpoints.model_card import Card
+from pipeline.checkpoints.state_dict import some
+from pipeline.checkpoints.stats_file import STATS_NAMES, read_stats
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 from pipeline.tensor_files import CheckpointError
 
-CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "hyperparams.yaml")
-"""Config files that are found beside a checkpoint, the first of them."""
-STATS_NAMES = ("stats.h5", "stats.npy")
 _SUFFIXES = {".safetensors", ".bin", ".ckpt", ".nemo", ".pt", ".pth", ".tar", ".pkl"}
-# Of a folder of Hugging Face with both, the one that can hold nothing but tensors.
+# If a folder of Hugging Face holds both, the first is read, which can hold only tensors.
 _SAFEST, _SAME = "model.safetensors", "pytorch_model.bin"
-# What SpeechBrain's folders on Hugging Face have beside hyperparams.yaml: a config.json without a model's settings.
+# A key that marks the config.json in SpeechBrain's folders on Hugging Face: it does not hold a model's settings, which
+# are in hyperparams.yaml.
 _NO_CONFIG = "speechbrain_interface"
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model made from a checkpoint.
+    """A model that was made from a checkpoint.
 
     Args:
         model: the ONNX model.
-        card: what it says about itself.
-        family: of the checkpoint.
+        card: card of the model.
+        family: family of the checkpoint.
         checkpoint: the file that was read.
-        config: where its settings came from, in words.
-        stats: the file of its normalization, or None.
+        config: description of where the settings came from.
+        stats: the file of the normalization, or None.
         parameters: number of weights in the model.
     """
 
@@ -64,17 +64,17 @@ def import_checkpoint(
     """Reads a checkpoint, recognizes its family by its keys, and builds a model. Nothing in the checkpoint runs.
 
     Args:
-        checkpoint: a file, or a folder that holds one.
-        config: its config; found beside it (`CONFIG_NAMES`) or inside it if None.
-        stats: a file with the mean and scale of its mels; found beside it (`STATS_NAMES`), if its family has one and
-            None is given.
-        family_name: the family, not to be recognized.
-        mel: the contract of its mels, instead of the config's.
+        checkpoint: the checkpoint's file, or a folder that holds one.
+        config: the checkpoint's config; if None, it is looked for beside (`CONFIG_NAMES`) and inside the checkpoint.
+        stats: a file with the mean and scale of the mels; if None and the family has such a file, it is looked for
+            beside the checkpoint (`STATS_NAMES`).
+        family_name: name of the family; recognized if None.
+        mel: the contract of the mels; that of the config if None.
 
     Raises:
         ConfigError: if the config or the statistics cannot be read, or lack what is needed.
-        CheckpointError: if the checkpoint cannot be read, asks for anything but tensors, is of no known family, or
-            does not fit its config.
+        CheckpointError: if the checkpoint cannot be read, holds more than tensors, belongs to no known family, or does
+            not fit its config.
     """
     chosen = None if family_name is None else family(family_name)
     path = _file_of(checkpoint)
@@ -85,7 +85,7 @@ def import_checkpoint(
     if stats is None and found.takes_stats:
         stats_path = next((path.parent / name for name in STATS_NAMES if (path.parent / name).is_file()), None)
     if stats is not None and not found.takes_stats:
-        raise ConfigError(f"--stats {stats}: {found.title} takes no statistics")
+        raise ConfigError(f"--stats {stats}: {found.title} does not use statistics")
     normalization: Normalization | None = None if stats_path is None else read_stats(stats_path)
     with path.open("rb") as content:
         source = hashlib.file_digest(content, "sha256").hexdigest()
@@ -93,17 +93,19 @@ def import_checkpoint(
         model = found.build(file.state, settings, normalization, source)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error} ({settings.where})") from error
-    return Imported(model, Card.read(model), found, path, settings.where, stats_path, _parameters(model))
+    return Imported(model, read_card(model), found, path, settings.where, stats_path, _parameters(model))
 
 
 def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> None:
-    """Puts a model in place, whole or not at all; the same model gives the same bytes.
+    """Writes a model to a file, completely or not at all. The same model gives the same bytes.
 
     Args:
+        model: the model.
+        path: the file.
         replace: whether a file of that name may be replaced.
 
     Raises:
-        ConfigError: if the file is there and may not be replaced, or cannot be written.
+        ConfigError: if the file exists and may not be replaced, or if it cannot be written.
     """
     exists = f"{path} is there already; --force replaces it"
     if not replace and path.exists():
@@ -140,7 +142,7 @@ def _file_of(checkpoint: Path) -> Path:
     if _SAFEST in names:
         names = [name for name in names if name != _SAME]
     if len(names) != 1:
-        which = f"several files may be the checkpoint: {some(names)}" if names else "no checkpoint is in this folder"
+        which = f"several files may be the checkpoint: {some(names)}" if names else "this folder has no checkpoint"
         raise CheckpointError(f"{checkpoint}: {which}; name the file itself")
     return checkpoint / names[0]
 

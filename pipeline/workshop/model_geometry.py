@@ -1,4 +1,4 @@
-"""What an ONNX model's file says about it: inputs, outputs, operators, parameters."""
+"""The geometry of an ONNX model, as its file states it: inputs, outputs, operators, parameters."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import onnx
 
-from pipeline.checkpoints.card import KEY, Card
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.model_card import KEY, Card
 from pipeline.errors import ConfigError
 
 MAX_MODEL_BYTES = 2**31 - 1
-"""A protobuf message, which an ONNX model is, cannot be larger (protobuf's documentation, "Proto Limits")."""
+"""An ONNX model is a protobuf message, which cannot be larger (protobuf's documentation, "Proto Limits")."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Port:
     """An input or an output of a model.
 
     Args:
-        name: in the graph.
-        dtype: numpy's name of its element type, "?" where it has none.
-        shape: a size, or a name where it varies; None where not even the number of axes is stated.
+        name: name in the graph.
+        dtype: numpy's name of the element type, "?" if numpy has no such type.
+        shape: size of each axis, or a name if the size varies; None if the file does not state the number of axes.
     """
 
     name: str
@@ -38,15 +39,15 @@ class Port:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a model's file says.
+    """The geometry that a model's file states.
 
     Args:
-        inputs: without the weights, which old models list as inputs.
-        outputs: of the graph.
-        opset: version of the standard operators; 0 if it uses none.
-        parameters: values in weights and constants of floating point.
-        bytes: of the file.
-        card: melmill's own, None if it has none.
+        inputs: inputs of the graph, except weights, which old models list as inputs.
+        outputs: outputs of the graph.
+        opset: version of the standard operators; 0 if the model uses none.
+        parameters: number of values in weights and constants of floating point.
+        bytes: size of the file [bytes].
+        card: melmill's card; None if the model has no card.
     """
 
     inputs: tuple[Port, ...]
@@ -65,18 +66,19 @@ class Geometry:
 
 
 def read_geometry(path: Path) -> Geometry:
-    """The geometry of the .onnx file at that path; weights in other files are counted and not read.
+    """The geometry of the .onnx file at that path. Weights in other files are counted but not read.
 
     Raises:
-        ConfigError: if it cannot be read, is larger than `MAX_MODEL_BYTES`, is no ONNX model, or has a damaged card.
+        ConfigError: if the file cannot be read, is larger than `MAX_MODEL_BYTES`, is not an ONNX model, or has a
+            damaged card.
     """
     content = read_model_bytes(path)
     try:
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's, whose class depends on its implementation
-        raise ConfigError(f"{path}: it is no ONNX model, or a damaged one") from error
+    except Exception as error:  # an exception of protobuf, whose class depends on its implementation
+        raise ConfigError(f"{path}: it is not an ONNX model, or it is damaged") from error
     try:
-        card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+        card = read_card(model) if any(entry.key == KEY for entry in model.metadata_props) else None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -94,18 +96,18 @@ def read_model_bytes(path: Path) -> bytes:
     """The content of a model's file.
 
     Raises:
-        ConfigError: if it cannot be read, or is larger than `MAX_MODEL_BYTES`; it is then not read.
+        ConfigError: if it cannot be read, or is larger than `MAX_MODEL_BYTES`.
     """
     try:
         if (size := path.stat().st_size) > MAX_MODEL_BYTES:
-            raise ConfigError(f"{path}: it has {size} bytes; an ONNX model has {MAX_MODEL_BYTES} at most")
+            raise ConfigError(f"{path}: it has {size} bytes; an ONNX model has at most {MAX_MODEL_BYTES}")
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: this model cannot be read: {error}") from error
 
 
 def port(value: onnx.ValueInfoProto) -> Port:
-    """An input or output as the graph describes it."""
+    """An input or an output, as the graph describes it."""
     tensor = value.type.tensor_type
     try:
         dtype = str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)))

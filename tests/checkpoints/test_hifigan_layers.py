@@ -6,74 +6,49 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.hifigans import CONFIGS
+from support.slow_layers import slow_frames
 
 from pipeline.checkpoints.hifigan_config import HifiganConfig
-from pipeline.checkpoints.hifigan_layers import Generator, Layer, generator
+from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 
-Configs = dict[str, HifiganConfig]
-
 
 @pytest.mark.parametrize(("name", "halo"), [("V1", (13, 13)), ("V2", (13, 13)), ("V3", (11, 11))])
-def test_halo_of_the_published_generators_is_the_known_one(configs: Configs, name: str, halo: tuple[int, int]) -> None:
-    assert generator(configs[name]).halo() == halo
-
-
-def slow_inputs(layer: Layer, outputs: set[int]) -> set[int]:
-    """The inputs of a layer on which outputs depend, from the definition, tap by tap."""
-    if layer.rate is None:
-        return {o - layer.padding + layer.dilation * j for o in outputs for j in range(layer.kernel)}
-    taps = [o + layer.padding - j for o in outputs for j in range(layer.kernel)]
-    return {tap // layer.rate for tap in taps if tap % layer.rate == 0}
-
-
-def slow_frames(layers: Generator, sample: int) -> set[int]:
-    """The frames on which one sample depends, through every layer."""
-    positions = slow_inputs(layers.post, {sample})
-    for stage in reversed(layers.stages):
-        found: set[int] = set()
-        for branch in stage.branches:
-            inner = positions
-            for unit in reversed(branch):
-                through = inner
-                for layer in reversed(unit):
-                    through = slow_inputs(layer, through)
-                inner = inner | through
-            found |= inner
-        positions = slow_inputs(stage.up, found)
-    return slow_inputs(layers.pre, positions)
+def test_halo_of_the_published_generators_is_the_known_one(name: str, halo: tuple[int, int]) -> None:
+    assert generator(CONFIGS[name]).halo() == halo
 
 
 @pytest.mark.parametrize("name", ["V3", "odd"])
-def test_halo_covers_every_sample_of_a_core_and_no_more(configs: Configs, name: str) -> None:
-    layers, hop = generator(configs[name]), configs[name].hop_size
+def test_halo_covers_every_sample_of_a_core_and_no_more(name: str) -> None:
+    layers, hop = generator(CONFIGS[name]), CONFIGS[name].hop_size
     frames = [frame for sample in range(hop) for frame in slow_frames(layers, sample)]
     assert layers.halo() == (-min(frames), max(frames))
 
 
-def test_length_counts_what_an_odd_kernel_adds(configs: Configs) -> None:
+def test_length_counts_what_an_odd_kernel_adds() -> None:
     # (T-1) 4 - 2*2 + 9 = 4T + 1, then (4T) 2 - 2*1 + 5 = 8T + 3, then (8T + 2) 2 - 2 + 4 = 16T + 6.
-    assert [generator(configs["odd"]).samples(frames) for frames in (1, 2, 10)] == [22, 38, 166]
-    assert generator(configs["V1"]).samples(10) == 2560
+    assert [generator(CONFIGS["odd"]).samples(frames) for frames in (1, 2, 10)] == [22, 38, 166]
+    assert generator(CONFIGS["V1"]).samples(10) == 2560
 
 
-def test_mels_of_the_published_config_are_the_preset(configs: Configs) -> None:
-    assert configs["V1"].mel_spec() == PRESETS["hifigan-22k"]
+def test_mels_of_the_published_config_are_the_preset() -> None:
+    assert CONFIGS["V1"].mel_spec() == PRESETS["hifigan-22k"]
 
 
-def test_missing_fmax_is_half_the_sample_rate(configs: Configs) -> None:
-    assert dataclasses.replace(configs["V1"], fmax=None).mel_spec().fmax == 11025
+def test_missing_fmax_is_half_the_sample_rate() -> None:
+    assert dataclasses.replace(CONFIGS["V1"], fmax=None).mel_spec().fmax == 11025
 
 
 def plain(config: HifiganConfig, **changes: Any) -> dict[str, Any]:
     return {**json.loads(json.dumps(dataclasses.asdict(config))), "learning_rate": 0.0002, **changes}
 
 
-def test_config_json_is_read_and_its_training_keys_are_passed_over(configs: Configs, tmp_path: Path) -> None:
+def test_config_json_is_read_and_its_training_keys_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(plain(configs["V3"])))
-    assert HifiganConfig.read(path) == configs["V3"]
+    path.write_text(json.dumps(plain(CONFIGS["V3"])))
+    assert HifiganConfig.read(path) == CONFIGS["V3"]
 
 
 @pytest.mark.parametrize(
@@ -93,13 +68,13 @@ def test_config_json_is_read_and_its_training_keys_are_passed_over(configs: Conf
         ({"num_mels": True}, "above 0"),
     ],
 )
-def test_impossible_config_is_refused_in_words(configs: Configs, changes: dict[str, Any], words: str) -> None:
+def test_impossible_config_is_refused_in_words(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        HifiganConfig.from_dict(plain(configs["V1"], **changes))
+        HifiganConfig.from_dict(plain(CONFIGS["V1"], **changes))
 
 
-def test_missing_key_of_a_config_is_named(configs: Configs) -> None:
-    values = plain(configs["V1"])
+def test_missing_key_of_a_config_is_named() -> None:
+    values = plain(CONFIGS["V1"])
     del values["upsample_rates"]
     with pytest.raises(ConfigError, match="missing key upsample_rates"):
         HifiganConfig.from_dict(values)

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_hifigan import slow_conv, slow_conv_transpose
-from test_hifigan_layers import slow_frames, slow_inputs
+from support.slow_layers import slow_conv, slow_conv_transpose, slow_frames, slow_inputs
 
-from pipeline.checkpoints.card import Card
-from pipeline.checkpoints.families import Settings, recognize
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.istftnet import IstftnetConfig, build_istftnet, istftnet_layers
+from pipeline.checkpoints.known_families import recognize
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.tensor_files import CheckpointError
@@ -129,7 +129,7 @@ def test_windows_give_the_samples_of_the_whole(tmp_path: Path) -> None:
 def test_contract_is_the_configs() -> None:
     assert IstftnetConfig.from_dict(V1).mel_spec() == PRESETS["hifigan-22k"]
     assert istftnet_layers(IstftnetConfig.from_dict(V1)).samples(10) == 2560
-    card = Card.read(build_istftnet(random_state(SMALL), Settings(SMALL), source="ab" * 32))
+    card = read_card(build_istftnet(random_state(SMALL), Settings(SMALL), source="ab" * 32))
     assert (card.family, card.source, card.spec.hop_length, card.extra_samples) == ("istftnet", "ab" * 32, 16, 0)
     assert card.istft is None
 

@@ -11,11 +11,13 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
-from test_hifigan import slow_conv
+from support.slow_layers import slow_conv
 
-from pipeline.checkpoints.card import KEY, Card
-from pipeline.checkpoints.families import Settings, recognize
+from pipeline.checkpoints.card_in_onnx import read_card
+from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.istft import Istft
+from pipeline.checkpoints.known_families import recognize
+from pipeline.checkpoints.model_card import KEY
 from pipeline.checkpoints.vocos import build_vocos
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
@@ -223,15 +225,18 @@ def changed(plain: Plain, section: str, key: str, value: Any) -> Plain:
 @pytest.mark.parametrize(
     ("plain", "words"),
     [
-        (SMALL | {"head": {"class_path": "vocos.heads.IMDCTCosHead"}}, "head is 'vocos.heads.IMDCTCosHead'; only"),
+        (
+            SMALL | {"head": {"class_path": "vocos.heads.IMDCTCosHead"}},
+            "IMDCTCosHead'; melmill reads only",
+        ),
         (SMALL | {"backbone": None}, "config.yaml has no backbone"),
         (changed(SMALL, "backbone", "adanorm_num_embeddings", 4), "adaptive layer norm"),
         (changed(SMALL, "backbone", "dim", 0), "dim is 0; it must be a whole number"),
         (changed(SMALL, "backbone", "num_layers", 10**9), "num_layers is 1000000000"),
-        (changed(SMALL, "backbone", "input_channels", 7), "input_channels is 7; the part beside it says 6"),
+        (changed(SMALL, "backbone", "input_channels", 7), "input_channels is 7; another part of the config says 6"),
         (changed(SMALL, "backbone", "layer_scale_init_value", "a"), "layer_scale_init_value is 'a'"),
         (changed(SMALL, "head", "dim", 7), "head.dim is 7"),
-        (changed(SMALL, "head", "hop_length", 8), "hop_length is 16; the part beside it says 8"),
+        (changed(SMALL, "head", "hop_length", 8), "hop_length is 16; another part of the config says 8"),
         (changed(SMALL, "head", "padding", ["same"]), "must be same or center"),
         (changed(SMALL, "head", "n_fft", 30), "n_fft 30, hop 16"),
     ],
@@ -244,12 +249,12 @@ def test_impossible_config_is_refused_in_words(plain: Plain, words: str) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda state: state.pop("backbone.convnext.1.gamma"), "misses backbone.convnext.1.gamma"),
+        (lambda state: state.pop("backbone.convnext.1.gamma"), "lacks backbone.convnext.1.gamma"),
         (
             lambda state: state.update({"backbone.convnext.2.gamma": np.ones(24)}),
             "does not explain: backbone.conv",
         ),
-        (lambda state: state["head.istft.window"].fill(1), "head.istft.window .* is not what its config stands for"),
+        (lambda state: state["head.istft.window"].fill(1), "head.istft.window .* differs from that of its config"),
         (lambda state: state.update({"feature_extractor.mel_spec.mel_scale.fb": np.ones((33, 6))}), "with other mels"),
     ],
 )
@@ -272,8 +277,8 @@ def test_blocks_without_a_scale_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("istft", "words"),
     [
-        ({"n_fft": 64, "hop": 16}, "does not describe one"),
-        ({"n_fft": 64, "hop": 16, "padding": "no"}, "does not describe one"),
+        ({"n_fft": 64, "hop": 16}, "does not describe a transform"),
+        ({"n_fft": 64, "hop": 16, "padding": "no"}, "does not describe a transform"),
         ({"n_fft": 64, "hop": 0, "padding": "same"}, "hop 0"),
         ({"n_fft": 32, "hop": 16, "padding": "same"}, r"give spectrum \[batch, 2, frames, 17\]"),
         ({"n_fft": 64, "hop": 8, "padding": "center"}, "hop of 8 samples.* of 16"),
@@ -291,7 +296,7 @@ def test_a_card_with_another_transform_than_the_models_is_refused(tmp_path: Path
 
 
 def test_a_card_keeps_its_transform() -> None:
-    card = Card.read(build_vocos(random_state(SAME), settings(SAME)))
+    card = read_card(build_vocos(random_state(SAME), settings(SAME)))
     assert card.istft == Istft(64, 16, "same")
     assert (card.extra_samples, card.family) == (0, "vocos")
 

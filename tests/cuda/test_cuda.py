@@ -114,14 +114,14 @@ def test_a_batch_that_a_card_cannot_hold_is_decoded_in_smaller_ones(
     with only_free(GIB), caplog.at_level(logging.WARNING):
         theirs = decoded(vocoders[1], long)
         print(caplog.text[:1000])
-        assert "a batch of 64 windows failed, and is tried one after the other" in caplog.text
+        assert "a batch of 64 windows failed; now each window is tried alone" in caplog.text
     assert difference("in smaller batches", ours, theirs) < IN_BATCHES
 
 
 def test_a_card_without_room_for_one_window_is_no_utterances_fault(mel: NDArray[np.float32]) -> None:
     vocoder = OnnxVocoder(OnnxModel(model_path("hifigan-universal"), device="cuda"))
     vocoder.decode(mel[:, :20])
-    with only_free(64 * 2**20), pytest.raises(CardError, match="see with nvidia-smi who else has its memory") as raised:
+    with only_free(64 * 2**20), pytest.raises(CardError, match="see with nvidia-smi which other processes") as raised:
         vocoder.decode(np.tile(mel, (1, 20)))
     print(str(raised.value)[:1000])
     assert len(vocoder.decode(mel)) == vocoder.samples(mel.shape[1])  # there is room again
@@ -163,7 +163,7 @@ def test_a_job_on_a_card_has_the_samples_of_one_on_the_cpu_and_again_the_same(pa
 def test_a_machine_whose_card_is_hidden_is_told_so_or_falls_back(packed: Path, tmp_path: Path) -> None:
     refused = run(packed, tmp_path / "refused", "vocoder.device=cuda", card=False)
     assert refused.returncode == 2, refused.stderr
-    assert "nvidia-smi lists a card" in refused.stderr
+    assert "nvidia-smi lists a GPU" in refused.stderr
     assert not (tmp_path / "refused" / "manifest.jsonl").exists()
     fallen = run(packed, tmp_path / "fallen", "vocoder.device=cuda-or-cpu", card=False)
     assert fallen.returncode == 0, fallen.stderr

@@ -302,7 +302,7 @@ def test_what_a_clip_cuts_off_below_is_a_floor():
 def test_a_value_clipped_from_above_does_not_convert_and_is_named():
     mel = np.zeros((80, 3), np.float32)
     mel[7, 2] = 4.0
-    with pytest.raises(BadMelError, match=r"1 values stand at 4, to which .* clips, the first in band 7, frame 2"):
+    with pytest.raises(BadMelError, match=r"1 values are 4, to which .* clips, the first in band 7, frame 2"):
         convert_mel(mel, COQUI, dataclasses.replace(COQUI, normalization=None, floor=1e-4))
     assert convert_mel(mel, COQUI, dataclasses.replace(COQUI, window="symmetric")) is mel
 
@@ -352,7 +352,7 @@ def test_a_clipping_normalization_gives_back_what_it_did_not_clip_and_refuses_th
     assert clipped.min() >= -4
     assert clipped.max() <= 4
     if (clipped >= 4).any():
-        with pytest.raises(BadMelError, match="what they were is lost"):
+        with pytest.raises(BadMelError, match="the original values are lost"):
             convert_mel(clipped, clipping, raw)
     else:
         wanted = np.maximum(mel, raw.silence)
@@ -439,9 +439,9 @@ def test_a_preset_and_the_fields_that_differ_from_it_are_a_spec():
         ({"preset": "pwg"}, "no mel preset is named 'pwg'"),
         ({"preset": ["pwg-24k"]}, "no mel preset is named"),
         ({"preset": "pwg-24k", "hop": 300}, "unknown key hop"),
-        ({"sample_rate": 22050}, "missing key .* or name the preset it differs from"),
+        ({"sample_rate": 22050}, "missing key .* or add preset: NAME"),
         ({"preset": "coqui", "normalization": {"mean": 0, "scale": 1, "clip": [1]}}, "clip has 1 values"),
-        ({"preset": "coqui", "normalization": {"mean": 0, "scale": "x"}}, "holds something that is no number"),
+        ({"preset": "coqui", "normalization": {"mean": 0, "scale": "x"}}, "holds something that is not a number"),
     ],
 )
 def test_a_wrong_statement_of_a_spec_is_refused(stated, message):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.checkpoints import families
 from pipeline.checkpoints.family import Settings
-from pipeline.checkpoints.state import StateReader
+from pipeline.checkpoints.known_families import family
+from pipeline.checkpoints.state_dict import StateReader
 from pipeline.melspec import PRESETS
 
 BANDS = 20
@@ -66,6 +66,6 @@ def random_model(name: str, path: Path) -> Path:
     settings = Settings(CONFIGS[name], f"{name}.config", CENTERED if name == "vocos" else SPEC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StateReader, "_find", find)
-        model = families.family(name).build({}, settings, None, "0" * 64)
+        model = family(name).build({}, settings, None, "0" * 64)
     path.write_bytes(model.SerializeToString(deterministic=True))
     return path

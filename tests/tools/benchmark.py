@@ -1,12 +1,16 @@
 """Times real time of each stage on the demo's prompts; run by `make bench`. Best of three, this machine, now."""
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import soundfile
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.paths import PROMPTS
 
 import pipeline

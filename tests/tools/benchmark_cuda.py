@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from support.cuda_card import free_bytes
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.corpora import SPEC
+from support.cuda_card import free_bytes
 from support.paths import DATA, PROMPTS
 
 import pipeline

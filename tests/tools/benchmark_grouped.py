@@ -20,6 +20,8 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import zarr
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.making import SPEC, random_mel
 
 from pipeline.stores import open_store

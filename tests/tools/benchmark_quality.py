@@ -28,6 +28,8 @@ import scipy.ndimage
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.paths import PROMPTS
 from support.quality_metrics import NAMES, measure, median_interval
 

@@ -4,6 +4,7 @@ Prints a Markdown table. The server is on this machine; a proxy in between delay
 """
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import zarr
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.s3_proxy import proxying
 from support.s3_server import BUCKET, KEY, SECRET, client, serving
 

@@ -5,10 +5,15 @@ python tests/tools/contract_table.py > tests/tools/contract_table.md
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
@@ -17,10 +22,11 @@ from pipeline.evidence import Sample, contradictions, explanations
 from pipeline.melspec import PRESETS, MelSpec
 from pipeline.vocoders.griffin_lim import GriffinLim
 
-ABOUT = """Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `tests/data/prompts` by the preset of the
-row, read by `plan` and `run` as those of the preset of the column. `width`: another number of bands, refused before
-that; `same`: no field differs but framing and what is negligible, so the values are the same; what else is in a cell
-is the contradiction that was found (`pipeline/evidence/verdict.py`).
+ABOUT = """\
+Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `tests/data/prompts` by the preset of the row,
+read by `plan` and `run` as those of the preset of the column. `width`: another number of bands, refused before that;
+`same`: no field differs but framing and what is negligible, so the values are the same; what else is in a cell is the
+contradiction that was found (`pipeline/evidence/verdict.py`).
 """
 FRAMES = 200  # of each of the 24 prompts, from its middle: what plan and run look at
 

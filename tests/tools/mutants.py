@@ -92,7 +92,7 @@ MUTANTS = (
         "tests/vocoders/test_sessions.py -k did_not_come_out",
     ),
     Mutant(
-        "a card that fails is held against no utterance",
+        "a GPU that fails quarantines no utterance",
         "vocoders/onnx_model.py",
         'if session.device == "cuda" and _CARD_AT_FAULT',
         'if session.device == "none" and _CARD_AT_FAULT',

@@ -1,13 +1,16 @@
-"""Pictures of the worst utterances of each system, from the figures that bench.py wrote: mels and waveforms.
+"""Pictures of the worst utterances of each system, mels and waveforms, from the figures of benchmark_quality.py.
 
 python tests/tools/quality_pictures.py FOLDER [--folds FOLDER] [--kind clean] [--worst 5]
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from tools import benchmark_quality as bench
 
 from pipeline.dsp.mel import log_mel

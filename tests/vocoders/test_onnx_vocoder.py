@@ -223,7 +223,7 @@ def test_a_missing_model_is_a_config_error(tmp_path: Path) -> None:
 def test_a_model_changed_after_it_was_opened_is_refused(changed: Changed, small_mel: NDArray[np.float32]) -> None:
     vocoder = OnnxVocoder(OnnxModel(changed(lambda model: None)))
     changed(lambda model: setattr(model, "doc_string", "x"))
-    with pytest.raises(ConfigError, match="changed after it was opened"):
+    with pytest.raises(ConfigError, match="has changed since it was opened"):
         vocoder.decode(small_mel)
 
 

@@ -95,6 +95,24 @@ def test_the_checkpoints_are_found_without_importing_the_package(model_cache: Pa
     assert done.stdout == "[]\n"
 
 
+def test_a_command_that_finds_its_models_built_imports_neither_onnx_nor_what_builds_them(
+    model_cache: Path, vocoder_path: Path
+) -> None:
+    load_vocoder("hifigan-universal")
+    program = f"""
+import sys
+import pipeline.cli
+from pipeline.vocoders import load_vocoder
+load_vocoder("hifigan-universal")
+load_vocoder("lift")
+load_vocoder({str(vocoder_path)!r})
+print(*sorted(name for name in sys.modules if name.startswith(("onnx.", "pipeline.checkpoints.", "pipeline.workshop"))))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    light = ["cached_hifigan", "config_file", "hifigan_config", "istft", "model_cache", "model_card", "stats_file"]
+    assert done.stdout.split() == [f"pipeline.checkpoints.{name}" for name in light]
+
+
 def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
@@ -104,7 +122,7 @@ def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: py
 
 @pytest.mark.parametrize("name", ["griffin-lim", "lift"])
 def test_a_vocoder_that_gains_nothing_by_a_card_is_refused_on_one(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} runs on the CPU, .* and not on cuda. Say vocoder.device: cpu"):
+    with pytest.raises(ConfigError, match=f"{name} runs on the CPU, .* and not on cuda. Set vocoder.device to cpu"):
         load_vocoder(name, PRESETS["hifigan-22k"], device="cuda")
     fallen = load_vocoder(name, PRESETS["hifigan-22k"], device="cuda-or-cpu")
     assert fallen.digest == load_vocoder(name, PRESETS["hifigan-22k"]).digest

@@ -113,7 +113,7 @@ def test_an_onnxruntime_without_cuda_is_refused_with_what_to_install(
 def test_a_session_that_did_not_come_out_on_the_card_is_refused(
     small_model: Path, mel: NDArray[np.float32], built_for_cuda: None
 ) -> None:
-    with pytest.raises(ConfigError, match=r"could not use CUDAExecutionProvider .* See that nvidia-smi lists a card"):
+    with pytest.raises(ConfigError, match=r"could not use CUDAExecutionProvider .* Check that nvidia-smi lists a GPU"):
         OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
 
 
@@ -174,7 +174,7 @@ def test_a_card_that_fails_is_no_utterances_fault(
     vocoder.decode(mel)
     for message in OUT_OF_CARD:
         monkeypatch.setattr(onnxruntime.InferenceSession, "run", raising(RuntimeError(message)))
-        with pytest.raises(CardError, match="no utterance's, fault: see with nvidia-smi") as raised:
+        with pytest.raises(CardError, match="The GPU is at fault, not an utterance: see with nvidia-smi") as raised:
             vocoder.decode(mel)
         assert (raised.value.exit_code, message in str(raised.value)) == (6, True)
     failed = RuntimeError("Non-zero status code returned while running Reshape node")
@@ -191,7 +191,7 @@ def test_a_card_without_room_for_the_net_is_no_wrong_installation(
     monkeypatch.setattr(sessions, "cuda_memory", lambda: (free, 80 * 2**30))
     if free == 2**30:
         monkeypatch.setattr(onnxruntime, "InferenceSession", raising(RuntimeError(OUT_OF_CARD[1])))
-    with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi who"):
+    with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi which"):
         OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
 
 
@@ -305,7 +305,7 @@ def test_a_local_job_on_a_card_that_is_not_there_is_refused_before_any_work(job:
 def test_a_card_that_is_missed_only_at_work_ends_the_run_with_what_to_do(
     job: Callable[..., JobConfig], built_for_cuda: None, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="See that nvidia-smi lists a card"):
+    with pytest.raises(ConfigError, match="Check that nvidia-smi lists a GPU"):
         pipeline.run(job(vocoder__device="cuda"))
     assert not (tmp_path / "audio" / "manifest.jsonl").exists()
 

@@ -147,8 +147,11 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     said = melmill("list", folder.parent, tiny)
     assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 13 left, 13 right, 13.926 M" in said
     assert "MIT (Jungil Kong, 2020)" in said
-    assert f"{folder}/theirs.onnx\n    cannot be used: no card of melmill: melmill vocoder import" in said
-    assert f"{folder}/broken.onnx\n    cannot be used: it is no ONNX model" in said
+    assert (
+        f"{folder}/theirs.onnx\n    cannot be used: it has no card of melmill; import it: melmill vocoder import"
+        in said
+    )
+    assert f"{folder}/broken.onnx\n    cannot be used: it is not an ONNX model" in said
     assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 5 left, 5 right" in said
     assert "notes" not in said
     assert "cannot be used" in melmill("list", folder / "broken.onnx", code=2)  # where it was asked for by its name

@@ -32,11 +32,12 @@ from support.checkpoint_files import (
     torch_bytes,
     write_files,
 )
-from test_hifigan import slow_conv, slow_generator
+from support.hifigans import random_state
+from support.slow_layers import slow_conv, slow_generator
 from typer.testing import CliRunner
 
-from pipeline.checkpoints.families import recognize
 from pipeline.checkpoints.hifigan_layers import generator
+from pipeline.checkpoints.known_families import recognize
 from pipeline.cli import app
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS, Normalization
@@ -48,7 +49,7 @@ State = dict[str, NDArray[Any]]
 
 
 @pytest.fixture(scope="module")
-def state(random_state: Callable[[Any], State]) -> State:
+def state() -> State:
     return random_state(TINY)
 
 
@@ -79,7 +80,7 @@ def test_every_spelling_of_a_generator_gives_the_samples_of_the_slow_one(
     if project == "speecht5":  # mean and scale are in the model
         taken = (mel - np.linspace(-1, 1, 12)[:, None]) / np.linspace(0.5, 2, 12)[:, None]
     if project == "speechbrain":
-        monkeypatch.setattr("test_hifigan.slow_conv", reflected)
+        monkeypatch.setattr("support.slow_layers.slow_conv", reflected)
     expected = slow_generator(state, TINY, taken.astype(np.float32))
     found = made.decode(mel)
     assert 0.05 < expected.std() < 0.9
@@ -107,7 +108,7 @@ def test_an_odd_rate_is_cut_as_parallel_wavegan_cuts_it(
         left, right = rate // 2 + rate % 2, rate // 2
         return bias[:, None] + long[:, left : long.shape[1] - right]
 
-    monkeypatch.setattr("test_hifigan.slow_conv_transpose", cut)
+    monkeypatch.setattr("support.slow_layers.slow_conv_transpose", cut)
     expected = slow_generator(other, odd, mel)
     found = vocoder(checkpoint).decode(mel)
     assert found.shape == expected.shape == (180,)
@@ -204,18 +205,18 @@ def test_other_settings_of_a_project_are_followed(
         ("jik876", {}, r"missing key resblock.*--config"),
         ("jik876", SHAPE | {"num_mels": 12}, r"missing key sampling_rate, n_fft, hop_size.*or its mels with --mel"),
         ("coqui", changed(COQUI, "audio", fft_size=...), r"audio section lacks fft_size.*--mel"),
-        ("coqui", changed(COQUI, "audio", sample_rate="fast"), "sample_rate 'fast', which is no number"),
-        ("coqui", changed(COQUI, "audio", preemphasis=0.97), "preemphasis is 0.97, which no mel contract"),
+        ("coqui", changed(COQUI, "audio", sample_rate="fast"), "sample_rate 'fast', which is not a number"),
+        ("coqui", changed(COQUI, "audio", preemphasis=0.97), "preemphasis is 0.97, which a mel contract of"),
         ("coqui", changed(COQUI, "audio", spec_gain=7), "spec_gain 7"),
         ("coqui", changed(COQUI, "audio", log_func=["np.log"]), "log_func"),
-        ("coqui", changed(COQUI, "audio", min_level_db=5), "no normalization"),
+        ("coqui", changed(COQUI, "audio", min_level_db=5), "do not describe a normalization"),
         ("coqui", changed(COQUI, "audio", stats_path="scale_stats.npy"), r"names stats_path.*--stats"),
         ("coqui", changed(COQUI, "", audio=3), "has no audio"),
         ("coqui", changed(COQUI, "generator_model_params", resblock_type="3"), "resblock is '3'"),
         ("nemo", changed(NEMO, "preprocessor", exact_pad=False), "exact_pad is False"),
         ("nemo", changed(NEMO, "preprocessor", n_fft=...), "lacks n_fft"),
         ("nemo", changed(NEMO, "preprocessor", mag_power=1.5), "to the power 1.5"),
-        ("nemo", changed(NEMO, "", preprocessor=...), "no section preprocessor"),
+        ("nemo", changed(NEMO, "", preprocessor=...), "lacks the section preprocessor"),
         ("nemo", changed(NEMO, "generator", upsample_rates=...), "missing key upsample_rates"),
         ("pwg", changed(PWG, "", hop_size=...), "lacks hop_size"),
         ("pwg", changed(PWG, "", generator_params=...), "has no generator_params"),
@@ -279,7 +280,7 @@ def test_statistics_come_from_beside_from_a_flag_or_from_the_checkpoint(state: S
     given = import_checkpoint(checkpoint, stats=tmp_path / "other.h5").card.spec.normalization
     assert given == Normalization((-2.0,) * 12, (0.5,) * 12)
     (tmp_path / "stats.npy").unlink()
-    with pytest.raises(ConfigError, match=r"statistics are missing: --stats"):
+    with pytest.raises(ConfigError, match=r"statistics are missing: give them with --stats"):
         import_checkpoint(checkpoint)
     found = {"mean": np.full(12, -1, np.float32), "scale": np.full(12, 2, np.float32)}
     layers = [(f".convs{c}.{i}.", f".convs{c}.{i}.1.") for c in (1, 2) for i in (0, 1)]
@@ -300,9 +301,9 @@ def test_coquis_statistics_are_given_where_its_config_names_them(state: State, t
 
 def test_statistics_that_nothing_asks_for_are_refused(state: State, tmp_path: Path) -> None:
     np.save(tmp_path / "s.npy", np.ones((2, 12), np.float32))
-    with pytest.raises(ConfigError, match="takes no statistics"):
+    with pytest.raises(ConfigError, match="does not use statistics"):
         import_checkpoint(write_files(tmp_path, "speechbrain", state), stats=tmp_path / "s.npy")
-    with pytest.raises(ConfigError, match="normalizes no mels"):
+    with pytest.raises(ConfigError, match="does not normalize its mels"):
         import_checkpoint(write_files(tmp_path, "jik876", state), stats=tmp_path / "s.npy")
 
 
@@ -327,13 +328,13 @@ def _h5(path: Path, write: Callable[[h5py.File], Any]) -> None:
         ("s.npy", lambda path: np.save(path, np.zeros((2, 12))), "every scale"),
         ("s.npy", lambda path: path.write_bytes(b"0" * (1 << 21)), "have up to"),
         ("s.h5", lambda path: path.write_bytes(b"no hdf5"), "cannot be read as statistics"),
-        ("s.h5", lambda path: _h5(path, lambda file: None), "no data set scale"),
-        ("s.h5", lambda path: _h5(path, lambda file: file.create_group("scale")), "no data set of its own"),
+        ("s.h5", lambda path: _h5(path, lambda file: None), "does not have a data set scale"),
+        ("s.h5", lambda path: _h5(path, lambda file: file.create_group("scale")), "is not a plain data set"),
         ("s.h5", lambda path: _h5(path, lambda file: file.update(scale=np.ones(1025))), "1025 values"),
-        ("s.h5", lambda path: _h5(path, lambda file: file.update(scale=ELSEWHERE)), "no data set scale"),
+        ("s.h5", lambda path: _h5(path, lambda file: file.update(scale=ELSEWHERE)), "does not have a data set scale"),
         (
             "s.h5", lambda path: _h5(path, lambda file: file.create_dataset("scale", (12,), "f4", external=[OUTSIDE])),
-            "no data set of its own",
+            "is not a plain data set",
         ),
     ],
 )  # fmt: skip
@@ -349,7 +350,7 @@ def test_statistics_that_are_none_are_refused(
 
 
 def test_a_checkpoint_of_no_family_is_refused_with_what_was_found() -> None:
-    with pytest.raises(CheckpointError, match=r"x\.pth: its keys are of no known family: a\.bias, a\.weight\. Known"):
+    with pytest.raises(CheckpointError, match=r"x\.pth: its keys are of no known family: a\.bias, a\.weight\. The"):
         recognize({"a.weight": np.ones(1), "a.bias": np.ones(1)}, "x.pth")
 
 
@@ -361,15 +362,15 @@ def test_keys_of_two_families_ask_for_a_choice(state: State, tmp_path: Path) -> 
 
 def test_a_family_that_is_named_is_not_recognized_and_must_exist(state: State, tmp_path: Path) -> None:
     checkpoint = write_files(tmp_path, "jik876", state)
-    with pytest.raises(ConfigError, match="--family wavenet: there is no such family; there are hifigan, "):
+    with pytest.raises(ConfigError, match="--family wavenet: there is no such family; the families are hifigan, "):
         import_checkpoint(checkpoint, family_name="wavenet")
     given = dataclasses.replace(PRESETS["speecht5-16k"], **SMALL)
-    with pytest.raises(CheckpointError, match=r"SpeechT5HifiGan: the checkpoint misses.*upsampler"):
+    with pytest.raises(CheckpointError, match=r"SpeechT5HifiGan: the checkpoint lacks.*upsampler"):
         import_checkpoint(checkpoint, family_name="speecht5-hifigan", mel=given)
 
 
 def test_the_one_checkpoint_in_a_folder_is_found(state: State, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint is in this folder"):
+    with pytest.raises(CheckpointError, match="this folder has no checkpoint"):
         import_checkpoint(tmp_path)
     checkpoint = write_files(tmp_path, "jik876", state)
     assert import_checkpoint(tmp_path).checkpoint == checkpoint
@@ -429,14 +430,14 @@ def vast(name: str) -> tarfile.TarInfo:
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ({"model_config.yaml": b"a: 1"}, "has no model_weights.ckpt"),
-        ({"../model_config.yaml": b"a: 1", "x/model_weights.ckpt": b""}, "has no model_config.yaml and no"),
-        ({"model_config.yaml": link("model_config.yaml")}, "no plain file"),
+        ({"model_config.yaml": b"a: 1"}, "lacks model_weights.ckpt"),
+        ({"../model_config.yaml": b"a: 1", "x/model_weights.ckpt": b""}, "lacks model_config.yaml and model_weights"),
+        ({"model_config.yaml": link("model_config.yaml")}, "is not a plain file"),
         ({"model_config.yaml": b"", "./model_config.yaml": b""}, "twice"),
         ({"model_config.yaml": b" " * (1 << 21)}, "too large|claims more"),
         ({"other": vast("other")}, "claims more than"),
-        ({"model_config.yaml": b"\xff", "model_weights.ckpt": torch_bytes({"a": np.ones(1, np.float32)})}, "no text"),
-        ({"model_config.yaml": b"a: 1", "model_weights.ckpt": b"nothing"}, "model_weights.ckpt: no torch checkpoint"),
+        ({"model_config.yaml": b"\xff", "model_weights.ckpt": torch_bytes({"a": np.ones(1, np.float32)})}, "not text"),
+        ({"model_config.yaml": b"a: 1", "model_weights.ckpt": b"nothing"}, "ckpt: it is not a torch checkpoint"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["w", "w:gz"])

@@ -10,7 +10,7 @@ from support.corpora import SPEC
 
 from pipeline.melspec import PRESETS, MelSpec, Normalization
 from pipeline.vocoders import Vocoder, load_vocoder
-from pipeline.workshop.check.speech import PromptTrial, Verdict, judge, try_prompt
+from pipeline.workshop.check.speech import PromptTrial, SpeechVerdict, judge, try_prompt
 from pipeline.workshop.prompts import prompts
 
 # The contract that mels are made by, what is wrong with it for lift and HiFi-GAN, and the mean distance [Np] of French.
@@ -30,7 +30,7 @@ def lift() -> Vocoder:
     return load_vocoder("lift")
 
 
-def verdict(vocoder: Vocoder, spec: MelSpec = SPEC, name: str = "french") -> Verdict:
+def verdict(vocoder: Vocoder, spec: MelSpec = SPEC, name: str = "french") -> SpeechVerdict:
     return judge([try_prompt(vocoder, spec, name, prompts(spec.sample_rate)[name])])
 
 
@@ -53,8 +53,8 @@ def test_another_contract_does_not_sound_like_speech(lift: Vocoder, wrong: str) 
 def test_frames_half_a_hop_elsewhere_are_told_and_in_which_direction(lift: Vocoder) -> None:
     late = verdict(lift, PRESETS["tacotron2-22k"])
     assert not late.fits
-    assert "its audio lies half a hop too late" in late.words
-    assert "the other framing, same against center" in late.words
+    assert "its audio is half a hop too late" in late.words
+    assert "its own framing is the other one" in late.words
     trial = try_prompt(lift, SPEC, "french", prompts(22050)["french"])
     early = judge([dataclasses.replace(trial, apart=(0.3, 0.4, 0.1))])
     assert "too early (0.10 Np when shifted, 0.30 as it comes)" in early.words
@@ -84,5 +84,5 @@ def test_the_distances_are_those_of_a_manifest(lift: Vocoder) -> None:
 
 def test_samples_that_are_no_numbers_are_said() -> None:
     trial = PromptTrial("x", 1.0, 1.0, np.nan, np.nan, (np.nan, np.nan, np.nan), np.nan, 7)
-    assert judge([trial]).words == "gives no audio: 7 samples are NaN or infinite"
+    assert judge([trial]).words == "does not give audio: 7 samples are NaN or infinite"
     assert not judge([trial]).fits

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Json, Mel, mel_contract
 from pipeline.cli.vocoder.listing import contract, millions
-from pipeline.workshop.check import VocoderReport, check_vocoder
+
+if TYPE_CHECKING:
+    from pipeline.workshop.check import VocoderReport
 
 
 def check(
@@ -22,6 +24,8 @@ def check(
 
     Exit codes: 0 all is well, 2 it does not do what it states, 4 it does not sound like speech of this contract.
     """
+    from pipeline.workshop.check import check_vocoder
+
     report = check_vocoder(name, mel_contract(mel))
     if as_json:
         print(json.dumps(report.to_dict()))

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from pipeline.checkpoints.config_file import CONFIG_NAMES
+from pipeline.checkpoints.stats_file import STATS_NAMES
 from pipeline.cli.pack import AxisChoice
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Mel, mel_contract
 from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
-from pipeline.workshop.import_checkpoint import CONFIG_NAMES, STATS_NAMES, import_checkpoint, write_model
-from pipeline.workshop.import_onnx import import_onnx
 
 
 def import_(
@@ -52,6 +52,8 @@ def import_(
         return
     if halo is not None or axis is not AxisChoice.auto:
         raise ConfigError("--halo and --axis are for .onnx files; a checkpoint's are known from its layers")
+    from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
+
     made = import_checkpoint(checkpoint, config, stats, family, mel_contract(mel))
     write_model(made.model, out, force)
     card = made.card
@@ -67,6 +69,9 @@ def import_(
 def _import_onnx(
     path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: AxisChoice, force: bool
 ) -> None:
+    from pipeline.workshop.import_checkpoint import write_model
+    from pipeline.workshop.import_onnx import import_onnx
+
     made = import_onnx(path, mel_contract(mel), halo, axis.value)
     write_model(made.model, out, force)
     card = made.card

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.progress import size
 from pipeline.cli.stores import Json
 from pipeline.errors import ConfigError
-from pipeline.melspec import MelSpec
-from pipeline.workshop.listing import Listed, list_vocoders, preset_names
+from pipeline.melspec import MelSpec, preset_names
+
+if TYPE_CHECKING:
+    from pipeline.workshop.vocoder_list import Listed
 
 
 def list_(
@@ -24,6 +26,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the vocoders there are: the mels that each takes, its halo, its size, and whose it is."""
+    from pipeline.workshop.vocoder_list import list_vocoders
+
     found = list_vocoders(paths or [])
     if as_json:
         print(json.dumps([each.to_dict() for each in found]))

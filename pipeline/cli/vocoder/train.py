@@ -48,7 +48,7 @@ def train(
     if spec is None:
         raise ConfigError(f"--mel is needed: the contract of the mels, {', '.join(PRESETS)} or a YAML file")
     try:
-        from pipeline.workshop.training.loop import Plan
+        from pipeline.workshop.training.loop import TrainingPlan
         from pipeline.workshop.training.run import train_vocoder
     except ModuleNotFoundError as error:
         if error.name != "torch":
@@ -56,7 +56,14 @@ def train(
         raise ConfigError("training needs torch, which is not installed: pip install 'melmill[train]'") from error
     with _TrainingView() as view:
         trained = train_vocoder(
-            sources, spec, out, Plan(minutes, steps, seed, threads), hold_out, teacher, teacher_minutes, view.show
+            sources,
+            spec,
+            out,
+            TrainingPlan(minutes, steps, seed, threads),
+            hold_out,
+            teacher,
+            teacher_minutes,
+            view.show,
         )
     print(f"trained {out} in {duration(trained.record['minutes'] * 60)}: its card is {out.with_suffix('.md')}")
     if trained.left_out:

@@ -1,4 +1,4 @@
-"""Everything that is tried on a vocoder, and what came of it."""
+"""Runs all trials of a vocoder, and reports their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, ContractError, MelmillError
 from pipeline.melspec import Difference, MelSpec
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
-from pipeline.workshop.check.speech import PromptTrial, Verdict, judge, try_prompt
+from pipeline.workshop.check.speech import PromptTrial, SpeechVerdict, judge, try_prompt
 from pipeline.workshop.halo_trial import HaloTrial, influence, shortest_mel, try_halo
 from pipeline.workshop.import_onnx import import_onnx
 from pipeline.workshop.model_geometry import Geometry, read_geometry
@@ -27,25 +27,25 @@ _LENGTHS = (13, 32, 50, 101)
 
 @dataclass(frozen=True)
 class VocoderReport:
-    """What was found.
+    """The results of all trials.
 
     Args:
-        name: of the vocoder.
-        digest: of the vocoder.
-        spec: the contract that it was tried with.
-        differences: from that contract to the one it states, where `--mel` names another one.
-        geometry: of its model; None where it has none.
-        halo: windows held against the whole.
-        heard: frames (left, right) within which a change of one frame changes samples.
-        hop: samples of a frame.
-        extra: samples beyond `frames * hop`.
-        shortest: fewest frames that it takes.
-        lengths: frame counts whose number of samples was as promised.
-        speed: seconds of audio a second, on one thread.
-        peak: of the prompts [full scale].
-        prompts: each through the vocoder.
-        verdict: what they say.
-        problems: what is wrong with the vocoder itself, in words.
+        name: name of the vocoder.
+        digest: digest of the vocoder.
+        spec: contract that it was tried with.
+        differences: differences from that contract to the one that it states, if `--mel` names another one.
+        geometry: geometry of its model; None if it has no model.
+        halo: comparison of windows with the whole.
+        heard: number of frames (left, right) within which a change of one frame changes samples.
+        hop: number of samples of a frame.
+        extra: number of samples beyond `frames * hop`.
+        shortest: smallest number of frames that it decodes.
+        lengths: numbers of frames that were tried for the length rule.
+        speed: seconds of audio for each second of work, on one thread.
+        peak: peak of the prompts [full scale].
+        prompts: trial of each prompt.
+        verdict: verdict of all prompts.
+        problems: messages about what is wrong with the vocoder itself.
     """
 
     name: str
@@ -62,18 +62,18 @@ class VocoderReport:
     speed: float
     peak: float
     prompts: tuple[PromptTrial, ...]
-    verdict: Verdict
+    verdict: SpeechVerdict
     problems: tuple[str, ...]
 
     @property
     def exit_code(self) -> int:
-        """0 if all is well, else that of a wrong model or of a contract that does not fit."""
+        """0 if all is well, else the exit code of a wrong model or of a contract that does not fit."""
         if self.problems:
             return ConfigError.exit_code
         return 0 if self.verdict.fits else ContractError.exit_code
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; None for what is not finite."""
+        """Plain JSON values; None for numbers that are not finite."""
         plain = dataclasses.asdict(dataclasses.replace(self, geometry=None, differences=()))
         plain["spec"] = self.spec.to_dict()
         plain["differences"] = [str(difference) for difference in self.differences]
@@ -88,12 +88,13 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
     """Tries a vocoder on the prompts that come with melmill, on one thread.
 
     Args:
-        name: as in `load_vocoder`; or an .onnx file that others made, which is imported for the trial.
-        mel: the contract that mels are made by; the vocoder's own if None, which griffin-lim has not.
+        name: name of the vocoder, as in `load_vocoder`; or an .onnx file that others made, which is imported for the
+            trial.
+        mel: contract by which the mels are made; the vocoder's own if None. griffin-lim has no contract of its own.
 
     Raises:
-        ConfigError: if there is no such vocoder, it cannot be imported, or it takes no mel at all.
-        ContractError: if it takes mels of another number of bands.
+        ConfigError: if there is no vocoder of that name, if it cannot be imported, or if it decodes no mel at all.
+        ContractError: if it takes mels with another number of bands.
     """
     if name.endswith(".onnx") and mel is not None and read_geometry(Path(name)).card is None:
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
@@ -136,7 +137,7 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
 
 
 def _tried_halo(vocoder: Vocoder, mel: NDArray[np.float32]) -> tuple[HaloTrial, tuple[int, int], float]:
-    """Windows against the whole; frames within which a change is heard; and the largest change beyond the halo."""
+    """The trial of the halo, the frames within which a change has an effect, and the largest effect beyond the halo."""
     hop, stated = vocoder.spec.hop_length, vocoder.halo
     trial = try_halo(vocoder.decode, mel, hop, stated)
     frames = min(mel.shape[1], 2 * max(stated) + 33)
@@ -154,14 +155,14 @@ def _halo_problems(halo: HaloTrial, heard: tuple[int, int], beyond: float) -> li
         enough = " and ".join("none" if side is None else str(side) for side in halo.smallest)
         problems.append(
             f"the stated halo, {left} frames left and {right} right, is too small: windows with it differ from the "
-            f"whole by {halo.error:.2g} of full scale, where {halo.allowed:.2g} is rounding; enough was {enough} "
+            f"whole by {halo.error:.2g} of full scale; rounding explains {halo.allowed:.2g}. Enough was {enough} "
             f"(up to {halo.searched} were tried)"
         )
     if beyond:
         problems.append(
-            f"the stated halo, {left} frames left and {right} right, is too small: a change of one frame is heard by "
-            f"frames that look {heard[0]} to their left and {heard[1]} to their right, beyond the halo by up to "
-            f"{beyond:.2g} of full scale"
+            f"the stated halo, {left} frames left and {right} right, is too small: a change of one frame changes "
+            f"samples of frames that look {heard[0]} frames to their left and {heard[1]} to their right, beyond the "
+            f"halo by up to {beyond:.2g} of full scale"
         )
     return problems
 

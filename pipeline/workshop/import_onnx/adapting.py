@@ -1,4 +1,4 @@
-"""A mel-to-waveform graph in any of the usual shapes, given the inputs and outputs that models of ours have."""
+"""Gives a mel-to-waveform graph of any usual shape the inputs and outputs that melmill's models have."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import ConfigError
-from pipeline.vocoders.onnx_parts import graphs
+from pipeline.workshop.import_onnx.reading import graphs
 from pipeline.workshop.model_geometry import Port, port
 
 Axis = Literal["auto", "mels-first", "frames-first"]
-"""Which axis comes first in a mel, after the batch; "auto" finds it by its size."""
+"""The axis of a mel that comes first after the batch; "auto" finds it by its size."""
 _LEAST_IR = 4  # before that, weights are inputs: onnx/docs/IR.md
 
 
 def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.ModelProto:
     """A copy of the model from `mel [batch, n_mels, frames] float32` to `waveform [batch, samples] float32`.
 
-    The batch is 1 where the model takes no other, or gives its samples without an axis for it.
+    The batch is 1 if the model takes no other, or if its waveform has no axis for the batch.
 
     Args:
-        model: from a mel `[batch, n_mels, frames]` or `[batch, frames, n_mels]` to a waveform `[batch, samples]`,
-            `[batch, 1, samples]` or `[samples]`.
-        n_mels: bands of the mels that it takes.
-        axis: where that cannot be seen from its shapes.
+        model: the model, from a mel `[batch, n_mels, frames]` or `[batch, frames, n_mels]` to a waveform
+            `[batch, samples]`, `[batch, 1, samples]` or `[samples]`.
+        n_mels: number of bands of the mels that the model takes.
+        axis: the axis that comes first, if the shapes do not tell.
 
     Raises:
-        ConfigError: if it is not valid ONNX, has other inputs or outputs, or takes mels of one length only; if both
-            axes may be the bands' and none was chosen.
+        ConfigError: if the model is not valid ONNX, has other inputs or outputs, or takes mels of one length only; or
+            if either axis may be that of the bands and `axis` is "auto".
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     takes = [port(value) for value in model.graph.input if value.name not in weights]
@@ -52,7 +52,7 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
     _rename(adapted, {name: _unused(adapted, name) for name in ("mel", "waveform", "mel_waveform_shape")})
     _connect(adapted, n_mels, frames_first, single)
     try:
-        # Now, since onnx asks for shapes of inputs and outputs that runtimes do without.
+        # Not earlier: onnx requires shapes of inputs and outputs that runtimes do not need.
         onnx.checker.check_model(adapted)
     except onnx.checker.ValidationError as error:
         raise ConfigError(f"it is not valid ONNX: {error}") from error
@@ -68,7 +68,7 @@ def _frames_first(mel: Port, n_mels: int, axis: Axis) -> bool:
     if first is not None and second is not None and n_mels in (first, second):
         length = second if first == n_mels else first
         raise ConfigError(
-            f"it takes {mel}, mels of {length} frames only; export it with an axis of any length for them"
+            f"it takes {mel}, mels of {length} frames only; export it with an axis of variable length for the frames"
         )
     possible = {"mels-first": first in (None, n_mels), "frames-first": second in (None, n_mels)}
     possible["mels-first"] &= second is None
@@ -78,7 +78,7 @@ def _frames_first(mel: Port, n_mels: int, axis: Axis) -> bool:
     if axis == "auto":
         if all(possible.values()):
             raise ConfigError(
-                f"it takes {mel}: either axis may be that of the {n_mels} bands; say --axis mels-first or frames-first"
+                f"it takes {mel}: either axis may be that of the {n_mels} bands; pass --axis mels-first or frames-first"
             )
         return possible["frames-first"]
     if not possible[axis]:
@@ -87,7 +87,7 @@ def _frames_first(mel: Port, n_mels: int, axis: Axis) -> bool:
 
 
 def _single(mel: Port, waveform: Port) -> bool:
-    """Whether it decodes one mel at a time."""
+    """Whether the model decodes one mel at a time."""
     batch = mel.shape[0] if mel.shape else None
     if isinstance(batch, int) and batch != 1:
         raise ConfigError(f"it takes {mel}, {batch} mels at a time; export it with a batch of one or of any size")
@@ -115,7 +115,7 @@ def _unused(model: onnx.ModelProto, name: str) -> str:
 
 
 def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Gives values of the graph, and of those inside of it, other names."""
+    """Gives values of the graph, and of the graphs inside it, other names."""
     for graph in graphs(model):
         for node in graph.node:
             for side in (node.input, node.output):
@@ -128,7 +128,7 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
 
 
 def _connect(model: onnx.ModelProto, n_mels: int, frames_first: bool, single: bool) -> None:
-    """Puts our input before theirs, and our output behind theirs."""
+    """Puts melmill's input before the model's own, and melmill's output after the model's own."""
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     (theirs,) = [value.name for value in graph.input if value.name not in weights]

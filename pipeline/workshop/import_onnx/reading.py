@@ -1,17 +1,17 @@
-"""An ONNX file of unknown origin: its sizes, operators and other files are looked at before anything is run."""
+"""Reads an ONNX file of unknown origin: its sizes, operators and other files are checked before anything is run."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from pipeline.errors import ConfigError
-from pipeline.vocoders.onnx_parts import nodes, tensors
 from pipeline.workshop.model_geometry import MAX_MODEL_BYTES, read_model_bytes
 
 _STANDARD = ("", "ai.onnx")
@@ -25,9 +25,9 @@ class ReadOnnx:
     """A model as it was read.
 
     Args:
-        model: whole, with all of its weights.
+        model: the whole model, with all its weights.
         digest: sha256 of the file, hexadecimal.
-        embedded: weights that were taken into it from other files.
+        embedded: number of weights that were taken into the model from other files.
     """
 
     model: onnx.ModelProto
@@ -36,22 +36,22 @@ class ReadOnnx:
 
 
 def read_onnx(path: Path) -> ReadOnnx:
-    """The model in a file, weights that lie in other files of its folder taken into it.
+    """The model in a file, including weights from other files of its folder.
 
     Args:
         path: the .onnx file.
 
     Raises:
-        ConfigError: if it cannot be read, is no ONNX model, is larger than 2 GB with its weights, or uses operators
-            other than ONNX's own, random ones, functions, or files outside of its folder.
+        ConfigError: if it cannot be read, is not an ONNX model, is larger than 2 GB with its weights, or uses operators
+            other than ONNX's own, random operators, functions, or files outside its folder.
     """
     content = read_model_bytes(path)
     try:
         model = onnx.load_model_from_string(content)
         if not model.graph.node:
             raise ValueError("no nodes")
-    except Exception as error:  # protobuf's, whose class depends on its implementation
-        raise ConfigError(f"{path}: it is no ONNX model, or a damaged one") from error
+    except Exception as error:  # an exception of protobuf, whose class depends on its implementation
+        raise ConfigError(f"{path}: it is not an ONNX model, or it is damaged") from error
     try:
         _check_operators(model)
         _check_sizes(model, len(content))
@@ -65,14 +65,14 @@ def _check_operators(model: onnx.ModelProto) -> None:
     if model.functions:
         names = ", ".join(sorted({function.name for function in model.functions})[:5])
         raise ConfigError(
-            f"it has functions of its own ({names}); put their nodes in their places: "
+            f"it has its own functions ({names}); replace them by their nodes: "
             "onnx.inliner.inline_local_functions(onnx.load(FILE))"
         )
     standard = [entry.version for entry in model.opset_import if entry.domain in _STANDARD]
     if len(standard) != 1 or standard[0] not in _OPSETS:
         raise ConfigError(
-            f"its opset is {', '.join(map(str, standard)) or 'not stated'}; {_OPSETS[0]} to {_OPSETS[-1]} are read: "
-            "export it anew, or onnx.version_converter.convert_version"
+            f"its opset is {', '.join(map(str, standard)) or 'not stated'}; melmill reads {_OPSETS[0]} to "
+            f"{_OPSETS[-1]}: export it again, or use onnx.version_converter.convert_version"
         )
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes(model) if node.domain not in _STANDARD})
     if foreign:
@@ -85,7 +85,7 @@ def _check_operators(model: onnx.ModelProto) -> None:
             f"it draws random numbers ({_some(drawn)}), so that the same mel gives other samples each time; "
             "export it with its noise as a constant, or at a temperature of zero"
         )
-    # What is imported and not used may be unknown to a runtime.
+    # A domain that is imported and not used may be unknown to a runtime.
     for entry in [entry for entry in model.opset_import if entry.domain not in _STANDARD]:
         model.opset_import.remove(entry)
     del model.training_info[:]
@@ -104,7 +104,7 @@ def _check_sizes(model: onnx.ModelProto, size: int) -> None:
 
 
 def _embed(model: onnx.ModelProto, folder: Path, size: int) -> int:
-    """Takes tensors from other files into the model, and says how many."""
+    """Takes tensors from other files into the model; returns their number."""
     embedded = 0
     for tensor in tensors(model):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
@@ -120,7 +120,7 @@ def _embed(model: onnx.ModelProto, folder: Path, size: int) -> int:
         size += needed
         if size > MAX_MODEL_BYTES:
             raise ConfigError(
-                f"with the weights in other files it has over {MAX_MODEL_BYTES} bytes, which no model has"
+                f"with the weights in other files it has more than {MAX_MODEL_BYTES} bytes, too many for ONNX"
             )
         try:
             with path.open("rb") as file:
@@ -141,7 +141,7 @@ def _embed(model: onnx.ModelProto, folder: Path, size: int) -> int:
 
 
 def _beside(folder: Path, location: str, tensor: str) -> Path:
-    """The file of external data, which must lie in the model's own folder, links followed.
+    """The file of external data, which, with links followed, must lie in the model's own folder.
 
     ONNX (onnx/docs/ExternalData.md): a path relative to the folder of the model.
     """
@@ -153,11 +153,11 @@ def _beside(folder: Path, location: str, tensor: str) -> Path:
         raise ConfigError(f"its weights are in {location!r:.80}, which is not there") from error
     if not location or named.is_absolute() or ".." in named.parts or not found.is_relative_to(inside):
         raise ConfigError(
-            f"the tensor {tensor!r:.80} is in the file {location!r:.80}, outside of the model's folder; such "
+            f"the tensor {tensor!r:.80} is in the file {location!r:.80}, outside the model's folder; such "
             "files are not opened"
         )
     if not found.is_file():
-        raise ConfigError(f"its weights are in {location!r:.80}, which is no file")
+        raise ConfigError(f"its weights are in {location!r:.80}, which is not a file")
     return found
 
 
@@ -167,9 +167,44 @@ def _item_bytes(tensor: onnx.TensorProto) -> int:
     except (KeyError, ValueError) as error:
         raise ConfigError(f"the tensor {tensor.name!r:.80} has the unknown type {tensor.data_type}") from error
     if kind.itemsize == 0 or kind.kind == "O":
-        raise ConfigError(f"the tensor {tensor.name!r:.80} of {kind} cannot lie in another file")
+        raise ConfigError(f"the tensor {tensor.name!r:.80} of {kind} cannot be in another file")
     return kind.itemsize
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor in the model: initializers, attributes of nodes, and those of graphs and functions inside."""
+    for graph in graphs(model):
+        yield from graph.initializer
+        for sparse in graph.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+    for node in nodes(model):
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            sparse_ones = [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []
+            for sparse in (*sparse_ones, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+
+
+def nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every node of the graph, of the graphs inside it, and of functions."""
+    for graph in graphs(model):
+        yield from graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """The model's graph, and the graphs in nodes (If, Loop, Scan) at any depth."""
+    yield model.graph
+    waiting = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while waiting:
+        for attribute in waiting.pop().attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield inner
+                waiting.extend(inner.node)

@@ -1,4 +1,4 @@
-"""A model that others made, tried until its length rule, halo and memory are known, and given a card."""
+"""Imports a model that others made: tries it until its length rule, halo and memory are known, and gives it a card."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import KEY, Card
+from pipeline.checkpoints.card_in_onnx import read_card, write_card
+from pipeline.checkpoints.model_card import KEY, Card
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, MelmillError
 from pipeline.melspec import MelSpec
@@ -26,24 +27,25 @@ from pipeline.workshop.prompts import prompts
 Mel = NDArray[np.float32]
 
 _LENGTHS = (64, 65, 79, 96, 128)
-# Mels in which a change is followed; the last one is 12 s at HiFi-GAN's 22050 Hz.
+# Lengths of mels in which the effect of a change is measured [frames]; the last is 12 s at HiFi-GAN's 22050 Hz.
 _TRIED_FRAMES = (129, 257, 513, 1025)
-# Memory of a frame in onnxruntime's arena, in tensors as large as the largest: measured on HiFi-GAN V1, rounded up.
+# Memory of a frame in onnxruntime's arena, in tensors of the size of the largest: measured on HiFi-GAN V1, rounded up.
 _LIVE_TENSORS = 8
-# Batched and single samples may differ by this, of the peak.
+# Largest difference between the samples of a batch and those of single mels, relative to the peak.
 _BATCHED = 1e-5
 
 
 @dataclass(frozen=True)
 class ImportedOnnx:
-    """A model of ours, and what was found about it.
+    """An imported model, and what was found about it.
 
     Args:
-        model: takes `mel [batch, n_mels, frames] float32`, gives `waveform [batch, samples] float32`, has the card.
-        card: the model's.
-        heard: frames (left, right) within which a change of one frame was heard in the trial.
-        batched: whether it takes several mels at once.
-        embedded: weights that were taken into it from other files.
+        model: the model, from `mel [batch, n_mels, frames] float32` to `waveform [batch, samples] float32`, with its
+            card.
+        card: card of the model.
+        heard: number of frames (left, right) within which a change of one frame changed samples in the trial.
+        batched: whether the model takes several mels at once.
+        embedded: number of weights that were taken into the model from other files.
     """
 
     model: onnx.ModelProto
@@ -58,23 +60,23 @@ def import_onnx(
 ) -> ImportedOnnx:
     """Reads an ONNX model that maps a mel to a waveform, tries it, and gives it a card.
 
-    Its length rule is found by trial and must be a whole number of samples a frame, that of the contract. Its halo is
-    found by changing single frames of speech and of noise and looking which samples change in any bit; to that come
-    two frames or a tenth, for what no trial has shown. A halo that is given instead is tried as well.
+    The length rule is found by trial; it must be a whole number of samples for each frame, the hop of the contract. The
+    halo is found by trial, too: single frames of speech and of noise are changed, and the samples compared bit by bit.
+    Two frames or a tenth are added, for effects that no trial has shown. If a halo is given, it is tried instead.
 
-    Trying it runs it in onnxruntime. Its file is bounded before that; what its nodes ask for while they run is not: a
-    hostile graph cannot reach other files, but it can take time and memory.
+    A trial runs the model in onnxruntime. The size of its file is bounded before that, but not the work and memory that
+    its nodes ask for: a hostile graph cannot reach other files, but it can take time and memory.
 
     Args:
         path: the .onnx file.
-        spec: the mels that it takes; those of its card, if it has one, where None.
-        halo: frames of context (left, right), if they are known.
-        axis: which axis of a mel comes first, where that cannot be seen.
+        spec: contract of the mels that the model takes; that of its card, if it has one, if None.
+        halo: frames of context (left, right); found by trial if None.
+        axis: the axis of a mel that comes first, if the shapes do not tell.
 
     Raises:
-        ConfigError: if it cannot be read with care (see `read_onnx`), is no mel-to-waveform model (see `adapt`), or
-            makes another number of samples of a frame than the contract; if the contract is not known; if its samples
-            depend on chance, or on the mel further away than can be told.
+        ConfigError: if the file is refused (see `read_onnx`), is not a mel-to-waveform model (see `adapt`), or makes a
+            number of samples of a frame that is not the hop of the contract; if the contract is not known; or if the
+            samples are random, or depend on frames that are too far away.
     """
     read = read_onnx(path)
     try:
@@ -101,7 +103,7 @@ def import_onnx(
 
 
 class _Trial:
-    """A model without a card that can be trusted, ready to be tried."""
+    """A model whose halo and length rule are not known yet, ready to be tried."""
 
     def __init__(self, path: Path, spec: MelSpec) -> None:
         self.path = path
@@ -121,19 +123,19 @@ class _Trial:
 
 
 def _contract(model: onnx.ModelProto, given: MelSpec | None) -> MelSpec:
-    """The mels that it takes: those that were given, else those of the card that an earlier import wrote."""
-    card = Card.read(model) if any(entry.key == KEY for entry in model.metadata_props) else None
+    """The contract of its mels: the one that was given, else that of the card that an earlier import wrote."""
+    card = read_card(model) if any(entry.key == KEY for entry in model.metadata_props) else None
     if card is not None and card.family != USER_FAMILY:
-        raise ConfigError(f"it is a model of melmill already ({card.family}) and needs no import")
+        raise ConfigError(f"melmill made this model ({card.family}), so it does not need an import")
     if given is not None:
         return given
     if card is None:
-        raise ConfigError("it does not say which mels it takes, and that is never assumed: name them with --mel")
+        raise ConfigError("it does not say which mels it takes, and melmill does not guess them: name them with --mel")
     return card.spec
 
 
 def _opened(model: onnx.ModelProto, spec: MelSpec, folder: Path) -> tuple[onnx.ModelProto, _Trial]:
-    """The model, for one mel at a time where batches do not work, and a trial of it."""
+    """The model, set to one mel at a time if batches do not work, and a trial of it."""
     blank = Card(USER_FAMILY, spec, halo=(0, 0), extra_samples=0, frame_bytes=0, source="")
 
     def opened(name: str) -> _Trial:
@@ -146,7 +148,7 @@ def _opened(model: onnx.ModelProto, spec: MelSpec, folder: Path) -> tuple[onnx.M
         except MelmillError as error:
             raise ConfigError(f"it does not decode 64 frames of speech: {error}") from error
         if not np.array_equal(first, again, equal_nan=True):
-            raise ConfigError("the same mel gives other samples each time: its noise must be a constant")
+            raise ConfigError("the same mel gives different samples each time: its noise must be a constant")
         return trial
 
     trial = opened("batched.onnx")
@@ -161,7 +163,7 @@ def _is_single(model: onnx.ModelProto) -> bool:
 
 
 def _batches(trial: _Trial) -> bool:
-    """Whether mels decoded together give what they give alone."""
+    """Whether mels that are decoded together give the same samples as each alone."""
     mels = np.stack([trial.speech[:, :64], trial.speech[:, 64:128]])
     try:
         together = trial.batch(mels)
@@ -172,7 +174,7 @@ def _batches(trial: _Trial) -> bool:
 
 
 def _found_rule(trial: _Trial, spec: MelSpec) -> tuple[LengthRule, int]:
-    """The length rule, and the fewest frames that it holds for."""
+    """The length rule, and the smallest number of frames for which it holds."""
     try:
         lengths = [(frames, len(trial.decode(trial.speech[:, :frames]))) for frames in _LENGTHS]
     except MelmillError as error:
@@ -180,18 +182,18 @@ def _found_rule(trial: _Trial, spec: MelSpec) -> tuple[LengthRule, int]:
     tried = ", ".join(f"{samples} of {frames}" for frames, samples in lengths)
     rule = length_rule(lengths)
     if rule is None:
-        raise ConfigError(f"its samples are no whole number a frame: it made {tried} frames")
+        raise ConfigError(f"it does not make a whole number of samples for each frame: it made {tried} frames")
     if rule.hop != spec.hop_length:
         raise ConfigError(
             f"it makes {rule.hop} samples of a frame; the mel contract has a hop of {spec.hop_length}: name the mels "
-            f"that it was trained on with --mel ({tried} frames were tried)"
+            f"that it was trained on with --mel (in the trial it made {tried} frames)"
         )
     least = shortest_mel(trial.decode, trial.speech, lambda frames: frames * rule.hop + rule.extra)
     return rule, _LENGTHS[0] if least is None else least
 
 
 def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> tuple[int, int]:
-    """How far a change is heard; not beyond what was given."""
+    """The number of frames (left, right) within which a change has an effect; an error if a given halo is smaller."""
     for frames in _TRIED_FRAMES:
         mels = [mel[:, :frames] for mel in (trial.speech, trial.noise)]
         try:
@@ -204,15 +206,15 @@ def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> 
         if given is not None and found.beyond(given) > found.faded(peak):
             heard = found.reach(found.faded(peak))
             raise ConfigError(
-                f"--halo {given[0]},{given[1]} is too small: a change of one frame is heard by frames that look "
-                f"{heard[0]} to their left and {heard[1]} to their right"
+                f"--halo {given[0]},{given[1]} is too small: a change of one frame changes samples of frames that look "
+                f"{heard[0]} frames to their left and {heard[1]} to their right"
             )
         heard = found.reach(found.faded(peak) if frames == _TRIED_FRAMES[-1] else 0.0)
         if max(heard) < frames // 2:
             return heard
     raise ConfigError(
-        f"a change of one frame is heard {frames // 2} frames away: its samples depend on the whole mel, so that it "
-        "cannot be decoded in windows with the same result"
+        f"a change of one frame changes samples {frames // 2} frames away: they depend on the whole mel, so it cannot "
+        "be decoded in windows with the same result"
     )
 
 
@@ -226,12 +228,12 @@ def _check_windows(trial: _Trial, card: Card) -> None:
     if not tried.enough:
         raise ConfigError(
             f"windows with a halo of {card.halo[0]} frames left and {card.halo[1]} right differ from the whole by "
-            f"{tried.error:.2g} of full scale, where {tried.allowed:.2g} is rounding: give a larger one with --halo"
+            f"{tried.error:.2g} of full scale; rounding explains {tried.allowed:.2g}. Give a larger halo with --halo"
         )
 
 
 def _frame_bytes(trial: _Trial) -> int:
-    """Memory that a frame takes, from the largest tensor that onnxruntime's profile of one run names."""
+    """Memory that a frame takes [bytes], from the largest tensor in onnxruntime's profile of one run."""
     frames = 64
     with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
         options = onnxruntime.SessionOptions()
@@ -245,8 +247,8 @@ def _frame_bytes(trial: _Trial) -> int:
 
 
 def _write_card(model: onnx.ModelProto, card: Card) -> None:
-    """Puts the card beside what others wrote into the metadata."""
+    """Adds the card to the metadata, and keeps the entries that others wrote."""
     kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != KEY}
-    card.write(model)
+    write_card(model, card)
     for key, value in kept.items():
         model.metadata_props.add(key=key, value=value)

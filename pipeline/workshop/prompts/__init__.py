@@ -1,4 +1,8 @@
-"""Real speech that comes with melmill, to try vocoders on. Whose it is stands in LICENSE.md beside it."""
+"""Prompts: real speech that comes with melmill, on which vocoders are tried. LICENSE.md names its authors.
+
+In: a sample rate. Out: the prompts by name, as waveforms at that rate. This folder must not know what they are used
+for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 PROMPT_RATE = 16_000
-"""Of the files [Hz]: at any higher rate there is no speech above half of it."""
+"""Sample rate of the files [Hz]; at a higher rate there is no speech above half of this one."""
 _FOLDER = Path(__file__).parent
 
 
@@ -21,7 +25,7 @@ def prompts(sample_rate: int) -> Mapping[str, NDArray[np.float32]]:
     """The prompts by name, 7 s together.
 
     Args:
-        sample_rate: that they are resampled to [Hz].
+        sample_rate: sample rate that they are resampled to [Hz].
 
     Returns:
         `[samples] float32` each, read-only.

@@ -1,7 +1,11 @@
-"""Training of `lift` vocoders: the only code that needs torch (extra `train`)."""
+"""`melmill vocoder train`: trains `lift` vocoders. Only this code needs torch (extra `train`).
+
+In: folders or manifests of speech, and a mel contract. Out: an .onnx file with a card, and a page about it. This folder
+must not know how a job uses the vocoder.
+"""
 
 import os
 
-# Read by torch's OpenMP when it is loaded: its threads wait asleep and not spinning, which on a machine that is shared
-# makes a step ten times slower.
+# Torch's OpenMP reads this when it is loaded. Its threads then sleep while they wait. On a shared machine, threads that
+# spin make a step ten times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

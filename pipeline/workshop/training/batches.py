@@ -1,4 +1,4 @@
-"""What a step of training sees: stretches of speech as clean magnitudes, and their mels."""
+"""Batches for the steps of a training: stretches of speech as clean magnitudes, and their mels."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from pipeline.dsp.mel import mel_filterbank
 from pipeline.dsp.stft import window
 from pipeline.melspec import MelSpec
 from pipeline.workshop.training.net import SMALLEST_LOG_MAGNITUDE
-from pipeline.workshop.training.speech import Utterance
+from pipeline.workshop.training.speech import Recording
 
-# A recording's own low-pass filter begins below its bandwidth.
+# Share of a recording's bandwidth that is used: its low-pass filter begins below the bandwidth.
 _USABLE_BANDWIDTH = 0.95
-# Levels that speech is heard at, in decibels beside the one it was read at.
+# Range of levels of the speech, relative to the level at which it was read [dB].
 _QUIETEST, _LOUDEST = -18.0, 0.5
-# Share of the stretches that are taken from what a teacher has vocoded, where there is a teacher.
+# If there is a teacher, the share of stretches that are taken from what it has vocoded.
 _TAUGHT_SHARE = 0.35
-# Share of those whose mel is that of the teacher's waveform.
+# Share of those stretches whose mel is that of the teacher's waveform.
 _ROUND_TRIP_SHARE = 0.3
-# Share of the stretches without a teacher that are played faster or slower, and by how many octaves at most: as voices
-# that are higher or lower than those at hand, with longer or shorter vocal tracts.
+# Share of the stretches without a teacher that are played faster or slower, and the largest change in octaves: they
+# sound like higher or lower voices than those at hand, with shorter or longer vocal tracts.
 _RESAMPLED_SHARE, _FURTHEST_OCTAVES = 0.5, 0.25
-# Frames and bins that the teacher's power is averaged over: the target is a level, since noise cannot be guessed.
+# Number of frames and bins over which the teacher's power is averaged: the target is a level, as noise is not
+# predictable.
 _LEVEL_SIZE = 5
 
 
@@ -39,11 +40,11 @@ class Batch:
     """Stretches of speech.
 
     Args:
-        given: what the net is given, `[batch, frames, n_mels] float32`, natural logarithms: the clean mel, or that of
-            the teacher's waveform, a round trip.
-        mel: clean, of the same shape.
-        log_magnitude: the target, `[batch, frames, bins] float32`, natural logarithms.
-        known: where the target is known, `[batch, 1, bins] float32` of 0 and 1.
+        given: input of the net, `[batch, frames, n_mels] float32`, natural logarithms: the clean mel, or the mel of the
+            teacher's waveform.
+        mel: clean mel, of the same shape.
+        log_magnitude: target, `[batch, frames, bins] float32`, natural logarithms.
+        known: mask of the bins whose target is known, `[batch, 1, bins] float32` of 0 and 1.
     """
 
     given: Tensor
@@ -56,17 +57,17 @@ class Batches:
     """Draws batches from utterances, evenly over their durations.
 
     Args:
-        utterances: to draw from; those that are too short are left out.
-        taught: by an utterance's key the waveform that a teacher made of its mel, `[samples] float32`; the target above
+        utterances: recordings to draw from; those that are too short are left out.
+        taught: waveforms that a teacher made of the mels, `[samples] float32`, by the utterance's key; the target above
             the utterance's bandwidth.
-        spec: of the mels.
-        size: stretches in a batch.
-        frames: of a stretch.
+        spec: contract of the mels.
+        size: number of stretches in a batch.
+        frames: number of frames of a stretch.
     """
 
     def __init__(
         self,
-        utterances: Sequence[Utterance],
+        utterances: Sequence[Recording],
         taught: dict[str, NDArray[np.float32]],
         spec: MelSpec,
         size: int = 16,
@@ -90,7 +91,7 @@ class Batches:
         return known | bool(self._pools[1])
 
     def __len__(self) -> int:
-        """Utterances that are long enough."""
+        """Number of utterances that are long enough."""
         return len(self._pools[0])
 
     def draw(self, random: np.random.Generator) -> Batch:
@@ -122,28 +123,28 @@ class Batches:
         mels = torch.cat([self.draw(random).mel for _ in range(batches)]).flatten(0, 1)
         return mels.mean(0).numpy(), float((mels - mels.mean(0)).std())
 
-    def _place(self, pool: int, random: np.random.Generator) -> tuple[Utterance, int]:
+    def _place(self, pool: int, random: np.random.Generator) -> tuple[Recording, int]:
         edges = self._edges[pool]
         number = int(np.searchsorted(edges, random.integers(edges[-1]), side="right")) - 1
         utterance = self._pools[pool][number]
         return utterance, int(random.integers(len(utterance.waveform) - self._samples + 1))
 
     def _speed(self, left: int, random: np.random.Generator) -> float:
-        """What to play a stretch at, where `left` samples of the utterance are left for it; often 1."""
+        """Speed at which a stretch is played, if `left` samples of the utterance are left for it; often 1."""
         if random.random() >= _RESAMPLED_SHARE:
             return 1.0
         speed = 2.0 ** random.uniform(-_FURTHEST_OCTAVES, _FURTHEST_OCTAVES)
         return speed if self._samples * speed <= left else 1.0
 
     def _played(self, waveform: NDArray[np.float32], start: int, speed: float) -> NDArray[np.float32]:
-        """A stretch `[samples] float32` of the waveform at that speed, pitch and all."""
+        """A stretch `[samples] float32` of the waveform at that speed, which changes the pitch."""
         taken = waveform[start : start + math.ceil(self._samples * speed)]
         if speed != 1.0:
             taken = soxr.resample(taken, self._spec.sample_rate * speed, self._spec.sample_rate)
         return np.pad(taken[: self._samples], (0, max(0, self._samples - len(taken))))
 
     def _below(self, bandwidth: float) -> Tensor:
-        """Bins that a recording of that bandwidth says something about, `[bins] float32` of 0 and 1."""
+        """Mask of the bins within a recording's bandwidth, `[bins] float32` of 0 and 1."""
         nyquist = self._spec.sample_rate / 2
         limit = bandwidth if bandwidth >= nyquist else _USABLE_BANDWIDTH * bandwidth
         return (self._hertz <= limit).float()

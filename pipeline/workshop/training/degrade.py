@@ -7,19 +7,19 @@ from torch import Tensor
 from torch.nn import functional
 
 CLEAN_SHARE = 0.35
-"""Share of the mels that stay as they are, so that the net learns when to trust them wholly."""
+"""Share of the mels that stay as they are, so that the net also learns to trust clean ones."""
 
 
 def degrade(mel: Tensor, random: torch.Generator) -> Tensor:
-    """Mels with some of what goes wrong in predicted ones, each kind for itself, by chance.
+    """Mels with some of the errors of predicted ones; each kind of error is drawn independently.
 
     Smoothing over 2 to 5 frames (0.6 of the mels that are not left clean) and 2 to 4 bands (0.45); noise of up to 0.35,
     white over bands and frames (0.45); quantization in steps of up to 0.4 (0.15); a tilt of up to 0.4 over the bands
     (0.2). Amounts are in natural logarithms of magnitudes.
 
     Args:
-        mel: `[batch, frames, n_mels] float32`, natural logarithms.
-        random: the only source of randomness.
+        mel: the mels, `[batch, frames, n_mels] float32`, natural logarithms.
+        random: generator of all random numbers.
 
     Returns:
         `[batch, frames, n_mels] float32`.

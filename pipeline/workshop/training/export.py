@@ -23,9 +23,9 @@ def export(net: LiftNet, taught: NDArray[np.bool_]) -> onnx.ModelProto:
     """The model: mel `[1, n_mels, frames] float32` in the spec's values to magnitude `[frames, bins] float32`.
 
     Args:
-        net: trained.
-        taught: `[bins] bool`: bins that had a target. The others are left to the mel where a band covers them, and
-            silent where none does.
+        net: the trained net.
+        taught: mask of the bins that had a target, `[bins] bool`. Of the other bins, those that a band covers follow
+            the mel, and the rest are silent.
     """
     graph = _Graph()
     mel = _natural(graph, net.spec)
@@ -68,7 +68,7 @@ def _natural(graph: _Graph, spec: MelSpec) -> str:
         x = graph.add("Mul", x, graph.weight(np.array(spec.normalization.scale, np.float32)))
         x = graph.add("Add", x, graph.weight(np.array(spec.normalization.mean, np.float32)))
     x = graph.add("Div", x, graph.constant(spec.log_scale))
-    if spec.flooring == "add":  # the net knows mels with the floor held under them
+    if spec.flooring == "add":  # the net was trained on mels with the floor as a maximum
         linear = graph.add("Sub", graph.add("Exp", x), graph.constant(spec.floor))
         x = graph.add("Log", graph.add("Max", linear, graph.constant(spec.floor)))
     return x
@@ -91,7 +91,7 @@ def _padded(graph: _Graph, x: str) -> str:
 
 
 def _shifted(graph: _Graph, padded: str) -> list[str]:
-    """The padded frames as a convolution's tap after tap sees them."""
+    """The padded frames, shifted for each tap of a convolution."""
     ends = [k - KERNEL + 1 or _LAST for k in range(KERNEL)]
     return [
         graph.add("Slice", padded, graph.integers(k), graph.integers(end), graph.integers(0))
@@ -100,7 +100,7 @@ def _shifted(graph: _Graph, padded: str) -> list[str]:
 
 
 class _Graph:
-    """An ONNX graph that grows by one node at a time; a value is its name."""
+    """An ONNX graph that grows node by node. A value of the graph is given as its name."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []

@@ -1,4 +1,4 @@
-"""Training a `lift` vocoder: steps within a time, a figure from held-out speech as it goes, stop and go on."""
+"""The training of a `lift` vocoder: steps within a time; it can be stopped and resumed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.workshop.training.degrade import degrade
 from pipeline.workshop.training.net import LiftNet
 
 PEAK_RATE = 2e-3
-"""Learning rate after the first steps; it falls along a cosine to a two hundredth."""
+"""Learning rate after the first steps; it falls along a cosine to 1/200 of that."""
 _LAST_RATE = 1e-5
 _WARM_UP = 200  # steps, or a tenth of all
 _TIMED_STEPS = 20
@@ -33,14 +33,14 @@ _LARGEST_GRADIENT = 5.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long and from what start.
+class TrainingPlan:
+    """The duration and the seed of a training.
 
     Args:
-        minutes: of training; the steps that fit are found from the first ones.
-        steps: exactly so many instead.
-        seed: of everything random.
-        threads: that torch computes with; None for one a core. Another number rounds in another way.
+        minutes: duration of the training [min]; the first steps tell how many steps fit.
+        steps: exact number of steps, used instead of `minutes`.
+        seed: seed of all random numbers.
+        threads: number of torch's threads; None for one on each core. With another number, rounding differs.
     """
 
     minutes: float = 10.0
@@ -51,13 +51,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is.
+    """The progress of a training.
 
     Args:
-        step: done.
-        steps: in all.
-        loss: a running mean.
-        seconds: spent so far, earlier sittings included.
+        step: number of steps that are done.
+        steps: number of all steps; 0 if it is not known yet.
+        loss: running mean of the loss.
+        seconds: time spent so far, including earlier runs of the same training [s].
     """
 
     step: int
@@ -67,24 +67,24 @@ class Progress:
 
 
 class Training:
-    """A training that can be stopped and gone on with.
+    """A training that can be stopped and resumed.
 
-    Every step draws from generators seeded by the plan's seed and the step's number, so that a training that was
-    interrupted ends with the weights of one that was not.
+    Each step seeds its generators with the plan's seed and the step's number, so an interrupted training ends with the
+    same weights as an uninterrupted one.
 
     Args:
-        net_of: makes a net with fresh weights, once torch is seeded.
-        batches: to train on.
-        plan: how long.
-        state: a file for what is needed to go on.
-        identity: of the training; another one in `state` is an error.
+        net_of: function that makes a net with fresh weights, once torch is seeded.
+        batches: the batches to train on.
+        plan: duration and seed.
+        state: file of what is needed to resume.
+        identity: identity of the training; a different one in `state` is an error.
 
     Raises:
         ConfigError: if `state` belongs to another training.
     """
 
     def __init__(
-        self, net_of: Callable[[], LiftNet], batches: Batches, plan: Plan, state: Path, identity: dict[str, Any]
+        self, net_of: Callable[[], LiftNet], batches: Batches, plan: TrainingPlan, state: Path, identity: dict[str, Any]
     ) -> None:
         torch.set_num_threads(plan.threads or len(os.sched_getaffinity(0)))
         torch.use_deterministic_algorithms(True)
@@ -98,10 +98,10 @@ class Training:
             self._load()
 
     def run(self, on_progress: Callable[[Progress, LiftNet], None]) -> None:
-        """Trains to the end of the plan, or to Ctrl-C; its state is saved in either case.
+        """Trains to the end of the plan, or until Ctrl-C; the state is saved in either case.
 
         Args:
-            on_progress: is told after each step, with the net as it is.
+            on_progress: function that is called after each step, with the present net.
         """
         begun, saved = time.monotonic() - self.progress.seconds, time.monotonic()
         try:
@@ -141,12 +141,12 @@ class Training:
         try:
             saved = torch.load(self._state, weights_only=True)
             identity = saved["identity"]
-        except Exception as error:  # torch's, zip's and pickle's, which have no common base of their own
-            raise ConfigError(f"{self._state} is damaged ({error}); delete it to begin anew") from error
+        except Exception as error:  # exceptions of torch, zip and pickle, which have no base class in common
+            raise ConfigError(f"{self._state} is damaged ({error}); delete it to start from scratch") from error
         if identity != self._identity:
             raise ConfigError(
-                f"{self._state} is an unfinished training on other speech or with other settings; give those again to "
-                "go on with it, or delete it to begin anew"
+                f"{self._state} is an unfinished training on other speech or with other settings; pass those again "
+                "to resume it, or delete it to start from scratch"
             )
         self.net.load_state_dict(saved["net"])
         self._optimizer.load_state_dict(saved["optimizer"])
@@ -154,15 +154,16 @@ class Training:
 
 
 def level(net: LiftNet, batches: Batches, random: np.random.Generator, count: int = 32) -> None:
-    """Shifts the bins that no band covers, each to the mean power of its targets, where it has any.
+    """Shifts each bin that no band covers to the mean power of its targets, if it has targets.
 
-    The loss finds the middle of logarithms, which for noise is less than the mean power; where bands cover a bin, the
-    mel says its power.
+    The loss finds the median of logarithms, which for noise is below the mean power. The mel gives the power of bins
+    that bands cover.
 
     Args:
-        net: trained; its head's biases are changed.
-        batches: to measure on, so many.
-        random: that they are drawn by.
+        net: the trained net; the biases of its head are changed.
+        batches: the batches to measure on.
+        random: generator that draws the batches.
+        count: number of batches.
     """
     found, wanted = torch.zeros(net.uncovered.shape), torch.zeros(net.uncovered.shape)
     for _ in range(count):
@@ -185,7 +186,10 @@ def loss(found: Tensor, batch: Batch, bank: Tensor, spec: MelSpec) -> Tensor:
     """Mean absolute errors where the target is known: of logarithms, magnitudes, their roots, and the mel's logarithms.
 
     Args:
-        found: log-magnitudes `[batch, frames, bins]`.
+        found: log-magnitudes that the net gives, `[batch, frames, bins]`.
+        batch: the batch, with its targets.
+        bank: filterbank, `[n_mels, bins]`.
+        spec: contract of the mels.
     """
     known = batch.known.expand_as(found)
     count = known.sum()

@@ -1,4 +1,4 @@
-"""The net of `lift` in torch: log-mel to linear magnitudes, and what is to be corrected in the mel."""
+"""The net of `lift` in torch: from a log-mel to linear magnitudes and to a correction of the mel."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pipeline.dsp.mel import mel_filterbank
 from pipeline.melspec import MelSpec
 
 KERNEL = 7
-"""Frames that a convolution sees."""
+"""Number of frames that a convolution sees."""
 
-# Magnitudes below this are taken for it: -100 dB below a full-scale sine's (n_fft / 4).
+# Smallest log-magnitude; smaller ones are replaced by it. It is 100 dB below that of a full-scale sine (n_fft / 4).
 SMALLEST_LOG_MAGNITUDE = -11.5
 TINY = 1e-9
 # About the log-magnitude of speech above 8 kHz.
@@ -23,14 +23,14 @@ _LEVEL_WITHOUT_BAND = -4.0
 
 
 @dataclass(frozen=True)
-class Shape:
+class LiftShape:
     """The size of a net.
 
     Args:
-        width: channels between blocks.
-        hidden: channels inside a block.
+        width: number of channels between blocks.
+        hidden: number of channels inside a block.
         blocks: number of ConvNeXt blocks.
-        updates: towards the mel, after the net.
+        updates: number of updates towards the mel, after the net.
     """
 
     width: int = 256
@@ -40,7 +40,7 @@ class Shape:
 
     @property
     def context(self) -> int:
-        """Frames on each side that a frame of magnitudes depends on."""
+        """Number of frames on each side on which a frame of magnitudes depends."""
         return (KERNEL // 2) * (1 + self.blocks)
 
 
@@ -50,7 +50,7 @@ class Block(nn.Module):
     Source: Z. Liu et al., "A ConvNet for the 2020s", CVPR 2022, in one dimension.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: LiftShape) -> None:
         super().__init__()
         self.depthwise = nn.Conv1d(shape.width, shape.width, KERNEL, padding=KERNEL // 2, groups=shape.width)
         self.norm = nn.LayerNorm(shape.width, eps=1e-6)
@@ -66,19 +66,20 @@ class Block(nn.Module):
 
 
 class LiftNet(nn.Module):
-    """Mel to magnitudes. The mel is `ln` of the filterbank's outputs, whatever the spec's own logarithm.
+    """From a mel to magnitudes. The mel is `ln` of the filterbank's outputs, whatever the logarithm of the spec is.
 
-    The head gives, beside log-magnitudes, a correction of each band and frame of the mel: none for a clean one, the way
-    back for one that was smoothed or is noisy. Multiplicative updates then move the magnitudes to the corrected mel.
+    Besides log-magnitudes the net gives a correction for each band and frame of the mel: none for a clean mel, the
+    difference to a clean one for a mel that is smoothed or noisy. Multiplicative updates then move the magnitudes
+    towards the corrected mel.
 
     Args:
-        spec: of the mels.
-        shape: of the net.
-        mean: of each band over the training speech, `[n_mels] float32`.
-        deviation: of all bands over the training speech.
+        spec: contract of the mels.
+        shape: size of the net.
+        mean: mean of each band over the training speech, `[n_mels] float32`.
+        deviation: standard deviation of all bands over the training speech.
     """
 
-    def __init__(self, spec: MelSpec, shape: Shape, mean: NDArray[np.float32], deviation: float) -> None:
+    def __init__(self, spec: MelSpec, shape: LiftShape, mean: NDArray[np.float32], deviation: float) -> None:
         super().__init__()
         self.spec, self.shape = spec, shape
         bank = mel_filterbank(spec)
@@ -92,9 +93,9 @@ class LiftNet(nn.Module):
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
         nn.init.zeros_(self.head.bias)
-        with torch.no_grad():  # bins without a band have no straight line to start from
+        with torch.no_grad():  # bins without a band have no start from the mel
             self.head.bias[torch.tensor(bank.sum(axis=0) == 0)] = _LEVEL_WITHOUT_BAND
-        # What the magnitudes would be if each filter's energy were level: a straight line for the net to bend.
+        # The magnitudes that spread each filter's energy evenly: a start, which the net corrects.
         sums = bank.sum(axis=0)
         spread = bank / np.maximum(sums, np.float32(TINY))
         level = np.log(np.maximum(bank.sum(axis=1), np.float32(TINY)))

@@ -1,4 +1,4 @@
-"""`melmill vocoder train`: speech in, a `lift` vocoder for a mel contract out, with its record and its figures."""
+"""`melmill vocoder train`: from speech to a `lift` vocoder for a mel contract, with its record and its figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.card import Card
+from pipeline.checkpoints.card_in_onnx import write_card
+from pipeline.checkpoints.model_card import Card
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import ConfigError
@@ -29,23 +30,23 @@ from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.workshop.training.batches import Batches
 from pipeline.workshop.training.export import export
-from pipeline.workshop.training.loop import Plan, Progress, Training, level
-from pipeline.workshop.training.net import KERNEL, LiftNet, Shape
-from pipeline.workshop.training.speech import Speech, Utterance, read_speech
+from pipeline.workshop.training.loop import Progress, Training, TrainingPlan, level
+from pipeline.workshop.training.net import KERNEL, LiftNet, LiftShape
+from pipeline.workshop.training.speech import Recording, Speech, read_speech
 
-# Utterances of the held-out speech that the figures are taken from, and the longest of them that is.
+# Number of held-out utterances that are judged, and the largest part of each [s].
 _JUDGED, _JUDGED_SECONDS = 8, 8.0
-_FIGURES = 5  # times in a training
+_FIGURES = 5  # number of times that figures are taken in a training
 _PESQ_RATE = 16000
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How held-out speech sounds through the net.
+    """The quality of held-out speech after the net.
 
     Args:
-        mel_distance: mean over the utterances.
-        pesq: wideband PESQ at 16 kHz, mean over the utterances; None where `pesq` is not installed.
+        mel_distance: mel distance, mean over the utterances.
+        pesq: wideband PESQ at 16 kHz, mean over the utterances; None if `pesq` is not installed.
     """
 
     mel_distance: float
@@ -54,11 +55,11 @@ class Figures:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gave.
+    """The result of a training.
 
     Args:
-        path: of the model.
-        record: what it was made from and how, as kept in the model.
+        path: file of the model.
+        record: record of the speech and settings, as kept in the model.
         left_out: audio files that were not used, each with the reason.
     """
 
@@ -71,25 +72,25 @@ def train_vocoder(
     sources: Sequence[Path],
     spec: MelSpec,
     out: Path,
-    plan: Plan,
+    plan: TrainingPlan,
     hold_out: str | None = None,
     teacher: str | None = None,
     teacher_minutes: float = 10.0,
     on_progress: Callable[[Progress, Figures | None], None] = lambda progress, figures: None,
 ) -> Trained:
-    """Trains a `lift` vocoder on speech and writes it, whole, as `out`; beside it a card to read, `out` with `.md`.
+    """Trains a `lift` vocoder on speech and writes it to `out`, and a page about it to the same name with `.md`.
 
-    Until it is done its state is in `out` with `.state`; the same call goes on with it.
+    Until the training is done, its state is kept in the same name with `.state`; the same call resumes it.
 
     Args:
-        sources: see `read_speech`.
-        spec: of the mels that it will take.
+        sources: folders, files or manifests of speech; see `read_speech`.
+        spec: contract of the mels that the vocoder takes.
         out: the .onnx file.
-        plan: how long, and the seed.
-        hold_out: see `read_speech`.
-        teacher: a vocoder for mels of the same spec, whose output is the target above the speech's own bandwidth.
-        teacher_minutes: of speech that the teacher vocodes for it.
-        on_progress: is told after each step, five times with figures.
+        plan: duration and seed.
+        hold_out: pattern of the utterances to hold out; see `read_speech`.
+        teacher: a vocoder for mels of the same contract, whose output is the target above the speech's own bandwidth.
+        teacher_minutes: duration of the speech that the teacher vocodes [min].
+        on_progress: function that is called after each step, five times with figures.
 
     Raises:
         ConfigError: if there is no speech to train on, or the teacher or an unfinished training does not fit.
@@ -103,7 +104,7 @@ def train_vocoder(
     if not len(batches):
         raise ConfigError(f"none of {len(speech.train)} utterances is long enough to train on")
     mean, deviation = batches.statistics(np.random.default_rng([plan.seed, 1 << 40]))
-    shape = Shape()
+    shape = LiftShape()
     record: dict[str, Any] = {
         "speech": speech.digest,
         "utterances": len(speech.train),
@@ -125,9 +126,9 @@ def _train(
     speech: Speech,
     batches: Batches,
     spec: MelSpec,
-    shape: Shape,
+    shape: LiftShape,
     statistics_: tuple[NDArray[np.float32], float],
-    plan: Plan,
+    plan: TrainingPlan,
     record: dict[str, Any],
     identity: dict[str, Any],
     out: Path,
@@ -162,14 +163,14 @@ def _train(
     return Trained(out, record, speech.left_out)
 
 
-def judged(utterances: Sequence[Utterance], spec: MelSpec) -> list[NDArray[np.float32]]:
-    """A few of the utterances, evenly spread, cut to a length that is quick to judge: each `[samples] float32`."""
+def judged(utterances: Sequence[Recording], spec: MelSpec) -> list[NDArray[np.float32]]:
+    """A few utterances, evenly spread, each cut to a length that is quick to judge, `[samples] float32`."""
     spread = utterances[:: max(1, len(utterances) // _JUDGED)][:_JUDGED]
     return [utterance.waveform[: int(_JUDGED_SECONDS * spec.sample_rate)] for utterance in spread]
 
 
 def judge(vocoder: Lift, waveforms: Sequence[NDArray[np.float32]]) -> Figures:
-    """Copy-synthesis: the figures of waveforms that were analysed and vocoded again."""
+    """The figures of copy-synthesis: waveforms are analysed and vocoded again."""
     distances, scores = [], []
     for waveform in waveforms:
         mel = log_mel(waveform, vocoder.spec)
@@ -195,12 +196,12 @@ def _pesq(wanted: NDArray[np.float32], made: NDArray[np.float32], sample_rate: i
     pair = (soxr.resample(waveform[:count], sample_rate, _PESQ_RATE) for waveform in (wanted, made))
     try:
         return float(pesq.pesq(_PESQ_RATE, *pair, "wb"))
-    except pesq.PesqError:  # no speech was found in it
+    except pesq.PesqError:  # no speech was found
         return None
 
 
 def _teach(speech: Speech, spec: MelSpec, teacher: str, minutes: float) -> dict[str, NDArray[np.float32]]:
-    """By key the teacher's waveforms of mels of the speech, evenly spread over it, `minutes` of them."""
+    """The teacher's waveforms of `minutes` of the speech, evenly spread over it, by key."""
     vocoder = load_vocoder(teacher, spec, threads=len(os.sched_getaffinity(0)))
     if vocoder.spec != spec:
         differences = "; ".join(map(str, spec.compare(vocoder.spec)))
@@ -214,14 +215,14 @@ def _teach(speech: Speech, spec: MelSpec, teacher: str, minutes: float) -> dict[
 
 
 def _silent_above(batches: Batches, spec: MelSpec) -> float | None:
-    """Frequency above which nothing was learnt [Hz]; None if all was."""
+    """Frequency above which nothing was learnt [Hz]; None if all frequencies were learnt."""
     known = batches.taught
     return None if known.all() else round(float(np.flatnonzero(known)[-1] * spec.sample_rate / spec.n_fft))
 
 
 def _card(net: LiftNet, record: dict[str, Any]) -> Card:
     shape, bins = net.shape, net.bank.shape[1]
-    # Activations that are there at once: a block's hidden ones before and after Gelu, a convolution's taps, the head's.
+    # Activations that exist at once: a block's hidden ones before and after Gelu, a convolution's taps, the head's.
     floats = 2 * shape.hidden + (KERNEL + 3) * shape.width + 6 * bins
     return Card(
         family="lift",
@@ -235,7 +236,7 @@ def _card(net: LiftNet, record: dict[str, Any]) -> Card:
 
 
 def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
-    card.write(model)
+    write_card(model, card)
     fresh = path.with_name(f".{path.name}.new")
     with open(fresh, "wb") as file:
         file.write(model.SerializeToString(deterministic=True))

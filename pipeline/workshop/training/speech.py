@@ -1,4 +1,4 @@
-"""The speech that a vocoder is trained on: audio files read into memory at one sample rate, and a part held out."""
+"""The speech for a training: audio files, read into memory at one sample rate, of which a part is held out."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from pipeline.errors import ConfigError
 from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
 from pipeline.pack.sources import SourceError, list_sources
 
-# Shorter utterances hold next to no speech, and longer ones than this add voices faster when they are cut.
+# Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
 _MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0
-# All is brought to this peak; the net then hears it at random levels around that.
+# All speech is scaled to this peak; the net then gets it at random levels around that.
 PEAK = 0.9
 
 
 @dataclass(frozen=True)
-class Utterance:
+class Recording:
     """One recording.
 
     Args:
-        key: the path it was named by, without extension.
-        waveform: `[samples] float32` at the spec's sample rate, peak at `PEAK`.
-        bandwidth: half the sample rate of its file [Hz]: above it there is nothing to learn.
+        key: path of the file as it was given, without extension.
+        waveform: the samples, `[samples] float32` at the spec's sample rate, with a peak of `PEAK`.
+        bandwidth: half of the file's sample rate [Hz]; above it there is nothing to learn.
     """
 
     key: str
@@ -45,20 +45,20 @@ class Speech:
     """Recordings to train on, and those held out for the figures.
 
     Args:
-        train: to train on.
-        held_out: never trained on.
-        left_out: files that could not be read or are too short, each with the reason.
-        digest: sha256 over keys and samples of both, hexadecimal.
+        train: recordings to train on.
+        held_out: recordings that are not trained on.
+        left_out: files that cannot be read or are too short, each with the reason.
+        digest: sha256 of the keys and samples of all recordings, hexadecimal.
     """
 
-    train: tuple[Utterance, ...]
-    held_out: tuple[Utterance, ...]
+    train: tuple[Recording, ...]
+    held_out: tuple[Recording, ...]
     left_out: tuple[str, ...]
     digest: str
 
     @property
     def samples(self) -> int:
-        """Length of all that is trained on [samples]."""
+        """Length of all recordings to train on [samples]."""
         return sum(len(utterance.waveform) for utterance in self.train)
 
 
@@ -70,17 +70,17 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
 
     Args:
         sources: folders, files or manifests.
-        sample_rate: that all is converted to [Hz].
-        hold_out: utterances whose key matches this pattern (`*` and `?`, anywhere in the key) are held out; without it
-            every fiftieth is, 2 at least.
+        sample_rate: sample rate that all speech is converted to [Hz].
+        hold_out: pattern (`*` and `?`) of the keys to hold out; it may match anywhere in the key. If None, every
+            fiftieth utterance is held out, at least two.
 
     Raises:
-        ConfigError: if there is no speech, or nothing on one side of the hold-out.
+        ConfigError: if there is no speech to train on, or no speech is held out.
     """
     files = list(_files(sources))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
-    utterances = [item for item in read if isinstance(item, Utterance)]
+    utterances = [item for item in read if isinstance(item, Recording)]
     if hold_out is None:
         held = {utterance.key for utterance in utterances[:: min(50, max(1, len(utterances) // 2))]}
     else:
@@ -126,7 +126,7 @@ def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
         yield str(Path(named).with_suffix("")), manifest.parent / named
 
 
-def _read(key: str, path: Path, sample_rate: int) -> Utterance | str:
+def _read(key: str, path: Path, sample_rate: int) -> Recording | str:
     try:
         bandwidth = soundfile.info(path).samplerate / 2
         waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
@@ -135,5 +135,5 @@ def _read(key: str, path: Path, sample_rate: int) -> Utterance | str:
     waveform = waveform[: int(_MAX_SECONDS * sample_rate)]
     peak = float(np.abs(waveform).max(initial=0))
     if len(waveform) < _MIN_SECONDS * sample_rate or peak == 0:
-        return f"{path}: {len(waveform) / sample_rate:.2f} s with peak {peak:.2g} teach nothing"
-    return Utterance(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))
+        return f"{path}: {len(waveform) / sample_rate:.2f} s with peak {peak:.2g}: too short or too quiet to train on"
+    return Recording(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))

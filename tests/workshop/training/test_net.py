@@ -15,19 +15,19 @@ from pipeline.workshop.training.batches import Batches
 from pipeline.workshop.training.degrade import CLEAN_SHARE, degrade
 from pipeline.workshop.training.export import export
 from pipeline.workshop.training.loop import level, loss
-from pipeline.workshop.training.net import LiftNet, Shape
+from pipeline.workshop.training.net import LiftNet, LiftShape
 from pipeline.workshop.training.run import _card, _write
-from pipeline.workshop.training.speech import Utterance, read_speech
+from pipeline.workshop.training.speech import Recording, read_speech
 
 HIFIGAN = PRESETS["hifigan-22k"]
 POWER = dataclasses.replace(
     HIFIGAN, sample_rate=16000, power=2, floor=1e-10, log="log10", mel_scale="htk", mel_norm="none", framing="center",
     magnitude_eps=0.0, n_mels=60, fmin=50.0, fmax=7600.0, normalization=Normalization((-2.0,) * 60, (1.5,) * 60),
 )  # fmt: skip
-SMALL = Shape(width=32, hidden=48, blocks=2)
+SMALL = LiftShape(width=32, hidden=48, blocks=2)
 
 
-def net_of(spec: MelSpec, shape: Shape = SMALL) -> LiftNet:
+def net_of(spec: MelSpec, shape: LiftShape = SMALL) -> LiftNet:
     torch.manual_seed(0)
     net = LiftNet(spec, shape, np.full(spec.n_mels, -5, np.float32), 2.0)
     with torch.no_grad():  # weights as after training: none at its start value
@@ -36,7 +36,7 @@ def net_of(spec: MelSpec, shape: Shape = SMALL) -> LiftNet:
     return net.eval()
 
 
-def utterances(spec: MelSpec) -> tuple[Utterance, ...]:
+def utterances(spec: MelSpec) -> tuple[Recording, ...]:
     return read_speech([PROMPTS / "it_IT_m_Carlo"], spec.sample_rate).train
 
 
@@ -119,7 +119,7 @@ def test_batches_hold_the_mels_and_magnitudes_of_the_speech(spec: MelSpec) -> No
 def test_a_stretch_is_played_faster_with_its_pitch_and_its_bandwidth() -> None:
     rate = HIFIGAN.sample_rate
     sine = np.sin(2 * np.pi * 1000 / rate * np.arange(4 * rate)).astype(np.float32)
-    batches = Batches([Utterance("sine", sine, 8000.0)], {}, HIFIGAN, size=40, frames=32)
+    batches = Batches([Recording("sine", sine, 8000.0)], {}, HIFIGAN, size=40, frames=32)
     batch = batches.draw(np.random.default_rng(0))
     hertz = rate / HIFIGAN.n_fft
     speeds = (batch.log_magnitude.mean(dim=1).argmax(dim=1) * hertz / 1000).numpy()

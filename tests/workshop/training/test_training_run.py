@@ -17,8 +17,8 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
 from pipeline.workshop.training import run as run_module
-from pipeline.workshop.training.loop import Plan, Progress, rate
-from pipeline.workshop.training.net import Shape
+from pipeline.workshop.training.loop import Progress, TrainingPlan, rate
+from pipeline.workshop.training.net import LiftShape
 from pipeline.workshop.training.run import Figures, train_vocoder
 from pipeline.workshop.training.speech import read_speech
 
@@ -28,7 +28,7 @@ SPEECH = [PROMPTS / "it_IT_m_Carlo"]
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "Shape", lambda: Shape(width=32, hidden=48, blocks=2))
+    monkeypatch.setattr(run_module, "LiftShape", lambda: LiftShape(width=32, hidden=48, blocks=2))
 
 
 def weights(path: Path) -> list[bytes]:
@@ -41,7 +41,9 @@ def test_it_makes_a_vocoder_for_the_contract_with_its_record_and_its_card(tmp_pa
     def on_progress(progress: Progress, figures: Figures | None) -> None:
         told.append((progress, figures))
 
-    trained = train_vocoder(SPEECH, SPEC, out, Plan(steps=60, threads=1), hold_out="tt-", on_progress=on_progress)
+    trained = train_vocoder(
+        SPEECH, SPEC, out, TrainingPlan(steps=60, threads=1), hold_out="tt-", on_progress=on_progress
+    )
     vocoder = load_vocoder(str(out))
     mel = log_mel(read_speech(SPEECH, 22050).train[0].waveform, SPEC)
     waveform = vocoder.decode(mel)
@@ -64,21 +66,21 @@ def test_it_makes_a_vocoder_for_the_contract_with_its_record_and_its_card(tmp_pa
 
 def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole.onnx", tmp_path / "parts.onnx"
-    train_vocoder(SPEECH, SPEC, whole, Plan(steps=8, threads=1))
+    train_vocoder(SPEECH, SPEC, whole, TrainingPlan(steps=8, threads=1))
 
     def stop(progress: Progress, figures: Figures | None) -> None:
         if progress.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_vocoder(SPEECH, SPEC, parts, Plan(steps=8, threads=1), on_progress=stop)
+        train_vocoder(SPEECH, SPEC, parts, TrainingPlan(steps=8, threads=1), on_progress=stop)
     assert not parts.exists()
     steps = itertools.count(6)
-    train_vocoder(SPEECH, SPEC, parts, Plan(steps=8, threads=1), on_progress=lambda progress, _: next(steps))
-    assert next(steps) <= 11  # it did not begin anew
+    train_vocoder(SPEECH, SPEC, parts, TrainingPlan(steps=8, threads=1), on_progress=lambda progress, _: next(steps))
+    assert next(steps) <= 11  # it did not start from scratch
     assert weights(parts) == weights(whole)
     other = tmp_path / "other.onnx"
-    train_vocoder(SPEECH, SPEC, other, Plan(steps=8, seed=1, threads=1))
+    train_vocoder(SPEECH, SPEC, other, TrainingPlan(steps=8, seed=1, threads=1))
     assert weights(other) != weights(whole)
 
 
@@ -89,17 +91,17 @@ def test_an_unfinished_training_on_other_speech_is_not_gone_on_with(tmp_path: Pa
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_vocoder(SPEECH, SPEC, out, Plan(steps=8, threads=1), on_progress=stop)
+        train_vocoder(SPEECH, SPEC, out, TrainingPlan(steps=8, threads=1), on_progress=stop)
     with pytest.raises(ConfigError, match="unfinished training on other speech"):
-        train_vocoder([PROMPTS / "fr_CA_f_June"], SPEC, out, Plan(steps=8, threads=1))
+        train_vocoder([PROMPTS / "fr_CA_f_June"], SPEC, out, TrainingPlan(steps=8, threads=1))
     out.with_suffix(".state").write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match="delete it to begin anew"):
-        train_vocoder(SPEECH, SPEC, out, Plan(steps=8, threads=1))
+    with pytest.raises(ConfigError, match="delete it to start from scratch"):
+        train_vocoder(SPEECH, SPEC, out, TrainingPlan(steps=8, threads=1))
 
 
 def test_a_teacher_for_other_mels_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"another contract: framing"):
-        train_vocoder(SPEECH, SPEC, tmp_path / "a.onnx", Plan(steps=1), teacher="hifigan-universal")
+        train_vocoder(SPEECH, SPEC, tmp_path / "a.onnx", TrainingPlan(steps=1), teacher="hifigan-universal")
 
 
 def test_the_rate_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
@@ -121,5 +123,5 @@ def test_the_command_trains_and_says_where_the_card_is(tmp_path: Path) -> None:
 
 
 def test_torch_is_single_threaded_where_that_is_asked_for(tmp_path: Path) -> None:
-    train_vocoder(SPEECH, SPEC, tmp_path / "a.onnx", Plan(steps=1, threads=1))
+    train_vocoder(SPEECH, SPEC, tmp_path / "a.onnx", TrainingPlan(steps=1, threads=1))
     assert torch.get_num_threads() == 1

@@ -1,4 +1,4 @@
-"""The files that checkpoints come in: torch's, safetensors, NeMo's archives; and the state dict in what they hold."""
+"""Checkpoint files of torch, safetensors and NeMo, and the generator's state dict in them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checkpoints.state import State, some
+from pipeline.checkpoints.state_dict import State, some
 from pipeline.tensor_files import CheckpointError, read_torch_file
 from pipeline.tensor_files.safetensors import read_safetensors
 
@@ -20,12 +20,12 @@ _NEMO_CONFIG, _NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _MOST_MEMBERS = 1000
 _MOST_BYTES = 2 << 30
 _MOST_CONFIG = 1 << 20
-# A gzipped .nemo: weights hardly shrink, so an archive that claims more is none.
+# For a gzipped .nemo: weights hardly shrink, so an archive that claims a higher ratio is refused.
 _MOST_RATIO = 16
-# Where the projects keep a generator's state dict inside what they save, outermost first: jik876's, BigVGAN's and
+# Keys under which the projects keep a generator's state dict, outermost first: jik876's, BigVGAN's and
 # ParallelWaveGAN's "generator", Coqui's and ParallelWaveGAN's "model", Lightning's "state_dict".
 _WRAPPERS = ("generator", "model", "state_dict", "model_g")
-# Prefixes of a generator's keys beside those of discriminators: Coqui's GAN, and NeMo's HifiGanModel.
+# Prefixes of a generator's keys where discriminators are beside it: Coqui's GAN, and NeMo's HifiGanModel.
 _PREFIXES = ("model_g.", "generator.")
 
 
@@ -35,7 +35,7 @@ class CheckpointFile:
 
     Args:
         state: the generator's state dict.
-        config: the text of the config inside the file, or None.
+        config: text of the config inside the file, or None.
     """
 
     state: State
@@ -43,13 +43,13 @@ class CheckpointFile:
 
 
 def read_checkpoint(path: Path) -> CheckpointFile:
-    """Reads a checkpoint, whatever project wrote it; nothing in it runs.
+    """Reads the checkpoint of any of the known projects. Nothing in it is run.
 
     Args:
-        path: a file of `torch.save`, a safetensors file, or a .nemo archive. Its first bytes tell which.
+        path: the file, of `torch.save`, safetensors, or a .nemo archive. Its first bytes tell which.
 
     Raises:
-        CheckpointError: if it is none of these, is damaged, asks for anything but tensors in plain containers, or
+        CheckpointError: if it is another kind of file, is damaged, asks for more than tensors in plain containers, or
             holds no state dict.
     """
     try:
@@ -65,10 +65,14 @@ def read_checkpoint(path: Path) -> CheckpointFile:
 
 
 def generator_state(content: Any, where: str) -> State:
-    """The generator's state dict in what a checkpoint holds: the one without wrappers, without discriminators.
+    """The generator's state dict in the content of a checkpoint, without wrappers and discriminators.
+
+    Args:
+        content: the decoded content of the checkpoint.
+        where: the file's name, for messages.
 
     Raises:
-        CheckpointError: if there is none.
+        CheckpointError: if there is no generator.
     """
     path: list[str] = []
     while not _is_state(content):
@@ -77,8 +81,8 @@ def generator_state(content: Any, where: str) -> State:
             keys = some(sorted(map(str, content))) if isinstance(content, dict) else f"a {type(content).__name__}"
             below = f" under {'.'.join(path)}" if path else ""
             raise CheckpointError(
-                f"{where}: holds no generator{below}: no state dict, as it is or under one of {', '.join(_WRAPPERS)}, "
-                f"but {keys or 'nothing'}"
+                f"{where}: there is no generator{below}: neither the content nor one of {', '.join(_WRAPPERS)} is a "
+                f"state dict; found: {keys or 'nothing'}"
             )
         content = content[inner]
         path.append(inner)
@@ -101,7 +105,7 @@ def _read_nemo(path: Path) -> CheckpointFile:
     try:
         config, weights = _nemo_members(path)
     except (tarfile.TarError, OSError, EOFError, ValueError, ArithmeticError) as error:
-        raise CheckpointError(f"{path}: no .nemo archive, or a damaged one ({error})") from error
+        raise CheckpointError(f"{path}: it is not a .nemo archive, or it is damaged ({error})") from error
     with tempfile.NamedTemporaryFile(prefix="melmill-", suffix=".ckpt") as file:
         file.write(weights)
         file.flush()
@@ -112,26 +116,30 @@ def _read_nemo(path: Path) -> CheckpointFile:
     try:
         text = config.decode()
     except UnicodeDecodeError as error:
-        raise CheckpointError(f"{path}: its {_NEMO_CONFIG} is no text: {error}") from error
+        raise CheckpointError(f"{path}: its {_NEMO_CONFIG} is not text: {error}") from error
     return CheckpointFile(generator_state(content, f"{path}: {_NEMO_WEIGHTS}"), text)
 
 
 def _nemo_members(path: Path) -> tuple[bytes, bytes]:
-    """The config and the weights. Nothing is unpacked to a file, and only these two are read."""
+    """The config and the weights. Only these two members are read, and nothing is unpacked to a file."""
     limits = {_NEMO_CONFIG: _MOST_CONFIG, _NEMO_WEIGHTS: _MOST_BYTES}
     bound = min(_MOST_BYTES, _MOST_RATIO * path.stat().st_size + (1 << 20))
     found: dict[str, bytes] = {}
     with tarfile.open(path, "r|*") as archive:
         for count, member in enumerate(archive):
             if count == _MOST_MEMBERS or member.offset_data + member.size > bound:
-                raise CheckpointError(f"{path}: this archive is refused: it claims more than {bound} bytes or members")
+                raise CheckpointError(
+                    f"{path}: this archive is refused: it claims more than {bound} bytes or {_MOST_MEMBERS} members"
+                )
             name = member.name.removeprefix("./")
             if name not in limits:
                 continue
             if name in found or not member.isreg() or member.issparse() or member.size > limits[name]:
-                raise CheckpointError(f"{path}: this archive is refused: {name} twice, no plain file, or too large")
+                raise CheckpointError(
+                    f"{path}: this archive is refused: {name} is there twice, is not a plain file, or is too large"
+                )
             content = archive.extractfile(member)
             found[name] = b"" if content is None else content.read(member.size)
     if missing := [name for name in limits if name not in found]:
-        raise CheckpointError(f"{path}: this archive has no {' and no '.join(missing)}, which a .nemo file has")
+        raise CheckpointError(f"{path}: this archive lacks {' and '.join(missing)}, which a .nemo file has")
     return found[_NEMO_CONFIG], found[_NEMO_WEIGHTS]

@@ -1,4 +1,4 @@
-"""State dicts of checkpoints: weights taken by name and shape, weight norm folded, and nothing left unexplained."""
+"""State dicts of checkpoints: takes weights by name and shape, folds weight norm, and refuses unexplained keys."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pipeline.tensor_files import CheckpointError
 State = Mapping[str, NDArray[Any]]
 """A module's tensors by their dotted names."""
 
-# Weight norm as torch.nn.utils.parametrizations.weight_norm and torch.nn.utils.weight_norm spell it: length, direction.
+# Weight norm, as torch.nn.utils.parametrizations.weight_norm and torch.nn.utils.weight_norm name length and direction.
 _PARAMETRIZED = (".parametrizations.weight.original0", ".parametrizations.weight.original1")
 _HOOKED = (".weight_g", ".weight_v")
 
 
 def layer_weight(state: State, name: str) -> NDArray[Any] | None:
-    """The tensor of the shape of a layer's weight, in any spelling of weight norm; None if there is no such layer."""
+    """The tensor that has the shape of a layer's weight, in any spelling of weight norm; None without such a layer."""
     keys = (name + ending for ending in (".weight", _HOOKED[1], _PARAMETRIZED[1]))
     return next((state[key] for key in keys if key in state), None)
 
 
 class StateReader:
-    """Takes the tensors that a model needs out of a state dict, and then says what is wrong with it, all at once.
+    """Takes the tensors that a model needs from a state dict, and then reports all that is wrong with it at once.
 
     Args:
         state: the state dict.
-        title: what the model is called in messages.
+        title: name of the model in messages.
     """
 
     def __init__(self, state: State, title: str) -> None:
@@ -44,20 +44,20 @@ class StateReader:
 
     @property
     def incomplete(self) -> bool:
-        """Whether a tensor that was asked for is missing; what is taken after that may be ones of any size."""
+        """Whether a tensor that was asked for is missing; tensors that are taken after that may be ones of any size."""
         return bool(self._missing)
 
     def take(self, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """The tensor of that key, of that shape, as float32; ones where it is missing, which `close` tells.
+        """The tensor of that key and shape, as float32. If it is missing, ones; `close` then reports it.
 
         Raises:
-            CheckpointError: if it has another shape, or holds no floats.
+            CheckpointError: if it has another shape, or does not hold floats.
         """
         found = self._find(key, shape)
         return _ones(shape) if found is None else self._single(key, found)
 
     def weight(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """`NAME.weight` like `take`, weight norm over all axes but the first folded where it is spelled in two keys."""
+        """The weight of a layer, as from `take`; the two tensors of weight norm are folded into one."""
         for length, direction in (_PARAMETRIZED, (".weight",) * 2, _HOOKED):
             if self.has(name + length) or self.has(name + direction):
                 break
@@ -70,24 +70,26 @@ class StateReader:
         return _ones(shape) if g is None or v is None else self._single(f"{name}.weight", folded(g, v))
 
     def ignore(self, keys: Iterable[str]) -> None:
-        """Explains keys that the model does not need."""
+        """Accept keys that the model does not need."""
         self._used.update(keys)
 
     def close(self) -> None:
-        """Checks that everything was there, was finite, and that nothing is left.
+        """Checks that every tensor was there and finite, and that no key is left over.
 
         Raises:
-            CheckpointError: naming the keys.
+            CheckpointError: with the keys for which that is not so.
         """
         if self._missing:
-            raise CheckpointError(f"{self._title}: the checkpoint misses {some(self._missing)}")
+            raise CheckpointError(f"{self._title}: the checkpoint lacks {some(self._missing)}")
         if unexpected := sorted(set(self._state) - self._used):
             raise CheckpointError(
                 f"{self._title}: the checkpoint has keys that its config does not explain: {some(unexpected)}"
             )
         if self._infinite:
             bad = some(sorted(self._infinite))
-            raise CheckpointError(f"{self._title}: {bad} not finite (NaN, infinity, or a weight norm of zero)")
+            raise CheckpointError(
+                f"{self._title}: weights are not finite (NaN, infinity, or a weight norm of zero): {bad}"
+            )
 
     def _find(self, key: str, shape: tuple[int, ...]) -> NDArray[Any] | None:
         self._used.add(key)
@@ -110,7 +112,7 @@ class StateReader:
 
 
 def _ones(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A view of a single one: the shape is the config's word, for which no memory is taken."""
+    """Ones as a view of a single one: the shape comes from the config, so it must not take memory."""
     return np.broadcast_to(np.float32(1), shape)
 
 
@@ -118,11 +120,11 @@ def folded(g: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
     """w = g v / ||v||, the norm over all axes but the first: torch.nn.utils.weight_norm with dim 0.
 
     The squares are summed one position after the other: numpy's sum along a contiguous axis depends on the machine's
-    vector width, and the model's digest must not.
+    vector width, and the model's digest must not depend on it.
 
     Args:
-        g: `[rows, 1, ...]` floats.
-        v: `[rows, ...]` floats.
+        g: lengths, `[rows, 1, ...]` floats.
+        v: directions, `[rows, ...]` floats.
 
     Returns:
         `[rows, ...] float64`; NaN where the norm is 0.
@@ -136,5 +138,5 @@ def folded(g: NDArray[Any], v: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def some(names: list[str]) -> str:
-    """The first five of the names, each cut to 60 characters, and how many more there are."""
+    """The first five names, each cut to 60 characters, and the number of the others."""
     return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

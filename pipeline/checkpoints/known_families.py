@@ -1,19 +1,17 @@
-"""All families of checkpoints, and which one a state dict is of."""
+"""All families of checkpoints, and how the family of a state dict is recognized."""
 
 from __future__ import annotations
 
-from pipeline.checkpoints import bigvgan, hifigan, istftnet, pwg, speechbrain, speecht5, vocos
-from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.state import State, some
+from pipeline.checkpoints import bigvgan, hifigan, istftnet, parallel_wavegan, speechbrain, speecht5, vocos
+from pipeline.checkpoints.family import Family
+from pipeline.checkpoints.state_dict import State, some
 from pipeline.errors import ConfigError
 from pipeline.tensor_files import CheckpointError
-
-__all__ = ["FAMILIES", "Family", "Settings", "family", "recognize"]
 
 FAMILIES: tuple[Family, ...] = (
     hifigan.FAMILY,
     istftnet.FAMILY,
-    pwg.FAMILY,
+    parallel_wavegan.FAMILY,
     speecht5.FAMILY,
     speechbrain.FAMILY,
     bigvgan.FAMILY,
@@ -25,25 +23,25 @@ def family(name: str) -> Family:
     """The family of that name.
 
     Raises:
-        ConfigError: if there is none.
+        ConfigError: if there is no family of that name.
     """
     for each in FAMILIES:
         if each.name == name:
             return each
     raise ConfigError(
-        f"--family {name}: there is no such family; there are {', '.join(each.name for each in FAMILIES)}"
+        f"--family {name}: there is no such family; the families are {', '.join(each.name for each in FAMILIES)}"
     )
 
 
 def recognize(state: State, where: str) -> Family:
-    """The family that a state dict is of.
+    """The family that a state dict belongs to.
 
     Args:
         state: the generator's state dict.
         where: the file's name, for messages.
 
     Raises:
-        CheckpointError: if it is of none, or several match.
+        CheckpointError: if no family matches, or several do.
     """
     found = [each for each in FAMILIES if each.matches(state)]
     if len(found) == 1:
@@ -53,5 +51,6 @@ def recognize(state: State, where: str) -> Family:
         raise CheckpointError(f"{where}: its keys fit several families: {names}; choose one with --family")
     known = "; ".join(f"{each.name} ({each.title})" for each in FAMILIES)
     raise CheckpointError(
-        f"{where}: its keys are of no known family: {some(sorted(state)) or 'none at all'}. Known are {known}"
+        f"{where}: its keys are of no known family: {some(sorted(state)) or 'it has no keys'}. "
+        f"The known families are {known}"
     )

@@ -1,4 +1,4 @@
-"""An ONNX graph that grows node by node: what the models built from checkpoints have in common."""
+"""An ONNX graph that grows node by node; the builders of all families use it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PadMode = Literal["constant", "reflect", "edge"]
 
 
 class Graph:
-    """ONNX nodes in order, each with one output; a value is its name.
+    """ONNX nodes in order, each with one output. A value of the graph is given as its name.
 
     Signals are `[batch, channels, 1, length]`: time is the second axis of an image of height 1. Onnxruntime has a
-    faster kernel (blocked channels, "NCHWc") for two-dimensional convolutions, and none for one-dimensional ones.
-    HiFi-GAN V1 gains 15 % by it on a core with AVX2.
+    faster kernel (blocked channels, "NCHWc") for two-dimensional convolutions only. With it HiFi-GAN V1 is 15 % faster
+    on a core with AVX2.
     """
 
     def __init__(self) -> None:
@@ -29,13 +29,13 @@ class Graph:
         self._tensors: dict[str, onnx.TensorProto] = {}
 
     def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        """A node of one output, and that output's name."""
+        """Adds a node with one output, and returns that output's name."""
         name = f"{operator}_{len(self._nodes)}" if output is None else output
         self._nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
 
     def constant(self, name: str, value: NDArray[Any]) -> str:
-        """A tensor inside the model. A name stands for one value: naming it again with the same value is no error."""
+        """A tensor inside the model. A name stands for one value, and may be given again with the same value."""
         tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
         known = self._tensors.setdefault(name, tensor)
         assert known.SerializeToString() == tensor.SerializeToString(), f"two constants are named {name}"
@@ -54,17 +54,17 @@ class Graph:
         return self.node("Unsqueeze", mel, self.integers(2))
 
     def channels(self, name: str, values: NDArray[np.float32]) -> str:
-        """A constant `[channels] float32` that is multiplied with, or added to, every position of a signal."""
+        """A constant `[channels] float32` to multiply with, or to add to, every position of a signal."""
         return self.constant(name, values.reshape(1, -1, 1, 1))
 
     def leaky_relu(self, x: str, slope: float) -> str:
-        """Slope times x where x is below 0, else x."""
+        """`slope * x` where x is below 0, else x."""
         return self.node("LeakyRelu", x, alpha=slope)
 
     def pad(self, x: str, left: int, right: int, mode: PadMode = "constant") -> str:
-        """A signal with `left` and `right` positions more: zeros, the signal mirrored at its end, or its end repeated.
+        """A signal with `left` and `right` more positions: zeros, the signal mirrored at its end, or its end repeated.
 
-        A signal that is mirrored must have more than `left` and `right` positions.
+        A signal that is mirrored must be longer than `left` and `right`.
         """
         if left == right == 0:
             return x
@@ -86,15 +86,15 @@ class Graph:
         """A convolution along time, as torch.nn.Conv1d; depthwise where `groups` is the number of channels.
 
         Args:
-            x: `[batch, inputs, 1, length]`.
-            name: of the layer, unique in the graph.
-            weight: `[outputs, inputs / groups, kernel] float32`.
-            bias: `[outputs] float32`, or None.
-            padding: positions (left, right).
-            mode: what the padding holds.
-            stride: distance of the outputs [positions].
-            dilation: distance of the kernel's taps [positions].
-            groups: that inputs and outputs are divided into.
+            x: the signal, `[batch, inputs, 1, length]`.
+            name: name of the layer, unique in the graph.
+            weight: the weight, `[outputs, inputs / groups, kernel] float32`.
+            bias: the bias, `[outputs] float32`, or None.
+            padding: number of positions (left, right).
+            mode: content of the padding.
+            stride: distance between outputs [positions].
+            dilation: distance between the kernel's taps [positions].
+            groups: number of groups that inputs and outputs are divided into.
         """
         if mode != "constant":
             x, padding = self.pad(x, *padding, mode), (0, 0)
@@ -122,14 +122,14 @@ class Graph:
         """A transposed convolution along time, as torch.nn.ConvTranspose1d.
 
         Args:
-            x: `[batch, inputs, 1, length]`.
-            name: of the layer, unique in the graph.
-            weight: `[inputs, outputs / groups, kernel] float32`.
-            bias: `[outputs] float32`, or None.
+            x: the signal, `[batch, inputs, 1, length]`.
+            name: name of the layer, unique in the graph.
+            weight: the weight, `[inputs, outputs / groups, kernel] float32`.
+            bias: the bias, `[outputs] float32`, or None.
             rate: the stride; the output has (length - 1) rate + kernel - left - right positions.
-            padding: output positions (left, right) that are cut off; the right one is torch's padding less its
-                output_padding. A negative one adds positions that hold the bias alone.
-            groups: that inputs and outputs are divided into.
+            padding: number of output positions (left, right) that are cut off; the right one is torch's padding less
+                its output_padding. A negative number adds positions that hold only the bias.
+            groups: number of groups that inputs and outputs are divided into.
         """
         more = max(0, -padding[1])
         return self.node(
@@ -154,10 +154,10 @@ class Graph:
         The same graph gives the same bytes (`SerializeToString(deterministic=True)`) on any machine.
 
         Args:
-            name: of the graph.
+            name: name of the graph.
             n_mels: number of mel bands.
             output: name of the value that is the model's output.
-            shape: of the output: a number, or a name for what varies.
+            shape: shape of the output; an axis that varies has a name instead of a number.
         """
         graph = helper.make_graph(
             self._nodes,

@@ -1,14 +1,12 @@
-"""The card inside every ONNX model of ours: which mels it takes, its geometry, and where its weights come from."""
+"""The card inside every ONNX model that melmill makes: the mels it takes, its geometry, the source of its weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import onnx
 
 from pipeline.checkpoints.istft import Istft
 from pipeline.errors import ConfigError
@@ -24,14 +22,15 @@ class Card:
 
     Args:
         family: the architecture, such as "hifigan".
-        spec: the mels that it takes.
+        spec: the contract of the mels that the model takes.
         halo: frames of context (left, right) that make a window's samples those of the whole mel.
-        extra_samples: the waveform's length is `frames * spec.hop_length + extra_samples` [samples].
-        frame_bytes: memory that one frame takes while it is decoded, beside the weights [bytes].
+        extra_samples: number of samples beyond a hop for each frame: the waveform has `frames * spec.hop_length +
+            extra_samples` samples.
+        frame_bytes: memory that decoding takes for each frame, without the weights [bytes].
         source: sha256 of the checkpoint file, hexadecimal.
-        least_frames: the shortest mel that it takes; more than one where its code mirrors the mel at its ends.
-        training: the record of a training by melmill, as JSON values.
-        istft: what turns the model's spectrum into a waveform, where it does not end in one itself.
+        least_frames: length of the shortest mel that the model takes [frames]; above 1 if it mirrors the mel's ends.
+        training: the record of melmill's own training, as JSON values; None for other models.
+        istft: the transform from the model's spectrum to a waveform; None if the model gives a waveform itself.
     """
 
     family: str
@@ -44,8 +43,8 @@ class Card:
     training: Mapping[str, Any] | None = None
     istft: Istft | None = None
 
-    def write(self, model: onnx.ModelProto) -> None:
-        """Puts the card into the model's metadata, as JSON under the key "melmill"."""
+    def to_json(self) -> str:
+        """The card as JSON, the value of the key "melmill" in the model's metadata."""
         plain = {
             "version": VERSION,
             "family": self.family,
@@ -62,16 +61,19 @@ class Card:
             plain["training"] = dict(self.training)
         if self.istft is not None:
             plain["istft"] = dataclasses.asdict(self.istft)
-        onnx.helper.set_model_props(model, {KEY: json.dumps(plain, sort_keys=True)})
+        return json.dumps(plain, sort_keys=True)
 
     @classmethod
-    def read(cls, model: onnx.ModelProto) -> Card:
-        """The card that `write` put there.
+    def from_metadata(cls, metadata: Iterable[tuple[str, str]]) -> Card:
+        """The card in a model's metadata.
+
+        Args:
+            metadata: every entry, as its key and its value.
 
         Raises:
-            ConfigError: if the model has none, or one of another version or shape.
+            ConfigError: if there is no card, or it has another version or shape.
         """
-        texts = [entry.value for entry in model.metadata_props if entry.key == KEY]
+        texts = [value for key, value in metadata if key == KEY]
         if len(texts) != 1:
             raise ConfigError(
                 "it has no melmill metadata: if another tool made it, melmill vocoder import FILE --mel PRESET "

@@ -1,4 +1,4 @@
-"""Normalization that comes in a file of its own beside a checkpoint: stats.h5 or stats.npy."""
+"""The statistics file beside a checkpoint, stats.h5 or stats.npy: the mean and scale of each band."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
 
+STATS_NAMES = ("stats.h5", "stats.npy")
+"""Names that such a file may have beside its checkpoint; the first that is there is read."""
 _MOST_BYTES = 1 << 20
 _MOST_BANDS = 1024
 
@@ -18,15 +20,15 @@ def read_stats(path: Path) -> Normalization:
     """The mean and scale of each band, as ParallelWaveGAN's `bin/compute_statistics.py` writes them.
 
     Args:
-        path: HDF5 with the data sets "mean" and "scale", where the name ends in .h5 or .hdf5 (needs h5py); else .npy
-            of `[2, n_mels]`, means and then scales.
+        path: the file. If its name ends in .h5 or .hdf5, it is HDF5 with the data sets "mean" and "scale" (needs h5py);
+            else it is .npy of `[2, n_mels]`, means and then scales.
 
     Raises:
         ConfigError: if the file cannot be read, or holds anything else.
     """
     try:
         if (size := path.stat().st_size) > _MOST_BYTES:
-            raise ConfigError(f"{path}: has {size} bytes; statistics have up to {_MOST_BYTES}")
+            raise ConfigError(f"{path}: has {size} bytes; statistics may have up to {_MOST_BYTES}")
         rows = _read_h5(path) if path.suffix in (".h5", ".hdf5") else _read_npy(path)
     except (OSError, ValueError, KeyError, RuntimeError, EOFError) as error:
         raise ConfigError(f"{path}: cannot be read as statistics: {error}") from error
@@ -57,12 +59,12 @@ def _read_h5(path: Path) -> list[Any]:
     rows = []
     with h5py.File(path, "r") as file:
         for name in ("mean", "scale"):
-            # A link or a virtual data set may name any other file.
+            # A link or a virtual data set could point to any other file.
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"it has no data set {name}")
+                raise ValueError(f"it does not have a data set {name}")
             found = file[name]
             if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
-                raise ValueError(f"{name} is no data set of its own")
+                raise ValueError(f"{name} is not a plain data set in this file")
             if found.size is None or found.size > _MOST_BANDS:
                 raise ValueError(f"{name} has {found.size} values")
             rows.append(np.asarray(found[()]).reshape(-1))

@@ -1,4 +1,4 @@
-"""ParallelWaveGAN repository's HiFi-GAN (`checkpoint-NNNsteps.pkl`, config.yml, stats.h5) to ONNX models of ours.
+"""ParallelWaveGAN repository's HiFi-GAN (`checkpoint-NNNsteps.pkl`, config.yml, stats.h5) to ONNX models.
 
 kan-bayashi/ParallelWaveGAN, models/hifigan.py, layers/residual_block.py, bin/preprocess.py.
 """
@@ -13,11 +13,11 @@ import numpy as np
 import onnx
 
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.hifigan_config import Shape
-from pipeline.checkpoints.hifigan_dialects import require
+from pipeline.checkpoints.hifigan_config import GeneratorShape
+from pipeline.checkpoints.hifigan_config_dialects import require
 from pipeline.checkpoints.hifigan_graph import SLOPE, build_generator
 from pipeline.checkpoints.hifigan_layers import Names, Span, generator
-from pipeline.checkpoints.state import State, layer_weight
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -46,7 +46,7 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def _cut(rate: int) -> Span:
-    """`padding` is half of the rate, rounded up; `output_padding` takes an odd rate's excess off the right."""
+    """`padding` is half of the rate, rounded up; for an odd rate `output_padding` cuts one less on the right."""
     return rate // 2 + rate % 2, rate // 2
 
 
@@ -57,7 +57,7 @@ def _matches(state: State) -> bool:
 def _build(state: State, settings: Settings, stats: Normalization | None, source: str) -> onnx.ModelProto:
     kind = settings.values.get("generator_type", "HiFiGANGenerator")
     if kind != "HiFiGANGenerator":
-        raise ConfigError(f"{_TITLE}: {settings.where} is of a {kind!r:.60}, which is another model")
+        raise ConfigError(f"{_TITLE}: {settings.where} is the config of a {kind!r:.60}, which is another model")
     params = {**_DEFAULTS, **settings.section(_TITLE, "generator_params")}
     for name, wanted in (("use_causal_conv", False), ("out_channels", 1), ("nonlinear_activation", "LeakyReLU")):
         if params[name] != wanted:
@@ -66,7 +66,7 @@ def _build(state: State, settings: Settings, stats: Normalization | None, source
     slope = activation.get("negative_slope", 0.01) if isinstance(activation, Mapping) else activation
     if not isinstance(slope, float) or type(edge) is not int or not 0 < edge < 1024 or edge % 2 == 0:
         raise ConfigError(f"{_TITLE}: {settings.where}: negative_slope {slope!r:.40}, kernel_size {edge!r:.40}")
-    shape = Shape.from_dict(
+    shape = GeneratorShape.from_dict(
         {ours: params[theirs] for ours, theirs in _SHAPE.items()}
         | {"resblock": "1" if params["use_additional_convs"] else "2"}
     )
@@ -94,9 +94,11 @@ def _mel_spec(values: Mapping[str, Any], stats: Normalization | None) -> MelSpec
     found = require(values, "it", "sampling_rate", "fft_size", "hop_size", "num_mels")
     rate = found["sampling_rate"]
     if stats is None:
-        raise ConfigError("its mels are normalized, and its statistics are missing: --stats stats.h5 or stats.npy")
+        raise ConfigError(
+            "its mels are normalized, and the statistics are missing: give them with --stats stats.h5 or stats.npy"
+        )
     if values.get("window", "hann") != "hann" or values.get("sampling_rate_for_feats") is not None:
-        raise ConfigError("its window is not hann, or its mels are of another sampling rate than its audio")
+        raise ConfigError("its window is not hann, or its mels have another sampling rate than its audio")
     base = values.get("log_base", 10)
     if base not in (10, None):
         raise ConfigError(f"its log_base is {base!r:.40}; it must be 10 or null (natural)")

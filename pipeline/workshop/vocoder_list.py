@@ -1,4 +1,4 @@
-"""The vocoders there are, and what each takes, without loading one."""
+"""The list of vocoders: what each takes, and whether it can be used. No net is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.errors import ConfigError
-from pipeline.melspec import PRESETS, MelSpec
+from pipeline.melspec import MelSpec, preset_names
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.registry import GRIFFIN_LIM, HIFIGAN_FILES, LIFTS, NAMES, hifigan_checkpoint, vocoder_of
@@ -23,17 +23,17 @@ _LIFT_ORIGIN = "trained by melmill: CC BY-SA 3.0, pipeline/vocoders/weights/LICE
 
 @dataclass(frozen=True)
 class Listed:
-    """A vocoder as it is listed.
+    """A vocoder in the list.
 
     Args:
-        name: as in `load_vocoder`.
-        family: the architecture; "" where it is not known.
-        spec: the mels that it takes; None where any, or none could be found.
-        halo: frames of context (left, right); None where that depends on the mels.
-        parameters: of its net.
-        bytes: of its model or checkpoint.
-        origin: where it comes from and under which licence, as far as that is known.
-        problem: why it cannot be used, "" if it can.
+        name: name of the vocoder, as in `load_vocoder`.
+        family: name of the architecture; "" if it is not known.
+        spec: contract of the mels that it takes; None if it takes any mels, or if the contract is not known.
+        halo: frames of context (left, right); None if that depends on the mels.
+        parameters: number of parameters of its net.
+        bytes: size of its model or checkpoint [bytes].
+        origin: source and licence of the vocoder, as far as they are known.
+        problem: reason why the vocoder cannot be used; "" if it can.
     """
 
     name: str
@@ -61,18 +61,16 @@ class Listed:
         }
 
 
-def preset_names(spec: MelSpec | None) -> list[str]:
-    """The presets that are this contract; none for None."""
-    return [name for name, known in PRESETS.items() if known == spec]
-
-
 def list_vocoders(paths: Iterable[Path] = ()) -> list[Listed]:
-    """Every vocoder that has a name, then the .onnx files at these paths and, in any depth, below them.
+    """Every vocoder that has a name, then the .onnx files at these paths and, at any depth, below them.
 
     A vocoder that cannot be used is listed with the reason.
 
+    Args:
+        paths: files and folders.
+
     Raises:
-        ConfigError: if there is nothing at a path.
+        ConfigError: if there is no file or folder at a path.
     """
     return [_named(name) for name in NAMES] + [_file(path) for path in _onnx_files(paths)]
 
@@ -99,7 +97,7 @@ def _named(name: str) -> Listed:
         )  # fmt: skip
     assert name in HIFIGAN_FILES
     try:
-        # From its settings: reading the checkpoint would convert it first.
+        # From the config alone: loading the vocoder would convert the checkpoint first.
         checkpoint, config = hifigan_checkpoint(name)
         settings = HifiganConfig.read(config)
         size = checkpoint.stat().st_size
@@ -118,7 +116,7 @@ def _file(path: Path) -> Listed:
         return Listed(name, "", None, None, 0, 0, "", str(error).removeprefix(f"{path}: "))
     card = geometry.card
     if card is None:
-        problem = f"no card of melmill: melmill vocoder import {path} --mel PRESET -o NAME.onnx"
+        problem = f"it has no card of melmill; import it: melmill vocoder import {path} --mel PRESET -o NAME.onnx"
         return Listed(name, "", None, None, geometry.parameters, geometry.bytes, "", problem)
     origin = f"sha256 of its source {card.source}" if card.source else ""
     try:

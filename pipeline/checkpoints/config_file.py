@@ -1,4 +1,4 @@
-"""The config files beside checkpoints: JSON, also with Coqui's comments, and YAML, also with SpeechBrain's tags."""
+"""Config files beside checkpoints: JSON, also with Coqui's comments, and YAML, also with SpeechBrain's tags."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import yaml
 
 from pipeline.errors import ConfigError
 
+CONFIG_NAMES = ("config.json", "config.yml", "config.yaml", "hyperparams.yaml")
+"""Names that a config file may have beside its checkpoint; the first that is there is read."""
 _MOST_BYTES = 1 << 20
 # A string, or a comment: `//` to the end of the line. Coqui's own reader takes these out (TTS/config/__init__.py).
 _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*')
@@ -19,11 +21,11 @@ _COMMENT = re.compile(r'("(?:[^"\\]|\\.)*")|//[^\n]*')
 
 @dataclass(frozen=True)
 class Tagged:
-    """A scalar with a tag of the file's own, such as SpeechBrain's `!ref <n_fft>`: its text, which nobody evaluates.
+    """A scalar with a tag that is not standard, such as SpeechBrain's `!ref <n_fft>`. Its text is never evaluated.
 
     Args:
-        tag: with its exclamation mark.
-        text: after it.
+        tag: the tag, with its exclamation mark.
+        text: the text after the tag.
     """
 
     tag: str
@@ -34,18 +36,18 @@ def read_config(path: Path) -> dict[str, Any]:
     """The mapping that a config file holds.
 
     Args:
-        path: JSON where its name ends in .json, else YAML.
+        path: the file, JSON if its name ends in .json, else YAML.
 
     Returns:
-        Plain values. A YAML tag that is not of the core is dropped from mappings and lists, and makes a `Tagged` of a
-        scalar: nothing is imported or called.
+        Plain values. A YAML tag that is not standard is dropped from mappings and lists, and makes a `Tagged` of a
+        scalar. Nothing is imported or called.
 
     Raises:
-        ConfigError: if the file cannot be read, is too large or damaged, or holds no mapping.
+        ConfigError: if the file cannot be read, is too large or damaged, or does not hold a mapping.
     """
     try:
         if (size := path.stat().st_size) > _MOST_BYTES:
-            raise ConfigError(f"{path}: has {size} bytes; a config has up to {_MOST_BYTES}")
+            raise ConfigError(f"{path}: has {size} bytes; a config may have up to {_MOST_BYTES}")
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
@@ -53,11 +55,12 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def parse_config(text: str, where: str, is_json: bool = False) -> dict[str, Any]:
-    """As `read_config`, from the text of a file.
+    """The mapping in the text of a config file; see `read_config`.
 
     Args:
+        text: the text of the file.
         where: the file's name, for messages.
-        is_json: whether it is JSON; else YAML.
+        is_json: whether the text is JSON; else it is YAML.
     """
     try:
         if is_json:
@@ -68,12 +71,12 @@ def parse_config(text: str, where: str, is_json: bool = False) -> dict[str, Any]
         kind = "JSON" if is_json else "YAML"
         raise ConfigError(f"{where}: cannot be read as {kind}: {type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigError(f"{where}: holds no {'JSON object' if is_json else 'mapping'}")
+        raise ConfigError(f"{where}: does not hold a {'JSON object' if is_json else 'mapping'}")
     return found
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """The safe loader, for which a tag that it does not know is no error."""
+    """The safe loader, except that an unknown tag is not an error."""
 
 
 def _plain(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any:

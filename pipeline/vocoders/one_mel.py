@@ -1,4 +1,4 @@
-"""One mel at once, for Python users."""
+"""The waveform of one mel, for users of Python."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def vocode(mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None 
 
     Args:
         mel: `[n_mels, frames]`, finite, in the values that the vocoder takes.
-        vocoder: as in `load_vocoder`.
-        spec: the mel's contract; griffin-lim needs it.
+        vocoder: name of the vocoder, as in `load_vocoder`.
+        spec: the contract of the mel, which griffin-lim needs.
 
     Returns:
         `[samples] float32`.
 
     Raises:
-        BadMelError: if the mel has another shape than the vocoder takes, no frames, or NaN or infinite values.
-        ConfigError: if there is no such vocoder.
+        BadMelError: if the mel does not have the shape that the vocoder takes, has no frames, or holds NaN or infinity.
+        ConfigError: if there is no vocoder of that name.
     """
     values = np.asarray(mel, np.float32)
     loaded = load_vocoder(vocoder, spec)
