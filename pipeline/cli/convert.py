@@ -20,7 +20,7 @@ from pipeline.events.prometheus import MetricsFile
 from pipeline.jobs import run as jobs
 from pipeline.jobs import run_part as array
 from pipeline.jobs.publish import why_due
-from pipeline.output.ledger import FAILURES, MANIFEST
+from pipeline.output.layout import FAILURES, MANIFEST
 from pipeline.planning import prepare
 from pipeline.planning.parts import Part
 from pipeline.planning.plan import reasons

@@ -13,7 +13,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,12 +20,9 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.output.ledger import MANIFEST, STALE, Ledger, commit_path
-from pipeline.output.records import SHARD_NAME
+from pipeline.output.layout import DATA, MANIFEST, STALE, commit_path, marked_commit, shard_of
+from pipeline.output.ledger import Ledger
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
-
-_OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/.+)", re.DOTALL)
-"""An object of a shard. What else may lie under data/ is not of melmill, and left alone."""
 
 _SUPERSEDED = "superseded: the last publication is made of other shards"
 _ORPHAN = "no commit record names it: left by an attempt that was stopped"
@@ -147,7 +143,7 @@ class _Census:
 
         Those of orphans too: whoever deleted their records may have died before that was durable.
         """
-        return self.superseded | {match[1] for name in self.orphans if (match := _OBJECT.fullmatch(name))} - self.kept
+        return self.superseded | {shard for name in self.orphans if (shard := shard_of(name)) is not None} - self.kept
 
 
 def _census(ledger: Ledger) -> _Census:
@@ -170,9 +166,9 @@ def _census(ledger: Ledger) -> _Census:
         else:
             census.superseded.add(name)
             census.replaced |= objects
-    for name in ledger.storage.list("data"):
+    for name in ledger.storage.list(DATA):
         known = name in census.needed or name in census.replaced
-        if not known and not _is_listed(name, census) and _OBJECT.fullmatch(name):
+        if not known and not _is_listed(name, census) and shard_of(name) is not None:
             census.orphans.append(name)
     return census
 
@@ -207,8 +203,8 @@ def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
     names += [path for path, name in _marks(storage) if name in census.superseded]
     names += [
         name
-        for name in storage.list("data")
-        if name in census.replaced and name not in census.needed and _OBJECT.fullmatch(name)
+        for name in storage.list(DATA)
+        if name in census.replaced and name not in census.needed and shard_of(name) is not None
     ]
     return (Garbage(name, _size(storage, name), _SUPERSEDED) for name in names)
 
@@ -223,9 +219,9 @@ def _left(storage: Storage, census: _Census) -> Iterator[Garbage]:
         yield Garbage(name, _size(storage, name), _ORPHAN)
 
 
-def _marks(storage: Storage) -> Iterator[tuple[str, str]]:
-    """Stale marks, and the names of the commits that they are of."""
-    return ((path, path.removeprefix(f"{STALE}/").removesuffix(".json")) for path in storage.list(STALE))
+def _marks(storage: Storage) -> Iterator[tuple[str, str | None]]:
+    """The path of each stale mark with the name of its commit; None for a file whose name is not that of a mark."""
+    return ((path, marked_commit(path)) for path in storage.list(STALE))
 
 
 def _half_written(storage: Storage) -> Iterator[Garbage]:

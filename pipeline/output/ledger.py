@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
+from pipeline.output.layout import (
+    COMMITS,
+    FAILURES,
+    JOB,
+    MANIFEST,
+    PUBLISHED,
+    PUBLISHING,
+    STALE,
+    commit_of,
+    commit_path,
+    marked_commit,
+    stale_path,
+)
 from pipeline.output.publication import Announced, Publication
-from pipeline.output.records import SHARD_NAME, ShardId, ShardRecord, StoredObject, sealed, unsealed
+from pipeline.output.records import ShardId, ShardRecord, sealed, unsealed
 from pipeline.storage import PRIVATE, Storage, exists
-
-COMMITS = f"{PRIVATE}/commits"
-STALE = f"{PRIVATE}/stale"
-"""Marks of commits that are to be made again, named as they are."""
-MANIFEST = "manifest.jsonl"
-FAILURES = "failures.jsonl"
-JOB = "job.json"
-PUBLISHED = f"{PRIVATE}/published.json"
-PUBLISHING = f"{PRIVATE}/publishing.json"
-"""What was about to be published last: while it is being put in place, lists may be those, or those of before."""
-
-_COMMIT_NAME = re.compile(rf"(?:{COMMITS}|{STALE})/({SHARD_NAME})\.json")
 
 
 class Ledger:
@@ -77,6 +79,10 @@ class Ledger:
         """Replace job.json."""
         self.storage.replace(JOB, _pretty(described))
 
+    def delete_job(self) -> None:
+        """Delete job.json. The next run writes it again from the commits."""
+        self.storage.delete(JOB)
+
     def existing_job(self) -> dict[str, Any]:
         """What job.json says of an output that must be there; empty where it was lost, whatever the commits know.
 
@@ -117,10 +123,10 @@ class Ledger:
 
     def commit_names(self) -> list[str]:
         """Names of all commits: `000123-1a2b3c4d`."""
-        return self._names(COMMITS)
+        return self._names(COMMITS, commit_of)
 
-    def _names(self, folder: str) -> list[str]:
-        return [match[1] for name in self.storage.list(folder) if (match := _COMMIT_NAME.fullmatch(name))]
+    def _names(self, folder: str, parsed: Callable[[str], str | None]) -> list[str]:
+        return [name for path in self.storage.list(folder) if (name := parsed(path)) is not None]
 
     def commit_record(self, name: str) -> ShardRecord:
         """One commit record, which must be there. LostRecordError, DamagedRecordError, or StorageError if not."""
@@ -186,14 +192,14 @@ class Ledger:
             name: of the commit.
             reason: why, in words, for the plan.
         """
-        self.storage.put_if_absent(f"{STALE}/{name}.json", json.dumps({"reason": reason}).encode())
+        self.storage.put_if_absent(stale_path(name), json.dumps({"reason": reason}).encode())
 
     def stale(self) -> dict[str, str]:
         """All commits that are marked so: name -> reason."""
         marks = {}
-        for name in self._names(STALE):
+        for name in self._names(STALE, marked_commit):
             try:
-                with self.storage.read(f"{STALE}/{name}.json") as file:
+                with self.storage.read(stale_path(name)) as file:
                     marks[name] = str(json.load(file)["reason"])
             except FileNotFoundError:
                 continue
@@ -215,15 +221,31 @@ class Ledger:
         with self.storage.read(PUBLISHED) as file:
             return Publication.from_json(file.read())
 
-    def announce(self, run_id: str, files: Iterable[StoredObject]) -> None:
-        """Write down, before any of them is put in place, what a run is about to publish."""
-        before = self.announced()
-        published = self.publication()
-        if before is None or (published is not None and before.run_id == published.run_id):
-            unfinished: tuple[StoredObject, ...] = ()
-        else:  # whoever announced that may have put some of it in place
-            unfinished = before.files
-        self.storage.replace(PUBLISHING, Announced(run_id, tuple(dict.fromkeys((*files, *unfinished)))).to_json())
+    def publish(self, folder: Path, publication: Publication, described: Mapping[str, Any]) -> None:
+        """Put a publication in place. Each of its files replaces the one before atomically.
+
+        The order is: announce the publication, then failures.jsonl, manifest.jsonl, published.json, and job.json with
+        the counts. So wherever this is stopped, the manifest names only what is there, its digest is known, and counts
+        in job.json say that all is published.
+
+        Args:
+            folder: scratch folder that holds the publication's files, under their names in the output.
+            publication: the publication; the commits that it names are durable.
+            described: what job.json says besides the counts.
+        """
+        self._announce(publication)
+        self.storage.replace(FAILURES, folder / FAILURES)
+        self.storage.replace(MANIFEST, folder / MANIFEST)
+        self.storage.replace(PUBLISHED, publication.to_json())
+        self.write_job({**described, "counts": dataclasses.asdict(publication.totals)})
+
+    def _announce(self, publication: Publication) -> None:
+        """Write down what is about to be published, before any of it is in place."""
+        before, last = self.announced(), self.publication()
+        files = publication.files
+        if before is not None and (last is None or last.run_id != before.run_id):
+            files += before.files  # that publication was stopped, and some of its files may be in place
+        self.storage.replace(PUBLISHING, Announced(publication.run_id, tuple(dict.fromkeys(files))).to_json())
 
     def announced(self) -> Announced | None:
         """What was announced last; None if nothing was, or if what says so is damaged."""
@@ -233,10 +255,9 @@ class Ledger:
         except (FileNotFoundError, ValueError):
             return None
 
-
-def commit_path(name: str) -> str:
-    """The object that holds a commit record."""
-    return f"{COMMITS}/{name}.json"
+    def delete_publication(self) -> None:
+        """Forget what was published last, so that the next run publishes again."""
+        self.storage.delete(PUBLISHED)
 
 
 def _pretty(plain: Mapping[str, Any]) -> bytes:

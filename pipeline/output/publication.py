@@ -6,7 +6,7 @@ import dataclasses
 import json
 import statistics
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.output.records import Row, StoredObject, sealed, unsealed
@@ -47,7 +47,7 @@ class Totals:
 
 
 class Sums:
-    """Adds up manifest rows; a million cost 16 MB."""
+    """Adds up manifest rows. A million rows take 16 MB of memory."""
 
     def __init__(self) -> None:
         self._utterances = 0
@@ -58,22 +58,25 @@ class Sums:
         self._over = self._over_samples = 0
         self._peak: tuple[float, str] | None = None
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Take the next rows."""
-        for row in rows:
-            self._utterances += 1
-            self._seconds += row.duration
-            self._over += bool(row.over_full_scale)
-            self._over_samples += row.over_full_scale or 0
-            self._peak = max(self._peak or (0.0, ""), (row.peak, row.key))
-            if row.mel_distance is None or row.mel_distance_relative is None:
-                continue
-            self._distances.append(row.mel_distance)
-            self._relative.append(row.mel_distance_relative)
-            self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
+    def add(self, row: Row) -> None:
+        """Add the next row."""
+        self._utterances += 1
+        self._seconds += row.duration
+        self._over += bool(row.over_full_scale)
+        self._over_samples += row.over_full_scale or 0
+        self._peak = max(self._peak or (0.0, ""), (row.peak, row.key))
+        if row.mel_distance is None or row.mel_distance_relative is None:
+            return
+        self._distances.append(row.mel_distance)
+        self._relative.append(row.mel_distance_relative)
+        self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
 
     def totals(self, failed: int) -> Totals:
-        """What the rows add up to, with so many failures beside them."""
+        """The totals of the rows.
+
+        Args:
+            failed: number of rows in failures.jsonl.
+        """
         totals = Totals(
             self._utterances,
             failed,

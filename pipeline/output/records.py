@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Subtype
+from pipeline.output.layout import shard_name
 
 RECORD_VERSION = 1
 
@@ -79,6 +80,11 @@ class Row:
     over_full_scale: int | None = None
     gain_db: float = 0.0
     loudness: float | None = None
+
+    @property
+    def object_name(self) -> str:
+        """Name of the object that holds the audio: the shard's tar, or the audio's own file."""
+        return self.shard if self.shard.endswith(".tar") else f"{self.shard}/{self.member}"
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
@@ -254,21 +260,6 @@ def _require_text(plain: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if not isinstance(plain[name], str):
             raise TypeError(f"{name} is {plain[name]!r}, no text")
-
-
-SHARD_NAME = r"\d{6,}-[0-9a-f]{8}"
-"""What `shard_name` gives, as a regular expression."""
-
-
-def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
-    """Number and the fingerprint's first eight digits, or those of the fingerprint's and the revision's digest.
-
-    >>> shard_name(123, "1a2b3c4d5e6f")
-    '000123-1a2b3c4d'
-    """
-    if revision:
-        fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
-    return f"{number:06d}-{fingerprint[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 from pipeline.events.tally import Amount
-from pipeline.output.ledger import MANIFEST, Ledger
-from pipeline.storage import NO_OPTIONS, PRIVATE, Storage, exists, open_storage
+from pipeline.output.layout import MANIFEST, PARTS, STATUS
+from pipeline.output.ledger import Ledger
+from pipeline.storage import NO_OPTIONS, Storage, exists, open_storage
 
-STATUS = f"{PRIVATE}/status.json"
-PARTS = f"{PRIVATE}/parts"
-"""What the parts of a job tell, each for itself; while there is any, it counts instead of STATUS."""
 STATUS_VERSION = 1
 WRITE_SECONDS = 5.0
 """Between two writings. One takes 10 to 20 ms on a disk, in a thread of its own."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.config import Job
 from pipeline.events import Reason
-from pipeline.output.records import Failure, ShardId, Source, shard_name
+from pipeline.output.layout import shard_name
+from pipeline.output.records import Failure, ShardId, Source
 from pipeline.planning.commit_index import Committed, CommittedShard
 from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_stale
 from pipeline.stores.base import Catalogue, Utterance

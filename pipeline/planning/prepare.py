@@ -15,6 +15,7 @@ from pipeline.audio.master import check_installed
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference
+from pipeline.output.layout import DATA, shard_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord
 from pipeline.planning.commit_index import Committed, hold_against
@@ -148,7 +149,7 @@ def replan(prepared: Prepared) -> Prepared:
 def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> Found:
     """Read all commits, one at a time; or take what was found before, if the same names are there."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
-    for name in chain(ledger.commit_names(), ledger.storage.list("data")):
+    for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
         listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
         if name.count("/") == 1:
             tars.add(name)
@@ -171,7 +172,7 @@ def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str |
     What no listing has may have come since.
     """
     names = [each.name for each in record.objects if each.name not in tars]
-    files = set(storage.list(f"data/{record.name}")) if names else set()
+    files = set(storage.list(shard_path(record.name))) if names else set()
     return next((name for name in names if name not in files and not exists(storage, name)), None)
 
 

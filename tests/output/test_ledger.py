@@ -13,7 +13,8 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageError
 from pipeline.jobs.publish import publish
 from pipeline.jobs.run import describe_job, run
-from pipeline.output.ledger import COMMITS, JOB, Ledger
+from pipeline.output.layout import COMMITS, JOB
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed
 from pipeline.planning.prepare import prepare
 from pipeline.storage import LocalStorage, translated

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,19 +20,18 @@ from pipeline.output.audit.shards import (
     check_failures,
     check_published,
     check_unpublished,
-    publish_anew,
+    publish_again,
     read_record,
 )
-from pipeline.output.ledger import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
+from pipeline.output.layout import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, commit_of, is_shard_name, shard_of
+from pipeline.output.ledger import Ledger
 from pipeline.output.publication import METADATA, Announced, Publication
-from pipeline.output.records import SHARD_NAME, Failure, Row
+from pipeline.output.records import Failure, Row
 from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
-_OBJECT = re.compile(rf"data/({SHARD_NAME})(?:-[0-9a-f]{{8}})?(?:\.tar|/|$)")
-_COMMIT = re.compile(rf"{COMMITS}/{SHARD_NAME}\.json")
 _AHEAD = 2  # shards in hand for each thread: what they hold is in memory
 
 
@@ -130,19 +128,19 @@ class _Verification:
 
     def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int, metadata: str | None) -> None:
         def groups() -> Iterator[tuple[str, tuple[Row, ...]]]:
-            for name, rows in groupby(self._lines(MANIFEST, Row), key=lambda row: _shard_of(row.shard)):
+            for name, rows in groupby(self._lines(MANIFEST, Row), key=lambda row: shard_of(row.object_name)):
                 if name is not None:
                     yield name, tuple(rows)
                     continue
                 for row in rows:
-                    what = f"its shard is {row.shard!r}, which is none. {publish_anew(MANIFEST)}"
+                    what = f"its shard {row.shard!r} is not valid. {publish_again(MANIFEST)}"
                     self._find("corrupt", f"{MANIFEST}: {row.key}", what)
 
         check = partial(check_published, self._ledger, metadata)
         for event, found in _ahead(pool, lambda group: check(*group), groups(), ahead):
             if event.name in self._seen:
                 what = f"the rows of shard {event.name} do not stand together"
-                self._find("corrupt", MANIFEST, f"{what}. {publish_anew(MANIFEST)}")
+                self._find("corrupt", MANIFEST, f"{what}. {publish_again(MANIFEST)}")
             self._seen.add(event.name)
             self._lost |= {event.name} if any(each.kind == "missing" for each in found) else set()
             self._findings += found
@@ -154,10 +152,10 @@ class _Verification:
         for name, group in groupby(self._lines(FAILURES, Failure), key=lambda failure: failure.shard):
             failures = tuple(group)
             self._failed += len(failures)
-            if name is not None and re.fullmatch(SHARD_NAME, name):
+            if name is not None and is_shard_name(name):
                 self._findings += check_failures(self._ledger, name, failures)
             elif name is not None:
-                what = f"its shard is {name!r}, which is none. {publish_anew(FAILURES)}"
+                what = f"its shard {name!r} is not valid. {publish_again(FAILURES)}"
                 self._find("corrupt", f"{FAILURES}: {failures[0].key}", what)
 
     def _lines(self, name: str, kind: type[Line]) -> Iterator[Line]:
@@ -168,7 +166,7 @@ class _Verification:
                         yield kind.from_dict(json.loads(line))
                     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                         what = f"line {number} cannot be read: {error!r}"
-                        self._find("corrupt", name, f"{what}. {publish_anew(name)}")
+                        self._find("corrupt", name, f"{what}. {publish_again(name)}")
         except FileNotFoundError:
             self._find("missing", name, "it is not there; run the job again to publish it")
 
@@ -181,16 +179,16 @@ class _Verification:
             return  # found when it was read
         if wanted and sha256 not in wanted:
             what = f"its sha256 is {sha256}, it was published with {' or '.join(sorted(wanted))}"
-            self._find("corrupt", name, f"{what}. {publish_anew(name)}")
+            self._find("corrupt", name, f"{what}. {publish_again(name)}")
 
     def _check_names(self) -> None:
         commits = set(self._ledger.commit_names())
-        for shard, names in groupby(self._ledger.storage.list(""), key=_shard_of):
+        for shard, names in groupby(self._ledger.storage.list(""), key=shard_of):
             if (known := self._known(shard, commits)) is None:
                 continue
             for name in names:
                 private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
-                if name not in known and not private and not _COMMIT.fullmatch(name):
+                if name not in known and not private and commit_of(name) is None:
                     self._find("unexpected", name, "no commit record names it. Delete it, unless a run is going on")
 
     def _known(self, shard: str | None, commits: set[str]) -> set[str] | None:
@@ -208,11 +206,6 @@ def _metadata(publication: Publication | None, announced: Announced | None) -> s
     if publication is None or (announced is not None and announced.run_id != publication.run_id):
         return None
     return publication.state.get(METADATA)
-
-
-def _shard_of(name: str) -> str | None:
-    match = _OBJECT.match(name)
-    return match[1] if match else None
 
 
 def _ahead(

@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.audit.findings import Finding
-from pipeline.output.ledger import COMMITS, JOB, PUBLISHED, Ledger
+from pipeline.output.layout import JOB, commit_of
+from pipeline.output.ledger import Ledger
 from pipeline.storage import NO_OPTIONS, open_storage
 
 
@@ -45,18 +46,17 @@ def repair(
         for finding in found:
             if finding.shard is not None:
                 ledger.mark_stale(finding.shard, f"verify found {finding.name} {finding.kind}")
-                done[f"shard {finding.shard} will be made anew"] = None
+                done[f"shard {finding.shard} will be made again"] = None
                 continue
-            if finding.kind == "corrupt" and finding.name.startswith(f"{COMMITS}/"):
-                commit = finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json")
-                if not _is_readable(ledger, commit):  # another run may have made it good since it was found
-                    ledger.delete_commit(commit)
-                    done[f"{finding.name} is deleted: its shard will be made anew"] = None
+            commit = commit_of(finding.name) if finding.kind == "corrupt" else None
+            if commit is not None and not _is_readable(ledger, commit):  # another run may have repaired it since
+                ledger.delete_commit(commit)
+                done[f"{finding.name} is deleted: its shard will be made again"] = None
             if finding.kind == "corrupt" and finding.name == JOB:
-                ledger.storage.delete(JOB)
-                done[f"{JOB} is deleted: it will be written anew"] = None
-        ledger.storage.delete(PUBLISHED)
-        done["the manifest will be published anew"] = None
+                ledger.delete_job()
+                done[f"{JOB} is deleted: the next run will write it again"] = None
+        ledger.delete_publication()
+        done["the manifest will be published again"] = None
     return tuple(done)
 
 

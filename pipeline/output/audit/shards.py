@@ -12,7 +12,8 @@ import soundfile
 from pipeline.audio.encode import decoded_pcm_sha256
 from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.audit.findings import Finding, ShardVerified
-from pipeline.output.ledger import FAILURES, MANIFEST, Ledger, commit_path
+from pipeline.output.layout import FAILURES, MANIFEST, commit_path
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord
 from pipeline.storage import Storage
 
@@ -22,9 +23,9 @@ _DECODING = (soundfile.LibsndfileError, OSError, ValueError, KeyError, TypeError
 """What damaged audio raises, through soundfile's callbacks too."""
 
 
-def publish_anew(name: str) -> str:
+def publish_again(name: str) -> str:
     """What to do about a list that is not as it was published."""
-    return f"Delete {name}, then run again to publish it anew"
+    return f"Delete {name}, then run again to publish it again"
 
 
 def check_published(ledger: Ledger, metadata: str | None, name: str, rows: tuple[Row, ...]) -> Checked:
@@ -86,7 +87,7 @@ def _compare(
     if found == wanted:
         return
     committed = {row.key: row for row in wanted}
-    there, remedy = f"the commit record {record.name}", publish_anew(published)
+    there, remedy = f"the commit record {record.name}", publish_again(published)
     for row in found:
         if committed.pop(row.key, None) != row:
             yield Finding("corrupt", f"{published}: {row.key}", f"its row differs from {there}. {remedy}")
@@ -103,7 +104,7 @@ def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 def _remake(record: ShardRecord, damaged: str | None = None) -> str:
     """What to do about a shard that is damaged or lost."""
     delete = f"{damaged} and " if damaged else ""
-    return f"Delete {delete}{commit_path(record.name)}, then run again to have the shard made anew"
+    return f"Delete {delete}{commit_path(record.name)}, then run again to have the shard made again"
 
 
 def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
@@ -129,7 +130,7 @@ def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
     """The audio of the record's rows, decoded."""
     known = {each.name for each in record.objects}
     for row in record.rows:
-        name = row.shard if row.shard.endswith(".tar") else f"{row.shard}/{row.member}"
+        name = row.object_name
         if name not in known:
             what = f"its row of {row.key!r} is in no object of it: {name}. {_remake(record)}"
             yield Finding("corrupt", commit_path(record.name), what, record.name)
