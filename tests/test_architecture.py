@@ -104,3 +104,12 @@ def test_every_public_name_is_there_and_sorted() -> None:
         assert getattr(pipeline, name).__doc__
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = pipeline.nothing_like_it
+
+
+def test_no_two_public_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: each for name, each in places.items() if len(each) > 1} == {}

@@ -2,10 +2,10 @@
 
 from pipeline.evidence.reading import Reading, read_values
 from pipeline.evidence.sample import Sample, Values, describe_values
-from pipeline.evidence.verdict import Finding, contradictions, explanations, judge_presets, unjudged
+from pipeline.evidence.verdict import Contradiction, contradictions, explanations, judge_presets, unjudged
 
 __all__ = [
-    "Finding",
+    "Contradiction",
     "Reading",
     "Sample",
     "Values",

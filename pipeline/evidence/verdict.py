@@ -39,7 +39,7 @@ Kind = Literal["below", "loud", "rough", "flat", "floor", "normalized", "raw", "
 
 
 @dataclass(frozen=True)
-class Finding:
+class Contradiction:
     """One thing in which values contradict a contract.
 
     Args:
@@ -55,7 +55,7 @@ class Finding:
     certain: bool = False
 
 
-def contradictions(sample: Sample, spec: MelSpec) -> tuple[Finding, ...]:
+def contradictions(sample: Sample, spec: MelSpec) -> tuple[Contradiction, ...]:
     """What of a sample cannot be true, or hardly, if the contract is.
 
     Args:
@@ -65,7 +65,7 @@ def contradictions(sample: Sample, spec: MelSpec) -> tuple[Finding, ...]:
     return _found(sample, spec, read_values(sample, spec), describe_values(sample))
 
 
-def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Finding, ...]:
+def _found(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> tuple[Contradiction, ...]:
     found = [*_of_values(spec, reading, values), *_of_scale(reading)]
     return tuple(found or _of_filterbank(sample, spec, reading, values))
 
@@ -106,7 +106,7 @@ def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
     return tuple(name for name, each in variants.items() if each != spec and _fits(sample, each, values))
 
 
-def judge_presets(sample: Sample) -> Mapping[str, tuple[Finding, ...]]:
+def judge_presets(sample: Sample) -> Mapping[str, tuple[Contradiction, ...]]:
     """For each preset with the sample's number of bands, what contradicts it: nothing where it fits."""
     return {name: contradictions(sample, each) for name, each in PRESETS.items() if each.n_mels == sample.n_mels}
 
@@ -119,16 +119,16 @@ def _fits(sample: Sample, spec: MelSpec, values: Values) -> bool:
     return reading.roughness < 1.3 * reading.spread  # of white noise 1.1; what has no neighbours alike is no sound
 
 
-def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Finding]:
+def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Contradiction]:
     if reading.below > _MOST_BELOW:
-        yield Finding(
+        yield Contradiction(
             "below",
             f"{reading.below:.0%} of the values lie below the contract's floor, {spec.stored_floor():.2f}; "
             f"the lowest is {values.lowest:.2f}",
             certain=reading.below > _CERTAINLY_BELOW,
         )
     if reading.level > _MOST_LEVEL:
-        yield Finding(
+        yield Contradiction(
             "loud",
             f"the loudest frames would be at {reading.level:+.0f} dBFS or more, which no waveform reaches",
             certain=reading.level > _CERTAIN_LEVEL,
@@ -137,34 +137,34 @@ def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Find
         logs = magnitude_logs(np.full((spec.n_mels, 1), values.floor), spec)
         above = float((logs - spec.natural_floor().max() / spec.power).min())
         if above > _FLOOR_APART and not reading.floored > 0:
-            yield Finding(
+            yield Contradiction(
                 "floor",
                 f"{values.floor_share:.1%} of the values are {values.floor:.3f}, so that is where they end; by the "
                 f"contract they end at {spec.stored_floor():.3f}",
             )
     mean = float(np.sqrt(np.mean(np.square(values.bands))))
     if values.normalized and (spec.normalization is None or (_one_for_all(spec) and mean < _NORMALIZED_ANEW)):
-        yield Finding("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
+        yield Contradiction("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
     if spec.normalization is not None and not _one_for_all(spec) and mean > _NOT_NORMALIZED:
-        yield Finding("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
+        yield Contradiction("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
 
 
 def _one_for_all(spec: MelSpec) -> bool:
     return spec.normalization is not None and len(spec.normalization.mean) == 1
 
 
-def _of_scale(reading: Reading) -> Iterator[Finding]:
+def _of_scale(reading: Reading) -> Iterator[Contradiction]:
     """A logarithm to another base, or a power for a magnitude, stretches all differences."""
     if reading.roughness is None:
         return
     if reading.roughness > _ROUGH[1] and reading.floored < _MOST_FLOORED:
-        yield Finding(
+        yield Contradiction(
             "rough",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             "difference), those of any sound by 0.3 to 0.7: the values are spread too wide",
         )
     elif reading.roughness < _ROUGH[0] and reading.spread < _LEAST_SPREAD and not reading.floored > 0.001:
-        yield Finding(
+        yield Contradiction(
             "flat",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             f"difference), those of sound by 0.3 to 0.7, and all values by {reading.spread:.2f} (standard deviation): "
@@ -172,7 +172,7 @@ def _of_scale(reading: Reading) -> Iterator[Finding]:
         )
 
 
-def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> list[Finding]:
+def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> list[Contradiction]:
     """Every filterbank is uneven in its own way, since its corners fall between bins; a mean spectrum shows it."""
     if reading.roughness is None or reading.roughness < _ROUGH[0] or sample.frames < _LEAST_FRAMES:
         return []
@@ -192,7 +192,7 @@ def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Valu
         f"the mean spectrum is uneven from band to band as by the filterbank of {name}, not as by the contract's "
         f"({certainty:.0f} standard errors)"
     )
-    return [Finding("filterbank", words, name)]
+    return [Contradiction("filterbank", words, name)]
 
 
 def _toward(reading: Reading, spec: MelSpec, other: MelSpec) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.kaldi_matrix import BINARY, ArkPlace, open_ark, read_header
 from pipeline.pack.matrices import matrix_corpus
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, file_stamp
 from pipeline.stores.common import MAX_KEY_BYTES
 from pipeline.stores.text_lists import read_lines, resolved
 
@@ -49,7 +49,7 @@ def kaldi_corpus(source: str, spec: MelSpec) -> Corpus:
     return matrix_corpus(listing.sources(), open_ark, spec, "kaldi", "frames-first")
 
 
-def _script(path: str, listing: Listing) -> Iterator[Source]:
+def _script(path: str, listing: Listing) -> Iterator[PackItem]:
     stamps: dict[str, str] = {}
     for number, line in read_lines(path):
         if not line.strip():
@@ -68,7 +68,7 @@ def _script(path: str, listing: Listing) -> Iterator[Source]:
         except OSError as exc:
             listing.fail(f"{key} (line {number})", f"it cannot be read: {exc}")
         else:
-            yield Source(key, f"{key} (line {number})", f"{stamps[place.path]} {place.offset}", place)
+            yield PackItem(key, f"{key} (line {number})", f"{stamps[place.path]} {place.offset}", place)
 
 
 def _place(where: str, listed_in: str) -> ArkPlace:
@@ -86,7 +86,7 @@ def _place(where: str, listed_in: str) -> ArkPlace:
     return ArkPlace(path, offset)
 
 
-def _archive(path: str, listing: Listing) -> Iterator[Source]:
+def _archive(path: str, listing: Listing) -> Iterator[PackItem]:
     """The matrices of an archive. What follows one that cannot be understood cannot be found either."""
     stamp, size = file_stamp(path), os.path.getsize(path)
     with open(path, "rb") as file:
@@ -97,7 +97,7 @@ def _archive(path: str, listing: Listing) -> Iterator[Source]:
                 place = ArkPlace(os.path.abspath(path), file.tell())
                 end = read_header(file, size).end
                 file.seek(end)
-                yield Source(key.decode(), key.decode(), f"{stamp} {place.offset}", place)
+                yield PackItem(key.decode(), key.decode(), f"{stamp} {place.offset}", place)
             except UnicodeDecodeError:
                 listing.fail(repr(key), "its key is not valid UTF-8")
             except SourceError as exc:

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import Clip, audio_blocks
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError, file_stamp
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, file_stamp
 from pipeline.stores.text_lists import parse_object, read_lines, resolved
 
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -91,7 +91,7 @@ def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entr
             continue
         place = Clip(path, clip.start, clip.duration, clip.channel)
         stamp = f"{stamps[path]} {clip.start} {clip.duration} {clip.channel}"
-        listing.add(Source(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
+        listing.add(PackItem(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
     if not listing.found and not listing.failures:
         raise ConfigError(f"{manifest} lists nothing")
     return Corpus(listing.sources(), audio_blocks(spec), spec, {"from": kind})

@@ -27,7 +27,7 @@ class SourceError(MelmillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PackItem:
     """One mel to be packed, or one stretch of audio.
 
     Args:
@@ -57,7 +57,7 @@ class Sources:
     """
 
     origin: str
-    files: tuple[Source, ...]
+    files: tuple[PackItem, ...]
     failures: tuple[PackFailure, ...] = ()
     ignored: int = 0
 
@@ -92,7 +92,7 @@ class Corpus:
     parameters: Mapping[str, Any]
 
 
-def _described(source: Source, rows: Mapping[str, str]) -> Source:
+def _described(source: PackItem, rows: Mapping[str, str]) -> PackItem:
     if (given := rows.get(source.key)) is None:
         return source
     own = json.loads(source.meta) if source.meta else {}
@@ -108,10 +108,10 @@ class Listing:
     """
 
     origin: str
-    found: dict[str, Source] = field(default_factory=dict)
+    found: dict[str, PackItem] = field(default_factory=dict)
     failures: list[PackFailure] = field(default_factory=list)
 
-    def add(self, source: Source) -> None:
+    def add(self, source: PackItem) -> None:
         """Takes one source.
 
         Raises:
@@ -187,7 +187,7 @@ def list_sources(folder: str, extensions: Container[str], kind: str) -> Sources:
             if not os.path.isfile(full):
                 listing.fail(path, "it is no file, or a link that leads nowhere")
                 continue
-            listing.add(Source(stem.replace(os.sep, "/"), path, file_stamp(full), full))
+            listing.add(PackItem(stem.replace(os.sep, "/"), path, file_stamp(full), full))
     except OSError as exc:
         raise StorageError(f"{folder} cannot be listed: {exc}") from exc
     if not listing.found and not listing.failures:

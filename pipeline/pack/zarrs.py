@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
-from pipeline.pack.sources import Corpus, Listing, Source, SourceError
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError
 from pipeline.stores.base import MelStore, Utterance
 from pipeline.stores.content import WINDOW
 from pipeline.stores.detect import open_store
@@ -48,7 +48,7 @@ def zarr_corpus(url: str, spec: MelSpec | None = None) -> Corpus:
             listing.fail(utterance.key, str(exc))
             continue
         text = json.dumps(meta) if meta else ""
-        listing.add(Source(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
+        listing.add(PackItem(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
     if not listing.found and not listing.failures:
         raise StoreError(f"{store.url} holds no utterances")
     blocks = functools.partial(_blocks, url=url, spec=contract)

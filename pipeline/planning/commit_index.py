@@ -33,7 +33,7 @@ class CommittedShard(ShardId):
 
 
 @dataclass(frozen=True)
-class Committed:
+class CommitIndex:
     """All commit records of an output, held against a catalogue: five bytes an utterance, however often it was made.
 
     Args:
@@ -48,7 +48,7 @@ class Committed:
     changed: NDArray[np.bool_]
 
 
-def hold_against(catalogue: Catalogue, records: Iterable[ShardRecord]) -> Committed:
+def index_commits(catalogue: Catalogue, records: Iterable[ShardRecord]) -> CommitIndex:
     """What commit records say of the utterances of a catalogue. Takes them one at a time and keeps no row.
 
     Args:
@@ -73,7 +73,7 @@ def hold_against(catalogue: Catalogue, records: Iterable[ShardRecord]) -> Commit
                 continue
             home[position] = line
             changed[position] = bytes(catalogue.digests[position]).hex() != digest
-    return Committed(tuple(shards), home, changed)
+    return CommitIndex(tuple(shards), home, changed)
 
 
 def _without_rows(record: ShardRecord, alike: dict[Ingredients, Ingredients]) -> CommittedShard:

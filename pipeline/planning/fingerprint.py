@@ -20,13 +20,13 @@ def ingredients_of(job: Job) -> Ingredients:
     """What the shards of this job are made with, besides their mels."""
     output = job.config.output
     words: list[str] = [output.container, output.codec, output.subtype]
-    if output.sample_rate not in (None, job.source.sample_rate):
+    if output.sample_rate not in (None, job.mel.sample_rate):
         words.append(f"{output.sample_rate} Hz")
     if output.loudness is not None:
         words.append(f"{output.loudness:g} LUFS under {output.true_peak:g} dBTP")
     return Ingredients(
         vocoder=job.vocoder_digest,
-        contract=json.dumps(job.source.to_dict() | _reframed(job), sort_keys=True),
+        contract=json.dumps(job.mel.to_dict() | _reframed(job), sort_keys=True),
         output=" ".join(words),
     )
 

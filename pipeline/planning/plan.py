@@ -15,7 +15,7 @@ from pipeline.config import Job
 from pipeline.events import Reason
 from pipeline.output.layout import shard_name
 from pipeline.output.records import Failure, ShardId, Source
-from pipeline.planning.commit_index import Committed, CommittedShard
+from pipeline.planning.commit_index import CommitIndex, CommittedShard
 from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_stale
 from pipeline.stores.base import Catalogue, Utterance
 
@@ -141,7 +141,7 @@ def reasons(shards: Iterable[PlannedShard]) -> tuple[Reason, ...]:
 def plan_shards(
     catalogue: Catalogue,
     job: Job,
-    committed: Committed,
+    commits: CommitIndex,
     stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
@@ -155,23 +155,23 @@ def plan_shards(
     Args:
         catalogue: the store's utterances.
         job: what is to be done with them.
-        committed: all commits of the output, held against this catalogue.
+        commits: all commits of the output, indexed by this catalogue.
         stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: bytes that reading from one utterance to another touches.
         worker_bytes: memory of a worker, for the plan's reader.
     """
-    newest = _newest(committed.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
-    alike = _newest(committed.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
-    names = {shard.name for shard in committed.shards}
+    newest = _newest(commits.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
+    alike = _newest(commits.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
+    names = {shard.name for shard in commits.shards}
     refusals = _refusals(catalogue, job)
-    shards = _assign(catalogue, job, committed, frozenset(newest), refusals)
+    shards = _assign(catalogue, job, commits, frozenset(newest), refusals)
     ingredients = ingredients_of(job)
     todo, done = [], []
     read = wanted = 0
     for number in sorted(shards):
         members = np.asarray(shards[number])
         fingerprint = shard_fingerprint(catalogue, members, ingredients)
-        seconds = job.source.seconds(int(catalogue.frames[members].sum()))
+        seconds = job.mel.seconds(int(catalogue.frames[members].sum()))
         last, old, revision = alike.get((number, fingerprint)), newest.get(number), 0
         if last is not None and last.name not in stale:
             done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, revision=last.revision))
@@ -179,14 +179,14 @@ def plan_shards(
         if last is not None:
             reason, revision = stale[last.name], last.revision + 1
         elif old is not None:
-            changed = int(committed.changed[members].sum())
+            changed = int(commits.changed[members].sum())
             reason = why_stale(len(members), old.utterances, changed, ingredients, old.ingredients)
         else:
             reason = "new"
         while shard_name(number, fingerprint, revision) in names:  # that of another shard, by chance
             revision += 1
         todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
-        wanted += int(catalogue.frames[members].sum()) * job.source.n_mels * 4
+        wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
         read += _read_bytes(catalogue, members, chunk_bytes)
     refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
     return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
@@ -207,9 +207,9 @@ def _newest(
 def _refusals(catalogue: Catalogue, job: Job) -> dict[int, str]:
     """Position of an utterance that the listing shows to be impossible -> why."""
     limit = job.config.input.max_utterance_seconds
-    too_long = np.flatnonzero(catalogue.frames > limit * job.source.sample_rate / job.source.hop_length)
+    too_long = np.flatnonzero(catalogue.frames > limit * job.mel.sample_rate / job.mel.hop_length)
     return {
-        int(i): f"it lasts {job.source.seconds(int(catalogue.frames[i])):.1f} s, more than "
+        int(i): f"it lasts {job.mel.seconds(int(catalogue.frames[i])):.1f} s, more than "
         f"input.max_utterance_seconds, {limit:g} s"
         for i in too_long
     } | dict(catalogue.faults)
@@ -221,18 +221,18 @@ def _failure(utterance: Utterance, job: Job, reason: str) -> Failure:
 
 
 def _assign(
-    catalogue: Catalogue, job: Job, committed: Committed, numbers: Set[int], refused: Container[int]
+    catalogue: Catalogue, job: Job, commits: CommitIndex, numbers: Set[int], refused: Container[int]
 ) -> dict[int, array[int]]:
     """Number of a shard -> positions of its utterances. `numbers` are those that commits have."""
-    target = job.config.output.shard_seconds * job.source.sample_rate / job.source.hop_length  # frames
+    target = job.config.output.shard_seconds * job.mel.sample_rate / job.mel.hop_length  # frames
     shards: dict[int, array[int]] = {}
     runs = [array("q")]
     frames = 0
-    for index, (home, length) in enumerate(zip(committed.home, catalogue.frames, strict=True)):
+    for index, (home, length) in enumerate(zip(commits.home, catalogue.frames, strict=True)):
         if index in refused:
             continue
         if home >= 0:
-            shards.setdefault(committed.shards[home].number, array("q")).append(index)
+            shards.setdefault(commits.shards[home].number, array("q")).append(index)
         else:
             runs[-1].append(index)
             frames += int(length)

@@ -18,7 +18,7 @@ from pipeline.melspec import Difference
 from pipeline.output.layout import DATA, shard_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord
-from pipeline.planning.commit_index import Committed, hold_against
+from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.planning.utterance_metadata import UtteranceMetadata
@@ -32,16 +32,16 @@ WORKER_BASE_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found committed.
+class OutputScan:
+    """What one reading of an output's commits and objects found.
 
     Args:
-        committed: held against the catalogue.
-        lost: name of a commit whose objects are gone -> which.
-        listing: digest over the names of all commits and objects when it was read.
+        commits: the commits, indexed by the catalogue's utterances.
+        lost: name of each commit with an object that is gone -> why its shard is to be made again.
+        listing: digest over the names of all commits and objects when they were read.
     """
 
-    committed: Committed
+    commits: CommitIndex
     lost: Mapping[str, str]
     listing: bytes
 
@@ -56,10 +56,10 @@ class Prepared:
         catalogue: of the store.
         vocoder: loaded in this process; workers load their own.
         differences: between the store's contract and the vocoder's, all of them bridged.
-        doubt: what of the store's contract its values could not show, in words.
+        unverified: the part of the store's contract that its values could not confirm, as text; None if all was.
         plan: what is to be done.
         ledger: of the output.
-        found: what was committed when the plan was made.
+        scan: the commits and objects that the plan was made from.
         metadata: of the utterances.
     """
 
@@ -68,16 +68,16 @@ class Prepared:
     catalogue: Catalogue
     vocoder: Vocoder
     differences: tuple[Difference, ...]
-    doubt: str | None
+    unverified: str | None
     plan: Plan
     ledger: Ledger
-    found: Found
+    scan: OutputScan
     metadata: UtteranceMetadata
 
     @property
     def lost(self) -> Mapping[str, str]:
         """Name of a commit whose objects are gone -> which; to be marked stale by a run."""
-        return self.found.lost
+        return self.scan.lost
 
 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
@@ -107,17 +107,17 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     metadata = UtteranceMetadata.read(store, catalogue, source.meta)
     job = Job(
         config=config,
-        source=contract,
+        mel=contract,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
         metadata=metadata.digest,
         versions=installed(),
     )
-    found = _find(ledger, catalogue)
-    plan = _plan(found, ledger, store, catalogue, vocoder, job)
-    doubt = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
+    scan = _scan(ledger, catalogue)
+    plan = _plan(scan, ledger, store, catalogue, vocoder, job)
+    unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, metadata)
 
 
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
@@ -141,12 +141,12 @@ def replan(prepared: Prepared) -> Prepared:
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
     no_run_since = job.generation == prepared.job.generation
-    found = _find(prepared.ledger, prepared.catalogue, prepared.found if no_run_since else None)
-    plan = _plan(found, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
-    return replace(prepared, job=job, plan=plan, found=found)
+    scan = _scan(prepared.ledger, prepared.catalogue, prepared.scan if no_run_since else None)
+    plan = _plan(scan, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan, scan=scan)
 
 
-def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> Found:
+def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None) -> OutputScan:
     """Read all commits, one at a time; or take what was found before, if the same names are there."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
     for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
@@ -163,7 +163,7 @@ def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> 
                 lost[record.name] = f"its object {gone} is lost"
             yield record
 
-    return Found(hold_against(catalogue, records()), lost, listing.digest())
+    return OutputScan(index_commits(catalogue, records()), lost, listing.digest())
 
 
 def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
@@ -176,12 +176,12 @@ def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str |
     return next((name for name in names if name not in files and not exists(storage, name)), None)
 
 
-def _plan(found: Found, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
+def _plan(scan: OutputScan, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     at_once = window * (job.config.vocoder.batch or 1)
     worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
-    stale = {**found.lost, **ledger.stale()}
-    return plan_shards(catalogue, job, found.committed, stale, store.chunk_bytes, worker_bytes)
+    stale = {**scan.lost, **ledger.stale()}
+    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, worker_bytes)
 
 
 def _absolute(config: JobConfig) -> JobConfig:
