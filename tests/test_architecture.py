@@ -18,7 +18,8 @@ FLOORS = {
         "errors",
         "events melspec tensor_files",
         "config dsp",
-        "checkpoints evidence storage",
+        "storage",
+        "checkpoints evidence",
         "audio stores vocoders",
         "output pack",
         "planning workshop",
@@ -42,6 +43,7 @@ MOST_ROOMS, MOST_MODULES = 24, 6
 
 ONLY_IN = {
     "fsspec": "storage stores",
+    "fcntl": "storage",
     "dask": "cluster config",
     "dask_jobqueue": "cluster",
     "dask_kubernetes": "cluster",

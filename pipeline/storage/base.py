@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +16,9 @@ from pipeline.errors import StorageError
 PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
 SCRATCH = f"{PRIVATE}/scratch"
+"""The folder of half-written files, of which no listing of objects tells."""
+LOCK = f"{PRIVATE}/run.lock"
+"""The lock of an output: who works on it."""
 OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 """The extra of the package that has the client, by the protocol of a URL."""
 
@@ -87,6 +92,21 @@ def exists(storage: Storage, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def signed(owner: str) -> str:
+    """What a lock says: who holds the output, and since when. `in_words` reads it."""
+    return f"{owner}\n{time.time()}"
+
+
+def in_words(signature: str) -> str:
+    """Who holds an output, and for how long, as text for people. Nothing is decided by the age: clocks may be wrong."""
+    owner, _, since = signature.strip().rpartition("\n")
+    try:
+        age = time.time() - float(since)
+        return f"{owner}, for {timedelta(seconds=int(age))}" if age >= 0 else f"{owner}, just now"
+    except (ValueError, OverflowError):
+        return owner or since or "it has just begun"
 
 
 _REMEDIES = {

@@ -40,23 +40,23 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "fsync of an object's content",
-        "storage/local.py",
-        "            try:\n                os.fsync(descriptor)\n",
-        "            try:\n                pass\n",
+        "storage/atomic.py",
+        "    sync(file)\n",
+        "",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "fsync of the folder of a new name",
-        "storage/local.py",
-        "def _sync_folder(folder: Path) -> None:\n",
-        "def _sync_folder(folder: Path) -> None:\n    return\n",
+        "storage/atomic.py",
+        "    sync(target.parent)\n    return True\n",
+        "    return True\n",
         "tests/faults/test_power_loss.py -k first_run",
     ),
     Mutant(
         "put if absent",
-        "storage/local.py",
-        "                self._name(os.link, file, target)\n",
-        "                self._name(os.replace, file, target)\n",
+        "storage/atomic.py",
+        "            os.link(file, target)\n",
+        "            os.replace(file, target)\n",
         "tests/storage/test_storage.py -k first_put_wins",
     ),
     Mutant(
@@ -143,8 +143,8 @@ MUTANTS = (
     Mutant(
         "the lock of the output",
         "storage/filelock.py",
-        "            fcntl.flock(descriptor, how | fcntl.LOCK_NB)\n",
-        "            pass\n",
+        "        fcntl.flock(descriptor, ",
+        "        print(descriptor, ",
         "tests/storage/test_storage.py -k told_who_holds",
     ),
     Mutant(
@@ -236,7 +236,7 @@ MUTANTS = (
     Mutant(
         "a whole run keeps out of the way of parts",
         "storage/local.py",
-        "        with self._locked(fcntl.LOCK_SH, owner):\n            yield\n",
+        "        with self._locked(owner, shared=True):\n            yield\n",
         "        yield\n",
         "tests/faults/test_array.py -k out_of_each_others_way",
     ),
