@@ -30,18 +30,28 @@ def test_without_a_mode_the_umask_decides(tmp_path: Path) -> None:
 def test_what_fails_while_it_is_written_leaves_the_file_of_before(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"before")
-    with pytest.raises(KeyboardInterrupt), atomic_write(path) as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+
+    def stopped() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_name_that_is_taken_is_refused_if_it_may_not_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with pytest.raises(FileExistsError, match="file"), atomic_write(path, replace=False) as file:
-        file.write(b"late")
-        path.write_bytes(b"first")  # another process is quicker
+
+    def late() -> None:
+        with atomic_write(path, replace=False) as file:
+            file.write(b"late")
+            path.write_bytes(b"first")  # another process is quicker
+
+    with pytest.raises(FileExistsError, match="file"):
+        late()
     assert path.read_bytes() == b"first"
     assert list(tmp_path.iterdir()) == [path]
 

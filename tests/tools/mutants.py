@@ -57,7 +57,7 @@ MUTANTS = (
         "storage/atomic.py",
         "            os.link(file, target)\n",
         "            os.replace(file, target)\n",
-        "tests/storage/test_storage.py -k first_put_wins",
+        "tests/storage/test_storage.py::TestLocal -k first_put_wins",
     ),
     Mutant(
         "the commit record comes after its objects",
@@ -145,7 +145,7 @@ MUTANTS = (
         "storage/filelock.py",
         "        fcntl.flock(descriptor, ",
         "        print(descriptor, ",
-        "tests/storage/test_storage.py -k told_who_holds",
+        "tests/storage/test_storage.py::TestLocal -k told_who_holds",
     ),
     Mutant(
         "the balance check",
@@ -400,7 +400,7 @@ MUTANTS = (
         "storage/objects/files.py",
         '                    self._put(name, source, "create")\n',
         '                    self._put(name, source, "overwrite")\n',
-        "tests/storage/test_objects.py -k first_put_wins",
+        "tests/storage/test_storage.py::TestMemory -k first_put_wins",
     ),
     Mutant(
         "an object replaced between its opening and its first read is opened again",
@@ -428,7 +428,7 @@ MUTANTS = (
         "storage/objects/lease.py",
         "            if alive and watch.pulse.holding:\n",
         "            if alive:\n                return\n            if False:\n",
-        "tests/storage/test_objects.py -k told_who_holds",
+        "tests/storage/test_storage.py::TestMemory -k told_who_holds",
     ),
     Mutant(
         "a pulse that stands still is that of a dead run",
