@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.events.base import Event, Stages
 
@@ -82,7 +82,7 @@ class ShardCommitted(Event):
     bytes: int
     causes: tuple[str, ...] = ()
     example: str = ""
-    stages: Stages = Stages()
+    stages: Stages = field(default_factory=Stages)
 
 
 @dataclass(frozen=True)
