@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.storage.atomic import atomic_write
 
 
 def cached(name: str, build: Callable[[], bytes]) -> Path:
@@ -52,13 +53,6 @@ def _kept(folder: Path, name: str, build: Callable[[], bytes]) -> Path:
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{name}-", delete=False) as file:
-        try:
-            file.write(build())
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with atomic_write(path, mode=0o600) as file:
+        file.write(build())
     return path

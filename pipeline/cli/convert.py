@@ -20,7 +20,7 @@ from pipeline.events.prometheus import MetricsFile
 from pipeline.jobs import run as jobs
 from pipeline.jobs import run_part as array
 from pipeline.jobs.publish import why_due
-from pipeline.output.ledger import FAILURES, MANIFEST
+from pipeline.output.layout import FAILURES, MANIFEST
 from pipeline.planning import prepare
 from pipeline.planning.parts import Part
 from pipeline.planning.plan import reasons
@@ -99,7 +99,7 @@ def plan(
             "output": prepared.job.config.public().output.url,
             "vocoder": prepared.vocoder.name,
             "differences": [str(difference) for difference in prepared.differences],
-            "doubt": prepared.doubt,
+            "doubt": prepared.unverified,
             "publish": due,
         }
         print(json.dumps({**facts, **plan.to_dict()}))
@@ -108,8 +108,8 @@ def plan(
     print(f"vocoder   {prepared.vocoder.name} ({prepared.vocoder.digest[:8]})")
     for difference in prepared.differences:
         print(f"contract  {difference}")
-    if prepared.doubt is not None:
-        print(f"note      {prepared.doubt}")
+    if prepared.unverified is not None:
+        print(f"note      {prepared.unverified}")
     if config.input.meta is not None:
         print(f"metadata  {listed.words()}")
     print(f"output    {prepared.job.config.public().output.url}")

@@ -289,7 +289,7 @@ class Dispatcher:
         return max(_LEAST_TIMEOUT, expected * self._seconds(task))
 
     def _seconds(self, task: ShardTask) -> float:
-        return self._job.source.seconds(sum(each.frames for each in task.utterances))
+        return self._job.mel.seconds(sum(each.frames for each in task.utterances))
 
     def _drop(self, futures: list[Future[Any]]) -> None:
         """Cancels what has not begun, and forgets what has."""

@@ -76,7 +76,7 @@ class Job:
 
     Args:
         config: the job as the user gave it, with absolute local paths.
-        source: the contract of the mels in the store.
+        mel: the contract of the mels in the store.
         vocoder_digest: what the vocoder is known by; a worker refuses to work with another.
         run_id: the run that this is, for records and logs.
         generation: counts the runs that worked on this output, 1 for the first.
@@ -85,7 +85,7 @@ class Job:
     """
 
     config: JobConfig
-    source: MelSpec
+    mel: MelSpec
     vocoder_digest: str
     run_id: str
     generation: int

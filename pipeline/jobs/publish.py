@@ -1,10 +1,4 @@
-"""Publishes an output: its manifest, its list of failures, and the counts in job.json, from the commits.
-
-Order of it all: the objects of a shard are durable, then its commit record is put if absent, then, at the end of the
-run, what is about to be published is announced, the manifest is replaced, and after all of it job.json with its
-counts. So whatever is killed whenever, a shard is there whole or not at all, a manifest names only what is there and
-has a digest that it can be held against, and counts in job.json say that everything is published.
-"""
+"""Writes the manifest and the list of failures from the commits, and has the ledger publish them."""
 
 from __future__ import annotations
 
@@ -12,45 +6,44 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 
 from pipeline.config import Job
 from pipeline.errors import MelmillError
-from pipeline.output.ledger import FAILURES, JOB, MANIFEST, PUBLISHED, Ledger
-from pipeline.output.publication import METADATA, Publication, Sums, Totals
-from pipeline.output.records import Failure, Row, StoredObject
+from pipeline.output.layout import FAILURES, JOB, MANIFEST
+from pipeline.output.ledger import Ledger
+from pipeline.output.lists import ListWriter
+from pipeline.output.publication import METADATA, Publication, Totals
+from pipeline.output.records import Failure, Row
 from pipeline.planning.plan import Plan
 from pipeline.storage import exists, translated
 
 Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
-"""Positions in the catalogue to metadata by key."""
+"""Positions in the catalogue -> metadata of those utterances, by key."""
 
 
 def publish(
     ledger: Ledger, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any], metas: Metas
 ) -> Totals:
-    """Write failures.jsonl, manifest.jsonl and the counts in job.json, each replaced atomically, from the commits.
+    """Write failures.jsonl and manifest.jsonl from the commits, and publish them with the counts in job.json.
 
     Args:
-        ledger: of the output.
-        plan: every shard of it must be committed, but those of which `crashed` names the utterances.
-        crashed: utterances whose shard could not be made at all; they have no commit and the next run tries again.
-        job: that was done.
+        ledger: ledger of the output.
+        plan: the plan. All of its shards must be committed, except those whose utterances `crashed` names.
+        crashed: failures of utterances whose shard could not be made; it has no commit, and the next run tries again.
+        job: the job that was done.
         described: what job.json says besides the counts.
-        metas: the utterances' metadata as it is now, for shards that were made with other metadata.
+        metas: gives the current metadata of utterances, for shards that were made with other metadata.
 
     Raises:
-        MelmillError: if the counts do not balance, a defect: nothing is published then.
+        MelmillError: if the counts do not balance, which is a defect. Nothing is published then.
     """
-    storage = ledger.storage
     crashed = tuple(crashed)
     missing = {failure.key for failure in crashed}
-    sums = Sums()
     commits = []
-    planned = failed = 0
-    with translated(f"publishing {storage.url}"), storage.scratch() as folder:
-        manifest, failures = folder / MANIFEST, folder / FAILURES
-        with open(manifest, "w", encoding="utf-8") as rows, open(failures, "w", encoding="utf-8") as bad:
+    planned = 0
+    with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
+        with ListWriter(folder) as lists:
             for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                 planned += len(shard.members)
                 if missing and not ledger.has_commit(shard.name):
@@ -58,42 +51,36 @@ def publish(
                 record = ledger.commit_record(shard.name)
                 commits.append(shard.name)
                 current = record.metadata == job.metadata
-                _write_lines(rows, record.rows if current else _described(record.rows, metas(shard.members.tolist())))
-                failed += _write_lines(bad, (dataclasses.replace(f, shard=shard.name) for f in record.failures))
-                sums.add(record.rows)
-                missing -= {each.key for each in record.rows}  # committed by a worker that died right after
+                lists.add_rows(record.rows if current else _described(record.rows, metas(shard.members.tolist())))
+                lists.add_failures(dataclasses.replace(each, shard=shard.name) for each in record.failures)
+                missing -= {each.key for each in record.rows}  # a worker committed the shard and died right after that
                 missing -= {each.key for each in record.failures}
-            failed += _write_lines(bad, plan.refused)
-            failed += _write_lines(bad, (failure for failure in crashed if failure.key in missing))
-        totals = sums.totals(failed)
-        if not totals.utterances + failed == planned + len(plan.refused) == plan.utterances:
+            lists.add_failures(plan.refused)
+            lists.add_failures(failure for failure in crashed if failure.key in missing)
+        totals = lists.totals()
+        if not totals.utterances + totals.failed == planned + len(plan.refused) == plan.utterances:
             raise MelmillError(
-                f"the counts do not balance: {totals.utterances} made and {failed} failed of {plan.utterances} "
+                f"the counts do not balance: {totals.utterances} made and {totals.failed} failed of {plan.utterances} "
                 "utterances. This is a defect of melmill; nothing was published, all commits are kept"
             )
-        files = (StoredObject.of(MANIFEST, manifest), StoredObject.of(FAILURES, failures))
-        ledger.announce(job.run_id, files)
-        storage.replace(FAILURES, failures)
-        storage.replace(MANIFEST, manifest)
-    publication = Publication(
-        run_id=job.run_id,
-        generation=job.generation,
-        state=_state(plan, job),
-        complete=not crashed,
-        commits=tuple(commits),
-        files=files,
-        totals=totals,
-    )
-    storage.replace(PUBLISHED, publication.to_json())
-    ledger.write_job({**described, "counts": dataclasses.asdict(totals)})
+        publication = Publication(
+            run_id=job.run_id,
+            generation=job.generation,
+            state=_state(plan, job),
+            complete=not crashed,
+            commits=tuple(commits),
+            files=lists.files(),
+            totals=totals,
+        )
+        ledger.publish(folder, publication, described)
     return totals
 
 
 def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
-    """Why a publication of what this plan finds made is due, in words; None if it is what was published last."""
+    """Why what this plan finds committed is to be published; None if it is what was published last."""
     publication = ledger.publication()
     if publication is None:
-        return "nothing was published yet, or what says what was is gone"
+        return "nothing was published yet, or published.json is lost or damaged"
     if not publication.complete:
         return "shards could not be made when it was published last"
     if lost := [name for name in (MANIFEST, FAILURES, JOB) if not exists(ledger.storage, name)]:
@@ -106,7 +93,7 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
 
 
 def _state(plan: Plan, job: Job) -> dict[str, str]:
-    """What a publication is made of, in words -> digest over it."""
+    """What a publication is made of -> digest over it."""
     refused = (json.dumps(dataclasses.asdict(failure)) for failure in plan.refused)
     return {
         "the shards it consists of": _digest(sorted(shard.name for shard in (*plan.todo, *plan.done))),
@@ -125,13 +112,5 @@ def _digest(words: Iterable[str]) -> str:
 
 
 def _described(rows: Iterable[Row], metas: Mapping[str, dict[str, Any]]) -> Iterator[Row]:
-    """The rows with the metadata of now; that could not be read, with the one they were made with."""
+    """The rows with their current metadata. If that cannot be read, a row keeps the metadata that it was made with."""
     return (dataclasses.replace(row, meta=metas.get(row.key, row.meta)) for row in rows)
-
-
-def _write_lines(file: IO[str], values: Iterable[Row | Failure]) -> int:
-    count = 0
-    for value in values:
-        file.write(json.dumps(dataclasses.asdict(value)) + "\n")
-        count += 1
-    return count

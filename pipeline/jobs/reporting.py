@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pipeline.errors import InterruptedRunError, OwnedError, StorageError
 from pipeline.events import Event, Listener, RunStarted
 from pipeline.events.tally import Amount, Tally
-from pipeline.output.status import PARTS, STATUS, WRITE_SECONDS, RunStatus, Told
+from pipeline.output.layout import PARTS, STATUS, part_path
+from pipeline.output.status import WRITE_SECONDS, RunStatus, Told
 from pipeline.planning.parts import WHOLE, Part
 from pipeline.redaction import redacted
 from pipeline.storage import Storage
@@ -58,7 +59,7 @@ class _Reporter:
         self._run_id = run_id
         self._listener = listener
         self._part = "" if part == WHOLE else str(part)
-        self._name = f"{PARTS}/{part.index:06d}.json" if self._part else STATUS
+        self._name = part_path(part.index) if self._part else STATUS
         self._tally = Tally()
         self._started = self._progressed = _now()
         self._lock = threading.Lock()  # events come from several threads

@@ -206,8 +206,8 @@ def make(prepared: Prepared, listener: Listener, give_up_after: int, part: Part 
     listener(
         RunStarted(job.run_id, job.config.public().output.url, len(own), utterances, seconds, workers, reasons(own))
     )
-    if prepared.doubt is not None:
-        listener(ContractDoubted(prepared.doubt))
+    if prepared.unverified is not None:
+        listener(ContractDoubted(prepared.unverified))
     if prepared.metadata.path is not None:
         listener(MetadataListed(prepared.metadata.words()))
     # However many of few utterances fail, the manifest may still be good enough.
@@ -252,7 +252,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         "generation": job.generation,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": job.config.public().model_dump(mode="json"),
-        "mel": job.source.to_dict(),
+        "mel": job.mel.to_dict(),
         "vocoder": {
             "name": prepared.vocoder.name,
             "digest": job.vocoder_digest,

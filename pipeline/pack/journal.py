@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.pack.result import PackFailure
+from pipeline.storage.atomic import atomic_write
 
 
 @dataclass
@@ -76,21 +78,20 @@ class Journal:
             self.packed.digests.append(bytes.fromhex(entry["digest"]))
 
     def start(self) -> None:
-        """Opens the journal for writing, with the lines that are kept and without those whose work is done again."""
-        beside = self._path.with_name(self._path.name + ".new")
-        with open(beside, "w", encoding="utf-8") as file:
-            kept = self.packed
-            file.write(json.dumps(self._identity) + "\n")
-            file.writelines(
-                json.dumps({"key": key, "frames": frames, "digest": digest.hex()}) + "\n"
-                for key, frames, digest in zip(kept.keys, kept.frames, kept.digests, strict=True)
-            )
-            file.writelines(json.dumps({"path": one.path, "failure": one.reason}) + "\n" for one in kept.failures)
-            file.write(json.dumps({"shard": kept.shards}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, self._path)
+        """Opens the journal for writing, holding what was kept and nothing that must be done again."""
+        with atomic_write(self._path, beside=self._path.with_name(self._path.name + ".new")) as file:
+            file.writelines(f"{json.dumps(entry)}\n".encode() for entry in self._entries())
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115  closed by close()
+
+    def _entries(self) -> Iterator[dict[str, Any]]:
+        """What was kept, as the journal's lines hold it."""
+        kept = self.packed
+        yield self._identity
+        for key, frames, digest in zip(kept.keys, kept.frames, kept.digests, strict=True):
+            yield {"key": key, "frames": frames, "digest": digest.hex()}
+        for one in kept.failures:
+            yield {"path": one.path, "failure": one.reason}
+        yield {"shard": kept.shards}
 
     def utterance(self, key: str, frames: int, digest: bytes) -> None:
         """Records an utterance whose rows were all given to the writer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,7 +18,9 @@ from pipeline.pack.journal import Journal, Packed
 from pipeline.pack.result import OnProgress, PackProgress, PackResult
 from pipeline.pack.sources import Corpus, MelBlocks, Sources
 from pipeline.pack.workers import MadeMel, MelJob, made_in_order
-from pipeline.pack.writer import ShardWriter, sync, write_metadata
+from pipeline.pack.writer import ShardWriter, write_metadata
+from pipeline.storage.atomic import sync
+from pipeline.storage.filelock import try_lock
 from pipeline.stores.metadata_lists import Metadata
 
 _NAMED = 5  # number of failures that the error names if nothing could be packed
@@ -208,13 +209,11 @@ def _lock(lock: Path, target: Path) -> int:
     while True:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not try_lock(descriptor):
+                raise OwnedError(f"{target} is being packed by another process; wait for it, or stop it")
             with contextlib.suppress(FileNotFoundError):  # the owner before removed it
                 if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
                     return descriptor
-        except BlockingIOError as exc:
-            os.close(descriptor)
-            raise OwnedError(f"another process is packing {target}; wait for it, or stop it") from exc
         except BaseException:
             os.close(descriptor)
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, MemoryStore
 
 from pipeline.melspec import MelSpec
+from pipeline.storage.atomic import atomic_write, sync
 from pipeline.stores.digests import digest_column
 from pipeline.stores.root_attributes import ragged_attributes
 
@@ -126,21 +126,7 @@ def _write_column(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all; it is durable when this returns."""
-    beside = path.with_name(path.name + ".new")
-    with open(beside, "wb") as file:
+    """Writes a file whole or not at all, and on the disk when this returns."""
+    with atomic_write(path, beside=path.with_name(path.name + ".new")) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    sync(path.parent)
     sync(path.parent.parent)
-
-
-def sync(path: Path) -> None:
-    """Makes the content of a file, or the entries of a folder, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

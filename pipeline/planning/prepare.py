@@ -1,4 +1,4 @@
-"""A job before it begins: its store opened, its vocoder loaded, its contract checked, its plan made. Writes nothing."""
+"""Prepares a job: opens its store, loads its vocoder, checks its contract, makes its plan. Writes nothing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from pipeline.audio.loudness import check_installed
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference
+from pipeline.output.layout import DATA, shard_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord
-from pipeline.planning.commit_index import Committed, hold_against
+from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.planning.utterance_metadata import UtteranceMetadata
@@ -27,20 +28,20 @@ from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
-"""Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
+"""Resident memory of a worker that has imported everything and decoded nothing; measured on Linux, rounded up."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What was found committed.
+class OutputScan:
+    """What one reading of an output's commits and objects found.
 
     Args:
-        committed: held against the catalogue.
-        lost: name of a commit whose objects are gone -> which.
-        listing: digest over the names of all commits and objects when it was read.
+        commits: the commits, indexed by the catalogue's utterances.
+        lost: name of each commit with an object that is gone -> why its shard is to be made again.
+        listing: digest over the names of all commits and objects when they were read.
     """
 
-    committed: Committed
+    commits: CommitIndex
     lost: Mapping[str, str]
     listing: bytes
 
@@ -50,16 +51,16 @@ class Prepared:
     """A job with its store opened, its vocoder loaded and its plan made.
 
     Args:
-        job: with every `auto` resolved.
-        store: opened.
-        catalogue: of the store.
-        vocoder: loaded in this process; workers load their own.
-        differences: between the store's contract and the vocoder's, all of them bridged.
-        doubt: what of the store's contract its values could not show, in words.
-        plan: what is to be done.
-        ledger: of the output.
-        found: what was committed when the plan was made.
-        metadata: of the utterances.
+        job: the job, with every `auto` resolved.
+        store: the store, opened.
+        catalogue: the store's utterances.
+        vocoder: the vocoder, loaded in this process; workers load their own.
+        differences: the differences between the store's contract and the vocoder's; all of them can be bridged.
+        unverified: the part of the store's contract that its values could not confirm, as text; None if all was.
+        plan: what is to be made.
+        ledger: ledger of the output.
+        scan: the commits and objects that the plan was made from.
+        metadata: metadata of the utterances.
     """
 
     job: Job
@@ -67,20 +68,20 @@ class Prepared:
     catalogue: Catalogue
     vocoder: Vocoder
     differences: tuple[Difference, ...]
-    doubt: str | None
+    unverified: str | None
     plan: Plan
     ledger: Ledger
-    found: Found
+    scan: OutputScan
     metadata: UtteranceMetadata
 
     @property
     def lost(self) -> Mapping[str, str]:
-        """Name of a commit whose objects are gone -> which; to be marked stale by a run."""
-        return self.found.lost
+        """Name of each commit with an object that is gone -> why its shard is to be made again."""
+        return self.scan.lost
 
 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
-    """Open, check and plan. Writes nothing. Errors as `plan`."""
+    """Open, check and plan. Writes nothing. Raises what `pipeline.plan` raises."""
     config = _absolute(config)
     out, store_path = (_place(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
@@ -97,7 +98,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     contract = source_contract(store, stated)
     wanted = config.vocoder
     vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
-    if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
+    if config.cluster.kind in ("local", "synchronous"):  # in other clusters the workers have the card, not this process
         check_device(wanted.device)
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)
     catalogue = store.catalogue()
@@ -106,29 +107,29 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     metadata = UtteranceMetadata.read(store, catalogue, source.meta)
     job = Job(
         config=config,
-        source=contract,
+        mel=contract,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
         metadata=metadata.digest,
         versions=installed(),
     )
-    found = _find(ledger, catalogue)
-    plan = _plan(found, ledger, store, catalogue, vocoder, job)
-    doubt = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
+    scan = _scan(ledger, catalogue)
+    plan = _plan(scan, ledger, store, catalogue, vocoder, job)
+    unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, metadata)
 
 
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
     """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
 
     Raises:
-        ConfigError: if there is no output, or its job cannot be known any more.
+        ConfigError: if there is no output, or its job.json is lost.
     """
     described = Ledger(open_storage(url, options)).existing_job()
     job = described.get("job")
     if not isinstance(job, dict) or "output" not in job:
-        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")
+        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it again")
     return {
         **job,
         "output": {**job["output"], "url": url, "options": dict(options or job["output"].get("options", {}))},
@@ -136,19 +137,19 @@ def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str
 
 
 def replan(prepared: Prepared) -> Prepared:
-    """The same job, planned again against what is committed now; commits are read again only if others are there."""
+    """The same job, planned again with what is committed now. Commits are read again only if they have changed."""
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
     no_run_since = job.generation == prepared.job.generation
-    found = _find(prepared.ledger, prepared.catalogue, prepared.found if no_run_since else None)
-    plan = _plan(found, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
-    return replace(prepared, job=job, plan=plan, found=found)
+    scan = _scan(prepared.ledger, prepared.catalogue, prepared.scan if no_run_since else None)
+    plan = _plan(scan, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    return replace(prepared, job=job, plan=plan, scan=scan)
 
 
-def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> Found:
-    """Read all commits, one at a time; or take what was found before, if the same names are there."""
+def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None) -> OutputScan:
+    """Read all commits, one at a time. If all names are as in an earlier scan, return that one."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
-    for name in chain(ledger.commit_names(), ledger.storage.list("data")):
+    for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
         listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
         if name.count("/") == 1:
             tars.add(name)
@@ -162,25 +163,25 @@ def _find(ledger: Ledger, catalogue: Catalogue, before: Found | None = None) -> 
                 lost[record.name] = f"its object {gone} is lost"
             yield record
 
-    return Found(hold_against(catalogue, records()), lost, listing.digest())
+    return OutputScan(index_commits(catalogue, records()), lost, listing.digest())
 
 
 def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
-    """The first object of a commit that is not there. Files are listed for one shard at a time: there may be millions.
+    """The first object of a commit that is gone. Files are listed for one shard at a time, since there may be millions.
 
-    What no listing has may have come since.
+    An object that the listing lacks may have been put since, so it is looked up, too.
     """
     names = [each.name for each in record.objects if each.name not in tars]
-    files = set(storage.list(f"data/{record.name}")) if names else set()
+    files = set(storage.list(shard_path(record.name))) if names else set()
     return next((name for name in names if name not in files and not exists(storage, name)), None)
 
 
-def _plan(found: Found, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
+def _plan(scan: OutputScan, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     at_once = window * (job.config.vocoder.batch or 1)
     worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
-    stale = {**found.lost, **ledger.stale()}
-    return plan_shards(catalogue, job, found.committed, stale, store.chunk_bytes, worker_bytes)
+    stale = {**scan.lost, **ledger.stale()}
+    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, worker_bytes)
 
 
 def _absolute(config: JobConfig) -> JobConfig:
@@ -197,7 +198,7 @@ def _absolute(config: JobConfig) -> JobConfig:
 
 
 def _place(url: str) -> str:
-    """Where a URL leads, to be compared with others."""
+    """A URL or path in a form that can be compared with others."""
     return url if "://" in url else os.path.realpath(url)
 
 

@@ -1,4 +1,7 @@
-"""The lock file of a local output: the kernel holds the lock for a process, the file says for whom and since when."""
+"""Locks on files of this machine. The kernel holds a lock for a process, and frees it when the process ends.
+
+The lock file of an output also says who holds the output, and since when.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +10,48 @@ import os
 import time
 from pathlib import Path
 
-from pipeline.storage.signature import in_words, signed
+from pipeline.storage.base import in_words, signed
 
 _LOOKS, _LOOK_SECONDS = 20, 0.05
 _ALIKE = 3
-"""How often, and how far apart, a run tries to lock, and how many looks at the holder's words must be alike.
+"""Number of attempts to lock, the time between them, and the number of equal texts that are believed.
 
-The holder may just be writing them down, or be ending; and whoever only asks for it takes the lock for an instant.
+The holder may be about to write who it is, or about to end; and a process that only asks takes the lock for an instant.
 """
 
 
-def take(descriptor: int, how: int) -> str | None:
-    """Lock the file.
+def try_lock(descriptor: int, shared: bool = False) -> bool:
+    """Lock an open file, without waiting.
 
     Args:
-        descriptor: of the file.
-        how: LOCK_EX, or LOCK_SH.
+        descriptor: descriptor of the file.
+        shared: whether others may hold the lock in the same way at the same time.
 
     Returns:
-        None if it is locked now, else who holds it, in words.
+        Whether the file is locked now.
+    """
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def take(descriptor: int, shared: bool) -> str | None:
+    """Lock the lock file of an output.
+
+    Args:
+        descriptor: descriptor of the file.
+        shared: as in `try_lock`.
+
+    Returns:
+        None if it is locked now, otherwise who holds it.
     """
     seen: list[bytes] = []
     for _ in range(_LOOKS):
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        if try_lock(descriptor, shared):
             return None
-        except BlockingIOError:
-            seen.append(os.pread(descriptor, 4096, 0))
+        seen.append(os.pread(descriptor, 4096, 0))
         if seen[-1] and seen[-_ALIKE:] == [seen[-1]] * _ALIKE:
             break
         time.sleep(_LOOK_SECONDS)
@@ -47,12 +65,12 @@ def sign(descriptor: int, owner: str) -> None:
 
 
 def who_holds(path: Path) -> str | None:
-    """Who holds a lock file, or shares it, in words; None if nobody does. Asking takes the lock for an instant."""
+    """Who holds a lock file, or shares it; None if nobody does. To find out, it takes the lock for an instant."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        return take(descriptor, fcntl.LOCK_SH) or take(descriptor, fcntl.LOCK_EX)
+        return take(descriptor, shared=True) or take(descriptor, shared=False)
     finally:
         os.close(descriptor)

@@ -7,18 +7,18 @@ synced. A reader sees a name with all of its bytes or does not see it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
-from pipeline.storage.base import PRIVATE, SCRATCH, translated
+from pipeline.storage.atomic import put_in_place, sync
+from pipeline.storage.base import LOCK, SCRATCH, translated
 from pipeline.storage.filelock import sign, take, who_holds
 
 
@@ -26,7 +26,7 @@ def local_path(url: str) -> Path:
     """The absolute path that a local path or `file://` URL names.
 
     Raises:
-        ConfigError: if the URL is of another kind.
+        ConfigError: if it is another kind of URL.
     """
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme not in ("", "file"):
@@ -37,7 +37,11 @@ def local_path(url: str) -> Path:
 
 
 class LocalStorage:
-    """A directory on a POSIX file system. Workers on other machines may share it over a network file system."""
+    """A directory on a POSIX file system. Workers on other machines may share it over a network file system.
+
+    Args:
+        root: absolute path of the directory, which need not be there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,7 +50,7 @@ class LocalStorage:
 
     @property
     def name_bytes(self) -> int:
-        """See Storage. A path ends with a NUL (POSIX, limits.h, PATH_MAX), for which the underscore stands."""
+        """See Storage. A path ends with a NUL (POSIX, limits.h, PATH_MAX); the underscore stands for it."""
         return os.pathconf("/", "PC_PATH_MAX") - len(os.fsencode(self.root / "_"))
 
     def read(self, name: str) -> io.BufferedReader:
@@ -64,37 +68,26 @@ class LocalStorage:
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
         """See Storage."""
-        target = self.root / name
-        with translated(f"writing {target}"), self._durable(source) as file:
-            try:
-                self._name(os.link, file, target)
-            except FileExistsError:
-                _sync_folder(target.parent)  # whoever linked it may have died before this
-                return False
-            _sync_folder(target.parent)
-            return True
+        return self._put(name, source, replace=False)
 
     def replace(self, name: str, source: Path | bytes) -> None:
         """See Storage."""
-        target = self.root / name
-        with translated(f"writing {target}"), self._durable(source) as file:
-            self._name(os.replace, file, target)
-            _sync_folder(target.parent)
+        self._put(name, source, replace=True)
 
     def delete(self, name: str) -> None:
-        """See Storage. Folders go with their last object."""
+        """See Storage. A folder is deleted with its last object."""
         path = self.root / name
         with translated(f"deleting {path}"):
             path.unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                _sync_folder(path.parent)
+                sync(path.parent)
         with contextlib.suppress(OSError):  # it is not empty
             for folder in path.parents[: len(path.relative_to(self.root).parts) - 1]:
                 folder.rmdir()
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """See Storage. Its name need not outlive a power cut."""
+        """See Storage. The folder need not survive a power cut."""
         folder = self.root / SCRATCH / uuid.uuid4().hex
         with translated(f"writing {folder}"):
             folder.mkdir(parents=True)
@@ -106,7 +99,7 @@ class LocalStorage:
     @contextlib.contextmanager
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
-        with self._locked(fcntl.LOCK_EX, owner) as descriptor:
+        with self._locked(owner, shared=False) as descriptor:
             with translated(f"cleaning {self.root / SCRATCH}"):
                 shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
             try:
@@ -119,19 +112,19 @@ class LocalStorage:
     @contextlib.contextmanager
     def share(self, owner: str) -> Iterator[None]:
         """See Storage."""
-        with self._locked(fcntl.LOCK_SH, owner):
+        with self._locked(owner, shared=True):
             yield
 
     @contextlib.contextmanager
-    def _locked(self, how: int, owner: str) -> Iterator[int]:
-        """The lock file, locked; with the names that a dead run gave and did not live to sync made durable."""
-        path = self.root / PRIVATE / "run.lock"
+    def _locked(self, owner: str, shared: bool) -> Iterator[int]:
+        """The lock file, locked. Names that a dead run gave, and did not live to sync, are made durable first."""
+        path = self.root / LOCK
         with contextlib.ExitStack() as held:
             with translated(f"locking {path}"):
                 self._make_folders(path.parent)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
                 held.callback(os.close, descriptor)
-                held_by = take(descriptor, how)
+                held_by = take(descriptor, shared)
                 if held_by is not None:
                     raise OwnedError(
                         f"another run is working on {self.root}: {held_by}. Wait for it to end; nothing was changed"
@@ -139,64 +132,57 @@ class LocalStorage:
                 sign(descriptor, owner)
                 for folder in filter(Path.is_dir, path.parent.iterdir()):
                     with contextlib.suppress(FileNotFoundError):  # an attempt's scratch, which went
-                        _sync_folder(folder)
+                        sync(folder)
             yield descriptor
 
-    def _name(self, give: Callable[[Path, Path], None], file: Path, target: Path) -> None:
-        """Give a file its name. The folder may go in between, when it is empty and another attempt discards its own."""
-        self._make_folders(target.parent)
-        try:
-            give(file, target)
-        except FileNotFoundError:
-            self._durable_folders.clear()
+    def _put(self, name: str, source: Path | bytes, replace: bool) -> bool:
+        target = self.root / name
+        with translated(f"writing {target}"), self._file(source) as file:
             self._make_folders(target.parent)
-            give(file, target)
+            try:
+                return put_in_place(file, target, replace)
+            except FileNotFoundError:  # the folder was empty, and another attempt removed it with an object of its own
+                self._durable_folders.clear()
+                self._make_folders(target.parent)
+                return put_in_place(file, target, replace)
 
     def _make_folders(self, folder: Path) -> None:
-        """Like mkdir -p below the output, with the names durable in their parents.
+        """Like mkdir -p below the output, with each name durable in its parent.
 
-        A folder that is there may be of a run that died before its name was durable: each is synced once.
+        A run may have made a folder and died before its name was durable, so the parent of each folder is synced once.
         """
         if folder in self._durable_folders:
             return
         there = folder.is_dir()
         if there and folder == self.root:
-            with contextlib.suppress(OSError):  # a parent that may not be opened is no reason to refuse its folder
-                _sync_folder(folder.parent)
+            with contextlib.suppress(OSError):  # a parent that cannot be opened is no reason to refuse the folder
+                sync(folder.parent)
         elif not there or folder.is_relative_to(self.root):
             self._make_folders(folder.parent)
             folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+            sync(folder.parent)
         self._durable_folders.add(folder)
 
     def holder(self) -> str | None:
-        """See Storage. Asking takes the lock for an instant, which `lock` and `share` bear with."""
-        path = self.root / PRIVATE / "run.lock"
+        """See Storage. To find out, it takes the lock for an instant, which `lock` and `share` expect."""
+        path = self.root / LOCK
         with translated(f"reading {path}"):
             return who_holds(path)
 
     @contextlib.contextmanager
-    def _durable(self, source: Path | bytes) -> Iterator[Path]:
-        """The source as a synced file on this file system, for as long as the context lasts."""
+    def _file(self, source: Path | bytes) -> Iterator[Path]:
+        """The source as a file on this file system, for as long as the context lasts."""
         if isinstance(source, Path):
-            descriptor = os.open(source, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
             yield source
             return
         with self.scratch() as folder:
             file = folder / "object"
-            with open(file, "wb") as stream:
-                stream.write(source)
-                stream.flush()
-                os.fsync(stream.fileno())
+            file.write_bytes(source)
             yield file
 
 
 class _Reading(io.RawIOBase):
-    """An opened object. What fails while it is read is ours."""
+    """An opened object. An error while it is read becomes a StorageError."""
 
     def __init__(self, file: io.FileIO, path: Path) -> None:
         self._file = file
@@ -221,14 +207,6 @@ class _Reading(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _walk_error(error: OSError) -> None:

@@ -18,6 +18,7 @@ from pipeline.audio.containers import Sink, open_sink
 from pipeline.audio.encode import decoded_pcm_sha256
 from pipeline.config import Container, Job
 from pipeline.errors import StorageError
+from pipeline.output.layout import path_apart, shard_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord, StoredObject
 from pipeline.planning.fingerprint import ingredients_of
@@ -40,7 +41,7 @@ class Attempt:
 
     def __enter__(self) -> Self:
         self.folder = self._scratch.enter_context(self._storage.scratch())
-        self.sink = open_sink(self._container, self.folder, f"data/{self._task.name}", self._storage.name_bytes)
+        self.sink = open_sink(self._container, self.folder, shard_path(self._task.name), self._storage.name_bytes)
         self._scratch.callback(self.sink.close)
         return self
 
@@ -122,7 +123,7 @@ class Attempt:
         """Whether a tar, or the one file of a row, holds the PCM of our rows. Encoders may differ in a time stamp."""
         try:
             if self._container == "files":
-                row = next((row for row in rows if f"{row.shard}/{row.member}" == name), None)
+                row = next((row for row in rows if row.object_name == name), None)
                 return row is not None and _same_pcm(file, row)
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 names = [name for row in rows for name in (row.member, row.member.rpartition(".")[0] + ".json")]
@@ -136,7 +137,7 @@ class Attempt:
         """The rows with offsets and sizes as they are in the adopted object."""
         if self._container == "files":
             return [
-                dataclasses.replace(row, bytes=adopted.bytes) if f"{row.shard}/{row.member}" == adopted.name else row
+                dataclasses.replace(row, bytes=adopted.bytes) if row.object_name == adopted.name else row
                 for row in rows
             ]
         with self._storage.read(adopted.name) as file, tarfile.open(fileobj=file, mode="r:") as tar:
@@ -148,8 +149,7 @@ class Attempt:
 
     def _put_apart(self, made: StoredObject, path: Path) -> StoredObject:
         """Our object under a name of our own, since what is under the common one is damaged."""
-        stem, dot, extension = made.name.rpartition(".")
-        apart = dataclasses.replace(made, name=f"{stem}-{self._id[:8]}{dot}{extension}")
+        apart = dataclasses.replace(made, name=path_apart(made.name, self._id))
         if not self._storage.put_if_absent(apart.name, path):
             raise StorageError(f"{apart.name} of {self._storage.url} is already there; run again to resume")
         return apart
@@ -158,7 +158,7 @@ class Attempt:
 def _renamed(row: Row, old: str, new: str) -> Row:
     if row.shard == old:
         return dataclasses.replace(row, shard=new)
-    if f"{row.shard}/{row.member}" == old:
+    if row.object_name == old:
         return dataclasses.replace(row, member=new.removeprefix(f"{row.shard}/"))
     return row
 

@@ -129,7 +129,7 @@ def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
 
 def _load_vocoder(job: Job, threads: int) -> Vocoder:
     config, sharing = job.config.vocoder, job.config.cluster.at_once()
-    vocoder = load_vocoder(config.name, job.source, threads, config.runtime, config.device, config.batch, sharing)
+    vocoder = load_vocoder(config.name, job.mel, threads, config.runtime, config.device, config.batch, sharing)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "
@@ -143,10 +143,10 @@ class _Mel:
 
     def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, watch: Stopwatch) -> None:
         self.utterance, self.store, self._spec, self.watch = utterance, store, vocoder.spec, watch
-        self.reframing = Reframing.of(job.source, self._spec, job.config.input.framing)
+        self.reframing = Reframing.of(job.mel, self._spec, job.config.input.framing)
         self.frames = self.reframing.frames(utterance.frames)
         self.samples = vocoder.samples(self.frames)
-        self._source = job.source if job.config.input.framing == "exact" else _framed_as(job.source, self._spec)
+        self._source = job.mel if job.config.input.framing == "exact" else _framed_as(job.mel, self._spec)
         self.distance = MelDistance(self._spec) if job.config.quality.mel_distance else None
         self._digest = MelDigest() if store.digest_is_of_content else None
 
@@ -189,7 +189,7 @@ def _convert_utterance(
 ) -> Row:
     utterance, distance, output, watch = mel.utterance, mel.distance, job.config.output, mel.watch
     levels = Levels()
-    master = Master(output, job.source.sample_rate, attempt.folder)
+    master = Master(output, job.mel.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
         own = watch.timed("examine", examined(watch.timed("decode", waveform), distance))
         for piece in watch.timed("encode", master.pieces(mel.reframing.trimmed(own, mel.samples))):
@@ -250,7 +250,7 @@ def _open_store(job: Job) -> MelStore:
     """The run's store, opened once in each thread: it keeps what it decoded last, which the next run must not see."""
     if getattr(_local, "run_id", None) != job.run_id:
         source = job.config.input
-        _local.store = open_store(source.store, source.layout, job.source, source.fingerprint, source.options)
+        _local.store = open_store(source.store, source.layout, job.mel, source.fingerprint, source.options)
         _local.run_id = job.run_id
     store: MelStore = _local.store
     return store

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from pipeline.checkpoints.state_dict import some
 from pipeline.checkpoints.stats_file import STATS_NAMES, read_stats
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
+from pipeline.storage.atomic import atomic_write
 from pipeline.tensor_files import CheckpointError
 
 _SUFFIXES = {".safetensors", ".bin", ".ckpt", ".nemo", ".pt", ".pth", ".tar", ".pkl"}
@@ -112,18 +111,8 @@ def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> No
         raise ConfigError(exists)
     try:
         content = model.SerializeToString(deterministic=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                if replace:
-                    os.replace(file.name, path)
-                else:
-                    os.link(file.name, path)
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+        with atomic_write(path, replace, mode=0o644) as file:
+            file.write(content)
     except FileExistsError as error:
         raise ConfigError(exists) from error
     except OSError as error:

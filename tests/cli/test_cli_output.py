@@ -13,8 +13,8 @@ from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.jobs import run as jobs
 from pipeline.jobs.run import run
+from pipeline.output.layout import STATUS
 from pipeline.output.publication import Totals
-from pipeline.output.status import STATUS
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]

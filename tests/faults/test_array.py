@@ -23,8 +23,8 @@ from pipeline.jobs import run_part as array
 from pipeline.jobs.run import run
 from pipeline.jobs.run_part import publish_parts, run_part
 from pipeline.output.garbage import collect_garbage
-from pipeline.output.ledger import COMMITS
-from pipeline.output.status import PARTS, read_status
+from pipeline.output.layout import COMMITS, PARTS
+from pipeline.output.status import read_status
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared
 from pipeline.storage import open_storage

@@ -19,8 +19,7 @@ from pipeline.audio import encode
 from pipeline.config import JobConfig
 from pipeline.errors import StorageError
 from pipeline.jobs.run import run
-from pipeline.output.ledger import COMMITS, PUBLISHED
-from pipeline.output.status import STATUS
+from pipeline.output.layout import COMMITS, PUBLISHED, STATUS
 from pipeline.storage import PRIVATE, SCRATCH
 
 Build = Callable[..., JobConfig]

@@ -13,7 +13,8 @@ from pipeline.config import JobConfig
 from pipeline.jobs.run import run
 from pipeline.output.audit import verify
 from pipeline.output.garbage import collect_garbage, find_garbage
-from pipeline.output.ledger import STALE, Ledger
+from pipeline.output.layout import STALE
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import StoredObject
 from pipeline.storage import Storage, open_storage
 

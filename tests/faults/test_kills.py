@@ -25,7 +25,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardStarted
 from pipeline.jobs.run import plan, run
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 from pipeline.pack import pack_npy
 
 Build = Callable[..., JobConfig]

@@ -15,7 +15,8 @@ from support.faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import run
-from pipeline.output.ledger import COMMITS, Ledger
+from pipeline.output.layout import COMMITS
+from pipeline.output.ledger import Ledger
 from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]

@@ -18,7 +18,7 @@ from support.faults.scale import spread, trials
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import run
-from pipeline.output.ledger import COMMITS, PUBLISHED
+from pipeline.output.layout import COMMITS, PUBLISHED
 from pipeline.storage import PRIVATE, SCRATCH
 
 Build = Callable[..., JobConfig]

@@ -18,7 +18,7 @@ from support.faults.scale import seeded, trials
 
 from pipeline.config import Job, JobConfig
 from pipeline.jobs.run import describe_job, run
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 from pipeline.output.records import ShardRecord
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.prepare import prepare

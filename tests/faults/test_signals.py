@@ -21,7 +21,7 @@ from support.faults.scale import seeded, trials
 from pipeline.config import JobConfig
 from pipeline.jobs.run import plan, run
 from pipeline.output.audit import verify
-from pipeline.output.ledger import COMMITS, FAILURES, JOB, MANIFEST
+from pipeline.output.layout import COMMITS, FAILURES, JOB, MANIFEST
 from pipeline.storage import SCRATCH
 
 Build = Callable[..., JobConfig]

@@ -27,7 +27,7 @@ from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import plan, run
 from pipeline.output.audit import verify
 from pipeline.output.garbage import collect_garbage, find_garbage
-from pipeline.output.ledger import JOB, MANIFEST
+from pipeline.output.layout import JOB, MANIFEST
 from pipeline.vocoders import vocode
 
 FRAMES = 20

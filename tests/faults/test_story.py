@@ -22,7 +22,7 @@ from pipeline.config import JobConfig
 from pipeline.events import Event, RunStarted, ShardCommitted
 from pipeline.jobs.run import RunReport, plan, run
 from pipeline.output.garbage import collect_garbage
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 from pipeline.pack import pack_npy
 
 

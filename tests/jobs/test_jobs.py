@@ -71,7 +71,7 @@ def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch
 
 
 def test_a_key_whose_file_would_have_too_long_a_name_is_quarantined(job: Build, store: Path, tmp_path: Path) -> None:
-    """Paths have 4095 bytes; the folder of the output allows its part, and the key's escapes are three times as long."""
+    """Paths have 4095 bytes; the output's folder takes some, and the key's escapes are three times as long."""
     out = tmp_path.joinpath(*["deep" * 50] * 10) / "audio"
     group: Any = zarr.open_group(str(store), mode="r+")
     group["keys"][3] = "ы" * 512

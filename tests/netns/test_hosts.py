@@ -12,7 +12,7 @@ from support.faults.processes import ended, events_in
 from support.keys import made_keys
 from support.netns_hosts import Host, ending, three_hosts
 
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 
 PATIENCE = 600.0
 

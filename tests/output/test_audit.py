@@ -11,7 +11,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.jobs.run import run
 from pipeline.output.audit import repair, verify
-from pipeline.output.status import STATUS
+from pipeline.output.layout import STATUS
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
@@ -119,10 +119,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a row that leaves the output": (
         lambda out: edit_row(out, shard=rows(out)[5]["shard"] + "/../../x"),
         11,
-        "differs from the commit",
+        "x' is not valid",
     ),
     "a tar emptied": (lambda out: (first_tar(out).chmod(0o644), first_tar(out).write_bytes(b"")), 11, "not recognised"),
-    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written anew"),
+    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written again"),
     "job.json emptied": (lambda out: (out / "job.json").write_text(""), 11, "Delete it and run again"),
     "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),

@@ -13,7 +13,8 @@ from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import describe_job, plan, prepare, run
 from pipeline.output.audit import verify
 from pipeline.output.garbage import collect_garbage, find_garbage
-from pipeline.output.ledger import COMMITS, MANIFEST, PUBLISHED, STALE, Ledger
+from pipeline.output.layout import COMMITS, MANIFEST, PUBLISHED, STALE
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed, unsealed
 from pipeline.pack import pack_npy
 from pipeline.storage import SCRATCH, LocalStorage

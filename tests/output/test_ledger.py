@@ -13,7 +13,8 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageError
 from pipeline.jobs.publish import publish
 from pipeline.jobs.run import describe_job, run
-from pipeline.output.ledger import COMMITS, JOB, Ledger
+from pipeline.output.layout import COMMITS, JOB
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed
 from pipeline.planning.prepare import prepare
 from pipeline.storage import LocalStorage, translated
@@ -131,10 +132,10 @@ def test_a_commit_record_with_a_changed_value_or_another_name_is_refused(job: Bu
     content = first.read_bytes()
     first.chmod(0o644)
     first.write_bytes(content.replace(b'"clipped": 0', b'"clipped": 1', 1))
-    with pytest.raises(StorageError, match="its seal does not fit"):
+    with pytest.raises(StorageError, match="its seal does not match"):
         run(config)
     first.write_bytes(second.read_bytes())
-    with pytest.raises(StorageError, match=f"it is that of shard {second.stem}"):
+    with pytest.raises(StorageError, match=f"it is the record of shard {second.stem}"):
         run(config)
 
 

@@ -21,7 +21,8 @@ from pipeline.events.tally import Amount
 from pipeline.jobs.reporting import reporting
 from pipeline.jobs.run import run
 from pipeline.output import status as status_module
-from pipeline.output.status import STATUS, RunStatus, Status, read_status
+from pipeline.output.layout import STATUS
+from pipeline.output.status import RunStatus, Status, read_status
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]

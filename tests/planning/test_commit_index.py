@@ -11,9 +11,9 @@ from support.commits import record_of
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
 from pipeline.output.ledger import Ledger
-from pipeline.planning.commit_index import hold_against
+from pipeline.planning.commit_index import index_commits
 from pipeline.planning.plan import Plan, plan_shards
-from pipeline.planning.prepare import Found, Prepared, replan
+from pipeline.planning.prepare import OutputScan, Prepared, replan
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.storage import LocalStorage
 from pipeline.stores import Catalogue, Utterance
@@ -50,8 +50,8 @@ def a_job(out: Path, container: str, generation: int) -> Job:
 
 
 def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
-    nothing = Found(hold_against(catalogue, ()), {}, b"")
-    plan = plan_shards(catalogue, job, nothing.committed, {}, lambda first, last: 0, 0)
+    nothing = OutputScan(index_commits(catalogue, ()), {}, b"")
+    plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, 0)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
     metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
     return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, metadata)
@@ -111,16 +111,16 @@ def test_a_plan_made_again_reads_no_commit_unless_others_are_there(
     prepared.ledger.write_job({"generation": 0})
     once = replan(prepared)
     again = replan(once)
-    assert again.found is once.found
+    assert again.scan is once.scan
     victim = once.plan.done[3].name
     once.ledger.mark_stale(victim, "for a test")
     marked = replan(once)
-    assert marked.found is once.found
+    assert marked.scan is once.scan
     assert [shard.reason for shard in marked.plan.todo] == ["for a test"]
     once.ledger.storage.delete(f"data/{victim}.tar")
     assert set(replan(once).lost) == {victim}
     once.ledger.delete_commit(victim)
-    assert len(replan(once).found.committed.shards) == len(once.found.committed.shards) - 1
+    assert len(replan(once).scan.commits.shards) == len(once.scan.commits.shards) - 1
 
 
 def test_keys_of_one_hash_are_told_apart(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_keys_of_one_hash_are_told_apart(tmp_path: Path) -> None:
     tasks = list(prepared.plan.tasks(catalogue))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.planning.commit_index.hash", lambda key: len(key), raising=False)
-        committed = hold_against(catalogue, (record_of(task, job) for task in tasks))
+        committed = index_commits(catalogue, (record_of(task, job) for task in tasks))
     assert committed.home.tolist() == [index // PER_SHARD for index in range(UTTERANCES)]
     assert not committed.changed.any()
 
@@ -142,6 +142,6 @@ def test_an_utterance_of_two_shards_is_of_the_newer_commit(tmp_path: Path) -> No
     for newer, number in ((first, 0), (both, 1)):
         generations = {task.number: 2 if task is newer else 1 for task in (first, both)}
         records = [record_of(t, dataclasses.replace(job, generation=generations[t.number])) for t in (first, both)]
-        committed = hold_against(catalogue, records)
+        committed = index_commits(catalogue, records)
         homes = {committed.shards[home].number for home in committed.home[: len(first.utterances)]}
         assert homes == {number}

@@ -11,7 +11,7 @@ from support.commits import record_of
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
 from pipeline.output.records import ShardRecord
-from pipeline.planning.commit_index import hold_against
+from pipeline.planning.commit_index import index_commits
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.stores.base import Catalogue
 
@@ -41,7 +41,7 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
 
 
 def plan(catalogue: Catalogue, job: Job, commits: Iterable[ShardRecord] = (), stale: Mapping[str, str] = {}) -> Plan:
-    committed = hold_against(catalogue, sorted(commits, key=lambda record: record.name))
+    committed = index_commits(catalogue, sorted(commits, key=lambda record: record.name))
     return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
 
 
@@ -130,7 +130,7 @@ def test_utterances_keep_their_shard_whatever_comes_and_goes(utterances: dict[st
     [
         (a_job(vocoder="bbbb"), "vocoder aaaa -> bbbb"),
         (a_job(subtype="PCM_24"), "output tar flac PCM_16 -> tar flac PCM_24"),
-        (dataclasses.replace(a_job(), source=dataclasses.replace(SPEC, log="log10")), "the mel contract changed"),
+        (dataclasses.replace(a_job(), mel=dataclasses.replace(SPEC, log="log10")), "the mel contract changed"),
     ],
 )
 def test_a_change_to_the_job_makes_every_shard_stale_and_says_why(changed: Job, reason: str) -> None:

@@ -26,7 +26,7 @@ from pipeline.config import load_job
 from pipeline.errors import ClusterError
 from pipeline.events import Event, Listener, ShardCommitted, ShardStarted, WorkersAwaited
 from pipeline.jobs.run import run
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 
 
 def commits(folder: Path) -> int:

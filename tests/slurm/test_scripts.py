@@ -7,7 +7,7 @@ from support.faults.invariant import Reference, assert_invariant
 from support.faults.processes import events_in
 from support.slurm_daemons import CORPUS, LONG, Settings, Slurm, until
 
-from pipeline.output.ledger import COMMITS
+from pipeline.output.layout import COMMITS
 
 SCRIPTS = CORPUS.parent
 

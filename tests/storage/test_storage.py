@@ -9,21 +9,22 @@ import time
 from pathlib import Path
 
 import pytest
+from support.storage_tests import Open, StorageTests, content
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.storage import PRIVATE, SCRATCH, LocalStorage, open_storage
 
 
-def content(storage: LocalStorage, name: str) -> bytes:
-    with storage.read(name) as file:
-        return file.read()
+class TestLocal(StorageTests):
+    """In a folder."""
+
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Open:
+        return lambda: LocalStorage(tmp_path / "out")
 
 
-def test_the_first_put_wins_and_the_second_changes_nothing(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path / "out")
-    assert storage.put_if_absent("a/b/object", b"first")
-    assert not storage.put_if_absent("a/b/object", b"second")
-    assert content(storage, "a/b/object") == b"first"
+class TestMemory(StorageTests):
+    """In an object store, which fsspec's store in memory stands for: tests/storage/conftest.py."""
 
 
 def race(root: str, number: int, start: "multiprocessing.synchronize.Barrier", wins: "multiprocessing.Queue") -> None:
@@ -44,23 +45,6 @@ def test_of_eight_racing_processes_one_wins_whole(tmp_path: Path) -> None:
     wins.join_thread()
     (winner,) = [number for number, won in results if won]
     assert content(LocalStorage(tmp_path), "data/object") == str(winner).encode() * 1000
-
-
-def test_replace_puts_the_new_in_place_of_the_old(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    storage.replace("manifest", b"one")
-    storage.replace("manifest", b"two")
-    assert content(storage, "manifest") == b"two"
-
-
-def test_a_file_from_scratch_becomes_an_object_and_scratch_is_none(tmp_path: Path) -> None:
-    storage = LocalStorage(tmp_path)
-    with storage.scratch() as folder:
-        (folder / "big").write_bytes(b"x" * 1000)
-        assert list(storage.list("")) == []
-        assert storage.put_if_absent("data/big", folder / "big")
-    assert list(storage.list("")) == ["data/big"]
-    assert list((tmp_path / SCRATCH).iterdir()) == []
 
 
 def test_every_write_is_synced_before_it_has_its_name_and_its_folder_after(
@@ -95,16 +79,6 @@ def test_every_write_is_synced_before_it_has_its_name_and_its_folder_after(
         assert ("fsync", calls[named][1]) in calls[:named]
         assert ("fsync", str(tmp_path / "data")) in calls[named:]
         storage.delete("data/object")
-
-
-def test_a_second_run_is_told_who_holds_the_output(tmp_path: Path) -> None:
-    with (
-        LocalStorage(tmp_path).lock("run 1 on here"),
-        pytest.raises(OwnedError, match="run 1 on here") as caught,
-        LocalStorage(tmp_path).lock("run 2"),
-    ):
-        raise AssertionError("both hold it")
-    assert caught.value.exit_code == 5
 
 
 @pytest.mark.parametrize(
@@ -189,16 +163,12 @@ def test_who_holds_the_output_can_be_asked_without_being_in_the_way(tmp_path: Pa
     assert storage.holder() is None
 
 
-def test_parts_share_an_output_that_no_run_can_hold_then(tmp_path: Path) -> None:
+def test_of_parts_that_share_an_output_the_last_is_told(tmp_path: Path) -> None:
     storage = LocalStorage(tmp_path)
-    with storage.share("part 1 on here"):
-        with storage.share("part 2 on there"):
-            assert (storage.holder() or "").startswith("part 2 on there, for 0:00:0")
+    with storage.share("part 1 on here"), storage.share("part 2 on there"):
+        assert (storage.holder() or "").startswith("part 2 on there, for 0:00:0")
         with pytest.raises(OwnedError, match="part 2 on there"), storage.lock("run 1"):
             pass
-    with storage.lock("run 1"), pytest.raises(OwnedError, match="run 1"), storage.share("part 3"):
-        pass
-    assert storage.holder() is None
 
 
 def ask(root: str, asked: "multiprocessing.synchronize.Event", stop: "multiprocessing.synchronize.Event") -> None:

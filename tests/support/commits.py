@@ -27,16 +27,16 @@ def record_of(task: ShardTask, job: Job) -> ShardRecord:
 
 def _row(utterance: Utterance, task: ShardTask, job: Job) -> Row:
     output = job.config.output
-    samples = utterance.frames * job.source.hop_length
+    samples = utterance.frames * job.mel.hop_length
     return Row(
         key=utterance.key,
         shard=f"data/{task.name}{'.tar' if output.container == 'tar' else ''}",
         member=f"{utterance.index}.flac",
         offset=512,
         bytes=100_000,
-        sample_rate=job.source.sample_rate,
+        sample_rate=job.mel.sample_rate,
         num_samples=samples,
-        duration=samples / job.source.sample_rate,
+        duration=samples / job.mel.sample_rate,
         subtype=output.subtype,
         pcm_sha256="cd" * 32,
         peak=0.5123,

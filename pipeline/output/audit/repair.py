@@ -1,4 +1,4 @@
-"""What `verify` found, made good as far as the next run can: it makes anew what is damaged, and publishes again."""
+"""Prepares an output so that the next run mends what `verify` found: it makes damaged shards again, and publishes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.audit.findings import Finding
-from pipeline.output.ledger import COMMITS, JOB, PUBLISHED, Ledger
+from pipeline.output.layout import JOB, commit_of
+from pipeline.output.ledger import Ledger
 from pipeline.storage import NO_OPTIONS, open_storage
 
 
@@ -19,18 +20,17 @@ def repair(
     """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
 
     A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
-    the record's shard is made anew, or its object adopted if that is whole. For lists that are not as they were
-    published, the note of what was published is deleted, so that they are published again. What nobody knows of is
-    left alone.
+    the next run makes the record's shard again, or adopts its object if that is whole. published.json is deleted, so
+    that the next run publishes the lists again. Unexpected objects are left alone.
 
     Args:
-        url: of the output.
-        findings: of `verify`.
-        options: for the client of an object store.
-        single_writer: see `open_storage`.
+        url: URL or path of the output.
+        findings: what `verify` found.
+        options: options for the client of an object store.
+        single_writer: as in `open_storage`.
 
     Returns:
-        What was done, in words.
+        What was done, one sentence for each step.
 
     Raises:
         OwnedError: if a run is working on the output.
@@ -45,18 +45,17 @@ def repair(
         for finding in found:
             if finding.shard is not None:
                 ledger.mark_stale(finding.shard, f"verify found {finding.name} {finding.kind}")
-                done[f"shard {finding.shard} will be made anew"] = None
+                done[f"shard {finding.shard} will be made again"] = None
                 continue
-            if finding.kind == "corrupt" and finding.name.startswith(f"{COMMITS}/"):
-                commit = finding.name.removeprefix(f"{COMMITS}/").removesuffix(".json")
-                if not _is_readable(ledger, commit):  # another run may have made it good since it was found
-                    ledger.delete_commit(commit)
-                    done[f"{finding.name} is deleted: its shard will be made anew"] = None
+            commit = commit_of(finding.name) if finding.kind == "corrupt" else None
+            if commit is not None and not _is_readable(ledger, commit):  # another run may have repaired it since
+                ledger.delete_commit(commit)
+                done[f"{finding.name} is deleted: its shard will be made again"] = None
             if finding.kind == "corrupt" and finding.name == JOB:
-                ledger.storage.delete(JOB)
-                done[f"{JOB} is deleted: it will be written anew"] = None
-        ledger.storage.delete(PUBLISHED)
-        done["the manifest will be published anew"] = None
+                ledger.delete_job()
+                done[f"{JOB} is deleted: the next run will write it again"] = None
+        ledger.delete_publication()
+        done["the manifest will be published again"] = None
     return tuple(done)
 
 

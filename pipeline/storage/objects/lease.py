@@ -26,10 +26,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import OwnedError, StorageError
-from pipeline.storage.base import PRIVATE
+from pipeline.storage.base import PRIVATE, in_words, signed
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
-from pipeline.storage.signature import in_words, signed
 
 LOCK = f"{PRIVATE}/run.lock"
 _PART = "part-"

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
+from pipeline.storage.atomic import atomic_write
 from pipeline.workshop.training.batches import Batch, Batches
 from pipeline.workshop.training.degrade import degrade
 from pipeline.workshop.training.net import LiftNet
@@ -132,10 +133,9 @@ class Training:
         return Progress(step + 1, steps, running, seconds)
 
     def _save(self) -> None:
-        fresh = self._state.with_name(self._state.name + ".new")
         parts = {"net": self.net.state_dict(), "optimizer": self._optimizer.state_dict()}
-        torch.save({"identity": self._identity, "progress": dataclasses.asdict(self.progress), **parts}, fresh)
-        os.replace(fresh, self._state)
+        with atomic_write(self._state, beside=self._state.with_name(self._state.name + ".new")) as file:
+            torch.save({"identity": self._identity, "progress": dataclasses.asdict(self.progress), **parts}, file)
 
     def _load(self) -> None:
         try:

@@ -25,6 +25,7 @@ from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.storage import translated
+from pipeline.storage.atomic import atomic_write
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -237,12 +238,8 @@ def _card(net: LiftNet, record: dict[str, Any]) -> Card:
 
 def _write(model: onnx.ModelProto, card: Card, path: Path) -> None:
     write_card(model, card)
-    fresh = path.with_name(f".{path.name}.new")
-    with open(fresh, "wb") as file:
+    with atomic_write(path, beside=path.with_name(f".{path.name}.new")) as file:
         file.write(model.SerializeToString(deterministic=True))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
 
 
 def _page(path: Path, spec: MelSpec, record: dict[str, Any]) -> str:

@@ -1,0 +1,117 @@
+"""Every name in an output, written down once, and the one parser of the names of objects.
+
+    manifest.jsonl  failures.jsonl  job.json      what readers read
+    data/000123-1a2b3c4d.tar                      a shard in one tar
+    data/000123-1a2b3c4d/KEY.flac                 a shard in files: an audio file and a JSON file for each utterance
+    data/000123-1a2b3c4d-5e6f7a8b.tar             the same shard, made beside an object that was damaged
+    _melmill/commits/000123-1a2b3c4d.json         the commit record of the shard
+    _melmill/stale/000123-1a2b3c4d.json           a mark: make this shard again
+    _melmill/publishing.json  published.json      what is about to be published, and what was
+    _melmill/status.json  parts/000002.json       how far the run is, or each part of it
+    _melmill/run.lock  scratch/...                the lock and half-written files, which belong to `storage`
+
+Names are relative to the output, with forward slashes. `audio.names` makes a KEY of an utterance's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from pipeline.storage import PRIVATE
+
+MANIFEST = "manifest.jsonl"
+FAILURES = "failures.jsonl"
+JOB = "job.json"
+DATA = "data"
+COMMITS = f"{PRIVATE}/commits"
+STALE = f"{PRIVATE}/stale"
+"""Folder of marks. A mark has the name of the commit whose shard is to be made again."""
+PUBLISHED = f"{PRIVATE}/published.json"
+PUBLISHING = f"{PRIVATE}/publishing.json"
+"""The publication that was announced last. Until it is in place, each list may be the new one or the one before."""
+STATUS = f"{PRIVATE}/status.json"
+PARTS = f"{PRIVATE}/parts"
+"""Folder of the statuses of a job's parts. While it holds one, they count instead of STATUS."""
+
+_SHARD = r"[0-9]{6,}-[0-9a-f]{8}"
+_RECORD = re.compile(rf"({_SHARD})\.json")
+_OBJECT = re.compile(rf"{DATA}/({_SHARD})(?:(?:-[0-9a-f]{{8}})?\.tar|/.+)", re.DOTALL)
+
+
+def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
+    """The name of a shard, of its commit and of its objects: its number and eight hexadecimal digits.
+
+    The digits are the first of the fingerprint. For a later revision they are the first of the digest of fingerprint
+    and revision.
+
+    >>> shard_name(123, "1a2b3c4d5e6f")
+    '000123-1a2b3c4d'
+    """
+    if revision:
+        fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
+    return f"{number:06d}-{fingerprint[:8]}"
+
+
+def is_shard_name(text: str) -> bool:
+    """Whether a text is a name that `shard_name` can give."""
+    return re.fullmatch(_SHARD, text) is not None
+
+
+def shard_path(name: str) -> str:
+    """The folder of a shard's files. The shard's tar has the same path with `.tar`."""
+    return f"{DATA}/{name}"
+
+
+def path_apart(path: str, attempt: str) -> str:
+    """The path for an object whose own path is taken by a damaged one.
+
+    Args:
+        path: path of the object, with an extension.
+        attempt: identifier of the attempt that made the object, at least eight hexadecimal digits.
+
+    >>> path_apart("data/000123-1a2b3c4d.tar", "5e6f7a8b9c")
+    'data/000123-1a2b3c4d-5e6f7a8b.tar'
+    """
+    stem, dot, extension = path.rpartition(".")
+    return f"{stem}-{attempt[:8]}{dot}{extension}"
+
+
+def shard_of(path: str) -> str | None:
+    """The name of the shard that an object belongs to, or None if no shard has an object at this path.
+
+    >>> shard_of("data/000123-1a2b3c4d.tar"), shard_of("data/notes.txt")
+    ('000123-1a2b3c4d', None)
+    """
+    match = _OBJECT.fullmatch(path)
+    return match[1] if match else None
+
+
+def commit_path(name: str) -> str:
+    """The path of the commit record of a shard."""
+    return f"{COMMITS}/{name}.json"
+
+
+def commit_of(path: str) -> str | None:
+    """The name of the commit whose record is at a path, or None if the path is not that of a record."""
+    return _record_in(COMMITS, path)
+
+
+def stale_path(name: str) -> str:
+    """The path of the mark that says: make the shard of this commit again."""
+    return f"{STALE}/{name}.json"
+
+
+def marked_commit(path: str) -> str | None:
+    """The name of the commit that the mark at a path is for, or None if the path is not that of a mark."""
+    return _record_in(STALE, path)
+
+
+def part_path(index: int) -> str:
+    """The path of the status of one part of a job."""
+    return f"{PARTS}/{index:06d}.json"
+
+
+def _record_in(folder: str, path: str) -> str | None:
+    match = _RECORD.fullmatch(path.removeprefix(f"{folder}/")) if path.startswith(f"{folder}/") else None
+    return match[1] if match else None
