@@ -1,4 +1,4 @@
-"""How long each stage of a shard takes. For people and metrics: nothing is decided by it."""
+"""Measures how long each stage of a shard takes, for people and metrics. Nothing is decided by it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Piece = TypeVar("Piece")
 
 
 class Stopwatch:
-    """Adds up the seconds of each stage. A stage within another one stops that one's time."""
+    """Adds up the seconds of each stage. While a stage runs inside another one, the outer one does not count."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
@@ -23,7 +23,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def during(self, stage: Stage) -> Iterator[None]:
-        """The time of this context is that stage's."""
+        """Count the time of this context for a stage."""
         self._turn()
         self._under_way.append(stage)
         try:
@@ -33,7 +33,7 @@ class Stopwatch:
             self._under_way.pop()
 
     def timed(self, stage: Stage, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """The pieces as they come; the time that each takes to come is that stage's."""
+        """The same pieces; the time that each takes to arrive counts for a stage."""
         coming = iter(pieces)
         while True:
             with self.during(stage):
@@ -44,7 +44,7 @@ class Stopwatch:
             yield piece
 
     def stages(self) -> Stages:
-        """What there is so far."""
+        """The seconds of each stage so far."""
         return Stages(**self._seconds)
 
     def _turn(self) -> None:

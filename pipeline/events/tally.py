@@ -1,4 +1,4 @@
-"""Adds up the events of a run: what is done and in flight, how fast it goes, how long it still takes."""
+"""Adds up the events of a run: what is done, what is in flight, the speed, the time left."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Amount:
     """An amount of work.
 
     Args:
-        shards: how many.
-        utterances: in them.
-        seconds: of audio.
+        shards: number of shards.
+        utterances: number of utterances in them.
+        seconds: duration of their audio [s].
     """
 
     shards: int = 0
@@ -45,7 +45,7 @@ class Tally:
         self._begun = time.monotonic()
 
     def add(self, event: Event) -> None:
-        """Take the next event."""
+        """Add the next event."""
         if isinstance(event, RunStarted):
             self.planned = Amount(event.shards, event.utterances, event.seconds)
             self._begun = time.monotonic()
@@ -73,33 +73,33 @@ class Tally:
 
     @property
     def in_flight(self) -> Amount:
-        """Shards that workers began with and that are not committed, with what is made of them."""
+        """Shards that workers have begun and not committed, with the utterances and audio made of them so far."""
         under_way = self._shards.values()
         return Amount(len(under_way), sum(each.made for each in under_way), sum(each.seconds for each in under_way))
 
     @property
     def made(self) -> int:
-        """Utterances made so far, those of shards under way too."""
+        """Number of utterances made so far, including those of shards in flight."""
         return self.done.utterances + self.in_flight.utterances
 
     @property
     def failed(self) -> int:
-        """Utterances quarantined so far."""
+        """Number of utterances quarantined so far."""
         return self._done_failed + sum(each.failed for each in self._shards.values())
 
     @property
     def made_seconds(self) -> float:
-        """Audio made so far [s]."""
+        """Duration of the audio made so far [s]."""
         return self.done.seconds + self.in_flight.seconds
 
     @property
     def speed(self) -> float:
-        """Seconds of audio made in a second."""
+        """Seconds of audio made per second."""
         elapsed = time.monotonic() - self._begun
         return self.made_seconds / elapsed if elapsed > 0 else 0.0
 
     @property
     def left(self) -> float | None:
-        """Seconds that the rest will take at this speed; None while there is none."""
+        """Time that the rest will take at this speed [s]; None while nothing is made."""
         speed = self.speed
         return max(0.0, self.planned.seconds - self.made_seconds) / speed if speed > 0 else None
