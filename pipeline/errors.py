@@ -2,28 +2,28 @@
 
     MelmillError                 1
     ├── ConfigError              2  the command line, the job file or a mel spec is wrong
-    │   ├── StoreError           2  the input is no mel store, or not one we can read unambiguously
-    │   └── CheckpointError      2  a checkpoint is none, asks for code, or not one of its config
+    │   ├── StoreError           2  the input is not a mel store, or cannot be read without guessing
+    │   └── CheckpointError      2  a checkpoint is not valid, wants to run code, or does not match its config
     ├── ContractError            4  the store's mel contract does not fit the vocoder's
-    ├── OwnedError               5  another run owns this output, or won the race
+    ├── OwnedError               5  another run owns this output, or won the race for it
     ├── StorageError             6  storage failed: full, denied, unreachable
-    │   ├── LostRecordError      6  a commit record is not there any more
-    │   ├── DamagedRecordError   6  a commit record is none, or was changed
+    │   ├── LostRecordError      6  a commit record is lost
+    │   ├── DamagedRecordError   6  a commit record is not valid, or was changed
     │   └── ClusterError         6  the Dask scheduler or its workers cannot be reached
     │       └── CardError        6  a CUDA card fails, or has no memory left
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
     │   └── HopelessRunError     7  the first utterances all failed in the same way
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
-    ├── UnfinishedError         75  shards are to be made yet, and nobody is at work on them
+    ├── UnfinishedError         75  some shards are not made yet, and nobody is at work on them
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
         ├── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
         ├── VocoderError         3  the vocoder fails on it
-        └── WorkerLostError      3  whatever worker made it died or hung
+        └── WorkerLostError      3  every worker that made it died or hung
 
-A message says what is wrong with the values, where, and what to do, and no secret of a URL. All of them cross process
-borders: an error is rebuilt from its message alone.
+A message says what is wrong, with the values, where it is, and what to do. It holds no secret of a URL. All errors can
+be sent to another process: an error is rebuilt from its message alone.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pipeline.redaction import redacted
 
 
 class MelmillError(Exception):
-    """Base of all errors that melmill raises on purpose. Its message is without secrets of URLs, and can be printed."""
+    """Base of all errors that melmill raises on purpose. Its message holds no secret of a URL, and can be printed."""
 
     exit_code: ClassVar[int] = 1
 
@@ -49,7 +49,7 @@ class ConfigError(MelmillError):
 
 
 class StoreError(ConfigError):
-    """The input is no mel store, or not one that can be read without guessing."""
+    """The input is not a mel store, or cannot be read without guessing."""
 
 
 class ContractError(MelmillError):
@@ -75,7 +75,7 @@ class LostRecordError(StorageError):
 
 
 class DamagedRecordError(StorageError):
-    """A commit record is none, is of another version, or was changed after it was written."""
+    """A commit record is not valid, has another version, or was changed after it was written."""
 
 
 class ClusterError(StorageError):
@@ -83,7 +83,7 @@ class ClusterError(StorageError):
 
 
 class CardError(ClusterError):
-    """A CUDA card fails, or has no memory left: no utterance is to blame."""
+    """A CUDA card fails, or has no memory left. No utterance is to blame."""
 
 
 class TooManyFailuresError(MelmillError):
@@ -93,17 +93,17 @@ class TooManyFailuresError(MelmillError):
 
 
 class HopelessRunError(TooManyFailuresError):
-    """The first utterances all failed in the same way: the run was stopped, since it cannot succeed."""
+    """The first utterances all failed in the same way. The run was stopped, since it cannot succeed."""
 
 
 class InterruptedRunError(MelmillError):
-    """The run was stopped by Ctrl-C or SIGTERM; running it again resumes it."""
+    """Ctrl-C or SIGTERM stopped the run. Run it again to resume."""
 
     exit_code = 75
 
 
 class UnfinishedError(MelmillError):
-    """Shards are to be made yet, and nobody is at work on them; running the job or its parts again resumes it."""
+    """Some shards are not made yet, and nobody is at work on them. Run the job or its parts again to resume."""
 
     exit_code = 75
 
@@ -123,12 +123,12 @@ class CorruptChunkError(UtteranceError):
 
 
 class BadMelError(UtteranceError):
-    """A mel holds NaN, infinity or a value that no mel has, has a wrong width, no frames or too many."""
+    """A mel holds NaN, infinity or a value that no mel has, or it has a wrong width, no frames or too many."""
 
 
 class VocoderError(UtteranceError):
-    """The vocoder fails on a mel, or gives a waveform of another length than it says."""
+    """The vocoder fails on a mel, or gives a waveform whose length is not the one that it promised."""
 
 
 class WorkerLostError(UtteranceError):
-    """Whatever worker made the utterance died or hung, also when it was alone with it."""
+    """Every worker that made the utterance died or hung, also when it made this utterance alone."""

@@ -1,4 +1,4 @@
-"""What may be shown: secrets are taken out of URLs, options and texts. Knows no other room."""
+"""Takes secrets out of URLs, options and texts before they are shown. Knows no other room."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import quote
 _LOUD = r"secret|passw(?:or)?d|passphrase|connection_?string|authorization"
 _CALM = r"credentials?|signature|cookies?"
 _SHORT = r"key|token|sas|auth"
-"""What names of secrets have in them; in prose, only a part of a longer name is taken for one."""
+"""Words in the names of secrets. In prose, these short ones count only as a part of a longer name."""
 _SECRET_NAME = re.compile(f"{_LOUD}|{_CALM}|{_SHORT}", re.I)
 _PUBLIC_NAME = re.compile(r"signature_version|max_?keys|.*kms_?key_?id|auth(or|ority)", re.I)
 _SECRETS = (
@@ -28,11 +28,11 @@ _SECRETS = (
 )
 _concealed: set[str] = set()
 _SHORTEST = 6
-"""Characters of what is taken out of messages wherever it stands: less would be found in harmless words."""
+"""Smallest number of characters of a secret that is taken out wherever it is. Less would occur in harmless words."""
 
 
 def may_be_secret(name: str) -> bool:
-    """Whether the value of a client's option with this name may be a secret, of S3, Google, Azure or HTTP.
+    """Whether the value of a client's option with this name may be a secret. Knows S3, Google, Azure and HTTP.
 
     >>> [may_be_secret(name) for name in ("SSECustomerKey", "X-API-Key", "signature_version", "endpoint_url")]
     [True, True, False, False]
@@ -41,15 +41,15 @@ def may_be_secret(name: str) -> bool:
 
 
 def conceal(secret: str) -> None:
-    """Have `redacted` take this value out of every text from now on, whatever it stands beside."""
+    """Have `redacted` take this value out of every text from now on, wherever it is."""
     if len(secret) >= _SHORTEST:
         _concealed.update((secret, quote(secret, safe=""), repr(secret)[1:-1]))
 
 
 def public_url(url: str) -> str:
-    """A URL as it may be written down: without user, password and query. The same whatever is concealed.
+    """A URL without user, password and query, as it may be written down. It does not depend on what is concealed.
 
-    Also a text with URLs and options of clients in it; options whose names say that they are secret lose their values.
+    It also takes a text with URLs and options of clients, and removes the values of options with secret names.
 
     >>> public_url("simplecache::https://me:secret@host/mels.zip?sig=abc")
     'simplecache::https://host/mels.zip?...'
@@ -62,7 +62,7 @@ def public_url(url: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """A text with URLs and options of clients in it, as it may be shown: as `public_url`, without what is concealed.
+    """A text as it may be shown: without secrets of URLs and options (see `public_url`), and without what is concealed.
 
     >>> redacted("no client takes {'key': 'anna', 'secret': 'abc'}")
     "no client takes {'key': 'anna', 'secret': ...}"

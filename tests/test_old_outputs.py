@@ -563,7 +563,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(place: Place, fresh: Fre
     victim = next(name for kind, name in old.expected["findings"] if kind == "corrupt")
     bad = victim.removeprefix("data/").removesuffix(".tar")
     if name == "damaged":
-        assert f"shard {bad} will be made anew" in melmill("verify", URL, "--repair", code=11)
+        assert f"shard {bad} will be made again" in melmill("verify", URL, "--repair", code=11)
     (planned,) = pipeline.plan(old.config()).todo
     assert planned.reason == f"verify found {victim} corrupt"
     assert run(old.config()) == [planned.name] != [bad]

@@ -19,24 +19,24 @@ from pipeline.planning.plan import Plan
 from pipeline.storage import exists, translated
 
 Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
-"""Positions in the catalogue to metadata by key."""
+"""Positions in the catalogue -> metadata of those utterances, by key."""
 
 
 def publish(
     ledger: Ledger, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any], metas: Metas
 ) -> Totals:
-    """Write failures.jsonl, manifest.jsonl and the counts in job.json, each replaced atomically, from the commits.
+    """Write failures.jsonl and manifest.jsonl from the commits, and publish them with the counts in job.json.
 
     Args:
-        ledger: of the output.
-        plan: every shard of it must be committed, but those of which `crashed` names the utterances.
-        crashed: utterances whose shard could not be made at all; they have no commit and the next run tries again.
-        job: that was done.
+        ledger: ledger of the output.
+        plan: the plan. All of its shards must be committed, except those whose utterances `crashed` names.
+        crashed: failures of utterances whose shard could not be made; it has no commit, and the next run tries again.
+        job: the job that was done.
         described: what job.json says besides the counts.
-        metas: the utterances' metadata as it is now, for shards that were made with other metadata.
+        metas: gives the current metadata of utterances, for shards that were made with other metadata.
 
     Raises:
-        MelmillError: if the counts do not balance, a defect: nothing is published then.
+        MelmillError: if the counts do not balance, which is a defect. Nothing is published then.
     """
     crashed = tuple(crashed)
     missing = {failure.key for failure in crashed}
@@ -53,7 +53,7 @@ def publish(
                 current = record.metadata == job.metadata
                 lists.add_rows(record.rows if current else _described(record.rows, metas(shard.members.tolist())))
                 lists.add_failures(dataclasses.replace(each, shard=shard.name) for each in record.failures)
-                missing -= {each.key for each in record.rows}  # committed by a worker that died right after
+                missing -= {each.key for each in record.rows}  # a worker committed the shard and died right after that
                 missing -= {each.key for each in record.failures}
             lists.add_failures(plan.refused)
             lists.add_failures(failure for failure in crashed if failure.key in missing)
@@ -77,10 +77,10 @@ def publish(
 
 
 def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
-    """Why a publication of what this plan finds made is due, in words; None if it is what was published last."""
+    """Why what this plan finds committed is to be published; None if it is what was published last."""
     publication = ledger.publication()
     if publication is None:
-        return "nothing was published yet, or what says what was is gone"
+        return "nothing was published yet, or published.json is lost or damaged"
     if not publication.complete:
         return "shards could not be made when it was published last"
     if lost := [name for name in (MANIFEST, FAILURES, JOB) if not exists(ledger.storage, name)]:
@@ -93,7 +93,7 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
 
 
 def _state(plan: Plan, job: Job) -> dict[str, str]:
-    """What a publication is made of, in words -> digest over it."""
+    """What a publication is made of -> digest over it."""
     refused = (json.dumps(dataclasses.asdict(failure)) for failure in plan.refused)
     return {
         "the shards it consists of": _digest(sorted(shard.name for shard in (*plan.todo, *plan.done))),
@@ -112,5 +112,5 @@ def _digest(words: Iterable[str]) -> str:
 
 
 def _described(rows: Iterable[Row], metas: Mapping[str, dict[str, Any]]) -> Iterator[Row]:
-    """The rows with the metadata of now; that could not be read, with the one they were made with."""
+    """The rows with their current metadata. If that cannot be read, a row keeps the metadata that it was made with."""
     return (dataclasses.replace(row, meta=metas.get(row.key, row.meta)) for row in rows)

@@ -1,10 +1,10 @@
-"""Garbage: what no manifest of a finished run names, and no unfinished run needs. Found first; deleted when asked.
+"""Garbage: what no manifest of a finished run names, and no unfinished run needs. It is found first, deleted on demand.
 
-Needed are the commits that the last publication consists of, those whose objects its manifest names, and those of its
-own run and later ones, which are finished work of a run that is not. Other commits of earlier runs are superseded.
+A commit is needed if (a) the last publication contains it, (b) the manifest names one of its objects, or (c) the run
+that published last, or a later one, made it: a later run may not be finished. All other commits are superseded.
 
-Order: a commit record goes, durably, then its stale mark, then its objects. So whatever is killed whenever, a commit
-has all of its objects, and what is left has no record and is found again.
+A commit record is deleted first, durably, then its stale mark, then its objects. So after a kill at any moment, each
+commit has all of its objects, and what is left over has no record and is found again.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipeline.output.layout import DATA, MANIFEST, STALE, commit_path, marked_co
 from pipeline.output.ledger import Ledger
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
 
-_SUPERSEDED = "superseded: the last publication is made of other shards"
-_ORPHAN = "no commit record names it: left by an attempt that was stopped"
-_MARK = "it marks a shard that is no longer there"
+_SUPERSEDED = "superseded: the last publication consists of other shards"
+_ORPHAN = "no commit record names it: an attempt that was stopped left it"
+_MARK = "it marks a shard that no longer exists"
 _HALF = "half written by a run that died"
 
 
@@ -35,9 +35,9 @@ class Garbage:
     """Something that can be deleted.
 
     Args:
-        name: relative to the output.
-        bytes: its size.
-        why: it is garbage, in words.
+        name: name of the object or folder, relative to the output.
+        bytes: size of it.
+        why: why it is garbage.
     """
 
     name: str
@@ -50,9 +50,9 @@ class GarbageReport:
     """What can be deleted, or was.
 
     Args:
-        garbage: in the order of deletion.
-        holder: the run that goes on meanwhile, in its own words, or None. What has no commit record yet may be its
-            work, and is not reported then.
+        garbage: what can be deleted, in the order of deletion.
+        holder: the run that is working on the output, or None. Objects without a commit record may be its work, and
+            are not reported then.
     """
 
     garbage: tuple[Garbage, ...]
@@ -60,7 +60,7 @@ class GarbageReport:
 
     @property
     def bytes(self) -> int:
-        """Size of all of it."""
+        """Size of all garbage."""
         return sum(each.bytes for each in self.garbage)
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,11 +72,11 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
     """What `collect_garbage` would delete. Writes nothing.
 
     Args:
-        url: of the output.
-        options: for the client of an object store.
+        url: URL or path of the output.
+        options: options for the client of an object store.
 
     Raises:
-        ConfigError: if there is no melmill output, or it does not say what was published.
+        ConfigError: if there is no melmill output, or if it does not say what was published.
         StorageError: if it cannot be read, or a commit record or the manifest is damaged.
     """
     ledger = Ledger(open_storage(url, options))
@@ -90,22 +90,22 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
 
 
 def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
-    """Delete what no manifest of a finished run names and no unfinished run needs; says what it was.
+    """Delete what no manifest of a finished run names and no unfinished run needs. Returns what it was.
 
-    Where it is stopped, the output is whole, and the next time deletes the rest.
+    Wherever it is stopped, the output is whole, and the next call deletes the rest.
 
     Args:
-        url: of the output.
-        options: for the client of an object store.
-        single_writer: see `open_storage`.
+        url: URL or path of the output.
+        options: options for the client of an object store.
+        single_writer: as in `open_storage`.
 
     Raises:
         OwnedError: if a run is working on the output.
-        ConfigError, StorageError: as `find_garbage`; and if something cannot be deleted.
+        ConfigError, StorageError: as from `find_garbage`, or if something cannot be deleted.
     """
     ledger = Ledger(open_storage(url, options, single_writer))
     ledger.existing_job()
-    half_written = tuple(_half_written(ledger.storage))  # whoever takes the lock deletes it
+    half_written = tuple(_half_written(ledger.storage))  # taking the lock deletes it
     with ledger.storage.lock(f"gc on {socket.gethostname()}, process {os.getpid()}"):
         census = _census(ledger)
         found = (*_superseded(ledger.storage, census), *_left(ledger.storage, census))
@@ -119,14 +119,14 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
 
 @dataclass
 class _Census:
-    """Commits and objects, sorted out.
+    """Commits and objects, sorted by whether they are needed.
 
     Args:
         kept: names of commits that are needed.
-        needed: names of their objects.
-        listed: what the manifest names as shards: tars, and folders of files.
+        needed: names of the objects of `kept`.
+        listed: shards as the manifest names them: tars, and folders of files.
         superseded: names of commits that are not needed.
-        replaced: names of their objects.
+        replaced: names of the objects of `superseded`.
         orphans: names of objects that no commit names.
     """
 
@@ -139,9 +139,9 @@ class _Census:
 
     @property
     def gone(self) -> set[str]:
-        """Commits that must not be there when objects are deleted.
+        """Commits whose records must be gone before objects are deleted.
 
-        Those of orphans too: whoever deleted their records may have died before that was durable.
+        Those of orphans are among them: a process may have deleted their records and died before that was durable.
         """
         return self.superseded | {shard for name in self.orphans if (shard := shard_of(name)) is not None} - self.kept
 
@@ -152,7 +152,7 @@ def _census(ledger: Ledger) -> _Census:
     if publication is None and listed is not None:
         raise ConfigError(
             f"{ledger.storage.url} does not say which commits its {MANIFEST} consists of. Run the job again: that "
-            "publishes it anew, and makes nothing that is there already"
+            "publishes it again, and makes nothing that is there already"
         )
     published = set(publication.commits) if publication is not None else set()
     generation = publication.generation if publication is not None else 0
@@ -184,7 +184,7 @@ def _listed(storage: Storage) -> set[str] | None:
                 except (ValueError, KeyError, TypeError) as error:
                     raise StorageError(
                         f"line {number} of {MANIFEST} of {storage.url} cannot be read: {error!r}. Delete {MANIFEST}, "
-                        "then run again to publish it anew"
+                        "then run again to publish it again"
                     ) from error
     except FileNotFoundError:
         return None
@@ -198,7 +198,10 @@ def _is_listed(name: str, census: _Census) -> bool:
 
 
 def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
-    """In the order of deletion. Objects only as they were listed: none leaves its place, whatever records say."""
+    """What belongs to superseded commits, in the order of deletion.
+
+    Only objects that a listing of the data folder has: a record cannot name a file elsewhere.
+    """
     names = [commit_path(name) for name in sorted(census.superseded)]
     names += [path for path, name in _marks(storage) if name in census.superseded]
     names += [
@@ -210,7 +213,7 @@ def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
 
 
 def _left(storage: Storage, census: _Census) -> Iterator[Garbage]:
-    """What belongs to no commit."""
+    """Stale marks and objects that belong to no commit."""
     commits = census.kept | census.superseded
     for path, name in _marks(storage):
         if name not in commits:
@@ -225,7 +228,7 @@ def _marks(storage: Storage) -> Iterator[tuple[str, str | None]]:
 
 
 def _half_written(storage: Storage) -> Iterator[Garbage]:
-    """What lies in scratch, by folder."""
+    """The folders in scratch."""
     depth = SCRATCH.count("/") + 2
     for folder, names in groupby(storage.list(SCRATCH), key=lambda name: "/".join(name.split("/")[:depth])):
         yield Garbage(folder, sum(_size(storage, name) for name in names), _HALF)
@@ -236,11 +239,11 @@ def _size(storage: Storage, name: str) -> int:
         with storage.read(name) as file:
             return file.seek(0, io.SEEK_END)
     except FileNotFoundError:
-        return 0  # it went meanwhile
+        return 0  # it was deleted meanwhile
 
 
 def _take_back(ledger: Ledger, census: _Census, deleted: set[str]) -> None:
-    """Undo commits that came meanwhile, of attempts that outlived their run, if what they name was deleted."""
+    """Undo commits that attempts made meanwhile, after their run had ended, if objects of them were deleted."""
     for name in ledger.commit_names():
         if name not in census.kept and not deleted.isdisjoint(each.name for each in ledger.commit_record(name).objects):
             ledger.delete_commit(name)

@@ -1,4 +1,4 @@
-"""The ledger of one output: whose it is, what is committed, what is stale, what was published last."""
+"""The ledger of one output: which job it belongs to, what is committed, what is stale, what was published last."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from pipeline.storage import PRIVATE, Storage, exists
 
 
 class Ledger:
-    """Keeps the books of one output.
+    """Reads and writes what an output says of itself: job.json, commit records, stale marks and publications.
 
     Args:
-        storage: of the output.
+        storage: storage of the output.
     """
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
-    # ---- whose output this is
+    # ---- the job of the output
 
     def job(self) -> dict[str, Any] | None:
         """What job.json says, or None for a new output.
 
-        Where it was lost, as much of it as the commit records tell: the generation, and the store.
+        If job.json was lost, the part of it that the commit records know: the generation, and the store.
 
         Raises:
-            ConfigError: if job.json is there but cannot be read, or the folder holds something that is not melmill's.
+            ConfigError: if job.json cannot be read, or the folder holds files that are not melmill's.
             StorageError: if storage fails.
         """
         described = self._job_json() or self._job_of_commits()
@@ -67,12 +67,12 @@ class Ledger:
             with self.storage.read(JOB) as file:
                 described = unsealed(file.read())
             if "generation" not in described:
-                raise ValueError("it describes no melmill job")
+                raise ValueError("it does not describe a melmill job")
             return described
         except FileNotFoundError:
             return None
         except ValueError as error:
-            remedy = "Delete it and run again: it is written anew" if self.commit_names() else "Choose another output"
+            remedy = "Delete it and run again: it is written again" if self.commit_names() else "Choose another output"
             raise ConfigError(f"{self.storage.url}/{JOB} is not as melmill writes it: {error}. {remedy}") from error
 
     def write_job(self, described: Mapping[str, Any]) -> None:
@@ -84,7 +84,7 @@ class Ledger:
         self.storage.delete(JOB)
 
     def existing_job(self) -> dict[str, Any]:
-        """What job.json says of an output that must be there; empty where it was lost, whatever the commits know.
+        """What job.json says of an output that must exist; empty if job.json was lost, whatever the commits know.
 
         Raises:
             ConfigError: if job.json cannot be read, or there is no melmill output.
@@ -114,7 +114,7 @@ class Ledger:
     # ---- commits
 
     def commits(self) -> Iterator[ShardRecord]:
-        """All commit records in the order of their names, one at a time; not those that gc or repair deletes meanwhile.
+        """All commit records in the order of their names, one at a time. Those that are deleted meanwhile are left out.
 
         Raises:
             StorageError: if one cannot be read.
@@ -129,11 +129,11 @@ class Ledger:
         return [name for path in self.storage.list(folder) if (name := parsed(path)) is not None]
 
     def commit_record(self, name: str) -> ShardRecord:
-        """One commit record, which must be there. LostRecordError, DamagedRecordError, or StorageError if not."""
+        """A commit record that must be there. Raises LostRecordError, DamagedRecordError or StorageError."""
         if (record := self._read_commit(name)) is None:
             raise LostRecordError(
                 f"the commit record {commit_path(name)} of {self.storage.url} is not there. Run again to have its "
-                "shard made anew"
+                "shard made again"
             )
         return record
 
@@ -143,59 +143,59 @@ class Ledger:
             with self.storage.read(path) as file:
                 record = ShardRecord.from_json(file.read())
             if record.name != name:
-                raise ValueError(f"it is that of shard {record.name}")
+                raise ValueError(f"it is the record of shard {record.name}")
             return record
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise DamagedRecordError(
                 f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete {path}, then run "
-                "again to have its shard made anew"
+                "again to have its shard made again"
             ) from error
 
     def find_commit(self, shard: ShardId) -> ShardRecord | None:
         """The commit record of a shard, or None if it is not there.
 
         Raises:
-            StorageError: if it cannot be read, or another shard has the name.
+            StorageError: if it cannot be read, or belongs to another shard of the same name.
         """
         record = self._read_commit(shard.name)
         if record is not None and (record.fingerprint, record.revision) != (shard.fingerprint, shard.revision):
             raise StorageError(
                 f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint {record.fingerprint}, "
-                f"not {shard.fingerprint}. Run again: this one gets another name"
+                f"not {shard.fingerprint}. Run again: this shard will get another name"
             )
         return record
 
     def has_commit(self, name: str) -> bool:
-        """Whether there is a commit record of this name, readable or not."""
+        """Whether there is a commit record of this name, even if it cannot be read."""
         return exists(self.storage, commit_path(name))
 
     def put_commit(self, record: ShardRecord) -> ShardRecord:
-        """Commit a shard whose objects are durable; returns the record that counts, which may be an earlier one.
+        """Commit a shard whose objects are durable. Returns the record that counts, which may be an earlier one.
 
         Raises:
-            StorageError: if it cannot be written, or another shard has the name.
+            StorageError: if it cannot be written, or another shard has the same name.
         """
         if self.storage.put_if_absent(commit_path(record.name), record.to_json()):
             return record
         return self.find_commit(record.id) or self.commit_record(record.name)
 
     def delete_commit(self, name: str) -> None:
-        """Undo a commit: its shard is not there any more. Its objects may go after this, never before."""
+        """Undo a commit: its shard no longer exists. Delete its objects only after this."""
         self.storage.delete(commit_path(name))
 
     def mark_stale(self, name: str, reason: str) -> None:
-        """Have a committed shard made again by the next run, beside what there is, which stays until then and longer.
+        """Have the next run make a committed shard again, under another name. The old one stays until gc deletes it.
 
         Args:
-            name: of the commit.
-            reason: why, in words, for the plan.
+            name: name of the commit.
+            reason: why the shard is made again, as text for the plan.
         """
         self.storage.put_if_absent(stale_path(name), json.dumps({"reason": reason}).encode())
 
     def stale(self) -> dict[str, str]:
-        """All commits that are marked so: name -> reason."""
+        """All commits that are marked stale: name -> reason."""
         marks = {}
         for name in self._names(STALE, marked_commit):
             try:
@@ -210,14 +210,14 @@ class Ledger:
     # ---- publication
 
     def publication(self) -> Publication | None:
-        """What was published last; None if nothing was, or if what says so is damaged."""
+        """What was published last; None if nothing was, or if published.json is damaged."""
         try:
             return self.read_publication()
         except (FileNotFoundError, ValueError):
             return None
 
     def read_publication(self) -> Publication:
-        """What was published last. FileNotFoundError if nothing was, ValueError if what says so is damaged."""
+        """What was published last. FileNotFoundError if nothing was, ValueError if published.json is damaged."""
         with self.storage.read(PUBLISHED) as file:
             return Publication.from_json(file.read())
 
@@ -248,7 +248,7 @@ class Ledger:
         self.storage.replace(PUBLISHING, Announced(publication.run_id, tuple(dict.fromkeys(files))).to_json())
 
     def announced(self) -> Announced | None:
-        """What was announced last; None if nothing was, or if what says so is damaged."""
+        """What was announced last; None if nothing was, or if publishing.json is damaged."""
         try:
             with self.storage.read(PUBLISHING) as file:
                 return Announced.from_json(file.read())

@@ -1,4 +1,4 @@
-"""What a publication is, as values: its totals, and the commits that it consists of."""
+"""A publication, as a value: its totals, and the commits that it consists of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pipeline.output.records import Row, StoredObject, sealed, unsealed
 
 METADATA = "the metadata of utterances"
-"""Part of a publication's state: the digest of what its manifest has as `meta`."""
+"""Key of a publication's state: the digest of what its manifest has as `meta`."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class Totals:
     """What a publication holds.
 
     Args:
-        utterances: rows in the manifest.
-        failed: rows in failures.jsonl.
-        seconds: of audio in the manifest.
-        mel_distance_median: over the manifest, or None if it was not measured.
-        mel_distance_relative_median: over the manifest, or None if it was not measured.
-        mel_distance_worst: the largest one, or None.
-        mel_distance_worst_key: the utterance that has it, or None.
-        over_full_scale: utterances with samples over full scale before quantization.
-        over_full_scale_samples: so many, in all of them.
-        peak: the largest absolute sample before quantization; None in what was published before it was kept.
-        peak_key: the utterance that has it, or None.
+        utterances: number of rows in the manifest.
+        failed: number of rows in failures.jsonl.
+        seconds: duration of the audio in the manifest [s].
+        mel_distance_median: median of `mel_distance` over the manifest, or None if it was not measured.
+        mel_distance_relative_median: median of `mel_distance_relative` over the manifest, or None.
+        mel_distance_worst: largest `mel_distance`, or None.
+        mel_distance_worst_key: key of the utterance with the largest `mel_distance`, or None.
+        over_full_scale: number of utterances with samples over full scale before quantization.
+        over_full_scale_samples: total number of such samples.
+        peak: largest absolute sample before quantization; None in publications that were made before it was kept.
+        peak_key: key of the utterance with that sample, or None.
     """
 
     utterances: int
@@ -99,18 +99,18 @@ class Sums:
 
 @dataclass(frozen=True)
 class Publication:
-    """The last publication of an output: to find that there is nothing to do, that nothing was changed, and what of the
-    output it does not need.
+    """The last publication of an output. It shows whether anything is to be done, whether anything was changed, and
+    which objects are no longer needed.
 
     Args:
-        run_id: of the run that published.
-        generation: of that run.
-        state: digests of what the publication is made of, to know when another is due, and why; empty in what an
-            earlier melmill published.
+        run_id: identifier of the run that published.
+        generation: number of that run on this output.
+        state: what the publication is made of -> digest over it. A difference says that another publication is due,
+            and why. Empty in publications of early versions of melmill.
         complete: whether every shard of the plan could be made.
-        commits: names of the commits that it consists of.
+        commits: names of the commits that the publication consists of.
         files: manifest.jsonl and failures.jsonl as they were published.
-        totals: of its manifest.
+        totals: totals of the manifest.
     """
 
     run_id: str
@@ -127,7 +127,7 @@ class Publication:
 
     @classmethod
     def from_json(cls, text: bytes) -> Publication:
-        """The publication that `to_json` wrote. ValueError if it is none, or damaged."""
+        """The publication that `to_json` wrote. ValueError if it is not valid, or damaged."""
         plain = unsealed(text)
         try:
             files = tuple(StoredObject(**each) for each in plain["files"])
@@ -141,25 +141,25 @@ class Publication:
 
 @dataclass(frozen=True)
 class Announced:
-    """What is about to be published.
+    """The files that are about to be published.
 
     Args:
-        run_id: of the run that publishes.
-        files: that it puts in place, and those of runs before it that were stopped while they did.
+        run_id: identifier of the run that publishes.
+        files: the files that it puts in place, and those of earlier runs that were stopped while they did so.
     """
 
     run_id: str
     files: tuple[StoredObject, ...]
 
     def to_json(self) -> bytes:
-        """As it is stored."""
+        """The announcement as it is stored."""
         return (json.dumps(sealed(dataclasses.asdict(self)), indent=2) + "\n").encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Announced:
-        """What `to_json` wrote. ValueError if it is none, or damaged."""
+        """The announcement that `to_json` wrote. ValueError if it is not valid, or damaged."""
         plain = unsealed(text)
         try:
             return cls(str(plain["run_id"]), tuple(StoredObject(**each) for each in plain["files"]))
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"nothing announced: {error!r}") from error
+            raise ValueError(f"not an announcement: {error!r}") from error

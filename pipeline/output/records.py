@@ -1,4 +1,4 @@
-"""What a run leaves behind, as values: manifest rows, failures, the commit record of a shard, and what is published."""
+"""The rows and records of an output, as values: manifest rows, failures, objects, and the commit record of a shard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Source:
     Args:
         store: URL of the store.
         row: first row (ragged), item (padded) or array path (grouped) when it was read.
-        digest: of its mel, as hexadecimal.
+        digest: digest of the mel, as hexadecimal.
     """
 
     store: str
@@ -37,26 +37,27 @@ class Row:
 
     Args:
         key: the utterance's name.
-        shard: the tar that holds it, or the folder of its files, relative to the output.
-        member: its audio's name in there.
-        offset: of the audio's first byte in the tar; 0 where the audio is a file of its own.
-        bytes: of the audio.
-        sample_rate: [Hz].
-        num_samples: length [samples].
-        duration: length [s].
+        shard: the shard's tar, or the folder of its files, relative to the output.
+        member: name of the audio in the tar or the folder.
+        offset: offset of the audio's first byte in the tar; 0 if the audio is a file of its own.
+        bytes: size of the encoded audio.
+        sample_rate: sample rate of the audio [Hz].
+        num_samples: length of the audio [samples].
+        duration: length of the audio [s].
         subtype: PCM_16, PCM_24 or FLOAT.
         pcm_sha256: digest over the little-endian PCM as written.
         peak: largest absolute sample before quantization; 1.0 is full scale.
         rms_dbfs: level before quantization [dB re full scale].
-        clipped: samples that quantization clipped; none in FLOAT.
+        clipped: number of samples that quantization clipped; 0 in FLOAT.
         mel_distance: mean absolute log-mel difference to the input, or None if it was not measured.
-        mel_distance_relative: the same over the standard deviation of the input's log-mel values.
+        mel_distance_relative: `mel_distance` divided by the standard deviation of the input's log-mel values.
         source: where the mel came from.
         meta: the utterance's own metadata, passed through.
-        over_full_scale: samples whose absolute value before quantization was over 1.0, in FLOAT too; None in rows of
-            before it was counted.
-        gain_db: gain that brought it to `output.loudness` [dB]; 0.0 where none was asked for.
-        loudness: as written, before quantization [LUFS]; None where none was asked for, or the utterance has none.
+        over_full_scale: number of samples whose absolute value before quantization was over 1.0, in FLOAT too; None in
+            rows that were written before it was counted.
+        gain_db: gain that brought the utterance to `output.loudness` [dB]; 0.0 if no loudness was asked for.
+        loudness: loudness as written, before quantization [LUFS]; None if no loudness was asked for, or if the
+            utterance has no measurable one.
     """
 
     key: str
@@ -76,7 +77,7 @@ class Row:
     mel_distance_relative: float | None
     source: Source
     meta: dict[str, Any]
-    # Since: absent in what was written before, whose values these are.
+    # Added later: rows without these fields have these values.
     over_full_scale: int | None = None
     gain_db: float = 0.0
     loudness: float | None = None
@@ -88,7 +89,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
-        """The row that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        """The row that `dataclasses.asdict` gave. KeyError or TypeError if it is not valid."""
         _require_text(plain, "key", "shard")
         return cls(**{**plain, "source": Source(**plain["source"])})
 
@@ -100,10 +101,10 @@ class Failure:
     Args:
         key: the utterance's name.
         source: where its mel is.
-        error: kind of error, as the class is called.
+        error: name of the error's class.
         reason: what is wrong, with coordinates.
-        shard: in failures.jsonl, the name of the shard whose commit record holds it; None for an utterance that was
-            refused before any work or whose workers died, and in the record itself.
+        shard: in failures.jsonl, the name of the shard whose commit record holds this failure. None in the commit
+            record itself, for an utterance that was refused before any work, and for one whose workers died.
     """
 
     key: str
@@ -114,7 +115,7 @@ class Failure:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Failure:
-        """The failure that was written as `dataclasses.asdict` gives it. KeyError or TypeError if it is none."""
+        """The failure that `dataclasses.asdict` gave. KeyError or TypeError if it is not valid."""
         _require_text(plain, "key", *(["shard"] if plain.get("shard") is not None else []))
         return cls(**{**plain, "source": Source(**plain["source"])})
 
@@ -124,9 +125,9 @@ class StoredObject:
     """One immutable object of a shard: its tar, or one of its files.
 
     Args:
-        name: relative to the output.
-        bytes: its size.
-        sha256: over its bytes.
+        name: name of the object, relative to the output.
+        bytes: size of the object.
+        sha256: digest of the object's bytes, as hexadecimal.
     """
 
     name: str
@@ -135,7 +136,7 @@ class StoredObject:
 
     @classmethod
     def of(cls, name: str, path: Path) -> StoredObject:
-        """A finished file with its size and digest."""
+        """The object that a finished file will be, with its size and digest."""
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return cls(name, file.tell(), digest)
@@ -143,12 +144,12 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Ingredients:
-    """What a shard was made with, besides its mels. Says why a shard is stale.
+    """What a shard was made with, besides its mels. A difference says why a shard is stale.
 
     Args:
-        vocoder: digest.
-        contract: of the mels in the store, as JSON.
-        output: container, codec, subtype, and the sample rate and loudness that were asked for.
+        vocoder: digest of the vocoder.
+        contract: mel contract of the store, as JSON.
+        output: container, codec, subtype, and the sample rate and loudness that were asked for, as text.
     """
 
     vocoder: str
@@ -158,20 +159,20 @@ class Ingredients:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """The commit record: a shard exists if, and only if, its record does.
+    """The commit record. A shard exists if, and only if, its record does.
 
     Args:
-        shard: its number.
-        fingerprint: digest over everything that its samples depend on, as hexadecimal.
-        attempt: the attempt that made it.
-        generation: the run's number on this output.
-        ingredients: what it was made with.
-        objects: what it consists of; empty if every utterance failed.
-        rows: the utterances made, in order.
-        failures: the utterances quarantined, in order.
-        revision: counts the times that the same shard was made again: what was quarantined or damaged in it is no part
-            of the fingerprint.
-        metadata: digest of all utterances' metadata when it was made, as hexadecimal; empty where there was none.
+        shard: number of the shard.
+        fingerprint: digest over everything that the shard's samples depend on, as hexadecimal.
+        attempt: identifier of the attempt that made it.
+        generation: number of the run on this output.
+        ingredients: what the shard was made with.
+        objects: the objects that the shard consists of; empty if every utterance failed.
+        rows: rows of the utterances that were made, in order.
+        failures: failures of the utterances that were quarantined, in order.
+        revision: number of times that the same shard was made before, because an utterance of it was quarantined or
+            an object damaged. Neither changes the fingerprint.
+        metadata: digest of all utterances' metadata when the shard was made, as hexadecimal; empty if there was none.
     """
 
     shard: int
@@ -187,17 +188,17 @@ class ShardRecord:
 
     @property
     def id(self) -> ShardId:
-        """What it is known by."""
+        """What identifies the shard."""
         return ShardId(self.shard, self.fingerprint, revision=self.revision)
 
     @property
     def name(self) -> str:
-        """As in object names: `000123-1a2b3c4d`."""
+        """The shard's name, as in object names: `000123-1a2b3c4d`."""
         return self.id.name
 
     @property
     def seconds(self) -> float:
-        """Audio in the shard [s]."""
+        """Duration of the audio in the shard [s]."""
         return sum(row.duration for row in self.rows)
 
     def to_json(self) -> bytes:
@@ -209,7 +210,7 @@ class ShardRecord:
         """The record that `to_json` wrote.
 
         Raises:
-            ValueError: if it is none, is damaged, or of another version.
+            ValueError: if it is not valid, is damaged, or has another version.
         """
         try:
             plain = unsealed(text)
@@ -230,7 +231,7 @@ class ShardRecord:
 
 
 def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with a digest over its values, so that a later change of one of them is seen."""
+    """A JSON object with a digest over its values, which shows whether one of them was changed later."""
     return {**plain, "seal": _seal(plain)}
 
 
@@ -238,17 +239,17 @@ def unsealed(text: bytes) -> dict[str, Any]:
     """The JSON object that `sealed` gave, without its seal.
 
     Raises:
-        ValueError: if it is no JSON object, has no seal, or was changed since.
+        ValueError: if it is not a JSON object, has no seal, or was changed since.
     """
     try:
         plain = json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(plain, dict):
-        raise ValueError(f"it is a {type(plain).__name__}, no JSON object")
+        raise ValueError(f"it is a {type(plain).__name__}, not a JSON object")
     seal = plain.pop("seal", None)
     if seal != _seal(plain):
-        raise ValueError("it was changed after it was written: its seal does not fit" if seal else "it has no seal")
+        raise ValueError("it was changed after it was written: its seal does not match" if seal else "it has no seal")
     return plain
 
 
@@ -259,17 +260,17 @@ def _seal(plain: Mapping[str, Any]) -> str:
 def _require_text(plain: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if not isinstance(plain[name], str):
-            raise TypeError(f"{name} is {plain[name]!r}, no text")
+            raise TypeError(f"{name} is {plain[name]!r}, not text")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardId:
-    """What a shard is known by. Two of them have the same name once in four billion times.
+    """What identifies a shard. Two of them have the same name once in four billion times.
 
     Args:
-        number: of the shard.
-        fingerprint: digest over everything that its samples depend on, as hexadecimal.
-        revision: how often the same shard was made before.
+        number: number of the shard.
+        fingerprint: digest over everything that the shard's samples depend on, as hexadecimal.
+        revision: number of times that the same shard was made before.
     """
 
     number: int
@@ -278,5 +279,5 @@ class ShardId:
 
     @property
     def name(self) -> str:
-        """As in object names: `000123-1a2b3c4d`."""
+        """The shard's name, as in object names: `000123-1a2b3c4d`."""
         return shard_name(self.number, self.fingerprint, self.revision)

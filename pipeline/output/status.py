@@ -1,7 +1,7 @@
-"""How far a run is, or how it ended, from storage alone: the driver writes it down, anyone reads it.
+"""How far a run is, or how it ended, read from storage alone. The driver writes it, and any process may read it.
 
-While a run goes on, the driver replaces one small object every few seconds. It decides nothing: a run never reads it, a
-run that cannot write it goes on, and all times in it are for people.
+While a run is at work, its driver replaces one small object every few seconds. Nothing is decided by it: a run never
+reads it, a run that cannot write it goes on, and the times in it are for people.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipeline.storage import NO_OPTIONS, Storage, exists, open_storage
 
 STATUS_VERSION = 1
 WRITE_SECONDS = 5.0
-"""Between two writings. One takes 10 to 20 ms on a disk, in a thread of its own."""
+"""Time between two writings [s]. Each takes 10 to 20 ms on a disk, in a thread of its own."""
 SILENCE_SECONDS = 12 * WRITE_SECONDS
-"""After these, a run that cannot be asked is shown as silent."""
+"""Time without a sign of life [s] after which a run on another machine is shown as silent."""
 
 _LOOKS = 5
 
@@ -33,24 +33,24 @@ State = Literal["running", "finished", "interrupted", "failed", "killed", "silen
 
 @dataclass(frozen=True)
 class RunStatus:
-    """What the driver of a run told last.
+    """What the driver of a run wrote last.
 
     Args:
-        state: running, or how it ended.
-        run_id: of the run.
-        host: that the driver runs on.
-        process: number of the driver's process there.
-        started: when the run began, UTC, ISO 8601.
-        written: when this was written, the run's last sign of life.
-        progressed: when the driver last heard that something was made.
-        planned: what the run is to make.
-        done: what it has committed.
-        in_flight: what workers have made of shards that are not committed; nothing once the run ended.
-        failed: utterances quarantined by this run.
-        speed: seconds of audio made in a second, since the run began.
-        left: seconds until the rest is made, at this speed; None while nothing is made.
-        error: that ended the run, in words; empty if none did.
-        part: of a job in parts, `2/8`; empty for a whole run.
+        state: running, or how the run ended.
+        run_id: identifier of the run.
+        host: name of the machine that the driver runs on.
+        process: number of the driver's process on that machine.
+        started: time when the run began, UTC, ISO 8601.
+        written: time when this was written: the run's last sign of life.
+        progressed: time when the driver last heard that something was made.
+        planned: the work that the run is to do.
+        done: the work that it has committed.
+        in_flight: the work done on shards that are not committed; zero once the run has ended.
+        failed: number of utterances that this run quarantined.
+        speed: seconds of audio made per second, since the run began.
+        left: time until the rest is made at this speed [s]; None while nothing is made.
+        error: message of the error that ended the run; empty if none did.
+        part: index and number of parts, `2/8`, if this is a part of a job; empty for a whole run.
     """
 
     state: Told
@@ -78,14 +78,14 @@ class RunStatus:
         """The status that `to_json` wrote.
 
         Raises:
-            ValueError: if it is none, or of another version.
+            ValueError: if it is not valid, or has another version.
         """
         try:
             plain = json.loads(text)
             if plain.pop("version") != STATUS_VERSION:
-                raise ValueError("of another version")
+                raise ValueError("it has another version")
             if plain["state"] not in get_args(Told) or datetime.fromisoformat(plain["written"]).tzinfo is None:
-                raise ValueError("not as a run tells it")
+                raise ValueError("it has a state or a time that no run writes")
             amounts = {name: Amount(**plain[name]) for name in ("planned", "done", "in_flight")}
             return cls(**{**plain, **amounts})
         except (KeyError, TypeError, AttributeError) as error:
@@ -97,9 +97,9 @@ class Holding:
     """What a manifest holds.
 
     Args:
-        utterances: rows in manifest.jsonl.
-        failed: rows in failures.jsonl.
-        seconds: of audio.
+        utterances: number of rows in manifest.jsonl.
+        failed: number of rows in failures.jsonl.
+        seconds: duration of the audio [s].
     """
 
     utterances: int
@@ -109,19 +109,19 @@ class Holding:
 
 @dataclass(frozen=True)
 class Status:
-    """What can be seen of an output from here.
+    """What this process can see of an output.
 
     Args:
-        output: its URL.
-        state: `running`; `finished`, `interrupted` or `failed`, as the run told at its end; `killed`: it ended without
-            a word, as the output's lock shows; `silent`: it has told nothing for a minute, from a machine whose locks
-            cannot be seen here; `unknown`: no run has told anything that can be read.
-        holder: who works on the output now, a run or gc, in its own words; None if nobody, as far as can be seen.
-        age: seconds since the last sign of life, by the clocks of both machines; None if there was none.
-        run: what the last run told, or None.
-        manifest: what the manifest holds, as it was published; None if it is not there.
-        parts: what the parts of a job told that is not published yet; `state` is that of all of them then, and `run`
-            the one that told something last.
+        output: URL or path of the output.
+        state: `running`; `finished`, `interrupted` or `failed`, as the run wrote at its end; `killed`: the run ended
+            without writing so, as the output's lock shows; `silent`: a run on a machine whose locks cannot be seen here
+            has written nothing for a minute; `unknown`: no run has written a status that can be read.
+        holder: who works on the output now, a run or gc; None if nobody does, as far as this process can see.
+        age: time since the last sign of life, by the clocks of both machines [s]; None if there was none.
+        run: what the last run wrote, or None.
+        manifest: what the manifest holds, as it was published; None if there is no manifest.
+        parts: what the parts of a job wrote, if it is not published yet. Then `state` is that of all of them together,
+            and `run` is the part that wrote last.
     """
 
     output: str
@@ -133,13 +133,13 @@ class Status:
     parts: tuple[RunStatus, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The status as plain JSON values, for dashboards; names and meanings change with `version` only.
+        """The status as plain JSON values, for dashboards. Names and meanings change only with `version`.
 
         version   1
         output, state, holder, age, manifest {utterances, failed, seconds}    as here
         run       {state, run_id, host, process, started, written, progressed, planned, done, in_flight, failed,
                   speed, left, error, part}, as in RunStatus; the three amounts are {shards, utterances, seconds}
-        parts     [run, ...], one for each part of a job in parts; empty once it is published
+        parts     [run, ...], one for each part of a job in parts; empty once the job is published
         """
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
@@ -148,8 +148,8 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
     """How far the run on an output is, or how the last one ended. Takes no lock and writes nothing.
 
     Args:
-        url: of the output.
-        options: for the client of an object store.
+        url: URL or path of the output.
+        options: options for the client of an object store.
 
     Raises:
         ConfigError: if there is no melmill output.
@@ -158,7 +158,7 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
     ledger = Ledger(open_storage(url, options))
     storage = ledger.storage
     told, holder = _told(storage), storage.holder()
-    for _ in range(_LOOKS):  # so that what was told is not older than the answer of the lock, unless it changes always
+    for _ in range(_LOOKS):  # so that the status is not older than what the lock says, unless it changes all the time
         if told == (again := _told(storage)):
             break
         told, holder = again, storage.holder()
@@ -175,7 +175,7 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
 
 
 def _told(storage: Storage) -> list[RunStatus]:
-    """What the parts of a job tell; if there are none, what the last run told."""
+    """What the parts of a job wrote; if there are none, what the last run wrote."""
     parts = [told for name in storage.list(PARTS) if (told := _read(storage, name)) is not None]
     whole = _read(storage, STATUS)
     return parts or ([whole] if whole is not None else [])
@@ -199,12 +199,12 @@ def _state(told: RunStatus | None, holder: str | None, age: float | None) -> Sta
     if told.state != "running" or (holder is not None and told.run_id in holder):
         return told.state
     if holder is not None or told.host == socket.gethostname():
-        return "killed"  # the lock is free, or another's
+        return "killed"  # the lock is free, or another run has it
     return "silent" if age is not None and age > SILENCE_SECONDS else "running"
 
 
 def _state_of_parts(parts: Sequence[RunStatus], holder: str | None) -> State:
-    """What becomes of parts together: running as long as one of them is."""
+    """The state of all parts together: running as long as one of them is."""
     running = [each for each in parts if each.state == "running"]
     if not running:
         return "failed" if any(each.state == "failed" for each in parts) else "interrupted"

@@ -1,4 +1,4 @@
-"""What the plan must know of all that is committed: a line a commit, and columns over the catalogue. Pure."""
+"""What a plan must know of all commits: a line for each commit, and columns over the catalogue. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pipeline.stores.base import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class CommittedShard(ShardId):
-    """One commit record, without its rows: a quarter of a kilobyte.
+    """One commit record without its rows. It takes a quarter of a kilobyte of memory.
 
     Args:
         number, fingerprint, revision: as in ShardId.
-        generation: of the run that made it.
-        ingredients: it was made with; one object for all that were made alike.
-        utterances: made or quarantined in it.
-        failed: how many of them were quarantined.
+        generation: number of the run that made it.
+        ingredients: what it was made with; one object for all shards that were made alike.
+        utterances: number of utterances that were made or quarantined in it.
+        failed: number of them that were quarantined.
     """
 
     generation: int
@@ -34,13 +34,15 @@ class CommittedShard(ShardId):
 
 @dataclass(frozen=True)
 class CommitIndex:
-    """All commit records of an output, held against a catalogue: five bytes an utterance, however often it was made.
+    """All commit records of an output, indexed by the utterances of a catalogue.
+
+    It takes five bytes for each utterance, however often that was made.
 
     Args:
         shards: a line for each commit record.
-        home: `[utterances] int32`, by position in the catalogue: which of `shards` has the utterance, of each number
-            only the newest counting; -1 for none.
-        changed: `[utterances] bool`, whether that was made of another mel.
+        home: `[utterances] int32`, by position in the catalogue: index in `shards` of the commit that has the
+            utterance, -1 if none has it. Of the commits with one shard number, only the newest counts.
+        changed: `[utterances] bool`, whether that commit was made from another mel.
     """
 
     shards: tuple[CommittedShard, ...]
@@ -49,11 +51,11 @@ class CommitIndex:
 
 
 def index_commits(catalogue: Catalogue, records: Iterable[ShardRecord]) -> CommitIndex:
-    """What commit records say of the utterances of a catalogue. Takes them one at a time and keeps no row.
+    """Index commit records by the utterances of a catalogue. Takes one record at a time and keeps no row.
 
     Args:
         catalogue: the store's utterances.
-        records: in the order of their names, so that those of one number stand together.
+        records: commit records in the order of their names, so that those of one shard number follow each other.
     """
     positions = _Positions(catalogue.keys)
     shards: list[CommittedShard] = []
@@ -94,15 +96,15 @@ def _digests(record: ShardRecord) -> Iterator[tuple[str, str]]:
 
 
 def _is_newer(shards: Sequence[CommittedShard], one: int, other: int) -> bool:
-    """Whether an utterance that the newest commits of two numbers hold is rather that of the first; -1 is no commit."""
+    """Whether the first of two commits that hold an utterance is the newer one; -1 stands for no commit."""
     return one >= 0 and (shards[one].generation, shards[one].number) > (shards[other].generation, shards[other].number)
 
 
 class _Positions:
-    """Finds keys in a catalogue: 12 bytes an utterance, where a dictionary takes 200.
+    """Finds keys in a catalogue. It takes 12 bytes for each utterance, where a dictionary takes 200.
 
     Args:
-        keys: `[utterances]` of numpy's StringDType.
+        keys: the catalogue's keys, `[utterances]` of numpy's StringDType.
     """
 
     def __init__(self, keys: NDArray[Any]) -> None:
@@ -113,12 +115,12 @@ class _Positions:
         self._order = order.astype(np.int32)
 
     def find(self, wanted: Sequence[str]) -> list[int]:
-        """Position of each key; -1 for those that are not there."""
+        """Position of each key; -1 for keys that are not there."""
         hashes = np.fromiter(map(hash, wanted), np.int64, len(wanted))
         first = np.searchsorted(self._hashes, hashes, side="left").tolist()
         stop = np.searchsorted(self._hashes, hashes, side="right").tolist()
         return [self._find(*each) for each in zip(wanted, first, stop, strict=True)]
 
     def _find(self, key: str, first: int, stop: int) -> int:
-        """Among those of the same hash, which is seldom more than one."""
+        """Position of a key among those with the same hash. There is seldom more than one."""
         return next((int(at) for at in self._order[first:stop] if self._keys[at] == key), -1)

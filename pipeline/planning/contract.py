@@ -1,4 +1,4 @@
-"""Does the store's mel contract fit the vocoder's? Decided before any work, in words."""
+"""Decides before any work whether the store's mel contract fits the vocoder's, and says why not."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pipeline.vocoders import Vocoder
 
 
 def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
-    """The contract of the mels at hand: the store's own, or the one that the job names.
+    """The contract of the store's mels: the store's own, or the one that the job states.
 
     Args:
-        store: opened.
-        stated: what the job says, or None for `auto`.
+        store: the store, opened.
+        stated: the contract that the job states, or None for `auto`.
 
     Raises:
-        ContractError: if neither says anything, or they contradict each other.
+        ContractError: if neither states a contract, or they contradict each other.
     """
     if store.spec is None and stated is not None:
         return stated
@@ -32,7 +32,7 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
         raise ContractError(
             f"the job's input.mel contradicts the contract that the store {store.url} states: "
             + "; ".join(f"{d.field} is {d.values[0]} in the store, {d.values[1]} in the job" for d in differences)
-            + ". Leave input.mel out, or pack the store anew with the right contract"
+            + ". Leave input.mel out, or pack the store again with the right contract"
         )
     return store.spec
 
@@ -40,17 +40,18 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
 def check_contract(
     store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool, framing: FramingChange = "exact"
 ) -> tuple[Difference, ...]:
-    """The differences between the mels at hand and what the vocoder takes, if all of them can be bridged.
+    """The differences between the store's contract and the vocoder's, if all of them can be bridged.
 
     Args:
-        store: opened.
-        source: the contract of its mels.
-        vocoder: that shall decode them.
+        store: the store, opened.
+        source: contract of the store's mels.
+        vocoder: the vocoder that is to decode them.
         convert: whether exact conversions were asked for.
-        framing: what is to be done about another framing.
+        framing: what to do if the framing differs.
 
     Raises:
-        ContractError: naming every field that differs, both values, and what would make them fit.
+        ContractError: if they cannot be bridged. The message names every field that differs, both values, and what
+            would make them fit.
     """
     if store.n_mels != source.n_mels:
         raise ContractError(
@@ -62,16 +63,16 @@ def check_contract(
         impossible -= {"framing"}
     if impossible == {"framing"}:
         remedy = (
-            "Where frames lie is all that stands between them. Say --set input.framing=shift, which keeps every sample "
-            "in its place, or trim, which leaves the sound half a hop off"
+            "Only the position of the frames differs. Say --set input.framing=shift, which keeps every sample in its "
+            "place, or input.framing=trim, which moves the sound by half a hop"
         )
     elif impossible:
         remedy = (
-            "These mels cannot be converted: compute them by the vocoder's contract, or choose a vocoder for theirs "
-            "(melmill vocoder import --mel, where a checkpoint was trained on them)"
+            "These mels cannot be converted. Compute them by the vocoder's contract, or choose a vocoder for their "
+            "contract (melmill vocoder import --mel, if a checkpoint was trained on them)"
         )
     elif any(difference.remedy == "exact" for difference in differences) and not convert:
-        remedy = "All of this converts exactly: say --set input.convert=true"
+        remedy = "All of these can be converted exactly: say --set input.convert=true"
     else:
         return differences
     raise ContractError(
@@ -80,20 +81,22 @@ def check_contract(
 
 
 def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str | None:
-    """Looks at a sample of the mels, and refuses values that their contract contradicts.
+    """Look at a sample of the mels, and refuse values that contradict their contract.
 
-    Refused is what another contract explains, or what no waveform can give. Values that are only strange pass.
+    Values are refused if another contract explains them, or if no waveform can have them. Values that are merely
+    unusual are accepted.
 
     Args:
-        store: opened.
-        catalogue: of the store.
-        source: the contract of its mels.
+        store: the store, opened.
+        catalogue: catalogue of the store.
+        source: contract of the store's mels.
 
     Returns:
-        What could not be judged, in words; None if all was.
+        What could not be judged, as text; None if all of the contract was judged.
 
     Raises:
-        ContractError: with what was found, and what the values look like instead.
+        ContractError: if the values contradict the contract. The message says what was found, and which contract the
+            values look like.
     """
     sample = sample_mels(store, catalogue)
     if not sample.mels:
@@ -107,8 +110,8 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
     raise ContractError(
         f"the values in {store.url} contradict the mel contract that is stated for them: "
         f"{'; '.join(each.words for each in found)}. {looks} ({sample.frames} frames of {len(sample.mels)} utterances "
-        "were looked at; melmill inspect says more). State the contract that made them: input.mel, or pack the store "
-        "anew; if the stated one is right all the same, say --set input.check_values=false"
+        "were looked at; melmill inspect says more). State the contract that made them with input.mel, or pack the "
+        "store again. If the stated contract is right, say --set input.check_values=false"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a shard is known by, and what has changed when it is known by another name. Pure."""
+"""The fingerprint of a shard, and what has changed if it is another one. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.output.records import Ingredients
 from pipeline.stores.base import Catalogue
 
 FORMAT_VERSION = 1
-"""Part of every fingerprint: raised when the same inputs no longer give the same output."""
+"""Part of every fingerprint. It is raised when the same inputs no longer give the same output."""
 
 
 def ingredients_of(job: Job) -> Ingredients:
@@ -36,7 +36,7 @@ def _reframed(job: Job) -> dict[str, str]:
 
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
-    """Digest over the utterances at these positions of the catalogue, their mels, and what they are made with."""
+    """Digest over the utterances at some positions of the catalogue, their mels, and what they are made with."""
     digest = hashlib.blake2b(digest_size=16)
     head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
     digest.update(json.dumps(head).encode())
@@ -47,14 +47,14 @@ def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredie
 
 
 def why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
-    """What has changed since a shard was made, in words. No utterance comes to a shard: new ones get new shards.
+    """What has changed since a shard was made, as text. New utterances get new shards, so none can be added.
 
     Args:
-        members: utterances of the shard.
-        members_then: utterances that it was made of.
-        changed: of `members`, how many have another mel now.
-        ingredients: as they are.
-        made_with: the ingredients then.
+        members: number of utterances in the shard now.
+        members_then: number of utterances in it when it was made.
+        changed: number of `members` whose mel has changed.
+        ingredients: what the shard would be made with now.
+        made_with: what it was made with.
     """
     reasons = []
     if changed:

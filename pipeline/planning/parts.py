@@ -1,4 +1,4 @@
-"""Array mode: one job in parts that know nothing of each other, and need no scheduler of ours. Pure."""
+"""Divides a job into parts that know nothing of each other, for array jobs of any scheduler. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pipeline.planning.plan import PlannedShard
 
 @dataclass(frozen=True)
 class Part:
-    """One of so many parts of a job.
+    """One part of a job.
 
-    All parts make the same plan. Each begins with its own shards, and goes on with those of the others that are not
-    committed by then: so a part that died, or never began, is nobody's loss. Two that make the same shard lose time,
-    never more: the second finds the first's commit.
+    All parts make the same plan. Each begins with its own shards, and continues with those of other parts that are not
+    committed by then, so the work of a part that died, or never began, is done by the others. If two parts make the
+    same shard, they lose time and nothing else: the second finds the first one's commit.
 
     Args:
-        index: 0 to count - 1.
-        count: of the parts.
+        index: index of the part, 0 to count - 1.
+        count: number of parts.
     """
 
     index: int
@@ -29,13 +29,13 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The part that `INDEX/COUNT` names. INDEX counts from 0, or from 1: then the last is the one that 0 would be.
+        """The part that `INDEX/COUNT` names. INDEX counts from 0 or from 1: COUNT/COUNT is the same part as 0/COUNT.
 
         >>> Part.parse("2/8"), Part.parse("8/8")
         (Part(index=2, count=8), Part(index=0, count=8))
 
         Raises:
-            ConfigError: if it names none.
+            ConfigError: if the text is not valid.
         """
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
         index, count = map(int, found.groups()) if found else (0, 0)
@@ -50,13 +50,13 @@ class Part:
         return f"{self.index}/{self.count}"
 
     def owns(self, shard: PlannedShard) -> bool:
-        """Whether this part begins with it. By its number, which is the same in every part, whenever that began."""
+        """Whether this part begins with a shard. The shard's number decides, which is the same for every part."""
         return shard.number % self.count == self.index
 
     def order(self, shards: Iterable[PlannedShard]) -> Iterator[PlannedShard]:
-        """Its own shards, then those of the other parts, from the end: they come from the beginning.
+        """The part's own shards, then those of other parts in reverse order, since their owners begin at the front.
 
-        Those of the next part come first, so that two parts that are done early help two others.
+        Shards of the next part come first, so that two parts that finish early help two different parts.
         """
         shards = list(shards)
         yield from filter(self.owns, shards)

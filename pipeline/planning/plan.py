@@ -1,4 +1,4 @@
-"""Plan: what is to be made, what is already there, and why. Pure: reads nothing, writes nothing."""
+"""The plan: what is to be made, what is already there, and why. Pure: reads nothing, writes nothing."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class ShardTask(ShardId):
-    """One shard to be made: all that a worker is sent besides the job. Names and row ranges, never arrays.
+    """One shard to make: all that a worker gets besides the job. It holds names and row ranges, never arrays.
 
     Args:
         number, fingerprint, revision: as in ShardId.
-        utterances: in the order in which they go into the shard.
-        condemned: key -> reason, of those that are not to be tried any more.
-        meta: key -> JSON object, of those for which the job's list has metadata.
+        utterances: the utterances, in the order in which they go into the shard.
+        condemned: key -> reason, of utterances that are not tried any more.
+        meta: key -> JSON object, of utterances for which the job's list has metadata.
     """
 
     utterances: tuple[Utterance, ...]
@@ -46,9 +46,9 @@ class PlannedShard(ShardId):
     Args:
         number, fingerprint, revision: as in ShardId.
         members: `[utterances] int64`, positions in the catalogue.
-        seconds: of audio in it, from the frame counts.
-        reason: why it is to be made, in words; empty if it is there.
-        failed: utterances that are quarantined in it, if it is there.
+        seconds: duration of the audio in it, from the frame counts [s].
+        reason: why it is to be made; empty if it is there.
+        failed: number of utterances that are quarantined in it, if it is there.
     """
 
     members: NDArray[np.int64]
@@ -62,13 +62,13 @@ class Plan:
     """What a run would do.
 
     Args:
-        todo: shards to be made.
+        todo: shards to make.
         done: shards that are committed as they should be.
-        refused: utterances whose listing already shows that they cannot be made.
-        utterances: in the store: those of `todo` and `done`, and the refused.
-        read_bytes: decoded chunk bytes that making `todo` reads.
-        wanted_bytes: bytes of the mels of `todo`, as float32.
-        worker_bytes: memory that a worker needs, estimated.
+        refused: failures of utterances that cannot be made, as their listing already shows.
+        utterances: number of utterances in the store: those of `todo` and `done`, and the refused.
+        read_bytes: size of the decoded chunks that making `todo` reads.
+        wanted_bytes: size of the mels of `todo`, as float32.
+        worker_bytes: estimated memory that a worker needs.
     """
 
     todo: tuple[PlannedShard, ...]
@@ -81,12 +81,12 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Audio to be made [s]."""
+        """Duration of the audio to make [s]."""
         return sum(shard.seconds for shard in self.todo)
 
     @property
     def read_amplification(self) -> float:
-        """Bytes read for each byte wanted; 0.0 if there is nothing to do."""
+        """Number of bytes read for each byte wanted; 0.0 if there is nothing to do."""
         return self.read_bytes / self.wanted_bytes if self.wanted_bytes else 0.0
 
     def tasks(
@@ -98,9 +98,9 @@ class Plan:
         """The tasks of `todo`, or of some of its shards, made one at a time.
 
         Args:
-            catalogue: that was planned for.
-            shards: if not all.
-            listed: key -> JSON object, metadata of utterances.
+            catalogue: the catalogue that was planned for.
+            shards: the shards to give tasks for; None for all of `todo`.
+            listed: key -> JSON object, the metadata that the job's list has for utterances.
         """
         for shard in self.todo if shards is None else shards:
             utterances = tuple(catalogue[int(i)] for i in shard.members)
@@ -127,7 +127,7 @@ class Plan:
 
 
 def reasons(shards: Iterable[PlannedShard]) -> tuple[Reason, ...]:
-    """Why shards are to be made, the commonest reason first."""
+    """Why shards are to be made, the most common reason first."""
     sharing: dict[str, list[PlannedShard]] = {}
     for shard in shards:
         sharing.setdefault(shard.reason, []).append(shard)
@@ -149,16 +149,16 @@ def plan_shards(
     """The plan for a catalogue, given what is committed.
 
     Utterances that a commit holds keep their shard. The others are cut, in the store's order, into runs of about
-    `shard_seconds`, a run ending also where an utterance with a shard stands between; runs take the smallest free
-    numbers. So an interrupted first run, planned again, gives the same shards.
+    `shard_seconds`; a run also ends where the next utterance has a shard. Runs get the smallest free numbers. So if a
+    first run was interrupted, planning again gives the same shards.
 
     Args:
         catalogue: the store's utterances.
-        job: what is to be done with them.
+        job: the job to plan.
         commits: all commits of the output, indexed by this catalogue.
         stale: name of a commit -> why its shard is to be made again though nothing has changed.
-        chunk_bytes: bytes that reading from one utterance to another touches.
-        worker_bytes: memory of a worker, for the plan's reader.
+        chunk_bytes: gives the size of the chunks that hold all rows from one utterance to another.
+        worker_bytes: estimated memory that a worker needs; it is passed on.
     """
     newest = _newest(commits.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
     alike = _newest(commits.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
@@ -183,7 +183,7 @@ def plan_shards(
             reason = why_stale(len(members), old.utterances, changed, ingredients, old.ingredients)
         else:
             reason = "new"
-        while shard_name(number, fingerprint, revision) in names:  # that of another shard, by chance
+        while shard_name(number, fingerprint, revision) in names:  # another shard has the name, by chance
             revision += 1
         todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
         wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
@@ -195,7 +195,7 @@ def plan_shards(
 def _newest(
     shards: Iterable[CommittedShard], key: Callable[[CommittedShard], Key], age: Callable[[CommittedShard], Any]
 ) -> dict[Key, CommittedShard]:
-    """Of the commits with the same key, the newest."""
+    """The newest of the commits with each key."""
     newest: dict[Key, CommittedShard] = {}
     for shard in shards:
         known = newest.setdefault(key(shard), shard)
@@ -205,7 +205,7 @@ def _newest(
 
 
 def _refusals(catalogue: Catalogue, job: Job) -> dict[int, str]:
-    """Position of an utterance that the listing shows to be impossible -> why."""
+    """Position of each utterance that cannot be made, as its listing shows -> why."""
     limit = job.config.input.max_utterance_seconds
     too_long = np.flatnonzero(catalogue.frames > limit * job.mel.sample_rate / job.mel.hop_length)
     return {
@@ -223,7 +223,7 @@ def _failure(utterance: Utterance, job: Job, reason: str) -> Failure:
 def _assign(
     catalogue: Catalogue, job: Job, commits: CommitIndex, numbers: Set[int], refused: Container[int]
 ) -> dict[int, array[int]]:
-    """Number of a shard -> positions of its utterances. `numbers` are those that commits have."""
+    """Number of each shard -> positions of its utterances. `numbers` are the numbers that commits have."""
     target = job.config.output.shard_seconds * job.mel.sample_rate / job.mel.hop_length  # frames
     shards: dict[int, array[int]] = {}
     runs = [array("q")]

@@ -1,4 +1,4 @@
-"""A job before it begins: its store opened, its vocoder loaded, its contract checked, its plan made. Writes nothing."""
+"""Prepares a job: opens its store, loads its vocoder, checks its contract, makes its plan. Writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipeline.stores import Catalogue, MelStore, open_store
 from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
-"""Resident memory of a worker that has imported everything and decoded nothing, measured on Linux, rounded up."""
+"""Resident memory of a worker that has imported everything and decoded nothing; measured on Linux, rounded up."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ class Prepared:
     """A job with its store opened, its vocoder loaded and its plan made.
 
     Args:
-        job: with every `auto` resolved.
-        store: opened.
-        catalogue: of the store.
-        vocoder: loaded in this process; workers load their own.
-        differences: between the store's contract and the vocoder's, all of them bridged.
+        job: the job, with every `auto` resolved.
+        store: the store, opened.
+        catalogue: the store's utterances.
+        vocoder: the vocoder, loaded in this process; workers load their own.
+        differences: the differences between the store's contract and the vocoder's; all of them can be bridged.
         unverified: the part of the store's contract that its values could not confirm, as text; None if all was.
-        plan: what is to be done.
-        ledger: of the output.
+        plan: what is to be made.
+        ledger: ledger of the output.
         scan: the commits and objects that the plan was made from.
-        metadata: of the utterances.
+        metadata: metadata of the utterances.
     """
 
     job: Job
@@ -76,12 +76,12 @@ class Prepared:
 
     @property
     def lost(self) -> Mapping[str, str]:
-        """Name of a commit whose objects are gone -> which; to be marked stale by a run."""
+        """Name of each commit with an object that is gone -> why its shard is to be made again."""
         return self.scan.lost
 
 
 def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
-    """Open, check and plan. Writes nothing. Errors as `plan`."""
+    """Open, check and plan. Writes nothing. Raises what `pipeline.plan` raises."""
     config = _absolute(config)
     out, store_path = (_place(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
@@ -98,7 +98,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     contract = source_contract(store, stated)
     wanted = config.vocoder
     vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
-    if config.cluster.kind in ("local", "synchronous"):  # elsewhere the workers have the card, and not this process
+    if config.cluster.kind in ("local", "synchronous"):  # in other clusters the workers have the card, not this process
         check_device(wanted.device)
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)
     catalogue = store.catalogue()
@@ -124,12 +124,12 @@ def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str
     """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
 
     Raises:
-        ConfigError: if there is no output, or its job cannot be known any more.
+        ConfigError: if there is no output, or its job.json is lost.
     """
     described = Ledger(open_storage(url, options)).existing_job()
     job = described.get("job")
     if not isinstance(job, dict) or "output" not in job:
-        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it anew")
+        raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it again")
     return {
         **job,
         "output": {**job["output"], "url": url, "options": dict(options or job["output"].get("options", {}))},
@@ -137,7 +137,7 @@ def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str
 
 
 def replan(prepared: Prepared) -> Prepared:
-    """The same job, planned again against what is committed now; commits are read again only if others are there."""
+    """The same job, planned again with what is committed now. Commits are read again only if they have changed."""
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
     no_run_since = job.generation == prepared.job.generation
@@ -147,7 +147,7 @@ def replan(prepared: Prepared) -> Prepared:
 
 
 def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None) -> OutputScan:
-    """Read all commits, one at a time; or take what was found before, if the same names are there."""
+    """Read all commits, one at a time. If all names are as in an earlier scan, return that one."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
     for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
         listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
@@ -167,9 +167,9 @@ def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None
 
 
 def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
-    """The first object of a commit that is not there. Files are listed for one shard at a time: there may be millions.
+    """The first object of a commit that is gone. Files are listed for one shard at a time, since there may be millions.
 
-    What no listing has may have come since.
+    An object that the listing lacks may have been put since, so it is looked up, too.
     """
     names = [each.name for each in record.objects if each.name not in tars]
     files = set(storage.list(shard_path(record.name))) if names else set()
@@ -198,7 +198,7 @@ def _absolute(config: JobConfig) -> JobConfig:
 
 
 def _place(url: str) -> str:
-    """Where a URL leads, to be compared with others."""
+    """A URL or path in a form that can be compared with others."""
     return url if "://" in url else os.path.realpath(url)
 
 

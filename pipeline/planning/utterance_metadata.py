@@ -1,4 +1,4 @@
-"""What is known of utterances besides their mels (text, speaker, ...): by the store, and by a list over it."""
+"""Metadata of utterances (text, speaker, ...): the store's own, and that of a list which overrides it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class UtteranceMetadata:
     """The metadata of a store's utterances, as it is now.
 
     Args:
-        store: that may have some.
-        catalogue: of the store.
-        listed: key -> JSON object, whose fields go over the store's; of utterances of the store alone.
-        path: of the list, or None.
-        unknown: so many keys of the list are no utterance of the store.
-        digest: of all of it, as hexadecimal; empty where there is none.
+        store: the store, which may have metadata of its own.
+        catalogue: the store's utterances.
+        listed: key -> JSON object whose fields override the store's. Only keys of the store's utterances.
+        path: path of the list, or None.
+        unknown: number of keys in the list that are not utterances of the store.
+        digest: digest of all metadata, as hexadecimal; empty if there is none.
     """
 
     store: MelStore
@@ -36,10 +36,10 @@ class UtteranceMetadata:
 
     @classmethod
     def read(cls, store: MelStore, catalogue: Catalogue, path: str | None) -> UtteranceMetadata:
-        """That of the store, and of the list at `path`, as `read_metadata` reads it.
+        """The metadata of a store, and of the list at `path` as `read_metadata` reads it.
 
         Raises:
-            ConfigError: if the list cannot be read, or has no row of an utterance of the store.
+            ConfigError: if the list cannot be read, or has no row for any utterance of the store.
         """
         try:
             rows = read_metadata(path).rows if path is not None else {}
@@ -48,7 +48,7 @@ class UtteranceMetadata:
         listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
         if rows and not listed:
             raise ConfigError(
-                f"input.meta: {path} has no row of any utterance of {store.url}: its keys are like "
+                f"input.meta: {path} has no row for any utterance of {store.url}: its keys are like "
                 f"{next(iter(rows))!r}, the store's like {str(catalogue.keys[0])!r}"
             )
         own = store.meta_digest()
@@ -56,12 +56,12 @@ class UtteranceMetadata:
         return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
 
     def words(self) -> str:
-        """What the list has, for people."""
-        others = f"; {self.unknown} of its rows are of no utterance" if self.unknown else ""
+        """What the list has, as text for people."""
+        others = f"; {self.unknown} of its rows match no utterance" if self.unknown else ""
         return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}"
 
     def of(self, positions: Iterable[int]) -> dict[str, dict[str, Any]]:
-        """Key -> metadata of the utterances at some positions of the catalogue, but of those whose cannot be read."""
+        """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out."""
         found = {}
         for position in positions:
             utterance = self.catalogue[position]
@@ -71,5 +71,10 @@ class UtteranceMetadata:
 
 
 def described(own: Mapping[str, Any], given: str | None) -> dict[str, Any]:
-    """An utterance's metadata: the store's own, and over it what a list gives, a JSON object or None."""
+    """An utterance's metadata.
+
+    Args:
+        own: the store's metadata of the utterance.
+        given: JSON object from the list, whose fields override the store's; None if the list has none.
+    """
     return {**own, **(json.loads(given) if given is not None else {})}

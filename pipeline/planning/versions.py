@@ -1,4 +1,4 @@
-"""What is installed here, and whether another machine's installation may do the same work. Pure, but for the asking."""
+"""Versions of what is installed here, and whether another machine's versions allow it to do the same work."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from collections.abc import Mapping
 _NAMED = ("melmill", "dask", "distributed", "zarr", "numpy", "onnxruntime", "soundfile", "soxr")
 
 _MATTERS = {"python": 2, "melmill": 3, "dask": 2, "distributed": 2, "zarr": 2, "onnxruntime": 2}
-"""How many numbers of a version must be equal on a worker: those behind them mend, and change no protocol, no format
-and no sample. Dask's are a year and a month, and another month may be another protocol."""
+"""Name -> number of leading parts of the version that must be equal on a worker. Later parts stand for fixes, which
+change no protocol, format or sample. Dask's first two are year and month, and its protocol may change every month."""
 
 NOT_INSTALLED = "not installed"
 
 
 @functools.cache
 def installed() -> Mapping[str, str]:
-    """Name -> version of what the work of this process depends on."""
+    """Name -> version of everything that the work of this process depends on."""
     found = {"python": platform.python_version()}
     for name in _NAMED:
         found[name] = _version(name)
@@ -31,7 +31,7 @@ def installed() -> Mapping[str, str]:
 def processor() -> str:
     """The kind of this processor, as far as the last bits of a sample may depend on it.
 
-    numpy and its BLAS choose their kernels by the processor, and sums in another order round otherwise.
+    numpy and its BLAS choose kernels by the processor, and other kernels add in another order and round differently.
 
     Returns:
         The architecture, the kernels that each BLAS chose, and the vector instructions that numpy found, such as
@@ -46,7 +46,7 @@ def processor() -> str:
 
 
 def differing(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """What differs so that it matters, with both versions, in words.
+    """The differences that matter, each with both versions.
 
     >>> differing({"dask": "2026.8.0", "zarr": "3.1.6"}, {"dask": "2025.1.0", "zarr": "3.1.2"})
     ['dask 2026.8.0 here, 2025.1.0 there']

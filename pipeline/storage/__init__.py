@@ -1,4 +1,8 @@
-"""Where an output lies, behind five verbs: read, list, put_if_absent, replace, delete."""
+"""Where an output lies, behind five verbs: read, list, put_if_absent, replace, delete.
+
+`open_storage` takes a path or a URL and gives a Storage: a folder (`local`) or an object store (`objects`). `atomic`
+and `filelock` write and lock files of this machine, for other rooms, too. It must not know what the objects mean.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +39,12 @@ def open_storage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_write
     """The storage at a local path or a URL: `file://`, `s3://`, `gs://`, `az://`. Nothing is written yet.
 
     Args:
-        url: of a folder.
-        options: for the client of an object store; may name environment variables.
-        single_writer: the object store has no conditional PUT, and nobody else writes to the output.
+        url: path or URL of a folder.
+        options: options for the client of an object store; may name environment variables.
+        single_writer: whether only one process writes to the output, so that the object store needs no conditional PUT.
 
     Raises:
-        ConfigError: if the URL is of a kind that melmill cannot write to, or its client is not installed.
+        ConfigError: if melmill cannot write to this kind of URL, or its client is not installed.
     """
     if not _is_object_store(url):
         if options:
@@ -52,15 +56,15 @@ def open_storage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_write
 
 
 def open_output(output: OutputConfig) -> Storage:
-    """The storage of a job's output. Errors as `open_storage`."""
+    """The storage of a job's output. Raises what `open_storage` raises."""
     return open_storage(output.url, output.options, output.single_writer)
 
 
 def absolute_url(url: str) -> str:
-    """The URL of an output so that it means the same on every worker.
+    """The URL of an output in a form that means the same on every worker.
 
     Raises:
-        ConfigError: if melmill cannot write to it, or it has a secret in it.
+        ConfigError: if melmill cannot write to it, or it holds a secret.
     """
     if not _is_object_store(url):
         return str(local_path(url))

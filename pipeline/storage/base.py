@@ -1,4 +1,4 @@
-"""Storage behind five verbs: read, list, put_if_absent, replace, delete."""
+"""Storage: the protocol of the five verbs, the names that storage itself needs, and what to do about its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRATCH = f"{PRIVATE}/scratch"
 LOCK = f"{PRIVATE}/run.lock"
 """The lock of an output: who works on it."""
 OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-"""The extra of the package that has the client, by the protocol of a URL."""
+"""Protocol of a URL -> the extra of the package that installs its client."""
 
 
 class Storage(Protocol):
@@ -30,58 +30,58 @@ class Storage(Protocol):
 
     @property
     def name_bytes(self) -> int:
-        """Bytes that the longest name of an object may have."""
+        """Largest number of bytes in the name of an object."""
         ...
 
     def read(self, name: str) -> io.BufferedReader:
         """The object, opened for reading and seeking. FileNotFoundError if it is not there.
 
-        What fails later, while it is read, is a StorageError too.
+        If reading fails later, that is a StorageError.
         """
         ...
 
     def list(self, prefix: str) -> Iterator[str]:
         """Names of all objects below the folder `prefix` ("" for all), sorted.
 
-        What lies in `SCRATCH` is no object, and listed only where that is the prefix.
+        Files in `SCRATCH` are not objects. They are listed only if `prefix` is `SCRATCH`.
         """
         ...
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
-        """Make `source` durable under `name`; False, and nothing changed, if the name is taken.
+        """Make `source` durable under `name`. If the name is taken, change nothing and return False.
 
-        A `source` that is a path must come from `scratch`.
+        A `source` that is a path must lie in a `scratch` folder.
         """
         ...
 
     def replace(self, name: str, source: Path | bytes) -> None:
-        """Make `source` durable under `name`, in place of what was there, atomically."""
+        """Make `source` durable under `name`, and replace atomically what was there."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the object, durably; if it is not there, that is made durable."""
+        """Delete the object, durably. If it is not there, make that durable."""
         ...
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
-        """A folder for files that will be put; removed at the end."""
+        """A folder for files to put; it is deleted when the context ends."""
         ...
 
     def lock(self, owner: str) -> contextlib.AbstractContextManager[None]:
         """Hold the output for one run.
 
-        OwnedError, with the holder's own words and how long it has held it, if another live run holds it.
+        OwnedError, with the holder's name and how long it has held the output, if another live run holds it.
         """
         ...
 
     def share(self, owner: str) -> contextlib.AbstractContextManager[None]:
-        """Hold the output together with whoever shares it too, as the parts of one job do.
+        """Hold the output together with others that share it, as the parts of one job do.
 
-        OwnedError as for `lock`, if a live run holds it for itself.
+        OwnedError, as from `lock`, if a live run holds it alone.
         """
         ...
 
     def holder(self) -> str | None:
-        """Who holds the output, in its own words; None if nobody does, as far as it can be seen from here."""
+        """Who holds the output; None if nobody does, as far as this process can see."""
         ...
 
 
@@ -123,7 +123,12 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[None]:
-    """Errors of the operating system become ours, with what to do about them."""
+    """Turns errors of the operating system into StorageErrors that say what to do.
+
+    Args:
+        doing: what is being done, and to which file: `writing /data/out/job.json`.
+        passing: kinds of OSError that are raised as they are.
+    """
     try:
         yield
     except passing:

@@ -26,7 +26,7 @@ def local_path(url: str) -> Path:
     """The absolute path that a local path or `file://` URL names.
 
     Raises:
-        ConfigError: if the URL is of another kind.
+        ConfigError: if it is another kind of URL.
     """
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme not in ("", "file"):
@@ -37,7 +37,11 @@ def local_path(url: str) -> Path:
 
 
 class LocalStorage:
-    """A directory on a POSIX file system. Workers on other machines may share it over a network file system."""
+    """A directory on a POSIX file system. Workers on other machines may share it over a network file system.
+
+    Args:
+        root: absolute path of the directory, which need not be there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -46,7 +50,7 @@ class LocalStorage:
 
     @property
     def name_bytes(self) -> int:
-        """See Storage. A path ends with a NUL (POSIX, limits.h, PATH_MAX), for which the underscore stands."""
+        """See Storage. A path ends with a NUL (POSIX, limits.h, PATH_MAX); the underscore stands for it."""
         return os.pathconf("/", "PC_PATH_MAX") - len(os.fsencode(self.root / "_"))
 
     def read(self, name: str) -> io.BufferedReader:
@@ -71,7 +75,7 @@ class LocalStorage:
         self._put(name, source, replace=True)
 
     def delete(self, name: str) -> None:
-        """See Storage. Folders go with their last object."""
+        """See Storage. A folder is deleted with its last object."""
         path = self.root / name
         with translated(f"deleting {path}"):
             path.unlink(missing_ok=True)
@@ -83,7 +87,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """See Storage. Its name need not outlive a power cut."""
+        """See Storage. The folder need not survive a power cut."""
         folder = self.root / SCRATCH / uuid.uuid4().hex
         with translated(f"writing {folder}"):
             folder.mkdir(parents=True)
@@ -113,7 +117,7 @@ class LocalStorage:
 
     @contextlib.contextmanager
     def _locked(self, owner: str, shared: bool) -> Iterator[int]:
-        """The lock file, locked; with the names that a dead run gave and did not live to sync made durable."""
+        """The lock file, locked. Names that a dead run gave, and did not live to sync, are made durable first."""
         path = self.root / LOCK
         with contextlib.ExitStack() as held:
             with translated(f"locking {path}"):
@@ -143,15 +147,15 @@ class LocalStorage:
                 return put_in_place(file, target, replace)
 
     def _make_folders(self, folder: Path) -> None:
-        """Like mkdir -p below the output, with the names durable in their parents.
+        """Like mkdir -p below the output, with each name durable in its parent.
 
-        A folder that is there may be of a run that died before its name was durable: each is synced once.
+        A run may have made a folder and died before its name was durable, so the parent of each folder is synced once.
         """
         if folder in self._durable_folders:
             return
         there = folder.is_dir()
         if there and folder == self.root:
-            with contextlib.suppress(OSError):  # a parent that may not be opened is no reason to refuse its folder
+            with contextlib.suppress(OSError):  # a parent that cannot be opened is no reason to refuse the folder
                 sync(folder.parent)
         elif not there or folder.is_relative_to(self.root):
             self._make_folders(folder.parent)
@@ -160,7 +164,7 @@ class LocalStorage:
         self._durable_folders.add(folder)
 
     def holder(self) -> str | None:
-        """See Storage. Asking takes the lock for an instant, which `lock` and `share` bear with."""
+        """See Storage. To find out, it takes the lock for an instant, which `lock` and `share` expect."""
         path = self.root / LOCK
         with translated(f"reading {path}"):
             return who_holds(path)
@@ -178,7 +182,7 @@ class LocalStorage:
 
 
 class _Reading(io.RawIOBase):
-    """An opened object. What fails while it is read is ours."""
+    """An opened object. An error while it is read becomes a StorageError."""
 
     def __init__(self, file: io.FileIO, path: Path) -> None:
         self._file = file

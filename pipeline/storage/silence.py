@@ -1,4 +1,4 @@
-"""Says that a store does not answer, which clients wait for in silence: minutes, since they ask again and again."""
+"""Warns that a store does not answer. Clients retry for minutes and say nothing meanwhile."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LOOK_SECONDS = 1.0
 
 @contextlib.contextmanager
 def waiting_for(what: str) -> Iterator[None]:
-    """Warns when the context has lasted for ten seconds, and each minute from then on.
+    """Warns when the context has lasted ten seconds, and every minute after that.
 
     Args:
-        what: is done in it, as `reading s3://bucket/name`.
+        what: what is done in the context, such as `reading s3://bucket/name`.
     """
     number = _watch.begin(what)
     try:
@@ -32,7 +32,7 @@ def waiting_for(what: str) -> Iterator[None]:
 
 
 class _Watch:
-    """One thread for all that is waited for in a process, from the first time on."""
+    """One thread for everything that a process waits for. It starts with the first wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

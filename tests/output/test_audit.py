@@ -122,7 +122,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
         "x' is not valid",
     ),
     "a tar emptied": (lambda out: (first_tar(out).chmod(0o644), first_tar(out).write_bytes(b"")), 11, "not recognised"),
-    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written anew"),
+    "job.json lost": (lambda out: (out / "job.json").unlink(), 10, "run the job again to have it written again"),
     "job.json emptied": (lambda out: (out / "job.json").write_text(""), 11, "Delete it and run again"),
     "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),

@@ -132,10 +132,10 @@ def test_a_commit_record_with_a_changed_value_or_another_name_is_refused(job: Bu
     content = first.read_bytes()
     first.chmod(0o644)
     first.write_bytes(content.replace(b'"clipped": 0', b'"clipped": 1', 1))
-    with pytest.raises(StorageError, match="its seal does not fit"):
+    with pytest.raises(StorageError, match="its seal does not match"):
         run(config)
     first.write_bytes(second.read_bytes())
-    with pytest.raises(StorageError, match=f"it is that of shard {second.stem}"):
+    with pytest.raises(StorageError, match=f"it is the record of shard {second.stem}"):
         run(config)
 
 

@@ -69,7 +69,7 @@ def test_a_list_goes_to_the_manifest_and_beside_the_audio_whatever_the_store(
         beside = [json.load(file) for each in tar if each.name.endswith("json") and (file := tar.extractfile(each))]
     assert {each["key"]: each["meta"] for each in beside} == metas(out)
     (said,) = (event.words for event in events if isinstance(event, MetadataListed))
-    assert said.endswith("for 2 of 4 utterances; 1 of its rows are of no utterance")
+    assert said.endswith("for 2 of 4 utterances; 1 of its rows match no utterance")
 
 
 def test_a_changed_list_makes_the_manifest_anew_and_no_audio(job: Build, tmp_path: Path, store: Path) -> None:
@@ -148,7 +148,7 @@ def describe(store: Path, layout: str, speaker: str) -> None:
 def test_a_list_that_is_none_or_of_another_store_is_refused(job: Build, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input\.meta: .*there is no such file"):
         plan(job(input__meta=str(tmp_path / "nowhere.jsonl")))
-    with pytest.raises(ConfigError, match=r"no row of any utterance.*its keys are like 'z', the store's like 'en_US"):
+    with pytest.raises(ConfigError, match=r"no row for any utterance.*its keys are like 'z', the store's like 'en_US"):
         plan(job(input__meta=listed(tmp_path / "m.jsonl", z="z")))
     assert not (tmp_path / "audio").exists()
 

@@ -1,8 +1,9 @@
-"""verify: read an output again, all of it, and hold it against what was written down when it was made.
+"""verify: read all of an output again, and compare it with what was written down when it was made.
 
-The trust goes one way. Commit records, job.json and published.json carry a seal over their values. A commit record
-holds the digest of every object and row of its shard; published.json holds the digests of manifest.jsonl and
-failures.jsonl as they were published. So whatever is changed, lost or added afterwards does not fit something sealed.
+Commit records, job.json and published.json carry a seal over their values. A commit record holds the digest of every
+object and row of its shard; published.json holds the digests of manifest.jsonl and failures.jsonl. So whatever was
+changed, lost or added later disagrees with something sealed. `verify` gives findings; `repair` prepares the next run to
+mend them. Nothing here makes audio or publishes.
 """
 
 from pipeline.output.audit.findings import EXIT_CODES, Finding, ShardVerified, VerifyReport

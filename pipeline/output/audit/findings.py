@@ -11,7 +11,7 @@ from pipeline.events import Event
 FindingKind = Literal["missing", "corrupt", "unexpected"]
 
 EXIT_CODES: dict[FindingKind, int] = {"corrupt": 11, "missing": 10, "unexpected": 12}
-"""The exit code of each kind, the gravest first: an output with several kinds gets the first."""
+"""Exit code of each kind, the most serious kind first: an output with several kinds gets the first code."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Finding:
     """Something that is not as it should be.
 
     Args:
-        kind: missing (an object that should be there is not), corrupt (an object is there and not as it was written:
-            bytes or lines were changed, lost or added) or unexpected (an object that nothing tells of).
-        name: of the object, or of the utterance in it.
-        what: is wrong, in words, and what to do.
-        shard: name of the commit whose audio it concerns; None if it concerns what is written about it.
+        kind: missing (an object that should be there is not), corrupt (an object is not as it was written: bytes or
+            lines were changed, lost or added) or unexpected (an object that no record names).
+        name: name of the object, or of the utterance in it.
+        what: what is wrong, and what to do.
+        shard: name of the commit whose audio is damaged or missing; None if only lists or records are.
     """
 
     kind: FindingKind
@@ -37,10 +37,10 @@ class ShardVerified(Event):
     """A shard was read again.
 
     Args:
-        name: of its commit.
-        utterances: in it.
-        seconds: of audio in it.
-        findings: in it.
+        name: name of the shard's commit.
+        utterances: number of utterances in it.
+        seconds: duration of the audio in it [s].
+        findings: number of findings in it.
     """
 
     name: str
@@ -54,9 +54,9 @@ class VerifyReport:
     """What a verification found.
 
     Args:
-        utterances: rows in the manifest that were read again.
-        failed: rows in failures.jsonl.
-        seconds: of audio decoded.
+        utterances: number of manifest rows that were checked.
+        failed: number of rows in failures.jsonl.
+        seconds: duration of the audio that was decoded [s].
         findings: all that is wrong; empty if the output is whole.
     """
 
@@ -67,7 +67,7 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 whole, 10 something is missing, 11 corrupt, 12 there is something unexpected; the gravest counts."""
+        """0 if the output is whole, else that of the most serious finding: 11 corrupt, 10 missing, 12 unexpected."""
         kinds = {finding.kind for finding in self.findings}
         return next((code for kind, code in EXIT_CODES.items() if kind in kinds), 0)
 

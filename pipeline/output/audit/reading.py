@@ -1,4 +1,4 @@
-"""Goes through an output once: the lists, shard by shard; the shards that no list names; the names of all objects."""
+"""Reads an output once: the lists, shard by shard; the shards that no list names; then the names of all objects."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translat
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
-_AHEAD = 2  # shards in hand for each thread: what they hold is in memory
+_AHEAD = 2  # shards per thread that are read ahead; their rows are in memory
 
 
 def verify(url: str, listener: Listener = lambda event: None, options: Mapping[str, Any] = NO_OPTIONS) -> VerifyReport:
-    """Read every object of an output again: sizes, digests, PCM, the lists against the commits, nothing besides.
+    """Read every object of an output again, and check sizes, digests, PCM, and that the lists agree with the commits.
 
-    What is committed but not in the manifest (before the first publication, or superseded) is read all the same. While
-    job.json has no counts, a run is going on or was stopped before it published: the lists are then those of before, or
-    those that were just being put in place. Of `_melmill`, commit records and what is published are checked, since a
-    run relies on them; not what else lies there. Memory holds a few shards' rows, and the names of all shards.
+    Shards that are committed but not in the manifest (not yet published, or superseded) are read, too. While job.json
+    has no counts, a run is at work or was stopped before it published; each list may then be the one before, or the one
+    that was being put in place. In `_melmill`, only commit records and published.json are checked, since a run relies
+    on them. Memory holds the rows of a few shards, and the names of all shards.
 
     Args:
-        url: of the output.
-        listener: is told of each shard.
-        options: for the client of an object store.
+        url: URL or path of the output.
+        listener: called with each shard that was read.
+        options: options for the client of an object store.
 
     Raises:
         ConfigError: if there is no melmill output.
@@ -76,7 +76,7 @@ class _Verification:
         with ThreadPoolExecutor(threads) as pool:
             self._check_manifest(pool, _AHEAD * threads, _metadata(publication, announced))
             self._check_failures()
-            replaced = self._ledger.stale()  # made again since, or about to be: what is left of it is nobody's
+            replaced = self._ledger.stale()  # made again since, or about to be: nobody needs what is left of them
             unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
             check = partial(check_unpublished, self._ledger)
             for event, found in _ahead(pool, check, unread, _AHEAD * threads):
@@ -100,7 +100,7 @@ class _Verification:
             if not ours:
                 what = f"{self._url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
                 raise ConfigError(what)
-            self._find("missing", JOB, "it is not there; run the job again to have it written anew")
+            self._find("missing", JOB, "it is not there; run the job again to have it written again")
             return {}
         try:
             return self._ledger.job() or {}
@@ -116,14 +116,14 @@ class _Verification:
             publication = self._ledger.read_publication()
         except FileNotFoundError:
             if "counts" in described:
-                self._find("missing", PUBLISHED, "it is not there; run the job again to have it written anew")
+                self._find("missing", PUBLISHED, "it is not there; run the job again to have it written again")
             return None
         except ValueError as error:
-            self._find("corrupt", PUBLISHED, f"{error}. Delete it, then run again to have it written anew")
+            self._find("corrupt", PUBLISHED, f"{error}. Delete it, then run again to have it written again")
             return None
         if "counts" in described and publication.run_id != described.get("run_id"):
-            what = f"it is of run {described.get('run_id')}, but run {publication.run_id} published last"
-            self._find("corrupt", JOB, f"{what}. Delete it, then run again to have it written anew")
+            what = f"it describes run {described.get('run_id')}, but run {publication.run_id} published last"
+            self._find("corrupt", JOB, f"{what}. Delete it, then run again to have it written again")
         return publication
 
     def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int, metadata: str | None) -> None:
@@ -139,7 +139,7 @@ class _Verification:
         check = partial(check_published, self._ledger, metadata)
         for event, found in _ahead(pool, lambda group: check(*group), groups(), ahead):
             if event.name in self._seen:
-                what = f"the rows of shard {event.name} do not stand together"
+                what = f"the rows of shard {event.name} are not next to each other"
                 self._find("corrupt", MANIFEST, f"{what}. {publish_again(MANIFEST)}")
             self._seen.add(event.name)
             self._lost |= {event.name} if any(each.kind == "missing" for each in found) else set()
@@ -171,12 +171,12 @@ class _Verification:
             self._find("missing", name, "it is not there; run the job again to publish it")
 
     def _check_file(self, name: str, wanted: set[str]) -> None:
-        """A list, against its digest when it was published; there may be several that it can rightly have."""
+        """Compare a list with the digests that it may have: several, if a run was stopped while it published."""
         try:
             with self._ledger.storage.read(name) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
-            return  # found when it was read
+            return  # reported when it was read
         if wanted and sha256 not in wanted:
             what = f"its sha256 is {sha256}, it was published with {' or '.join(sorted(wanted))}"
             self._find("corrupt", name, f"{what}. {publish_again(name)}")
@@ -189,10 +189,13 @@ class _Verification:
             for name in names:
                 private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
                 if name not in known and not private and commit_of(name) is None:
-                    self._find("unexpected", name, "no commit record names it. Delete it, unless a run is going on")
+                    self._find("unexpected", name, "no commit record names it. Delete it, unless a run is at work")
 
     def _known(self, shard: str | None, commits: set[str]) -> set[str] | None:
-        """The objects of a shard, or those of none; None where its commit record is lost or damaged, which is found."""
+        """The objects that may be there: those of a shard, or those of no shard.
+
+        None if the commit record is lost or damaged, which is reported elsewhere.
+        """
         if shard is None:
             return {MANIFEST, FAILURES, JOB}
         if shard not in commits:
@@ -202,7 +205,7 @@ class _Verification:
 
 
 def _metadata(publication: Publication | None, announced: Announced | None) -> str | None:
-    """Digest of the metadata that the manifest was published with, if that is known."""
+    """Digest of the metadata that the manifest was published with; None if it is not known."""
     if publication is None or (announced is not None and announced.run_id != publication.run_id):
         return None
     return publication.state.get(METADATA)
@@ -211,7 +214,7 @@ def _metadata(publication: Publication | None, announced: Announced | None) -> s
 def _ahead(
     pool: ThreadPoolExecutor, check: Callable[[Item], Checked], items: Iterable[Item], ahead: int
 ) -> Iterator[Checked]:
-    """The checks' results in order, with only so many items taken ahead: `Executor.map` takes all at once."""
+    """The checks' results in order. At most `ahead` items are taken in advance; `Executor.map` takes all at once."""
     waiting: deque[Future[Checked]] = deque()
     for item in items:
         waiting.append(pool.submit(check, item))

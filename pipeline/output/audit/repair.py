@@ -1,4 +1,4 @@
-"""What `verify` found, made good as far as the next run can: it makes anew what is damaged, and publishes again."""
+"""Prepares an output so that the next run mends what `verify` found: it makes damaged shards again, and publishes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ def repair(
     """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
 
     A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
-    the record's shard is made anew, or its object adopted if that is whole. For lists that are not as they were
-    published, the note of what was published is deleted, so that they are published again. What nobody knows of is
-    left alone.
+    the next run makes the record's shard again, or adopts its object if that is whole. published.json is deleted, so
+    that the next run publishes the lists again. Unexpected objects are left alone.
 
     Args:
-        url: of the output.
-        findings: of `verify`.
-        options: for the client of an object store.
-        single_writer: see `open_storage`.
+        url: URL or path of the output.
+        findings: what `verify` found.
+        options: options for the client of an object store.
+        single_writer: as in `open_storage`.
 
     Returns:
-        What was done, in words.
+        What was done, one sentence for each step.
 
     Raises:
         OwnedError: if a run is working on the output.

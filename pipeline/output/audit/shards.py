@@ -20,28 +20,28 @@ from pipeline.storage import Storage
 Checked = tuple[ShardVerified, list[Finding]]
 
 _DECODING = (soundfile.LibsndfileError, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError)
-"""What damaged audio raises, through soundfile's callbacks too."""
+"""Errors that damaged audio raises, also through soundfile's callbacks."""
 
 
 def publish_again(name: str) -> str:
-    """What to do about a list that is not as it was published."""
+    """What to do if a list is not as it was published."""
     return f"Delete {name}, then run again to publish it again"
 
 
 def check_published(ledger: Ledger, metadata: str | None, name: str, rows: tuple[Row, ...]) -> Checked:
-    """A shard that the manifest names, with its rows there.
+    """Check a shard that the manifest names.
 
     Args:
-        ledger: of the output.
-        metadata: digest of that with which the manifest was published; None if that is not known.
-        name: of the shard's commit.
-        rows: of it in the manifest.
+        ledger: ledger of the output.
+        metadata: digest of the metadata that the manifest was published with; None if it is not known.
+        name: name of the shard's commit.
+        rows: the shard's rows in the manifest.
     """
-    record, findings = read_record(ledger, name, f"{len(rows)} rows of {MANIFEST} are of it")
+    record, findings = read_record(ledger, name, f"{len(rows)} rows of {MANIFEST} belong to it")
     if record is None:
         return ShardVerified(name, len(rows), 0.0, len(findings)), findings
     wanted = record.rows
-    if record.metadata != metadata:  # the manifest has what was known later; the list's own digest watches over it
+    if record.metadata != metadata:  # the manifest has newer metadata, which the digest of the whole list protects
         rows, wanted = _without_meta(rows), _without_meta(wanted)
     findings += _compare(MANIFEST, record, rows, wanted)
     findings += _check_objects(ledger.storage, record)
@@ -50,15 +50,15 @@ def check_published(ledger: Ledger, metadata: str | None, name: str, rows: tuple
 
 
 def check_failures(ledger: Ledger, name: str, failures: tuple[Failure, ...]) -> list[Finding]:
-    """The failures of one shard, as failures.jsonl has them."""
-    record, findings = read_record(ledger, name, f"{len(failures)} rows of {FAILURES} are of it")
+    """Check the failures of one shard, as failures.jsonl has them."""
+    record, findings = read_record(ledger, name, f"{len(failures)} rows of {FAILURES} belong to it")
     if record is not None:
         findings += _compare(FAILURES, record, failures, tuple(replace(f, shard=name) for f in record.failures))
     return findings
 
 
 def check_unpublished(ledger: Ledger, name: str) -> Checked:
-    """A committed shard that the manifest does not name: not yet published, superseded, or without audio."""
+    """Check a committed shard that the manifest does not name: not yet published, superseded, or without audio."""
     record, findings = read_record(ledger, name)
     if record is None:
         return ShardVerified(name, 0, 0.0, len(findings)), findings
@@ -68,7 +68,7 @@ def check_unpublished(ledger: Ledger, name: str) -> Checked:
 
 
 def read_record(ledger: Ledger, name: str, needed: str = "") -> tuple[ShardRecord | None, list[Finding]]:
-    """A commit record, or what is wrong with it.
+    """A commit record, or None and what is wrong with it.
 
     Raises:
         StorageError: if storage fails.
@@ -102,7 +102,7 @@ def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 def _remake(record: ShardRecord, damaged: str | None = None) -> str:
-    """What to do about a shard that is damaged or lost."""
+    """What to do if a shard is damaged or lost."""
     delete = f"{damaged} and " if damaged else ""
     return f"Delete {delete}{commit_path(record.name)}, then run again to have the shard made again"
 
@@ -127,12 +127,12 @@ def _check_objects(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
 
 
 def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
-    """The audio of the record's rows, decoded."""
+    """Decode the audio of the record's rows, and compare it with them."""
     known = {each.name for each in record.objects}
     for row in record.rows:
         name = row.object_name
         if name not in known:
-            what = f"its row of {row.key!r} is in no object of it: {name}. {_remake(record)}"
+            what = f"its row of {row.key!r} names {name}, which is not one of its objects. {_remake(record)}"
             yield Finding("corrupt", commit_path(record.name), what, record.name)
             continue
         try:
@@ -155,5 +155,5 @@ def _check_audio(storage: Storage, record: ShardRecord) -> Iterator[Finding]:
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, without the file object that libsndfile's errors name."""
+    """What is wrong. Errors of libsndfile name a file object, which is left out."""
     return error.error_string if isinstance(error, soundfile.LibsndfileError) else str(error)
