@@ -55,7 +55,7 @@ class Prepared:
         catalogue: of the store.
         vocoder: loaded in this process; workers load their own.
         differences: between the store's contract and the vocoder's, all of them bridged.
-        doubt: what of the store's contract its values could not show, in words.
+        unverified: what the store's values could not show of its contract, and why; None if there is nothing.
         plan: what is to be done.
         ledger: of the output.
         found: what was committed when the plan was made.
@@ -67,7 +67,7 @@ class Prepared:
     catalogue: Catalogue
     vocoder: Vocoder
     differences: tuple[Difference, ...]
-    doubt: str | None
+    unverified: str | None
     plan: Plan
     ledger: Ledger
     found: Found
@@ -115,8 +115,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     )
     found = _find(ledger, catalogue)
     plan = _plan(found, ledger, store, catalogue, vocoder, job)
-    doubt = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, doubt, plan, ledger, found, metadata)
+    unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, found, metadata)
 
 
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:

@@ -120,12 +120,12 @@ def test_inspect_measures_a_store_that_names_neither_contract_nor_axis(
 
 def test_what_too_few_values_cannot_tell_is_said(job: Callable[..., JobConfig], mels: Path, tmp_path: Path) -> None:
     """Mels of 16 kHz speech said to be of 22 kHz: a minute shows it, a few seconds do not."""
-    assert prepare(job()).doubt is None
+    assert prepare(job()).unverified is None
     few = zarr.open_group(str(tmp_path / "few.zarr"), mode="w")
     for i, path in enumerate(sorted(mels.glob("*/*.npy"))[:3]):
         few.create_array(f"u{i}", data=np.load(path))
     config = job(input__store=str(tmp_path / "few.zarr"), input__mel="hifigan-22k")
-    doubt = prepare(config).doubt
+    doubt = prepare(config).unverified
     assert doubt is not None
     assert re.match(r"\d s of mels are too few to tell their filterbank and sample rate", doubt)
     events: list[Event] = []

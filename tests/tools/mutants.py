@@ -198,7 +198,7 @@ MUTANTS = (
     ),
     Mutant(
         "a worker lost with its finished result counts as lost",
-        "cluster/dispatch.py",
+        "cluster/dask_executor.py",
         "            except KilledWorker as killed:  # it is gone, and so is the one that made it again\n"
         "                error = killed\n",
         "",
@@ -242,9 +242,9 @@ MUTANTS = (
     ),
     Mutant(
         "what a hopeless run committed empty is made again",
-        "jobs/run.py",
-        "            if not ledger.commit_record(name).rows:",
-        "            if False:",
+        "jobs/steps.py",
+        "        if not ledger.commit_record(name).rows:",
+        "        if False:",
         "tests/faults/test_hopeless.py -k restored",
     ),
     Mutant(
@@ -264,20 +264,20 @@ MUTANTS = (
     Mutant(
         "the window of shards in flight",
         "cluster/dispatch.py",
-        "        while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and",
+        "        while len(self._flights) < self._executor.window and",
         "        while len(self._flights) < 1000 and",
-        "tests/cluster/test_engine.py -k window_of_shards",
+        "tests/cluster/test_dispatch.py -k window_of_shards",
     ),
     Mutant(
         "workers' versions are compared before any work",
-        "clusters/__init__.py",
+        "cluster/connection.py",
         "        compare_versions(client, config.timeout)\n",
         "",
         "tests/cluster/test_worker_versions.py -k before_any_work",
     ),
     Mutant(
         "a worker that comes later compares its versions, too",
-        "cluster/engine.py",
+        "cluster/on_worker.py",
         "    refuse_other_versions(worker.address, differing(job.versions, installed()))\n",
         "",
         "tests/cluster/test_worker_versions.py -k comes_later",
@@ -313,7 +313,7 @@ MUTANTS = (
     Mutant(
         "nobody hangs while there are no workers",
         "cluster/dispatch.py",
-        "        if not self._alive.working:",
+        "        if not self._executor.working:",
         "        if False:",
         "tests/cluster/test_waiting.py -k no_shard_is_blamed",
     ),
@@ -341,7 +341,7 @@ MUTANTS = (
     ),
     Mutant(
         "errors leave a worker without secrets",
-        "cluster/engine.py",
+        "worker/task.py",
         "        error = MelmillError(words)\n",
         "        error = LookupError(words)\n",
         "tests/test_secrets.py -k anywhere",
