@@ -170,7 +170,7 @@ def _check_same_job(prepared: Prepared) -> None:
             return
         time.sleep(_LOOK_SECONDS)
     raise OwnedError(
-        f"parts of another job are working on {prepared.job.config.output.url}: {holder}. That job differs in "
+        f"parts of another job are working on {prepared.job.config.output.url}: {holder}. The jobs differ in "
         f"{', '.join(differing)}. Wait until they end; nothing was changed"
     )
 
@@ -188,6 +188,6 @@ def _unfinished(prepared: Prepared) -> str:
     lacking = [shard.name for shard in prepared.plan.todo] or list(prepared.lost)
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
-        f"{prepared.job.config.output.url}: {len(lacking)} shards are still to be made ({names}), so nothing was "
+        f"{prepared.job.config.output.url}: {len(lacking)} shards are to be made yet ({names}), so nothing was "
         "published. Run any parts of the job again"
     )

@@ -103,25 +103,12 @@ def convert_utterance(
     Raises:
         UtteranceError: if the utterance cannot be made.
     """
-    utterance, distance, output, watch = mel.utterance, mel.distance, job.config.output, mel.watch
-    levels = Levels()
+    utterance, output, watch = mel.utterance, job.config.output, mel.watch
     master = Master(output, job.source.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
-        own = watch.timed("examine", examined(watch.timed("decode", waveform), distance))
-        for piece in watch.timed("encode", master.pieces(mel.reframing.trimmed(own, mel.samples))):
-            with watch.during("examine"):
-                levels.push(piece)
-            with watch.during("encode"):
-                encoder.push(piece)
-        with watch.during("read"):
-            mel.check_digest()
-        if not levels.samples:
-            raise UtteranceError(
-                f"{utterance.frames} frames are too few: they give no sample. Remove the utterance from the store, or "
-                "accept that it is quarantined"
-            )
+        levels = _encode(mel, waveform, master, encoder)
         with watch.during("examine"):
-            far, relative = distance.finish() if distance is not None else (None, None)
+            far, relative = mel.distance.finish() if mel.distance is not None else (None, None)
         duration = levels.samples / master.sample_rate
         sidecar = {
             "key": utterance.key,
@@ -155,6 +142,25 @@ def convert_utterance(
             gain_db=master.gain_db,
             loudness=master.loudness,
         )
+
+
+def _encode(mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], master: Master, encoder: Encoder) -> Levels:
+    """Examine, master and encode the waveform, piece by piece. Returns its levels."""
+    watch, levels = mel.watch, Levels()
+    own = watch.timed("examine", examined(watch.timed("decode", waveform), mel.distance))
+    for piece in watch.timed("encode", master.pieces(mel.reframing.trimmed(own, mel.samples))):
+        with watch.during("examine"):
+            levels.push(piece)
+        with watch.during("encode"):
+            encoder.push(piece)
+    with watch.during("read"):
+        mel.check_digest()
+    if not levels.samples:
+        raise UtteranceError(
+            f"{mel.utterance.frames} frames are too few: they give no sample. Remove the utterance from the store, or "
+            "accept that it is quarantined"
+        )
+    return levels
 
 
 def failure_of(utterance: Utterance, job: Job, error: Exception) -> Failure:

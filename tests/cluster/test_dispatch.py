@@ -169,7 +169,7 @@ def test_an_utterance_that_loses_its_workers_is_found_and_left_out(fate: str) ->
     assert {event.shard: event.failed for event in of(ShardCommitted, events)} == {0: 0, 1: 1, 2: 0}
     assert executor.rehearsed[0] == ()
     assert executor.rehearsed.count(("u1-2",)) == DEATHS
-    assert of(ShardRetried, events)[-1].reason == "it is made without what workers are lost with: 'u1-2'"
+    assert of(ShardRetried, events)[-1].reason == "it is made without the utterances that workers are lost with: 'u1-2'"
     assert bool(executor.restarted) == (fate == "hangs")
 
 
