@@ -33,7 +33,7 @@ class Abandoned:
 
     Args:
         task: the shard.
-        reason: why it was given up.
+        reason: description of why it was given up.
     """
 
     task: ShardTask

@@ -50,7 +50,7 @@ class Blame:
         Args:
             task: the shard.
             starts: number of workers that had begun with it; 0 if it was lost in the queue of one worker.
-            how: what happened to the worker: "died", or "hung for 300 s".
+            how: description of what happened to the worker: "died", or "hung for 300 s".
         """
         number = task.number
         self._lost[number] += starts
@@ -123,7 +123,7 @@ class Suspect:
         """Note that the group lost its workers.
 
         Args:
-            how: what happened to the worker: "died", or "hung for 300 s".
+            how: description of what happened to the worker: "died", or "hung for 300 s".
             workers: number of workers that were lost.
         """
         group = self._groups[-1]

@@ -36,9 +36,9 @@ class RunPlan(Plan):
         vocoder: name of the vocoder.
         vocoder_digest: digest of the vocoder.
         differences: differences between the store's contract and the vocoder's; melmill bridges all of them.
-        unverified: what the store's values could not show of its contract, and why; None if there is nothing.
-        metadata: how many utterances the list of metadata has an entry for; None if the job names no list.
-        publication_due: why the manifest is published although no shard is to be made; None if it is not.
+        unverified: description of what the store's values could not show of its contract; None if there is nothing.
+        metadata: description of the list of metadata; None if the job names no list.
+        publication_due: reason why the manifest is published although no shard is to be made; None if it is not.
         cluster: the section `cluster` of the job.
     """
 

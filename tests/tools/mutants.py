@@ -72,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         "the digest check of what is read",
-        "worker/convert.py",
+        "worker/utterance.py",
         "if self._digest is not None and self._digest.finish().hex() != utterance.digest:",
         "if False:",
         "tests/jobs/test_jobs.py -k not_the_one_packed",
@@ -205,7 +205,7 @@ MUTANTS = (
         "tests/faults/test_bad_workers.py -k lost_with_its_result",
     ),
     Mutant(
-        "a worker that hangs is started anew",
+        "a worker that hangs is restarted",
         "cluster/dispatch.py",
         "            if flight.worker and now - flight.heard > limit:\n",
         "            if False:\n",
@@ -262,6 +262,13 @@ MUTANTS = (
         "tests/test_interrupts.py",
     ),
     Mutant(
+        "a signal is noticed while this process makes a shard",
+        "cluster/dispatch.py",
+        "        self._look_around()\n\n    def _landed",
+        "\n    def _landed",
+        "tests/cluster/test_dispatch.py -k signal_at_once",
+    ),
+    Mutant(
         "the window of shards in flight",
         "cluster/dispatch.py",
         "        while len(self._flights) < self._executor.window and",
@@ -315,14 +322,14 @@ MUTANTS = (
         "cluster/dispatch.py",
         "        if not self._executor.working:",
         "        if False:",
-        "tests/cluster/test_waiting.py -k no_shard_is_blamed",
+        "tests/cluster/test_dispatch.py -k nothing_hangs",
     ),
     Mutant(
         "a shard that takes longer than workers live ends the run",
         "cluster/dispatch.py",
         "            if flight.starts > _STARTS:",
         "            if False:",
-        "tests/cluster/test_waiting.py -k longer_than_workers_live",
+        "tests/cluster/test_dispatch.py -k longer_than_workers_live",
         hangs=True,
     ),
     Mutant(
@@ -348,14 +355,14 @@ MUTANTS = (
     ),
     Mutant(
         "options whose names say that they are secret are not shown",
-        "errors.py",
+        "redaction.py",
         '        r"\\1\\2...",\n',
         '        r"\\1\\2\\3",\n',
         "tests/test_secrets.py -k this_process",
     ),
     Mutant(
         "values of secret options are not shown in any words",
-        "errors.py",
+        "redaction.py",
         "    if len(secret) >= _SHORTEST:\n",
         "    if False:\n",
         "tests/test_secrets.py -k any_words",
