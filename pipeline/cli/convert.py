@@ -90,7 +90,7 @@ def plan(
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
     plan = jobs.plan(config, adopt)
     if as_json:
-        print(json.dumps(plan.to_dict()))
+        print(json.dumps(plan.describe()))
         return
     print(f"store     {plan.store}")
     print(f"vocoder   {plan.vocoder} ({plan.vocoder_digest[:8]})")

@@ -62,8 +62,8 @@ class RunPlan(Plan):
         """Number of local worker processes; None if the work is done elsewhere, or in this process."""
         return self.cluster.worker_count() if self.cluster.kind == "local" else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as plain JSON values."""
+    def describe(self) -> dict[str, Any]:
+        """The plan and everything around it as plain JSON values: what `melmill plan --json` prints."""
         return {
             "store": self.store,
             "output": self.output,
@@ -71,7 +71,7 @@ class RunPlan(Plan):
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "publish": self.publication_due,
-            **super().to_dict(),
+            **self.to_dict(),
         }
 
 

@@ -189,5 +189,5 @@ def _unfinished(prepared: Prepared) -> str:
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
         f"{prepared.job.config.output.url}: {len(lacking)} shards are to be made yet ({names}), so nothing was "
-        "published. Run any parts of the job again"
+        "published. Run the parts of the job again; any of them will do"
     )
