@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.config import JobConfig, load_job
     from pipeline.errors import MelmillError
-    from pipeline.jobs.run import RunReport, plan, run
+    from pipeline.jobs.run import RunPlan, plan, run
     from pipeline.jobs.run_part import PartReport, publish_parts, run_part
+    from pipeline.jobs.steps import RunReport
     from pipeline.melspec import PRESETS, MelSpec
     from pipeline.output.audit import VerifyReport, verify
     from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
@@ -35,6 +36,7 @@ __all__ = [
     "Part",
     "PartReport",
     "Plan",
+    "RunPlan",
     "RunReport",
     "Status",
     "VerifyReport",
@@ -59,7 +61,8 @@ _HOMES = {
     "pipeline.config": ("JobConfig", "load_job"),
     "pipeline.errors": ("MelmillError",),
     "pipeline.output.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
-    "pipeline.jobs.run": ("RunReport", "plan", "run"),
+    "pipeline.jobs.run": ("RunPlan", "plan", "run"),
+    "pipeline.jobs.steps": ("RunReport",),
     "pipeline.melspec": ("PRESETS", "MelSpec"),
     "pipeline.planning.parts": ("Part",),
     "pipeline.planning.plan": ("Plan",),

@@ -1,4 +1,4 @@
-"""Signals while processes start, and while work is in flight."""
+"""What Ctrl-C and SIGTERM do while modules are imported, while processes start, and while work is in flight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interrupts_noted() -> Iterator[list[int]]:
-    """A time in which SIGINT and SIGTERM do nothing yet. A second one acts at once.
+    """Note the first SIGINT or SIGTERM, and let only a second one act.
 
     Yields:
         The signals that were noted, for the caller to raise again.
@@ -37,7 +37,7 @@ def interrupts_noted() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def interrupts_after_import() -> Iterator[None]:
-    """A time in which modules are imported. SIGINT and SIGTERM act after it: native ones are lost when they are cut."""
+    """Import modules inside this context. SIGINT and SIGTERM act after it: native modules must not be cut off."""
     with interrupts_noted() as noted:
         yield
     if noted:
@@ -46,14 +46,14 @@ def interrupts_after_import() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[list[int]]:
-    """A time in which processes are started, and signals that would leave them half there wait.
+    """Start processes inside this context. Signals that would leave them half started wait until the end of it.
 
-    Ctrl-C goes to all processes of a terminal, and SIGTERM to all of a group, by `timeout`, systemd or a batch system:
-    both are blocked for those started in here to inherit, and they leave it to this one, which then stops them.
-    Another thread may receive them all the same, so they are noted too.
+    A terminal sends Ctrl-C to all of its processes, and `timeout`, systemd or a batch system sends SIGTERM to a whole
+    group. Both signals are blocked here, and the new processes inherit that: only this process receives the signals,
+    and then stops the others. Another thread may receive a signal all the same, so signals are noted too.
 
     Yields:
-        The signals that were noted: to be raised again once what was started can be ended.
+        The signals that were noted, for the caller to raise again once the new processes can be ended.
     """
     resource_tracker.ensure_running()  # starting it later would release the signals again
     with interrupts_noted() as noted:
@@ -66,20 +66,27 @@ def interrupts_held() -> Iterator[list[int]]:
 
 @dataclass
 class Stop:
-    """Whether the run was asked to stop."""
+    """Whether the run was asked to stop.
+
+    Args:
+        asked: whether a signal came.
+    """
 
     asked: bool = False
 
 
 @contextlib.contextmanager
 def stop_within(grace: float) -> Iterator[Stop]:
-    """A time in which Ctrl-C and SIGTERM ask to stop, and act by themselves only after `grace` seconds.
+    """Let Ctrl-C and SIGTERM ask to stop, so that the work in flight can be finished.
 
-    What is in flight can so be brought to its end, after which a KeyboardInterrupt is raised; so it is at once when the
-    time is over, and at a second signal. Beyond the main thread, where no signal arrives, nothing is done.
+    After a signal, a KeyboardInterrupt is raised at the end of the context, at a second signal, or when the grace is
+    over, whichever comes first. In other threads than the main one, which receive no signals, nothing is done.
+
+    Args:
+        grace: number of seconds to finish the work in flight; 0 raises at the first signal.
 
     Yields:
-        What says whether a signal came.
+        A value that says whether a signal came.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():

@@ -162,7 +162,7 @@ def test_no_secret_of_a_stores_url_comes_out_anywhere(
 
     without_secrets(*files_of(out), metrics.read_bytes(), log.read_bytes())
     assert b"Compute Failed" in log.read_bytes()
-    assert b"_make_shard" in log.read_bytes()  # the task as the worker shows it
+    assert b"make_on_worker" in log.read_bytes()  # the task as the worker shows it
     tasks = [frame for frame in sent if str(store).encode() in frame]
     assert tasks
     assert address.startswith("tls://")

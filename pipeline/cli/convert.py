@@ -19,11 +19,9 @@ from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.events.prometheus import MetricsFile
 from pipeline.jobs import run as jobs
 from pipeline.jobs import run_part as array
-from pipeline.jobs.publish import why_due
 from pipeline.output.layout import FAILURES, MANIFEST
 from pipeline.planning import prepare
 from pipeline.planning.parts import Part
-from pipeline.planning.plan import reasons
 from pipeline.redaction import redacted
 
 _FAR_OFF = 0.5
@@ -90,44 +88,33 @@ def plan(
 ) -> None:
     """Show what run would do and why. Writes nothing."""
     config = _config(job, store, out, vocoder, codec, subtype, workers, scheduler, settings)
-    prepared = prepare.prepare(config, adopt)
-    plan, listed = prepared.plan, prepared.metadata
-    due = why_due(prepared.ledger, plan, prepared.job) if not plan.todo else None
+    plan = jobs.plan(config, adopt)
     if as_json:
-        facts = {
-            "store": prepared.store.describe(),
-            "output": prepared.job.config.public().output.url,
-            "vocoder": prepared.vocoder.name,
-            "differences": [str(difference) for difference in prepared.differences],
-            "doubt": prepared.unverified,
-            "publish": due,
-        }
-        print(json.dumps({**facts, **plan.to_dict()}))
+        print(json.dumps(plan.describe()))
         return
-    print(f"store     {prepared.store.describe()}")
-    print(f"vocoder   {prepared.vocoder.name} ({prepared.vocoder.digest[:8]})")
-    for difference in prepared.differences:
+    print(f"store     {plan.store}")
+    print(f"vocoder   {plan.vocoder} ({plan.vocoder_digest[:8]})")
+    for difference in plan.differences:
         print(f"contract  {difference}")
-    if prepared.unverified is not None:
-        print(f"note      {prepared.unverified}")
-    if config.input.meta is not None:
-        print(f"metadata  {listed.words()}")
-    print(f"output    {prepared.job.config.public().output.url}")
+    if plan.unverified is not None:
+        print(f"note      {plan.unverified}")
+    if plan.metadata is not None:
+        print(f"metadata  {plan.metadata}")
+    print(f"output    {plan.output}")
     made = sum(len(shard.members) for shard in plan.todo)
     print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
-    print_some([f"          {reason_line(reason)}" for reason in reasons(plan.todo)])
+    print_some([f"          {reason_line(reason)}" for reason in plan.reasons])
     print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
     quarantined = sum(shard.failed for shard in plan.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
-    if due is not None:
-        print(f"publish   {due}")
+    if plan.publication_due is not None:
+        print(f"publish   {plan.publication_due}")
     print(f"refused   {len(plan.refused)} utterances")
     print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
     print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
     print(f"amplification {plan.read_amplification:.2f}")
-    cluster = prepared.job.config.cluster
     print(f"memory    about {size(plan.worker_bytes)} a worker", end="")
-    print(f", {cluster.worker_count()} workers" if cluster.kind == "local" else "")
+    print(f", {plan.workers} workers" if plan.workers is not None else "")
 
 
 def run(

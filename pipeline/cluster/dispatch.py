@@ -1,51 +1,40 @@
-"""Keeps a window of shards in flight on a cluster until each is committed or accounted for.
+"""Keeps a window of shards in flight until each is committed or accounted for. One loop for all executors.
 
-Each result is released as soon as it is counted, so neither the driver nor the scheduler grows with the corpus. Workers
-may be lost at any time and through nobody's fault; only a shard that loses them again and again is looked into.
+Workers may be lost at any time, through no fault of a shard. Only a shard that loses worker after worker is examined.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import distributed
-from dask.delayed import Delayed
-from distributed import Future
-from distributed.scheduler import KilledWorker
-
-from pipeline.cluster import Connection, within
+from pipeline.cluster.executor import Ended, Executor
 from pipeline.cluster.lost_workers import DEATHS, Blame, Suspect, Verdict
+from pipeline.cluster.prospects import Prospects
 from pipeline.config import Job
 from pipeline.errors import ClusterError
-from pipeline.events import Listener, RunStopping, ShardAbandoned, ShardRetried, ShardStarted, UtterancesMade
+from pipeline.events import RunStopping, ShardAbandoned, ShardRetried, ShardStarted, UtterancesMade
 from pipeline.interrupts import Stop, stop_within
 from pipeline.planning.plan import ShardTask
 
-WINDOW_PER_THREAD = 2
-"""Shard tasks in flight for each worker thread: one that runs, and one that waits so that no thread does."""
-
-_TICK_SECONDS = 0.5
-_RESULT_SECONDS = 2.0
-_RESTART_SECONDS = 30.0
-
 _TIMES_THE_SLOWEST = 10
 _LEAST_TIMEOUT = 300.0  # seconds
-_STARTS = 10  # of one shard, whose workers were not lost but took their leave
+_STARTS = 10  # of one shard, whose workers were not lost but ended themselves
 _FIRST_SPEED = 1 / 60  # times real time: ten times slower than the slowest vocoder on one old core
-
-Node = Callable[[ShardTask, Job, int, bool], Delayed]
 
 
 @dataclass(frozen=True)
 class Abandoned:
-    """A shard that could not be made because its workers were lost each time."""
+    """A shard that was given up, because its workers were lost each time.
+
+    Args:
+        task: the shard.
+        reason: description of why it was given up.
+    """
 
     task: ShardTask
     reason: str
@@ -53,15 +42,15 @@ class Abandoned:
 
 @dataclass
 class _Flight:
-    """One submission of a shard, or of a group of a suspect shard.
+    """A trial in flight: one submission of a shard, or of a group of a suspect shard.
 
     Args:
-        task: what was submitted.
-        suspect: whose group it is, or None if the shard is to be made.
-        heard: when there was last a sign of it; of `time.monotonic`.
-        began: when a worker said that it began with it.
-        worker: which.
-        starts: how many workers began with it.
+        task: the shard or group that was submitted.
+        suspect: the suspect that the group belongs to; None if the shard is to be made.
+        heard: time of the last sign of it, by `time.monotonic`.
+        began: time at which a worker said that it began, by `time.monotonic`; 0.0 before.
+        worker: name of that worker; empty before.
+        starts: number of workers that began with it.
     """
 
     task: ShardTask
@@ -73,149 +62,114 @@ class _Flight:
 
 
 class Dispatcher:
-    """Feeds the shards of one run to a cluster.
+    """Feeds the shards of one run to an executor.
 
     Args:
-        connection: to the cluster.
-        tasks: the shards to be made, taken as they are needed.
-        job: what is to be done.
-        node: makes the graph's node for a trial of a shard.
-        listener: is told what happens; progress from another thread.
+        executor: the place where shards are made.
+        tasks: the shards to make; taken one at a time, as they are needed.
+        job: the job that they belong to.
+        prospects: judge of the run, who is told all events.
     """
 
-    def __init__(
-        self, connection: Connection, tasks: Iterable[ShardTask], job: Job, node: Node, listener: Listener
-    ) -> None:
-        self._client = connection.client
-        self._alive = connection.alive
-        self._job = job
-        self._node = node
-        self._listener = listener
+    def __init__(self, executor: Executor, tasks: Iterable[ShardTask], job: Job, prospects: Prospects) -> None:
+        self._executor = executor
         self._pending = iter(tasks)
+        self._job = job
+        self._prospects = prospects
         self._again: deque[ShardTask] = deque()
-        self._flights: dict[Future[Any], _Flight] = {}
-        self._trials: dict[int, _Flight] = {}
+        self._flights: dict[int, _Flight] = {}
         self._numbers = itertools.count()
         self._blame = Blame()
         self._abandoned: list[Abandoned] = []
         self._slowest = 0.0
         self._moved = time.monotonic()
+        self._stop = Stop()
+        self._stopping = False
 
-    @staticmethod
-    def topic(job: Job) -> str:
-        """Where workers say that they began, and how far they are."""
-        return f"melmill-{job.run_id}"
-
-    def run(self, check: Callable[[], None] = lambda: None) -> list[Abandoned]:
+    def run(self) -> list[Abandoned]:
         """Keep a window of shards in flight until all are committed or given up.
 
-        Args:
-            check: is called now and then; what it raises ends the run.
-
         Returns:
-            What was given up.
+            The shards that were given up.
 
         Raises:
             ClusterError: if all workers or the scheduler are gone for too long, nothing moves any more, or workers are
                 lost before they come to the first utterance.
-            KeyboardInterrupt: after Ctrl-C or SIGTERM, once what was in flight is done or the time for it is over.
-            MelmillError: whatever stops a shard for good.
+            HopelessRunError: if the first utterances all failed in the same way.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the shards in flight are made or the time for them is over.
+            MelmillError: the error that stops a shard for good.
         """
-        self._client.subscribe_topic(self.topic(self._job), self._heard)
-        grace = self._job.config.cluster.grace
-        stopping = False
         try:
-            with stop_within(grace) as stop:
-                while self._next_flights(stop):
-                    if stop.asked and not stopping:
-                        stopping = True
-                        self._listener(RunStopping(grace))
-                        self._drop([future for future, flight in self._flights.items() if not flight.worker])
-                    for future in self._finished():
-                        self._landed(future)
+            with stop_within(self._job.config.cluster.grace) as self._stop:
+                while self._next_flights():
+                    for ended in self._executor.finished(self._heard):
+                        self._landed(ended)
+                    self._look_around()
+                    if self._stop.asked:
+                        self._drop([trial for trial, flight in self._flights.items() if not flight.worker])
                     self._look_for_hung()
-                    check()
-                    self._alive.check()
+                    self._executor.check()
             return self._abandoned
         finally:
             self._drop(list(self._flights))
 
-    def _next_flights(self, stop: Stop) -> bool:
-        """Submits what there is room for. Whether anything is in flight then."""
-        if stop.asked:
+    def _next_flights(self) -> bool:
+        """Submit as many trials as there is room for. Whether anything is in flight then."""
+        if self._stop.asked:
             return bool(self._flights)
-        while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and (task := self._next_task()) is not None:
-            self._submit(task, None)
+        while len(self._flights) < self._executor.window and (task := self._next_task()) is not None:
+            self._executor.make(self._take_off(task, None), task)
         if not self._flights and self._blame.suspects:
             suspect = self._blame.suspects[0]
-            group = suspect.group or ()
-            self._submit(dataclasses.replace(suspect.task, utterances=group), suspect)
+            group = dataclasses.replace(suspect.task, utterances=suspect.group or ())
+            self._executor.rehearse(self._take_off(group, suspect), group)
         return bool(self._flights)
 
     def _next_task(self) -> ShardTask | None:
         return self._again.popleft() if self._again else next(self._pending, None)
 
-    def _submit(self, task: ShardTask, suspect: Suspect | None) -> None:
+    def _take_off(self, task: ShardTask, suspect: Suspect | None) -> int:
+        """Number of a new trial."""
         trial = next(self._numbers)
-        flight = self._trials[trial] = _Flight(task, suspect, time.monotonic())
-        self._flights[self._client.compute(self._node(task, self._job, trial, suspect is not None))] = flight
+        self._flights[trial] = _Flight(task, suspect, time.monotonic())
+        return trial
 
-    def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
-        """What a worker said; called in the client's own thread."""
-        said = event[1]
-        flight = self._trials.get(said["trial"])
-        if flight is None:
-            return
-        flight.heard = self._moved = time.monotonic()
-        if "started" in said:
-            started = ShardStarted(**said["started"])
-            flight.began, flight.worker, flight.starts = flight.heard, started.worker, flight.starts + 1
-            self._listener(started)
-        elif flight.suspect is None:
-            self._listener(UtterancesMade(**said["progress"]))
+    def _look_around(self) -> None:
+        """Notice that the run is to stop: because of a signal, or because it cannot succeed.
 
-    def _finished(self) -> list[Future[Any]]:
-        """The futures that are done, after waiting a moment for the first one."""
-        try:
-            waited = distributed.wait(list(self._flights), timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            return []
-        return list(waited.done)
+        Raises:
+            HopelessRunError: if the run cannot succeed.
+        """
+        if self._stop.asked and not self._stopping:
+            self._stopping = True
+            self._prospects(RunStopping(self._job.config.cluster.grace))
+        self._prospects.check()
 
-    def _landed(self, future: Future[Any]) -> None:
-        flight = self._flights[future]
-        error = future.exception() if future.status == "error" else None
-        if error is None:
-            try:
-                committed = within(_RESULT_SECONDS, future.result)  # Dask's own limit leaves a traceback behind
-            except OSError:  # a TimeoutError: the worker that held the result is gone, Dask makes it again
-                return
-            except KilledWorker as killed:  # it is gone, and so is the one that made it again
-                error = killed
-        self._forget(future)
+    def _heard(self, trial: int, said: ShardStarted | UtterancesMade) -> None:
+        """Take what a worker said of a trial, and look around: in this process, a shard is made meanwhile."""
+        flight = self._flights.get(trial)
+        if flight is not None:
+            flight.heard = self._moved = time.monotonic()
+            if isinstance(said, ShardStarted):
+                flight.began, flight.worker, flight.starts = flight.heard, said.worker, flight.starts + 1
+                self._prospects(said)
+            elif flight.suspect is None:
+                self._prospects(said)
+        self._look_around()
+
+    def _landed(self, ended: Ended) -> None:
+        flight = self._flights.pop(ended.trial)
         self._moved = time.monotonic()
-        if isinstance(error, KilledWorker):
+        if ended.lost:
             self._worker_lost(flight, "died")
-        elif isinstance(error, ImportError):
-            raise ClusterError(
-                f"a worker cannot import what it needs ({error}). Install the same melmill everywhere; then run again "
-                "to resume"
-            ) from error
-        elif error is not None:
-            raise error
         elif flight.suspect is not None:
             flight.suspect.survived()
             self._advance(flight.suspect)
-        else:
+        elif ended.committed is not None:
             if flight.began:
                 took = self._moved - flight.began
                 self._slowest = max(self._slowest, took / max(self._seconds(flight.task), 1.0))
-            self._listener(committed)
-
-    def _forget(self, future: Future[Any]) -> None:
-        gone = self._flights.pop(future)
-        self._trials = {trial: flight for trial, flight in self._trials.items() if flight is not gone}
-        future.release()
+            self._prospects(ended.committed)
 
     def _worker_lost(self, flight: _Flight, how: str) -> None:
         if flight.suspect is not None:
@@ -239,47 +193,40 @@ class Dispatcher:
             self._again.append(verdict.again)
         if verdict.abandoned:
             self._abandoned.append(Abandoned(task, verdict.words))
-            self._listener(ShardAbandoned(task.number, len(task.utterances), verdict.words))
+            self._prospects(ShardAbandoned(task.number, len(task.utterances), verdict.words))
         elif verdict.words:
-            self._listener(ShardRetried(task.number, verdict.words))
+            self._prospects(ShardRetried(task.number, verdict.words))
 
     def _look_for_hung(self) -> None:
-        """Starts workers anew that take too long, and gives up when nothing moves at all.
+        """Restart workers that take too long, and give up when nothing moves at all.
 
         Raises:
-            ClusterError: if nothing began, went on or ended for five minutes, and twice as long as a shard may take.
+            ClusterError: if no trial began, went on or ended for five minutes and for twice as long as a shard may
+                take, or if a shard takes longer than workers live.
         """
         now = time.monotonic()
-        if not self._alive.working:  # nobody can hang then; how long that is borne is not ours to say
+        if not self._executor.working:  # then nothing can hang; the executor decides how long to wait for workers
             self._moved = now
             for flight in self._flights.values():
                 flight.heard = now
-        for future, flight in list(self._flights.items()):
+        for trial, flight in list(self._flights.items()):
             limit = self._limit(flight.task)
             if flight.starts > _STARTS:
                 raise ClusterError(
-                    f"{flight.starts} workers began with shard {flight.task.name} and none came to its end: each ended "
-                    "itself, at the end of its lifetime, before. Give workers more time (cluster.walltime), or make "
+                    f"{flight.starts} workers began with shard {flight.task.name} and none finished it: each ended "
+                    "itself first, at the end of its lifetime. Give workers more time (cluster.walltime), or make "
                     "shards shorter (output.shard_seconds) in a new output. What was committed is kept"
                 )
             if flight.worker and now - flight.heard > limit:
-                self._drop([future])
-                self._restart(flight.worker)
+                self._drop([trial])
+                self._executor.restart(flight.worker)
                 self._worker_lost(flight, f"hung for {limit:g} s")
         longest = max([_LEAST_TIMEOUT, *(2 * self._limit(flight.task) for flight in self._flights.values())])
         if self._flights and now - self._moved > longest:
             raise ClusterError(
-                f"no worker has begun, gone on with or ended a shard for {longest:.0f} s. Look into the workers' own "
+                f"no worker has begun, continued or finished a shard for {longest:.0f} s. Look into the workers' own "
                 "logs. What was committed is kept; run again to resume"
             )
-
-    def _restart(self, worker: str) -> None:
-        """What fails here fails because the worker is gone already; `Liveness` sees whether others are there."""
-        with contextlib.suppress(Exception):
-            try:
-                within(_RESTART_SECONDS, lambda: self._client.restart_workers([worker], raise_for_error=False))
-            except ValueError:  # it has no nanny
-                within(_RESTART_SECONDS, lambda: self._client.retire_workers([worker], close_workers=True))
 
     def _limit(self, task: ShardTask) -> float:
         """Seconds that a worker may take over a shard without a sign."""
@@ -291,11 +238,8 @@ class Dispatcher:
     def _seconds(self, task: ShardTask) -> float:
         return self._job.mel.seconds(sum(each.frames for each in task.utterances))
 
-    def _drop(self, futures: list[Future[Any]]) -> None:
-        """Cancels what has not begun, and forgets what has."""
-        if not futures:
-            return
-        with contextlib.suppress(Exception):
-            within(_RESULT_SECONDS, lambda: self._client.cancel(futures, force=True))
-        for future in futures:
-            self._forget(future)
+    def _drop(self, trials: list[int]) -> None:
+        """Cancel trials that have not begun, and forget those that have."""
+        self._executor.cancel(trials)
+        for trial in trials:
+            del self._flights[trial]

@@ -1,7 +1,7 @@
-"""Secrets of a job, such as the password in its store's URL, on their way to workers.
+"""Brings the secrets of a job, such as the password in its store's URL, to the workers.
 
-A task is shown on Dask's pages and written to workers' logs when it fails, and the scheduler keeps it. So the job goes
-into it without secrets, and those go to each worker by a plugin, which nothing shows.
+Dask shows a task on its pages, writes it to the worker's log when it fails, and keeps it on the scheduler. So a task
+has the job without its secrets, and each worker is sent the secrets in a plugin, which Dask never shows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,14 @@ class _Secrets(WorkerPlugin):
 
 @contextlib.contextmanager
 def entrusted(client: Client, job: Job) -> Iterator[Job]:
-    """The job as it may be put into tasks, as long as the workers know the rest.
+    """The job without its secrets, for tasks; the workers have the secrets as long as the context lasts.
+
+    Args:
+        client: Dask's client of the scheduler.
+        job: the job with its secrets.
 
     Raises:
-        ConfigError: if there are secrets, and the way to the scheduler is open to others.
+        ConfigError: if there are secrets, and the network between here and the scheduler is not encrypted.
         ClusterError: if the workers do not answer in time.
     """
     public = replace(job, config=job.config.public())
@@ -40,9 +44,9 @@ def entrusted(client: Client, job: Job) -> Iterator[Job]:
     parts = urlsplit(address)
     if parts.scheme not in ("tls", "inproc") and not is_loopback(parts.hostname or ""):
         raise ConfigError(
-            f"the job holds secrets, as for {job.config.input.public_store}, which the workers of {address} would be "
-            "sent without TLS. Use tls://, or leave them out of the job and give them to the workers as the storage's "
-            "own client takes them (environment variables, its files)"
+            f"the job holds secrets, for example for {job.config.input.public_store}, which would be sent without TLS "
+            f"to the workers of {address}. Use tls://, or leave the secrets out of the job and give them to the "
+            "workers in the way that the storage's own client reads them (environment variables, its files)"
         )
     plugin, timeout = _Secrets(_name(job), job.config), job.config.cluster.timeout
     try:
@@ -57,7 +61,7 @@ def entrusted(client: Client, job: Job) -> Iterator[Job]:
 
 
 def with_secrets(job: Job, worker: Worker) -> Job:
-    """On a worker: the job of a task, whole."""
+    """On a worker: the job of a task, with its secrets."""
     plugin = worker.plugins.get(_name(job))
     return replace(job, config=plugin.config) if isinstance(plugin, _Secrets) else job
 

@@ -1,7 +1,7 @@
-"""Workers that are pods, through the operator of dask-kubernetes. It needs a Kubernetes with that operator.
+"""Workers that are Kubernetes pods, started by the operator of dask-kubernetes, which the cluster must have.
 
-The operator replaces pods that are lost. Its scheduler has no TLS, whatever it is told: its addresses are tcp:// in its
-code (dask-kubernetes 2026.3). So this kind is refused unless the job says `insecure`; array mode needs no scheduler.
+The operator replaces lost pods. Its scheduler cannot have TLS: the operator's code writes all addresses as tcp://
+(dask-kubernetes 2026.3). So this kind is refused unless the job sets `insecure`. A job in parts needs no scheduler.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _DIGITS = 8
 
 
 def cluster_spec(config: ClusterConfig, name: str) -> dict[str, Any]:
-    """The DaskCluster that the operator is asked for. Pure.
+    """The DaskCluster resource to give to the operator. Pure.
 
     Args:
-        config: of kind kubernetes.
-        name: of the cluster.
+        config: the section `cluster` of a job, of kind kubernetes.
+        name: name of the DaskCluster.
     """
     resources = {"cpu": str(config.threads_per_worker), "memory": _quantity(config.memory or "")}
     limits = {"requests": resources, "limits": {"memory": resources["memory"]}}
@@ -79,7 +79,7 @@ def cluster_spec(config: ClusterConfig, name: str) -> dict[str, Any]:
 
 
 def _quantity(memory: str) -> str:
-    """Bytes as Kubernetes writes them.
+    """A number of bytes as Kubernetes writes it.
 
     >>> _quantity("8 GB"), _quantity("16GiB")
     ('8G', '16Gi')
@@ -93,14 +93,14 @@ def kubernetes_client(config: ClusterConfig, listener: Listener) -> Iterator[tup
 
     Raises:
         ConfigError: if dask-kubernetes is not installed, or `insecure` is not set.
-        ClusterError: if the pods cannot be had.
+        ClusterError: if the pods cannot be started.
     """
     if not config.insecure:
         raise ConfigError(
-            "kind: kubernetes has a scheduler without TLS, which the operator of dask-kubernetes knows nothing of: "
-            "whoever reaches it can run code on the workers. Set cluster.insecure=true where a NetworkPolicy keeps "
-            "others away (configs/kubernetes/network-policy.yaml), or run an indexed Job, which needs no scheduler "
-            "(configs/kubernetes/indexed-job.yaml)"
+            "kind: kubernetes has a scheduler without TLS, since the operator of dask-kubernetes does not support it: "
+            "anyone who reaches the scheduler can run code on the workers. Set cluster.insecure=true if a "
+            "NetworkPolicy keeps others away (configs/kubernetes/network-policy.yaml), or run an indexed Job, which "
+            "needs no scheduler (configs/kubernetes/indexed-job.yaml)"
         )
     try:
         from dask_kubernetes.operator import KubeCluster
@@ -116,15 +116,15 @@ def kubernetes_client(config: ClusterConfig, listener: Listener) -> Iterator[tup
             resource_timeout=int(config.waits),
             quiet=True,
         )
-    except Exception as error:  # of several libraries, which dask-kubernetes hands on
+    except Exception as error:  # dask-kubernetes passes on the errors of several libraries
         raise ClusterError(
-            f"the pods of {name} cannot be had: {type(error).__name__}: {error}. Is there a Kubernetes here (kubectl "
-            "get pods), and has it dask-kubernetes' operator?"
+            f"the pods of {name} cannot be started: {type(error).__name__}: {error}. Check that Kubernetes can be "
+            "reached from here (kubectl get pods), and that it has the operator of dask-kubernetes"
         ) from error
     try:
         with Client(cluster, timeout=config.timeout) as client:
             limit = (config.waits, "cluster.patience")
-            words = f"the pods of DaskCluster {name} do not come; kubectl describe pods says why"
+            words = f"the pods of the DaskCluster {name} have not started; kubectl describe pods says why"
             yield client, Liveness(client, limit, lambda: words, listener)
     finally:
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""Waiting for a cluster, but never for ever."""
+"""Waits for the answers and the workers of a cluster, but never without a time limit."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from pipeline.events import Listener, WorkersAwaited
 T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
-"""For what needs an answer of the scheduler and is not bounded by `cluster.timeout`: good-bye, above all."""
+"""Longest wait for the scheduler where `cluster.timeout` sets no limit, above all when the run ends."""
 _ANSWER_SECONDS = 5.0
 _CHECK_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _SAY_SECONDS = 60.0
-"""Of waiting for workers without a word."""
+"""Time between two messages that there is no worker."""
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What `call` gives, if that takes no longer; else it is left behind, in a thread that ends with the process.
+    """The result of a call that may not end. A call that takes too long is left behind, in a thread of its own.
+
+    Args:
+        seconds: longest time to wait for the result.
+        call: function to call. If it is left behind, its thread ends with the process.
 
     Raises:
-        TimeoutError: after so many seconds.
+        TimeoutError: if there is no result after that time.
+        Exception: the error that the call raises.
     """
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 
@@ -50,13 +55,14 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 
 class Liveness:
-    """Knows how many worker threads there are, and gives up when there have been none for too long.
+    """Counts the threads of all workers, and gives up when there has been no worker for too long.
 
     Args:
-        client: of the cluster.
-        limit: seconds without a worker, or without the scheduler, that are borne, and the key that sets them.
-        tend: keeps workers coming, where somebody has to, and says in words why there are none.
-        listener: is told every minute that there are none.
+        client: Dask's client of the scheduler.
+        limit: number of seconds without a worker, or without the scheduler, after which the run gives up; and the
+            name of the key that sets it.
+        tend: callable that starts workers where that is ours to do, and says why there are none.
+        listener: callable that is told, once a minute, that there is no worker.
     """
 
     def __init__(
@@ -74,15 +80,15 @@ class Liveness:
         self._asked = 0.0
         self._answers = True
         self.working = False
-        """Whether there was a worker when it was looked last."""
+        """Whether there was a worker at the last look."""
         self.threads = 1
-        """Of all workers, when there were some last."""
+        """Number of threads of all workers, at the last look at which there was a worker."""
 
     def await_first(self) -> None:
         """Wait for the first worker.
 
         Raises:
-            ClusterError: if there is none within the time limit.
+            ClusterError: if no worker comes within the time limit.
         """
         while not self.working:
             self._look()
@@ -90,7 +96,7 @@ class Liveness:
                 time.sleep(_POLL_SECONDS)
 
     def check(self) -> None:
-        """Look, unless it was done a moment ago.
+        """Look for workers, except if the last look was a moment ago.
 
         Raises:
             ClusterError: if there has been no worker, or no scheduler, for longer than the time limit.
@@ -113,7 +119,7 @@ class Liveness:
             self._seen = self._said = now
             return
         what = "there has been no worker" if self._answers else "the scheduler has been gone"
-        words = words if self._answers else ""  # they say why there are no workers, or how to start some
+        words = words if self._answers else ""  # `words` are about workers, not about the scheduler
         if now - self._seen > self._seconds:
             raise ClusterError(
                 f"{what} for more than {self._seconds:g} s ({self._key}){words and ': ' + words}. What was committed "

@@ -1,4 +1,4 @@
-"""Worker processes of this machine's own."""
+"""Worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from pipeline.events import Listener
 from pipeline.interrupts import interrupts_held
 
 _STARTS = 10
-"""Times that a local worker is started, if it dies meanwhile."""
+"""Number of attempts to start a local worker that dies while it starts."""
 
 
 @contextlib.contextmanager
 def local_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
-    """The client of a cluster that lives as long as the context. ClusterError if its workers die while they start."""
+    """The client of a cluster that lives as long as the context.
+
+    Raises:
+        ClusterError: if the workers die while they start.
+    """
     settings = {
         "distributed.worker.daemon": True,
         "distributed.comm.timeouts.connect": f"{config.timeout}s",
-        # Dask would blame a lost worker on all that was queued there; the engine counts for itself whom to blame.
+        # Dask would blame a lost worker on everything that was queued there; the dispatcher decides what to blame.
         "distributed.scheduler.allowed-failures": 0,
-        # Dask would give up a worker that has not come back by then; on a busy machine it may take longer than 15 s.
+        # After 15 s, Dask would give up a worker that is being restarted; on a busy machine that may take longer.
         "distributed.deploy.lost-worker-timeout": "1 day",
     }
     with (
@@ -57,13 +61,13 @@ def _started(config: ClusterConfig, folder: str) -> LocalCluster:
         )
     except RuntimeError as error:
         raise ClusterError(
-            f"a local worker died {_STARTS} times while it started ({error}). Is there memory for "
+            f"a local worker died {_STARTS} times while it started ({error}). Is there enough memory for "
             f"{config.worker_count()} workers (cluster.workers)? What was committed is kept; run again to resume"
         ) from error
 
 
 class _PatientNanny(Nanny):
-    """Starts a worker again that died while it started for the first time: Dask would give up the whole cluster."""
+    """Starts a worker again if it dies in its first start, where Dask would give up the whole cluster."""
 
     async def instantiate(self) -> Status:
         """See Nanny."""

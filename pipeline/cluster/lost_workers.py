@@ -1,6 +1,6 @@
-"""What becomes of shards that lose their workers, and which of their utterances kill them: pure.
+"""Decides what becomes of shards that lose their workers, and which of their utterances kill workers: pure.
 
-The dispatcher tells what was lost, and carries out what is decided here.
+The dispatcher says what was lost, and carries out what is decided here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pipeline.planning.plan import ShardTask
 from pipeline.stores.base import Utterance
 
 DEATHS = 3
-"""Workers that must be lost over the same work before it is blamed: a preempted one is lost through nobody's fault."""
+"""Number of workers that must be lost with the same work before it is blamed: a preempted worker is nobody's fault."""
 
 UNSEEN_DEATHS = 10
-"""Workers lost while a shard was queued there, and not known to have begun, before the shard is looked into: a worker
-may die before it can say that it began."""
+"""Number of workers lost while a shard was queued there, and was not known to have begun, before the shard is examined:
+a worker may die before it can say that it began."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Verdict:
     """What becomes of a shard.
 
     Args:
-        again: what is to be made of it, later; None if nothing is now.
-        words: what there is to say; empty if nothing.
-        abandoned: whether it is given up.
+        again: the task to make later; None if there is none now.
+        words: the message for the listener; empty if there is none.
+        abandoned: whether the shard is given up.
     """
 
     again: ShardTask | None
@@ -36,7 +36,7 @@ class Verdict:
 
 
 class Blame:
-    """Counts the workers that shards were lost with, and keeps the shards that are suspected."""
+    """Counts the workers that were lost with each shard, and keeps the shards that are suspected."""
 
     def __init__(self) -> None:
         self.suspects: deque[Suspect] = deque()
@@ -45,12 +45,12 @@ class Blame:
         self._acquitted: set[int] = set()
 
     def lost(self, task: ShardTask, starts: int, how: str) -> Verdict:
-        """A shard lost its workers: it is tried again, or suspected.
+        """Decide about a shard that lost its workers: it is tried again, or suspected.
 
         Args:
             task: the shard.
-            starts: how many of the workers had begun with it; where none had, one was lost with it in its queue.
-            how: in what way: "died", or "hung for 300 s".
+            starts: number of workers that had begun with it; 0 if it was lost in the queue of one worker.
+            how: description of what happened to the worker: "died", or "hung for 300 s".
         """
         number = task.number
         self._lost[number] += starts
@@ -60,11 +60,12 @@ class Blame:
         self.suspects.append(Suspect(task))
         count = self._lost[number] or self._lost_unseen[number]
         return Verdict(
-            None, f"{count} workers were lost with it, the last one {how}; what is to blame is looked for at the end"
+            None,
+            f"{count} workers were lost with it, the last one {how}; the cause is searched for at the end of the run",
         )
 
     def tried(self, suspect: Suspect) -> Verdict | None:
-        """What becomes of a suspect after a group of it was tried; None while there are more to be tried."""
+        """Decide about a suspect after one of its groups was tried; None while there are more groups to try."""
         if suspect.group is not None:
             return None
         self.suspects.remove(suspect)
@@ -73,25 +74,25 @@ class Blame:
         if suspect.condemned:
             named = ", ".join(map(repr, list(suspect.condemned)[:5]))
             without = dataclasses.replace(task, condemned={**task.condemned, **suspect.condemned})
-            return Verdict(without, f"it is made without what workers are lost with: {named}")
+            return Verdict(without, f"it is made without the utterances that workers are lost with: {named}")
         if task.number not in self._acquitted:
             self._acquitted.add(task.number)
             return Verdict(task)
         return Verdict(
             None,
-            f"workers were lost with shard {task.name} again and again, though each of its utterances can be made "
+            f"workers were lost with shard {task.name} again and again, although each of its utterances can be made "
             "alone. Give workers more memory, or make shards shorter (output.shard_seconds) in a new output",
             abandoned=True,
         )
 
 
 class Suspect:
-    """A shard that lost its workers again and again, and what is to be tried next to learn why.
+    """A shard that lost its workers again and again, and the next group to try to find out why.
 
-    Groups of its utterances are tried one at a time, with nothing else in flight, so that nobody else can be at fault.
-    A group that comes through is innocent. One that loses a worker is halved; a single utterance that loses as many as
-    `DEATHS` is condemned. First of all the empty group is tried: a worker that dies before any utterance has another
-    trouble.
+    Groups of its utterances are tried one at a time, with nothing else in flight, so that nothing else can be at fault.
+    A group that survives is innocent. A group that loses a worker is halved. A single utterance that loses `DEATHS`
+    workers is condemned. The empty group is tried first: if workers die even without an utterance, no utterance is at
+    fault.
 
     Args:
         task: the shard.
@@ -105,21 +106,26 @@ class Suspect:
 
     @property
     def group(self) -> tuple[Utterance, ...] | None:
-        """What is to be tried next; None when every utterance was acquitted or condemned."""
+        """The group to try next; None if every utterance was acquitted or condemned."""
         return self._groups[-1] if self._groups else None
 
     @property
     def setup_is_at_fault(self) -> bool:
-        """Whether workers are lost without any utterance."""
+        """Whether workers are lost even without an utterance."""
         return self.group == () and self._deaths >= DEATHS
 
     def survived(self) -> None:
-        """The group was made."""
+        """Note that the group was made."""
         self._groups.pop()
         self._deaths = 0
 
     def lost(self, how: str, workers: int = 1) -> None:
-        """The group lost its workers. `how` says in what way: "died", or "hung for 300 s"."""
+        """Note that the group lost its workers.
+
+        Args:
+            how: description of what happened to the worker: "died", or "hung for 300 s".
+            workers: number of workers that were lost.
+        """
         group = self._groups[-1]
         self._deaths += workers
         if len(group) > 1:

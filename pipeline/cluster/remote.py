@@ -16,12 +16,12 @@ from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
 
 _LAST_WORD_SECONDS = 0.5
-"""Dask may take longer than it was given to say why it could not connect."""
+"""Dask exceeds its time limit by up to this before it says why it could not connect."""
 
 
 @contextlib.contextmanager
 def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
-    """The client of the scheduler at `config.address`. Errors as `connect`."""
+    """The client of the scheduler at `config.address`. Raises the errors of `connect`."""
     address = config.scheduler
     security = Security() if config.security is None else given_security(config.security)
     try:
@@ -38,17 +38,17 @@ def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[C
     except OSError as error:  # TimeoutError is one
         if (refusal := _refusal(error)) is not None:
             raise ClusterError(
-                f"the scheduler {address} and we do not believe each other ({refusal}). Were its certificate and "
-                "cluster.security.cert both signed by whoever cluster.security.ca is?"
+                f"TLS handshake with the scheduler {address} failed ({refusal}). Check that its certificate and "
+                "cluster.security.cert are both signed by cluster.security.ca"
             ) from error
         raise ClusterError(
-            f"the scheduler {address} did not answer within {config.timeout:g} s. Is it running, and is the address "
-            "right? (cluster.timeout sets the limit)"
+            f"the scheduler {address} did not answer within {config.timeout:g} s (cluster.timeout). Check that it "
+            "runs and that the address is right"
         ) from error
-    except Exception as error:  # what comes of taking any bytes for Dask's: a MemoryError, for instance
+    except Exception as error:  # Dask reads any bytes as its own protocol, which may end in a MemoryError, for instance
         raise ClusterError(
-            f"what answers at {address} is not a Dask scheduler, or one of another version "
-            f"({type(error).__name__}: {error}). Is the address right?"
+            f"what answers at {address} is not a Dask scheduler, or is a scheduler of another version "
+            f"({type(error).__name__}: {error}). Check the address"
         ) from error
     try:
         yield (
@@ -63,7 +63,7 @@ def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[C
 
 
 async def _recognize(address: str, security: Security, timeout: float) -> None:
-    """Ask who is there. Dask's own client waits without limit for the first answer."""
+    """Ask what is there. Dask's own client waits for the first answer without a time limit."""
     async with rpc(address, timeout=timeout, connection_args=security.get_connection_args("client")) as there:
         found = await there.identity()
     if found.get("type") != "Scheduler":
@@ -71,7 +71,7 @@ async def _recognize(address: str, security: Security, timeout: float) -> None:
 
 
 def _refusal(error: BaseException | None) -> str | None:
-    """What TLS says, if that is behind an error: Dask tries again until its time is over, and tells of that."""
+    """The error of TLS behind an error, if there is one. Dask itself only says that its time is over."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return error.reason or str(error)

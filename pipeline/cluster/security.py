@@ -1,4 +1,4 @@
-"""Who may talk to a scheduler: TLS, and where its keys lie."""
+"""TLS between the driver, the scheduler and the workers, and the files that hold its keys."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ _ROLES = ("client", "scheduler", "worker")
 def given_security(config: SecurityConfig) -> Security:
     """TLS with the files that a job names.
 
+    Args:
+        config: the section `cluster.security` of the job.
+
     Raises:
-        ConfigError: if one cannot be read or is none, or everybody on this machine may read the key.
+        ConfigError: if a file cannot be read or is not valid, or everybody on this machine may read the key.
     """
     for name, path in (("ca", config.ca), ("cert", config.cert), ("key", config.key)):
         try:
@@ -35,29 +38,31 @@ def given_security(config: SecurityConfig) -> Security:
         if name == "key" and stat.S_IMODE(mode) & 0o007:
             raise ConfigError(
                 f"cluster.security.key, {path}, may be read by everybody on this machine (mode "
-                f"{stat.S_IMODE(mode):04o}): whoever has it can run code on the workers. chmod 600 {path}"
+                f"{stat.S_IMODE(mode):04o}): anyone who has it can run code on the workers. Run: chmod 600 {path}"
             )
     security = _security(config.ca, config.cert, config.key)
     try:
         security.get_connection_args("client")
     except (ssl.SSLError, OSError) as error:
         raise ConfigError(
-            f"cluster.security: {config.ca}, {config.cert} and {config.key} are no certificates and key that belong "
-            f"together ({error})"
+            f"cluster.security: {config.ca}, {config.cert} and {config.key} are not certificates and a key that "
+            f"belong together ({error})"
         ) from error
     return security
 
 
 @contextlib.contextmanager
 def temporary_security(folder: Path) -> Iterator[Security]:
-    """TLS of one run: a key and a certificate made for it, in a folder for this user alone, gone with the context.
+    """TLS of one run: a key and a certificate that are made for it, and deleted when the context ends.
+
+    They lie in a folder that only this user may read.
 
     Args:
-        folder: that the cluster's nodes share; made if need be.
+        folder: folder that the nodes of the cluster share; it is made if it does not exist.
 
     Raises:
         ConfigError: if `cryptography` is not installed.
-        ClusterError: if nothing can be written there.
+        ClusterError: if the folder cannot be written.
     """
     try:
         made = Security.temporary()

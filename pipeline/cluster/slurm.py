@@ -1,8 +1,8 @@
-"""Workers that are jobs of SLURM's, through dask-jobqueue.
+"""Workers that are SLURM jobs, submitted through dask-jobqueue.
 
-The scheduler lives in this process. A job is a worker, or several, that end themselves a while before SLURM would end
-them, one after the other; dask-jobqueue sends off as many as it is told and does not look after them, so that is done
-here: whatever ended, was cancelled, killed or lost its node is replaced until the work is done.
+Dask's scheduler runs in this process. A SLURM job is one worker or several. Workers end themselves some time before
+SLURM would end them, one after the other. dask-jobqueue submits as many jobs as it is told, but does not watch them.
+`Keeper` does: until the work is done, it replaces each job that ended, was cancelled, was killed or lost its node.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from pipeline.interrupts import interrupts_held
 
 FOLDER = "melmill-slurm"
 _LOOK_SECONDS = 15.0
-"""Between two looks into the queue: a lost job is replaced after as much, and SLURM's controller is not bothered."""
+"""Time between two looks into the queue: short enough to replace a lost job soon, and no burden for SLURM."""
 _ANSWER_SECONDS = 20.0
 _SUBMIT_SECONDS = 1.0
-"""More for each of the first jobs: all sbatch commands run at once, and SLURM's controller may be slow."""
+"""Extra time for each of the first jobs: all sbatch commands run at once, and SLURM's controller may be slow."""
 _CLOSE_SECONDS = 30.0
 _FRUITLESS = 10
-"""Jobs in a row that end without a worker, or three times as many as there are to be, before it is taken for hopeless:
-what they lack, all others would lack, too."""
+"""Number of jobs in a row that may end without having had a worker, or three times the number of jobs if that is more.
+Then the run gives up: what those jobs lack, all others would lack, too."""
 
 
 def lifetime(walltime: float) -> tuple[float, float]:
-    """Seconds after which a worker ends itself, and by how much the workers of a run differ in that.
+    """Seconds after which a worker ends itself, and how much this time differs between the workers of a run.
 
-    SLURM would kill it in the middle of a shard, and all that began together at once. What is left of the walltime is
-    for starting, for handing over, and for the difference.
+    Otherwise SLURM would kill a worker in the middle of a shard, and at once all workers that began together. The rest
+    of the walltime is for starting, for handing over, and for the difference between workers.
 
     >>> lifetime(60), lifetime(4 * 3600)
     ((45.0, 7.5), (13800.0, 300.0))
@@ -54,11 +54,11 @@ def lifetime(walltime: float) -> tuple[float, float]:
 
 
 def job_options(config: ClusterConfig, folder: Path) -> dict[str, Any]:
-    """What dask-jobqueue is asked for. Pure.
+    """The arguments for dask-jobqueue's cluster. Pure.
 
     Args:
-        config: of kind slurm.
-        folder: that the nodes share.
+        config: the section `cluster` of a job, of kind slurm.
+        folder: folder that the nodes share.
     """
     seconds, stagger = lifetime(config.walltime or 0)
     minutes, left = divmod(config.walltime or 0, 60)
@@ -76,7 +76,7 @@ def job_options(config: ClusterConfig, folder: Path) -> dict[str, Any]:
         "death_timeout": f"{config.timeout:g}s",
         "worker_extra_args": [
             *("--lifetime", f"{seconds:g}s", "--lifetime-stagger", f"{stagger:g}s"),
-            *("--dashboard-address", "127.0.0.1:0"),  # the page of a worker asks for no key
+            *("--dashboard-address", "127.0.0.1:0"),  # anyone may open the page of a worker
         ],
         "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
         "shared_temp_directory": str(folder),
@@ -85,23 +85,23 @@ def job_options(config: ClusterConfig, folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def slurm_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
-    """The client of a scheduler in this process, and what keeps its SLURM jobs coming.
+    """The client of a scheduler in this process, and the watch that keeps its SLURM jobs coming.
 
     Raises:
-        ConfigError: if dask-jobqueue is not installed, or SLURM's commands are not here.
+        ConfigError: if dask-jobqueue or SLURM's commands are not installed here.
         ClusterError: if sbatch refuses the jobs.
     """
     make_cluster = _cluster_class()
     folder = Path(config.folder or FOLDER).absolute()
     if shlex.quote(str(folder)) != str(folder):
         raise ConfigError(
-            f"cluster.folder: {folder} has characters that mean something to a shell, where dask-jobqueue cannot quote "
-            "them; name another"
+            f"cluster.folder: {folder} has characters that are special in a shell, and dask-jobqueue cannot quote "
+            "them. Choose another folder"
         )
     settings = {
-        # Dask would blame a lost worker on all that was queued there; the dispatcher counts for itself whom to blame.
+        # Dask would blame a lost worker on everything that was queued there; the dispatcher decides what to blame.
         "distributed.scheduler.allowed-failures": 0,
-        # Dask would cancel a job whose worker is lost: SLURM may just be starting it again.
+        # Dask would cancel a job whose worker is lost, although SLURM may just be starting it again.
         "distributed.deploy.lost-worker-timeout": "1000 days",
         "distributed.comm.timeouts.connect": f"{config.timeout:g}s",
     }
@@ -120,12 +120,12 @@ def slurm_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Cl
 
 
 class Keeper:
-    """Keeps so many jobs in SLURM's queue, or running.
+    """Keeps a number of jobs in SLURM's queue or running.
 
     Args:
-        cluster: of dask-jobqueue.
-        jobs: how many.
-        logs: where the workers' output goes.
+        cluster: the cluster object of dask-jobqueue.
+        jobs: number of jobs.
+        logs: folder that holds the workers' output.
     """
 
     def __init__(self, cluster: Any, jobs: int, logs: Path) -> None:
@@ -133,15 +133,15 @@ class Keeper:
         self._jobs = jobs
         self._logs = logs
         self._looked = time.monotonic()
-        self._words = f"{jobs} SLURM jobs were just sent off"
+        self._words = f"{jobs} SLURM jobs were just submitted"
         self._fruitful: set[str] = set()
         self._fruitless = 0
 
     def send_off(self) -> None:
-        """The first jobs. A few may be over a limit of the site.
+        """Submit the first jobs. sbatch may refuse some of them, because of a limit of the site.
 
         Raises:
-            ClusterError: with sbatch's words, if it refuses all.
+            ClusterError: if sbatch refuses all of them; the message has its reason.
         """
         try:
             refused = self._correct([], _ANSWER_SECONDS + _SUBMIT_SECONDS * self._jobs)
@@ -153,10 +153,10 @@ class Keeper:
             raise ClusterError(f"sbatch refuses the workers' jobs: {refused}. Nothing was begun")
 
     def tend(self) -> str:
-        """Replace what is gone, now and then. Returns how the jobs are, in words.
+        """Replace jobs that are gone, if the last look was long enough ago. Returns a description of the jobs.
 
         Raises:
-            ClusterError: if one job after the other ends without ever having a worker.
+            ClusterError: if too many jobs in a row ended without having had a worker.
         """
         try:
             sent, there = self._look()
@@ -188,9 +188,9 @@ class Keeper:
         return self._words
 
     def _look(self) -> tuple[dict[str, str | None], set[str]]:
-        """Number of each job, None if it has none, and the names of jobs that have a worker at the scheduler now."""
+        """Job name -> SLURM's job number, or None before there is one; and the names of jobs that have a worker now."""
 
-        async def look() -> tuple[dict[str, str | None], set[str]]:  # in the thread that changes both
+        async def look() -> tuple[dict[str, str | None], set[str]]:  # runs in the thread that changes both
             jobs = {name: job.job_id for name, job in self._cluster.workers.items()}
             workers = {str(worker.name) for worker in self._cluster.scheduler.workers.values()}
             return jobs, {job for job in jobs if any(name == job or name.startswith(f"{job}-") for name in workers)}
@@ -204,11 +204,18 @@ class Keeper:
             self._fruitless = 0
 
     def _correct(self, gone: Sequence[str], seconds: float) -> str | None:
-        """Forget those jobs, and send off what is lacking. What sbatch says if it refuses; it is asked again later.
+        """Forget jobs that are gone, and submit as many as are missing.
+
+        Args:
+            gone: names of jobs that are gone.
+            seconds: longest time to wait for sbatch. What it queues after that is still a job of ours.
+
+        Returns:
+            The reason that sbatch gives if it refuses, else None. It is asked again later.
 
         Raises:
-            TimeoutError: if it does not answer within so many seconds; whatever it queues meanwhile is a job of ours.
-            ClusterError: if its answer does not tell the job's number: what cannot be looked after is not to multiply.
+            TimeoutError: if sbatch does not answer in time.
+            ClusterError: if its answer does not contain the job's number: what cannot be watched must not multiply.
         """
 
         async def correct() -> None:
@@ -218,7 +225,7 @@ class Keeper:
                     job.status = Status.closed
             self._cluster.scale(jobs=self._jobs)
             try:
-                await self._cluster._correct_state()  # what `scale` begins; it has no public name to wait for
+                await self._cluster._correct_state()  # what `scale` begins; there is no public name to await
             finally:  # Dask does not close a cluster whose jobs neither began nor ended
                 for job in self._cluster.workers.values():
                     if job.job_id is None:
@@ -231,8 +238,8 @@ class Keeper:
         except ValueError as error:
             said = str(error).partition("output is:\n")[2].strip() or str(error)
             raise ClusterError(
-                f"what sbatch says has no job's number in it: {said}. The job may be in the queue (scancel "
-                "--name=melmill). Does a wrapper of sbatch write a banner here?"
+                f"the answer of sbatch has no job's number in it: {said}. The job may be in the queue (to cancel it: "
+                "scancel --name=melmill). Check whether a wrapper of sbatch writes a banner here"
             ) from error
         except (RuntimeError, OSError) as error:
             return str(error).partition("stderr:\n")[2].strip() or str(error)
@@ -240,9 +247,9 @@ class Keeper:
 
 
 def queue_states() -> dict[str, tuple[str, str]]:
-    """Number of a job of ours that is in SLURM's queue or running -> its state, and why it waits.
+    """Number of each job of this user that is queued or running -> its state, and the reason why it waits.
 
-    Those of hidden partitions, too: without --all they would look gone, and be replaced again and again.
+    Jobs in hidden partitions are in it: without --all they would look gone, and be replaced again and again.
     """
     answer = subprocess.run(
         ["squeue", "--all", "--noheader", f"--user={os.getuid()}", "--format=%A|%T|%r"],
@@ -257,7 +264,7 @@ def queue_states() -> dict[str, tuple[str, str]]:
 
 
 def told(states: dict[str, tuple[str, str]], numbers: Any) -> str:
-    """How jobs are, in words.
+    """A description of the jobs with these numbers, from the answer of `queue_states`.
 
     >>> told({"7": ("PENDING", "Resources"), "8": ("PENDING", "Resources"), "9": ("RUNNING", "None")}, ["7", "8", "6"])
     'of 3 jobs in SLURM, 2 are PENDING (Resources), 1 is gone'
@@ -284,11 +291,11 @@ def _cluster_class() -> Any:
         queue_states()
     except FileNotFoundError as error:
         raise ConfigError(
-            "kind: slurm needs SLURM's commands (sbatch, squeue, scancel), and they are not on this machine"
+            "kind: slurm needs SLURM's commands (sbatch, squeue, scancel), which are not installed on this machine"
         ) from error
     except (OSError, subprocess.SubprocessError) as error:
         said = str(getattr(error, "stderr", "") or error).strip()
-        raise ClusterError(f"SLURM's squeue fails: {said}. Is its controller running?") from error
+        raise ClusterError(f"SLURM's squeue fails: {said}. Check that SLURM's controller runs") from error
     try:
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
@@ -301,12 +308,12 @@ def _started(make_cluster: Any, options: dict[str, Any]) -> Any:
         return make_cluster(n_workers=0, silence_logs="critical", **options)
     except (RuntimeError, OSError, ValueError) as error:
         raise ClusterError(
-            f"the scheduler cannot be started: {error}. Is there an interface {options['interface'] or ''} "
-            "(cluster.interface), and may the logs' folder be written (cluster.folder)?"
+            f"the scheduler cannot be started: {error}. Check that the network interface {options['interface'] or ''} "
+            "exists (cluster.interface), and that the folder for logs can be written (cluster.folder)"
         ) from error
 
 
 def _ended(cluster: Any) -> None:
-    """Cancels all jobs that are left."""
+    """Cancel all jobs that are left."""
     with contextlib.suppress(Exception):
         within(_CLOSE_SECONDS + GRACE_SECONDS, lambda: cluster.close(_CLOSE_SECONDS))

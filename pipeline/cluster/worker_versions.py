@@ -1,4 +1,4 @@
-"""What is installed on the workers, held against what is installed here, before any work."""
+"""Compares what is installed on the workers with what is installed here, before any work."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pipeline.planning.versions import differing, installed
 
 
 def compare_versions(client: Client, timeout: float) -> None:
-    """Ask all workers that there are. Those that come later are asked with their first shard: see `convert`.
+    """Ask all workers that are there now. Workers that come later compare for themselves, at each shard: `on_worker`.
 
     Args:
-        client: of the cluster.
-        timeout: seconds that they may take to answer.
+        client: Dask's client of the scheduler.
+        timeout: number of seconds that the workers may take to answer.
 
     Raises:
-        ClusterError: if a worker has another version of something that matters, or no melmill.
+        ClusterError: if a worker has another version of something that matters, or does not have melmill.
     """
     try:
         answers = within(timeout, lambda: client.run(installed, on_error="return"))
-    except OSError:  # a TimeoutError: a worker that is just lost, or new
+    except OSError:  # a TimeoutError: a worker was just lost, or is just starting
         return
     for worker, theirs in answers.items():
         if isinstance(theirs, ImportError):
@@ -33,9 +33,17 @@ def compare_versions(client: Client, timeout: float) -> None:
 
 
 def refuse_other_versions(worker: str, differences: list[str]) -> None:
-    """Raises ClusterError if there are any."""
+    """Refuse a worker that has other versions.
+
+    Args:
+        worker: address of the worker.
+        differences: descriptions of the versions that differ; see `differing`.
+
+    Raises:
+        ClusterError: if there are differences.
+    """
     if differences:
         raise ClusterError(
-            f"the worker {worker} has other versions: {'; '.join(differences)}. They may not understand each other, or "
-            "make other audio. Install the same everywhere; then run again to resume"
+            f"the worker {worker} has other versions: {'; '.join(differences)}. They may fail to talk "
+            "to each other, or make different audio. Install the same versions everywhere; then run again to resume"
         )

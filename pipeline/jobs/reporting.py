@@ -1,4 +1,4 @@
-"""The driver of a run writes down how it goes: read by `output.status`, and by nothing that decides anything."""
+"""Writes down how a run goes, for `melmill status`. Nothing that decides anything reads it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ from pipeline.storage import Storage
 
 @contextlib.contextmanager
 def reporting(storage: Storage, run_id: str, listener: Listener, part: Part = WHOLE) -> Iterator[Listener]:
-    """Write down how a run goes, from its start to how it ends. To be held under the output's lock.
+    """Write down how a run goes, from its start to its end. Use it while the output is locked.
 
     Args:
-        storage: of the output.
-        run_id: of the run.
-        listener: is told all that the listener given back is told.
-        part: of the job; what parts told is forgotten when the whole of it goes on.
+        storage: storage of the output.
+        run_id: name of the run.
+        listener: callable that is told everything that the yielded listener is told.
+        part: the part of the job that this run makes. A run of the whole job deletes what parts wrote down.
+
+    Yields:
+        The listener to tell what happens.
     """
     reporter = _Reporter(storage, run_id, listener, part)
     thread = threading.Thread(target=reporter.keep_writing, name="melmill-status", daemon=True)
@@ -62,7 +65,7 @@ class _Reporter:
         self._name = part_path(part.index) if self._part else STATUS
         self._tally = Tally()
         self._started = self._progressed = _now()
-        self._lock = threading.Lock()  # events come from several threads
+        self._lock = threading.Lock()  # a thread of its own writes
         self._writing = threading.Lock()
 
     def __call__(self, event: Event) -> None:
@@ -76,12 +79,12 @@ class _Reporter:
         self._listener(event)
 
     def keep_writing(self) -> None:
-        """Write every few seconds, until told to stop."""
+        """Write every few seconds, until `stop` is set."""
         while not self.stop.wait(WRITE_SECONDS):
             self.write("running")
 
     def write(self, state: Told, error: str = "") -> None:
-        """Replace the status. That it cannot be written is no reason to stop a run, which finds out what matters."""
+        """Replace the status. If it cannot be written, the run goes on: it finds out by itself if the output fails."""
         with self._writing, contextlib.suppress(StorageError, OwnedError):
             self._storage.replace(self._name, self._status(state, error).to_json())
             if not self._part and state != "running":

@@ -1,6 +1,6 @@
-"""A job in parts, each started by itself: what an array of SLURM, AWS Batch or Kubernetes is, or GNU parallel.
+"""A job in parts, each started by itself: as an array job of SLURM, AWS Batch or Kubernetes, or by GNU parallel.
 
-Parts share the output's lock, and all that they know of each other are the commits. Whichever is done while no other is
+Parts share the output's lock, and know of each other only what is committed. A part that is done while no other part is
 at work publishes.
 """
 
@@ -16,14 +16,24 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, OwnedError, UnfinishedError
 from pipeline.events import Listener, PartFinished
 from pipeline.jobs.reporting import reporting
-from pipeline.jobs.run import Made, RunReport, describe_job, if_done, interruptible, judged, make, owner, with_marks
+from pipeline.jobs.steps import (
+    Made,
+    RunReport,
+    describe_job,
+    interruptible,
+    judge,
+    make_shards,
+    owner,
+    replan_stale,
+    totals_if_done,
+)
 from pipeline.output.publication import Totals
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared, prepare, replan
 from pipeline.storage import Storage
 
 _PATIENCE_SECONDS = 60.0
-"""A part waits so long for another that is just publishing."""
+"""Longest wait of a part for another one that is just publishing."""
 _LOOKS, _LOOK_SECONDS = 10, 1.0
 _SHOWN = 3
 
@@ -33,10 +43,10 @@ class PartReport:
     """How a part of a job ended.
 
     Args:
-        run_id: of this part; empty if there was nothing to do.
-        made_seconds: of audio made by it.
-        elapsed: wall-clock seconds.
-        published: what was published, by this part or another; None while other parts are at work.
+        run_id: name of this part's run; empty if there was nothing to do.
+        made_seconds: seconds of audio that this part made.
+        elapsed: wall-clock seconds that this part took.
+        published: report on what is published, by this part or another; None while other parts are at work.
     """
 
     run_id: str
@@ -49,54 +59,54 @@ def run_part(config: JobConfig, part: Part, listener: Listener = lambda event: N
     """Make one part of a job, help the others, and publish if no other part is at work any more.
 
     Args:
-        config: the job; the same for all parts, but for `cluster`.
-        part: which.
-        listener: is told what happens.
-        adopt: as for `run`.
+        config: the job; the same for all parts, except for the section `cluster`.
+        part: the part to make.
+        listener: callable that is told what happens.
+        adopt: whether the output may have been made from a store at another place; see `run`.
 
     Raises:
         ConfigError: if the output may have a single writer only.
         OwnedError: if a whole run, or parts of another job, are working on the output.
-        MelmillError: as for `run`.
+        MelmillError: as `run`.
     """
     begun = time.monotonic()
     if config.output.single_writer:
         raise ConfigError(
-            "output.single_writer: the parts of a job are many writers. Choose a store with conditional PUT"
+            "output.single_writer: the parts of a job are several writers. Choose a store with conditional PUT"
         )
     with interruptible():
         prepared = prepare(config, adopt)
-        if (totals := if_done(prepared, retry=False)) is not None:
+        if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = _there(prepared, totals, listener, begun)
             return PartReport("", 0.0, report.elapsed, report)
         _check_same_job(prepared)
         run_id, storage = prepared.job.run_id, prepared.ledger.storage
         with _shared(storage, f"part {part} of {owner(prepared.job)}"):
-            prepared = with_marks(replan(prepared), retry=False)
+            prepared = replan_stale(replan(prepared), retry=False)
             with reporting(storage, run_id, listener, part) as told:
-                made = make(prepared, told, config.quality.give_up_after, part)
+                made = make_shards(prepared, told, config.quality.give_up_after, part)
                 told(PartFinished(run_id, str(part), made.seconds, time.monotonic() - begun))
         published = _publish_if_last(prepared, made, listener, begun)
         return PartReport(run_id, made.seconds, time.monotonic() - begun, published)
 
 
 def publish_parts(config: JobConfig, listener: Listener = lambda event: None, adopt: bool = False) -> RunReport:
-    """Publish what parts have made, if no part did: because the last one was killed right then.
+    """Publish what the parts of a job have made, if the last part was killed before it could do so.
 
     Args:
         config: the job.
-        listener: is told what happens.
-        adopt: as for `run`.
+        listener: callable that is told what happens.
+        adopt: whether the output may have been made from a store at another place; see `run`.
 
     Raises:
         OwnedError: if a run or parts are working on the output.
-        UnfinishedError: if shards are to be made yet; nothing is published then.
-        MelmillError: as for `run`.
+        UnfinishedError: if shards are still to be made; nothing is published then.
+        MelmillError: as `run`.
     """
     begun = time.monotonic()
     with interruptible():
         prepared = prepare(config, adopt)
-        if (totals := if_done(prepared, retry=False)) is not None:
+        if (totals := totals_if_done(prepared, retry=False)) is not None:
             return _there(prepared, totals, listener, begun)
         with prepared.ledger.storage.lock(owner(prepared.job)):
             prepared = replan(prepared)
@@ -106,16 +116,16 @@ def publish_parts(config: JobConfig, listener: Listener = lambda event: None, ad
 
 
 def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: float) -> RunReport | None:
-    """Publish, unless others are at work: then the last of them does it."""
+    """Publish, unless other parts are at work: then the last of them does it."""
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(prepared.ledger.storage.lock(owner(prepared.job)))
         except OwnedError:
             return None
         mine, prepared = prepared, replan(prepared)
-        if (totals := if_done(prepared, retry=False)) is not None:
+        if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
-            return judged(report, prepared.job.config, listener)
+            return judge(report, prepared.job.config, listener)
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
             raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
         return _publish(prepared, made, listener, begun)
@@ -125,17 +135,17 @@ def _publish(prepared: Prepared, made: Made, listener: Listener, begun: float) -
     with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
         totals = Made(made.crashed, made.seconds, describe_job(prepared)).publish(prepared)
         report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
-        return judged(report, prepared.job.config, told)
+        return judge(report, prepared.job.config, told)
 
 
 def _there(prepared: Prepared, totals: Totals, listener: Listener, begun: float) -> RunReport:
-    """What is published already."""
-    return judged(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job.config, listener)
+    """The report on what is published already."""
+    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job.config, listener)
 
 
 @contextlib.contextmanager
 def _shared(storage: Storage, words: str) -> Iterator[None]:
-    """The output, shared. Another part may just be publishing: that is soon over."""
+    """Share the output. If another part is just publishing, wait for it: that is soon over."""
     until = time.monotonic() + _PATIENCE_SECONDS
     with contextlib.ExitStack() as held:
         while True:
@@ -150,7 +160,7 @@ def _shared(storage: Storage, words: str) -> Iterator[None]:
 
 
 def _check_same_job(prepared: Prepared) -> None:
-    """Parts at work on this output must be of this job."""
+    """Raises OwnedError if parts of another job are at work on this output."""
     ours = _work(describe_job(prepared))
     for _ in range(_LOOKS):  # a part that has just begun has not yet said what it does
         holder, described = prepared.ledger.storage.holder(), prepared.ledger.job() or {}
@@ -160,13 +170,13 @@ def _check_same_job(prepared: Prepared) -> None:
             return
         time.sleep(_LOOK_SECONDS)
     raise OwnedError(
-        f"parts of another job are working on {prepared.job.config.output.url}: {holder}. They differ in "
-        f"{', '.join(differing)}. Wait for them to end; nothing was changed"
+        f"parts of another job are working on {prepared.job.config.output.url}: {holder}. The jobs differ in "
+        f"{', '.join(differing)}. Wait until they end; nothing was changed"
     )
 
 
 def _work(described: dict[str, Any]) -> dict[str, Any]:
-    """What makes a job the same work as another: all but where it is done."""
+    """What two jobs must have in common to be the same work: everything except where it is done."""
     job = described.get("job", {})
     sections = {f"{name}.{key}": value for name, section in job.items() for key, value in dict(section).items()}
     return {key: value for key, value in sections.items() if not key.startswith("cluster.")} | {
@@ -179,5 +189,5 @@ def _unfinished(prepared: Prepared) -> str:
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
         f"{prepared.job.config.output.url}: {len(lacking)} shards are to be made yet ({names}), so nothing was "
-        "published. Run the parts of the job again, any of them"
+        "published. Run the parts of the job again; any of them will do"
     )

@@ -1,4 +1,4 @@
-"""One attempt at one shard: gathers its members, makes them durable, commits. Two attempts at one shard never mix."""
+"""One attempt at one shard: gather its members, make them durable, commit. Two attempts at one shard never mix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,13 @@ from pipeline.planning.plan import ShardTask
 
 
 class Attempt:
-    """One attempt at one shard. Use as a context: its scratch folder goes when it ends."""
+    """One attempt at one shard. Use it as a context: its scratch folder is deleted when the context ends.
+
+    Args:
+        ledger: the ledger of the output.
+        task: the shard.
+        job: the job that the shard belongs to.
+    """
 
     def __init__(self, ledger: Ledger, task: ShardTask, job: Job) -> None:
         self._ledger = ledger
@@ -53,9 +59,19 @@ class Attempt:
     def commit(self, rows: list[Row], failures: list[Failure]) -> ShardRecord:
         """Make the objects durable, then the commit record.
 
-        If another attempt was first, its objects are adopted after they were read back and found to hold the same PCM;
-        if they do not, ours go under a name of their own. If another attempt has committed, its record is returned and
-        what we made is discarded.
+        If another attempt has put its objects first, they are read back. If they hold the same PCM they are adopted;
+        else our objects get a name of their own. If another attempt has committed first, its record is returned and our
+        objects are deleted.
+
+        Args:
+            rows: rows of the manifest, one for each utterance that was made.
+            failures: records of the utterances that could not be made.
+
+        Returns:
+            The commit record that counts: ours, or that of the other attempt.
+
+        Raises:
+            StorageError: if gc deleted our objects meanwhile, or the output cannot be written.
         """
         objects = []
         for name, path in self.sink.finish():
@@ -65,7 +81,7 @@ class Attempt:
                 continue
             try:
                 adopted = self._adopt(made, rows)
-            except FileNotFoundError:  # its attempt has discarded it since
+            except FileNotFoundError:  # the other attempt has deleted it since
                 adopted = None
             if adopted is None:
                 adopted = self._put_apart(made, path)
@@ -95,8 +111,8 @@ class Attempt:
     def _check_still_there(self, record: ShardRecord) -> None:
         """Take the commit back if its objects are gone.
 
-        An attempt may outlive its run, on a worker elsewhere; until it has committed, gc takes its objects for garbage.
-        gc deletes first and looks for commits then, we commit first and look for objects then: one of us notices.
+        An attempt may outlive its run, on a worker elsewhere. Until it has committed, gc takes its objects for garbage.
+        gc deletes first and then looks for commits; we commit first and then look for objects. So one of us notices.
         """
         for each in record.objects:
             try:
@@ -109,7 +125,7 @@ class Attempt:
                 ) from error
 
     def _adopt(self, made: StoredObject, rows: list[Row]) -> StoredObject | None:
-        """The object that is already there under our name, if it holds what ours holds."""
+        """The object that is already there under our name, if it holds the same audio as ours."""
         with self._storage.read(made.name) as file:
             there = StoredObject(made.name, file.seek(0, io.SEEK_END), "")
             file.seek(0)
@@ -120,7 +136,7 @@ class Attempt:
             return there if self._holds_same_audio(file, made.name, rows) else None
 
     def _holds_same_audio(self, file: IO[bytes], name: str, rows: list[Row]) -> bool:
-        """Whether a tar, or the one file of a row, holds the PCM of our rows. Encoders may differ in a time stamp."""
+        """Whether a tar, or the single file of a row, holds the PCM of our rows. A time stamp in it may differ."""
         try:
             if self._container == "files":
                 row = next((row for row in rows if row.object_name == name), None)
@@ -134,7 +150,7 @@ class Attempt:
             return False
 
     def _relocated(self, adopted: StoredObject, rows: list[Row]) -> list[Row]:
-        """The rows with offsets and sizes as they are in the adopted object."""
+        """The rows with the offsets and sizes of the adopted object."""
         if self._container == "files":
             return [
                 dataclasses.replace(row, bytes=adopted.bytes) if row.object_name == adopted.name else row

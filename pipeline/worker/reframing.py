@@ -1,7 +1,7 @@
-"""Mels whose frames lie half a hop from where the vocoder takes them to be.
+"""Bridges a difference in framing: the mel's frames lie half a hop away from where the vocoder expects them.
 
-Frame t of a `center` mel is centred on sample t * hop, that of a `same` mel on sample (t + 1/2) * hop. The values are
-the same, so nothing is interpolated: frames and samples are counted in another way.
+Frame t of a `center` mel is centred on sample t * hop, frame t of a `same` mel on sample (t + 1/2) * hop. The values
+are the same, so nothing is interpolated: frames are dropped or repeated, and samples are cut.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pipeline.melspec import MelSpec
 
 @dataclass(frozen=True)
 class Reframing:
-    """What is done to frames before and to samples after the vocoder.
+    """What is done to the frames before the vocoder, and to the samples after it.
 
-    `shift` leaves every sample where it was: of a center mel for a same vocoder, half a hop of samples is cut from both
-    ends (T frames give T - 1 hops); of a same mel for a center vocoder, the first and the last frame are repeated once
-    before that (T frames give T hops).
+    `shift` keeps every sample where it was. If a center mel meets a same vocoder, half a hop of samples is cut from
+    both ends (T frames give T - 1 hops). If a same mel meets a center vocoder, the first and the last frame are
+    repeated once before that cut (T frames give T hops).
 
-    `trim` leaves the sound off by half a hop and gives T - 1 hops: of a center mel for a same vocoder the last frame is
-    dropped, and the sound is late; of a same mel for a center vocoder nothing is done, and it is early.
+    `trim` moves the sound by half a hop, and gives T - 1 hops. If a center mel meets a same vocoder, the last frame is
+    dropped, and the sound is late. If a same mel meets a center vocoder, nothing is done, and the sound is early.
 
     Args:
-        dropped: frames left out at the end.
-        repeated: how often the first frame, and how often the last, is given again.
-        cut: samples left out at both ends.
+        dropped: number of frames left out at the end.
+        repeated: number of times that the first frame, and also the last, is repeated.
+        cut: number of samples left out at each end.
     """
 
     dropped: int = 0
@@ -39,16 +39,22 @@ class Reframing:
 
     @classmethod
     def of(cls, source: MelSpec, target: MelSpec, change: FramingChange) -> Reframing:
-        """From a mel's contract to a vocoder's; nothing is done where both frame alike."""
+        """The change between two contracts; nothing is done if they have the same framing.
+
+        Args:
+            source: contract of the mel.
+            target: contract of the vocoder.
+            change: the job's `input.framing`.
+        """
         if source.framing == target.framing or change == "exact":
             return cls()
-        half = source.hop_length // 2  # exactly: framing same needs an even hop
+        half = source.hop_length // 2  # no remainder: framing same needs an even hop
         if source.framing == "center":
             return cls(dropped=1) if change == "trim" else cls(cut=half)
         return cls() if change == "trim" else cls(repeated=1, cut=half)
 
     def frames(self, stored: int) -> int:
-        """Frames that the vocoder is given of so many stored ones."""
+        """Number of frames that the vocoder is given, from the number of stored frames."""
         return max(0, stored + 2 * self.repeated - self.dropped) if stored else 0
 
     def read(
@@ -57,9 +63,9 @@ class Reframing:
         """Frames start .. stop of those that the vocoder is given, `[n_mels, stop - start] float32`.
 
         Args:
-            read: gives stored frames first .. last, `[n_mels, last - first] float32`.
-            stored: how many there are.
-            start, stop: in what `frames` counts.
+            read: callable that gives stored frames first .. last, `[n_mels, last - first] float32`.
+            stored: number of stored frames.
+            start, stop: range of frames, counted as the vocoder is given them.
         """
         if not self.repeated:
             return read(start, stop)
@@ -68,7 +74,15 @@ class Reframing:
         return read(first, int(frames[-1]) + 1)[:, frames - first]
 
     def trimmed(self, pieces: Iterable[NDArray[np.float32]], samples: int) -> Iterator[NDArray[np.float32]]:
-        """A waveform in pieces `[samples] float32`, `samples` in all, without what is cut."""
+        """The waveform without the samples to cut at both ends.
+
+        Args:
+            pieces: the waveform in pieces `[samples] float32`.
+            samples: number of samples in all pieces together.
+
+        Yields:
+            Pieces `[samples] float32`, none of them empty.
+        """
         at = 0
         for piece in pieces:
             kept = piece[max(0, self.cut - at) : max(0, samples - self.cut - at)]

@@ -8,7 +8,7 @@ import pytest
 from distributed import Scheduler
 from support.paths import CONFIGS
 
-from pipeline.cluster import connect
+from pipeline.cluster.connection import connect
 from pipeline.cluster.slurm import job_options, lifetime, queue_states
 from pipeline.config import ClusterConfig, load_job
 from pipeline.errors import ClusterError, ConfigError

@@ -12,7 +12,7 @@ from support.corpora import assert_whole
 from support.faults.processes import until
 
 from pipeline.cli.progress import noticed
-from pipeline.cluster import dispatch, engine, liveness
+from pipeline.cluster import dask_executor, dispatch, liveness
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardRetried, WorkersAwaited
@@ -55,16 +55,18 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
 
 
 def slow(task: ShardTask, job: Job, trial: int) -> Any:
-    from pipeline.cluster import engine
+    from pipeline.cluster import on_worker
+    from pipeline.events import ShardStarted
 
-    engine._on_worker(task, job, trial)
+    *_, worker, tell = on_worker._at_work(job, trial)
+    tell(ShardStarted(task.number, worker))
     time.sleep(8)
     raise AssertionError("its worker was to leave before")
 
 
 def test_a_shard_that_takes_longer_than_workers_live_ends_the_run(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_STARTS", 1)
-    monkeypatch.setattr(engine, "_make_shard", slow)
+    monkeypatch.setattr(dask_executor, "make_on_worker", slow)
     with LocalCluster(
         n_workers=2,
         threads_per_worker=1,

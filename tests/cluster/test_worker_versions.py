@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 
 from pipeline import cluster as clusters
-from pipeline.cluster import engine
+from pipeline.cluster import connection, execute
 from pipeline.config import JobConfig
 from pipeline.errors import ClusterError
 from pipeline.jobs.run import run
@@ -43,7 +43,7 @@ def stranger(tmp_path: Path) -> Iterator[str]:
 def test_a_worker_with_other_versions_ends_the_run_before_any_work(
     job: Build, stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "Dispatcher", None)  # to come so far would be a TypeError
+    monkeypatch.setattr(execute, "Dispatcher", None)  # to come so far would be a TypeError
     config = job(cluster__kind="dask", cluster__address=stranger)
     ours = installed()["zarr"]
     with pytest.raises(ClusterError, match=rf"has other versions: zarr {ours} here, 2\.18\.7 there") as caught:
@@ -55,7 +55,7 @@ def test_a_worker_with_other_versions_ends_the_run_before_any_work(
 def test_a_worker_with_other_versions_that_comes_later_makes_no_shard(
     job: Build, stranger: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clusters, "compare_versions", lambda *_: None)  # it was not there yet
+    monkeypatch.setattr(connection, "compare_versions", lambda *_: None)  # it was not there yet
     config = job(cluster__kind="dask", cluster__address=stranger)
     with pytest.raises(ClusterError, match=r"worker tcp://.* has other versions: zarr .* here, 2\.18\.7 there"):
         run(config)

@@ -18,10 +18,10 @@ from support.faults.scale import seeded, trials
 from pipeline.config import JobConfig
 from pipeline.errors import OwnedError, UnfinishedError
 from pipeline.events import Event, Listener, ShardStarted
-from pipeline.jobs import run as jobs
 from pipeline.jobs import run_part as array
 from pipeline.jobs.run import run
 from pipeline.jobs.run_part import publish_parts, run_part
+from pipeline.jobs.steps import Made
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.layout import COMMITS, PARTS
 from pipeline.output.status import read_status
@@ -98,15 +98,15 @@ def test_a_part_makes_no_shard_that_another_has_committed_meanwhile(
 ) -> None:
     config = small_job()
     events: list[Event] = []
-    make = array.make
+    make = array.make_shards
 
-    def outrun(prepared: Prepared, listener: Listener, give_up_after: int, part: Part) -> jobs.Made:
+    def outrun(prepared: Prepared, listener: Listener, give_up_after: int, part: Part) -> Made:
         """The other part makes its own when this one has made its plan."""
         for task in prepared.plan.tasks(prepared.catalogue, filter(Part(1, 2).owns, prepared.plan.todo)):
             convert_shard(task, prepared.job)
         return make(prepared, listener, give_up_after, part)
 
-    monkeypatch.setattr(array, "make", outrun)
+    monkeypatch.setattr(array, "make_shards", outrun)
     run_part(config, Part(0, 2), events.append)
     assert_invariant(located(config.output.url), reference)
     begun = [event.shard for event in events if isinstance(event, ShardStarted)]

@@ -17,7 +17,7 @@ from support.faults.invariant import Reference, assert_invariant
 from support.faults.places import located
 from support.faults.scale import trials
 
-from pipeline.cluster import dispatch, engine
+from pipeline.cluster import dask_executor, dispatch
 from pipeline.cluster import lost_workers as suspects
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError
@@ -38,11 +38,11 @@ def _sabotage_travels() -> Iterator[None]:
 
 
 def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, trial: int) -> Any:
-    """The engine's own function on a worker whose vocoder aborts, or never ends, on some utterances."""
-    from pipeline.cluster import engine
+    """What runs on a worker, there where the vocoder aborts, or never ends, on some utterances."""
+    from pipeline.cluster import on_worker
     from pipeline.worker import convert
 
-    real = getattr(convert, "_unspoilt", convert._convert_utterance)
+    real = getattr(convert, "_unspoilt", convert.convert_utterance)
     convert._unspoilt = real
 
     def convert_utterance(mel: Any, *rest: Any) -> Any:
@@ -53,17 +53,17 @@ def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, tri
                 time.sleep(3600)
         return real(mel, *rest)
 
-    convert._convert_utterance = convert_utterance
+    convert.convert_utterance = convert_utterance
     if "" in victims:
         os.abort()
-    return getattr(engine, name)(task, job, trial)
+    return getattr(on_worker, name)(task, job, trial)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, victims: dict[str, str]) -> None:
-    for name in ("_make_shard", "_try_shard"):
+    for name in ("make_on_worker", "rehearse_on_worker"):
         spoilt = functools.partial(sabotaged, name, victims)
         spoilt.__name__ = name  # type: ignore[attr-defined]  # Dask wants one
-        monkeypatch.setattr(engine, name, spoilt)
+        monkeypatch.setattr(dask_executor, name, spoilt)
 
 
 @pytest.mark.parametrize("guilty", [[5], [0, 5], [3, 4, 11]][: trials(3, 1)])
@@ -120,7 +120,7 @@ def test_a_worker_that_died_after_its_commit_does_not_make_the_shard_again(
 ) -> None:
     """It is killed between the commit and its answer: the next one finds the commit."""
     config = small_job(**LOCAL)
-    monkeypatch.setattr(engine, "_make_shard", mute)
+    monkeypatch.setattr(dask_executor, "make_on_worker", mute)
     events: list[Event] = []
     run(config, events.append)
     out = located(config.output.url)
@@ -152,13 +152,13 @@ def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
 
 
 def mute(task: ShardTask, job: Job, trial: int) -> Any:
-    from pipeline.cluster import engine
+    from pipeline.cluster import on_worker
     from pipeline.worker import convert
 
     marker = located(f"{job.config.output.url}.{task.name}")
     if marker.exists():
         with mock.patch.object(convert, "_convert_utterances", None):  # to be called would be a TypeError
-            return engine._make_shard(task, job, trial)
-    engine._make_shard(task, job, trial)
+            return on_worker.make_on_worker(task, job, trial)
+    on_worker.make_on_worker(task, job, trial)
     marker.touch()
     os.abort()

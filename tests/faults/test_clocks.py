@@ -19,7 +19,7 @@ from support.faults.scale import trials
 
 import pipeline
 from pipeline.config import JobConfig
-from pipeline.jobs import run as jobs
+from pipeline.jobs import steps
 from pipeline.jobs.run import plan, run
 from pipeline.output.ledger import Ledger
 from pipeline.planning import prepare
@@ -30,14 +30,15 @@ Build = Callable[..., JobConfig]
 ROOT = Path(pipeline.__file__).parent
 READINGS = {
     ("cli/progress.py", "datetime.now"): "the time of a line of the log",
-    ("jobs.py", "datetime.now"): "started and finished in job.json, for the reader",
-    ("metrics.py", "time.time"): "when a run succeeded last, for Prometheus",
-    ("prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
+    ("jobs/steps.py", "datetime.now"): "started and finished in job.json, for the reader",
+    ("events/prometheus.py", "time.time"): "when a run succeeded last, for Prometheus",
+    ("planning/prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
     ("storage/signature.py", "time.time"): "how long the lock is held, for the reader",
     ("storage/objects/lease.py", "time.clock_gettime"): "CLOCK_BOOTTIME: a waiting time, which nobody sets",
-    ("status.py", "datetime.now"): "the signs of life, for the reader",
-    ("stores/pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",
-    ("stores/local.py", ".st_mtime"): "as the next one",
+    ("jobs/reporting.py", "datetime.now"): "the signs of life, for the reader",
+    ("output/status.py", "datetime.now"): "how old the signs of life are, for the reader",
+    ("pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",
+    ("stores/local_listing.py", ".st_mtime"): "as the next one",
     ("stores/tree.py", "'mtime'"): "a stamp of a chunk: part of a fingerprint, and that it is new means nothing",
     ("stores/tree.py", "'LastModified'"): "as above",
     ("stores/tree.py", "'last_modified'"): "as above",
@@ -105,7 +106,7 @@ def run_by(config: JobConfig, off: timedelta, frozen: datetime | None) -> None:
     before = set(out.rglob("*"))
     with (
         mock.patch("time.time", side_effect=lambda: Wrong.now().timestamp()),
-        mock.patch.object(jobs, "datetime", Wrong),
+        mock.patch.object(steps, "datetime", Wrong),
         mock.patch.object(prepare, "datetime", Wrong),
     ):
         run(config)

@@ -20,7 +20,7 @@ from support.faults.processes import ended, events_in, session_of, start, until,
 from support.faults.scale import seeded, trials
 
 from pipeline.cluster import local
-from pipeline.cluster.dispatch import WINDOW_PER_THREAD
+from pipeline.cluster.dask_executor import WINDOW_PER_THREAD
 from pipeline.config import JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardStarted

@@ -17,7 +17,8 @@ from support.faults.places import HELD, ON_S3, Place, located, lock_of_the_dead,
 from support.faults.scale import seeded, trials
 
 from pipeline.config import Job, JobConfig
-from pipeline.jobs.run import describe_job, run
+from pipeline.jobs.run import run
+from pipeline.jobs.steps import describe_job
 from pipeline.output.layout import COMMITS
 from pipeline.output.records import ShardRecord
 from pipeline.planning.plan import ShardTask

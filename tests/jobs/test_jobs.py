@@ -55,7 +55,7 @@ def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch
         return [event for event in told if isinstance(event, OtherProcessor)]
 
     def machine(kind: str) -> None:
-        monkeypatch.setattr("pipeline.cluster.engine.processor", lambda: kind)
+        monkeypatch.setattr("pipeline.worker.task.processor", lambda: kind)
 
     config = job()
     first, second = config.vocoder.name, str(tiny_vocoder(out_of(config).parent / "second.onnx", seed=1))

@@ -10,13 +10,15 @@ from support.corpora import SPEC, assert_whole, digests, every_byte, objects, ro
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, MelmillError, OwnedError, StorageError
 from pipeline.events import Event, ShardCommitted
-from pipeline.jobs.run import describe_job, plan, prepare, run
+from pipeline.jobs.run import plan, run
+from pipeline.jobs.steps import describe_job
 from pipeline.output.audit import verify
 from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import COMMITS, MANIFEST, PUBLISHED, STALE
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed, unsealed
 from pipeline.pack import pack_npy
+from pipeline.planning.prepare import prepare
 from pipeline.storage import SCRATCH, LocalStorage
 from pipeline.worker.convert import convert_shard
 

@@ -12,7 +12,8 @@ from support.corpora import every_byte, rows, tiny_vocoder
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageError
 from pipeline.jobs.publish import publish
-from pipeline.jobs.run import describe_job, run
+from pipeline.jobs.run import run
+from pipeline.jobs.steps import describe_job
 from pipeline.output.layout import COMMITS, JOB
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed

@@ -2,17 +2,17 @@
 
 import time
 
-from pipeline.cluster import engine
+from pipeline.cluster import on_worker
 from pipeline.config import Job
 from pipeline.events import ShardCommitted
 from pipeline.planning.plan import ShardTask
 
 SECONDS = 4.0
 """For each shard."""
-_make_shard = engine._make_shard
+_make_on_worker = on_worker.make_on_worker
 
 
 def make_shard_slowly(task: ShardTask, job: Job, trial: int) -> ShardCommitted:
-    """The engine's own function, to which a worker comes after some seconds."""
+    """What a worker runs, to which a worker comes after some seconds."""
     time.sleep(SECONDS)
-    return _make_shard(task, job, trial)
+    return _make_on_worker(task, job, trial)

@@ -20,7 +20,7 @@ from support.faults.invariant import Reference, assert_invariant
 from support.faults.processes import events_in
 from support.slurm_daemons import CORPUS, LONG, NODES, PATIENCE, Process, Settings, Slurm, Start, until
 
-from pipeline.cluster import engine, liveness
+from pipeline.cluster import dask_executor, liveness
 from pipeline.cluster import slurm as module
 from pipeline.config import load_job
 from pipeline.errors import ClusterError
@@ -97,7 +97,7 @@ def test_a_walltime_of_a_minute_is_no_end_of_a_longer_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine, "_make_shard", busy.make_shard_slowly)
+    monkeypatch.setattr(dask_executor, "make_on_worker", busy.make_shard_slowly)
     monkeypatch.setenv("PYTHONPATH", str(Path(busy.__file__).parent), prepend=os.pathsep)
     events: list[Event] = []
     run(load_job(CORPUS, settings(jobs=1, walltime="00:01:00")), events.append)

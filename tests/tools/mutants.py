@@ -72,7 +72,7 @@ MUTANTS = (
     ),
     Mutant(
         "the digest check of what is read",
-        "worker/convert.py",
+        "worker/utterance.py",
         "if self._digest is not None and self._digest.finish().hex() != utterance.digest:",
         "if False:",
         "tests/jobs/test_jobs.py -k not_the_one_packed",
@@ -198,14 +198,14 @@ MUTANTS = (
     ),
     Mutant(
         "a worker lost with its finished result counts as lost",
-        "cluster/dispatch.py",
+        "cluster/dask_executor.py",
         "            except KilledWorker as killed:  # it is gone, and so is the one that made it again\n"
         "                error = killed\n",
         "",
         "tests/faults/test_bad_workers.py -k lost_with_its_result",
     ),
     Mutant(
-        "a worker that hangs is started anew",
+        "a worker that hangs is restarted",
         "cluster/dispatch.py",
         "            if flight.worker and now - flight.heard > limit:\n",
         "            if False:\n",
@@ -242,9 +242,9 @@ MUTANTS = (
     ),
     Mutant(
         "what a hopeless run committed empty is made again",
-        "jobs/run.py",
-        "            if not ledger.commit_record(name).rows:",
-        "            if False:",
+        "jobs/steps.py",
+        "        if not ledger.commit_record(name).rows:",
+        "        if False:",
         "tests/faults/test_hopeless.py -k restored",
     ),
     Mutant(
@@ -262,22 +262,29 @@ MUTANTS = (
         "tests/test_interrupts.py",
     ),
     Mutant(
+        "a signal is noticed while this process makes a shard",
+        "cluster/dispatch.py",
+        "        self._look_around()\n\n    def _landed",
+        "\n    def _landed",
+        "tests/cluster/test_dispatch.py -k signal_at_once",
+    ),
+    Mutant(
         "the window of shards in flight",
         "cluster/dispatch.py",
-        "        while len(self._flights) < WINDOW_PER_THREAD * self._alive.threads and",
+        "        while len(self._flights) < self._executor.window and",
         "        while len(self._flights) < 1000 and",
-        "tests/cluster/test_engine.py -k window_of_shards",
+        "tests/cluster/test_dispatch.py -k window_of_shards",
     ),
     Mutant(
         "workers' versions are compared before any work",
-        "clusters/__init__.py",
+        "cluster/connection.py",
         "        compare_versions(client, config.timeout)\n",
         "",
         "tests/cluster/test_worker_versions.py -k before_any_work",
     ),
     Mutant(
         "a worker that comes later compares its versions, too",
-        "cluster/engine.py",
+        "cluster/on_worker.py",
         "    refuse_other_versions(worker.address, differing(job.versions, installed()))\n",
         "",
         "tests/cluster/test_worker_versions.py -k comes_later",
@@ -313,16 +320,16 @@ MUTANTS = (
     Mutant(
         "nobody hangs while there are no workers",
         "cluster/dispatch.py",
-        "        if not self._alive.working:",
+        "        if not self._executor.working:",
         "        if False:",
-        "tests/cluster/test_waiting.py -k no_shard_is_blamed",
+        "tests/cluster/test_dispatch.py -k nothing_hangs",
     ),
     Mutant(
         "a shard that takes longer than workers live ends the run",
         "cluster/dispatch.py",
         "            if flight.starts > _STARTS:",
         "            if False:",
-        "tests/cluster/test_waiting.py -k longer_than_workers_live",
+        "tests/cluster/test_dispatch.py -k longer_than_workers_live",
         hangs=True,
     ),
     Mutant(
@@ -341,7 +348,7 @@ MUTANTS = (
     ),
     Mutant(
         "errors leave a worker without secrets",
-        "cluster/engine.py",
+        "worker/task.py",
         "        error = MelmillError(words)\n",
         "        error = LookupError(words)\n",
         "tests/test_secrets.py -k anywhere",

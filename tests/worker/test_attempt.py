@@ -10,7 +10,8 @@ from support.corpora import assert_whole, objects, rows
 
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ContractError
-from pipeline.jobs.run import describe_job, run
+from pipeline.jobs.run import run
+from pipeline.jobs.steps import describe_job
 from pipeline.output.layout import COMMITS
 from pipeline.output.records import ShardRecord, StoredObject
 from pipeline.planning.plan import ShardTask

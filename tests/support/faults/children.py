@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pipeline.cluster.engine", "pipeline.jobs.run", "pipeline.vocoders.onnx_vocoder", "zarr"]
+    ["pipeline.cluster.dask_executor", "pipeline.jobs.run", "pipeline.vocoders.onnx_vocoder", "zarr"]
 )
 
 AHEAD = 2

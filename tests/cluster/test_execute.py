@@ -1,4 +1,4 @@
-"""Real clusters, and schedulers that are none."""
+"""Runs on real clusters, and on addresses where there is no scheduler."""
 
 import contextlib
 import signal
@@ -14,13 +14,13 @@ import pytest
 from support.corpora import assert_whole, objects
 from support.faults.processes import until
 
-from pipeline.cluster import connect, dispatch, engine
+from pipeline.cluster import dask_executor
+from pipeline.cluster.connection import connect
 from pipeline.config import ClusterConfig, Job, JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import run
 from pipeline.planning.plan import ShardTask
-from pipeline.planning.prepare import prepare
 
 Build = Callable[..., JobConfig]
 SMALL = {"output__shard_seconds": 2, "cluster__kind": "local", "cluster__workers": 2}
@@ -38,6 +38,20 @@ def test_local_workers_make_what_this_process_makes(job: Build, tmp_path: Path) 
     assert run(config).run_id == ""
 
 
+def test_plan_and_a_run_in_this_process_import_no_dask(job: Build, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(job().model_dump_json())
+    code = (
+        "import pathlib, pipeline, sys\n"
+        f"config = pipeline.load_job(pathlib.Path({str(tmp_path / 'job.json')!r}))\n"
+        "local = pipeline.JobConfig.build({**config.model_dump(), 'cluster': {'kind': 'local'}})\n"
+        "print(len(pipeline.plan(local).todo) > 1, pipeline.run(config).totals.utterances)\n"
+        "print(pipeline.read_status(config.output.url).state, pipeline.verify(config.output.url).findings)\n"
+        "print({'dask', 'distributed'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "24", "finished", "()", "set()"]
+
+
 def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tmp_path: Path) -> None:
     """With Griffin-Lim, slow enough that a shard takes longer than the time between two reports."""
     events: list[Event] = []
@@ -49,21 +63,6 @@ def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tm
     assert told
     assert told == sorted(told)
     assert 0 < told[0][0] < 24
-
-
-def test_only_a_window_of_shards_is_in_flight(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = job(**{**SMALL, "output__shard_seconds": 0.1})
-    seen: list[int] = []
-    real = dispatch.Dispatcher._finished
-
-    def counted(self: dispatch.Dispatcher) -> list:
-        seen.append(len(self._flights))
-        return real(self)
-
-    monkeypatch.setattr(dispatch.Dispatcher, "_finished", counted)
-    run(config)
-    assert len(prepare(config).plan.done) == 24
-    assert max(seen) == dispatch.WINDOW_PER_THREAD * 2
 
 
 def test_a_running_scheduler_does_the_work(job: Build) -> None:
@@ -79,10 +78,10 @@ def test_a_running_scheduler_does_the_work(job: Build) -> None:
 
 def test_a_worker_of_another_installation_is_named_as_that(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     def elsewhere(task: ShardTask, job: Job, trial: int) -> None:
-        raise ModuleNotFoundError("No module named 'pipeline.worker.convert'")
+        raise ModuleNotFoundError("No module named 'pipeline.worker.task'")
 
-    monkeypatch.setattr(engine, "_make_shard", elsewhere)
-    with pytest.raises(ClusterError, match=r"cannot import.*pipeline\.convert.*same melmill everywhere"):
+    monkeypatch.setattr(dask_executor, "make_on_worker", elsewhere)
+    with pytest.raises(ClusterError, match=r"cannot import.*pipeline\.worker\.task.*same melmill everywhere"):
         run(job(**SMALL))
 
 

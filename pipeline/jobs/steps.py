@@ -1,0 +1,282 @@
+"""The steps that `run` and `run_part` share: see whether there is anything to do, make shards, publish, judge."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+from pipeline.cluster.execute import execute
+from pipeline.config import Job, JobConfig
+from pipeline.errors import (
+    HopelessRunError,
+    InterruptedRunError,
+    OwnedError,
+    StorageError,
+    TooManyFailuresError,
+    WorkerLostError,
+)
+from pipeline.events import (
+    ContractDoubted,
+    Event,
+    Listener,
+    MetadataListed,
+    OtherProcessor,
+    PublicationDue,
+    RunFinished,
+    RunStarted,
+    ShardCommitted,
+    ShardStarted,
+    ShardTakenOver,
+)
+from pipeline.jobs.publish import publish, why_due
+from pipeline.output.ledger import Ledger
+from pipeline.output.publication import Totals
+from pipeline.output.records import Failure, Source
+from pipeline.planning.parts import WHOLE, Part
+from pipeline.planning.plan import PlannedShard, reasons
+from pipeline.planning.prepare import Prepared, replan
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run ended.
+
+    Args:
+        run_id: name of this run; empty if there was nothing to do.
+        totals: counts over the manifest.
+        made_seconds: seconds of audio that this run made.
+        elapsed: wall-clock seconds that this run took.
+    """
+
+    run_id: str
+    totals: Totals
+    made_seconds: float
+    elapsed: float
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of utterances that were quarantined."""
+        total = self.totals.utterances + self.totals.failed
+        return self.totals.failed / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of a plan, before it is published.
+
+    Args:
+        crashed: records of the utterances whose shards had to be given up.
+        seconds: seconds of audio that were made.
+        described: content of job.json without the counts.
+    """
+
+    crashed: tuple[Failure, ...]
+    seconds: float
+    described: dict[str, Any]
+
+    def publish(self, prepared: Prepared) -> Totals:
+        """Publish what is committed. Raises the errors of `jobs.publish.publish`."""
+        finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+        metas = prepared.metadata.of
+        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas)
+
+
+def totals_if_done(prepared: Prepared, retry: bool) -> Totals | None:
+    """The totals of what is published, if there is nothing to do; else None.
+
+    Args:
+        prepared: the job, planned.
+        retry: whether shards with quarantined utterances are to be made again.
+    """
+    if prepared.plan.todo or (retry and any(shard.failed for shard in prepared.plan.done)):
+        return None
+    publication = prepared.ledger.publication()
+    if publication is None or why_due(prepared.ledger, prepared.plan, prepared.job) is not None:
+        return None
+    return publication.totals
+
+
+def replan_stale(prepared: Prepared, retry: bool) -> Prepared:
+    """Mark commits stale whose objects are lost (and, with `retry`, those with failures), then plan again."""
+    marks = dict(prepared.lost)
+    for shard in prepared.plan.done:
+        if retry and shard.failed:
+            marks[shard.name] = (
+                f"{shard.failed} of {len(shard.members)} utterances were quarantined, and are tried again"
+            )
+    for name, reason in marks.items():
+        prepared.ledger.mark_stale(name, reason)
+    return replan(prepared) if marks else prepared
+
+
+def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part: Part = WHOLE) -> Made:
+    """Make the plan's shards in the part's order, except those that another part has committed by then.
+
+    Args:
+        prepared: the job, planned.
+        listener: callable that is told what happens.
+        give_up_after: number of failures that stop the run; see `quality.give_up_after`.
+        part: the part of the job that this is.
+
+    Raises:
+        MelmillError: as `execute`.
+    """
+    job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
+    if not plan.todo and (reason := why_due(ledger, plan, job)) is not None:
+        listener(PublicationDue(reason))
+    record = _Record(prepared, listener)
+    ledger.write_job(record.described)
+    own = [shard for shard in plan.todo if part.owns(shard)]
+    listener(_started(job, own))
+    if prepared.unverified is not None:
+        listener(ContractDoubted(prepared.unverified))
+    if prepared.metadata.path is not None:
+        listener(MetadataListed(prepared.metadata.words()))
+    # However many of few utterances fail, the manifest may still be good enough.
+    if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
+        give_up_after = 0
+    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener), prepared.metadata.listed)
+    try:
+        abandoned = execute(tasks, job, record, give_up_after) if plan.todo else []
+    except HopelessRunError:
+        _mark_empty_commits(ledger, {shard.name for shard in plan.todo})
+        raise
+    crashed = tuple(
+        Failure(
+            each.key,
+            Source(job.config.input.public_store, each.where, each.digest),
+            WorkerLostError.__name__,
+            shard.reason,
+        )
+        for shard in abandoned
+        for each in shard.task.utterances
+    )
+    return Made(crashed, record.made_seconds, record.described)
+
+
+class _Record:
+    """Passes events on, adds up the audio made, and keeps job.json's list of processors."""
+
+    def __init__(self, prepared: Prepared, listener: Listener) -> None:
+        self._ledger = prepared.ledger
+        self._listener = listener
+        self.described = describe_job(prepared)
+        self.made_seconds = 0.0
+        self._earlier = tuple(self.described["processors"])
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ShardCommitted):
+            self.made_seconds += event.seconds
+        self._listener(event)
+        if isinstance(event, ShardStarted) and event.processor not in self.described["processors"]:
+            self.described["processors"] = sorted([*self.described["processors"], event.processor])
+            with contextlib.suppress(StorageError, OwnedError):  # if it matters, the run finds out by itself
+                self._ledger.write_job(self.described)
+            if self._earlier:
+                self._listener(OtherProcessor(event.processor, self._earlier))
+
+
+def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
+    cluster = job.config.cluster
+    return RunStarted(
+        run_id=job.run_id,
+        output=job.config.public().output.url,
+        shards=len(own),
+        utterances=sum(len(shard.members) for shard in own),
+        seconds=sum(shard.seconds for shard in own),
+        workers=0 if cluster.kind == "synchronous" else cluster.worker_count(),
+        reasons=reasons(own),
+    )
+
+
+def _left(prepared: Prepared, part: Part, listener: Listener) -> Iterator[PlannedShard]:
+    """The shards that a part makes, in its order: those that no other part has committed when it comes to them."""
+    for shard in part.order(prepared.plan.todo):
+        if part != WHOLE and prepared.ledger.has_commit(shard.name):
+            continue
+        if not part.owns(shard):
+            listener(ShardTakenOver(shard.number, len(shard.members), shard.seconds))
+        yield shard
+
+
+def _mark_empty_commits(ledger: Ledger, names: set[str]) -> None:
+    """Have the next run make the shards of a hopeless run again, also those that were still in flight when it ended."""
+    for name in names.intersection(ledger.commit_names()):
+        if not ledger.commit_record(name).rows:
+            ledger.mark_stale(name, "none of its utterances could be made, and neither could those of other shards")
+
+
+def describe_job(prepared: Prepared) -> dict[str, Any]:
+    """The content of job.json without the counts: the resolved job, digests, versions."""
+    job = prepared.job
+    return {
+        "run_id": job.run_id,
+        "generation": job.generation,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "job": job.config.public().model_dump(mode="json"),
+        "mel": job.mel.to_dict(),
+        "vocoder": {
+            "name": prepared.vocoder.name,
+            "digest": job.vocoder_digest,
+            "mel": prepared.vocoder.spec.to_dict(),
+        },
+        "store": prepared.store.describe(),
+        "versions": dict(job.versions),
+        "processors": (prepared.ledger.job() or {}).get("processors", []),
+    }
+
+
+def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
+    """Tell the listener how the run ended, and give the report back.
+
+    Raises:
+        TooManyFailuresError: if more utterances failed than `quality.max_failure_rate` allows.
+    """
+    totals = report.totals
+    listener(
+        RunFinished(
+            report.run_id, totals.utterances, totals.failed, totals.seconds, report.made_seconds, report.elapsed
+        )
+    )
+    limit = config.quality.max_failure_rate
+    if report.failure_rate > limit:
+        raise TooManyFailuresError(
+            f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
+            f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
+            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
+            f"cause is mended: melmill retry {config.output.url}"
+        )
+    return report
+
+
+def owner(job: Job) -> str:
+    """The name under which this process locks the output: run, host and process."""
+    return f"run {job.run_id} on {socket.gethostname()}, process {os.getpid()}"
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into an InterruptedRunError."""
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, terminated) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted. Every committed shard is kept; run the same command again to resume"
+        ) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
