@@ -40,8 +40,8 @@ def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
     amount = f"{len(report.garbage)} objects, {size(report.bytes)}"
     if report.holder is not None:
         print(
-            f"{report.holder} is working on {output}: what it makes is not listed, and nothing can be deleted until it "
-            "has ended"
+            f"{output} is in use by {report.holder}: what that makes is not listed, and nothing can be deleted until "
+            "it has ended"
         )
     if not report.garbage:
         print(f"nothing to delete: {output} holds nothing that its manifest or an unfinished run does not need")

@@ -37,7 +37,7 @@ def verify(
     else:
         _print_verdict(report, output, time.monotonic() - begun)
         if holder is not None and report.findings:
-            print(f"{holder} is working on {output}: verify it again when that has ended")
+            print(f"{output} is in use by {holder}: verify it again when that has ended")
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print_some(repaired)
         if repaired:

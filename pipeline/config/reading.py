@@ -37,7 +37,7 @@ def load_job(
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ConfigError(f"--set {setting}: it must look like output.shard_seconds=60")
+            raise ConfigError(f"--set {setting}: a setting must look like output.shard_seconds=60")
         _put(values, key, _parse_yaml(text, f"--set {setting}"))
     mel = values["input"].get("mel") if isinstance(values.get("input"), dict) else None
     if isinstance(mel, str) and mel.endswith((".yaml", ".yml")):

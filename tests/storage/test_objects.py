@@ -553,7 +553,7 @@ def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: 
         "headers": [["Authorization", "hunter2"], ["Accept", "*/*"]],
     }
     monkeypatch.delenv("REGION")
-    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is to be \$REGION, and there is no such"):
+    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is \$REGION, but this environment variable"):
         resolved(config.output.options)
 
 
