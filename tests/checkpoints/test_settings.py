@@ -10,8 +10,8 @@ from pipeline.errors import ConfigError
 
 def test_tags_are_data_and_values_are_those_of_yaml_1_1() -> None:
     text = (
-        "n_fft: !ref <window>\nmodel: !new:speechbrain.Generator\n  factors: [8, !ref <n>]\nshape: !!python/tuple [1, 2]\n"
-        "bias: no\nrate: 1e-5\n"
+        "n_fft: !ref <window>\nmodel: !new:speechbrain.Generator\n  factors: [8, !ref <n>]\n"
+        "shape: !!python/tuple [1, 2]\nbias: no\nrate: 1e-5\n"
     )
     assert parse_config(text, "hyperparams.yaml") == {
         "n_fft": Tagged("!ref", "<window>"),
