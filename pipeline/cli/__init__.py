@@ -1,10 +1,14 @@
-"""The command line. The only code that prints or exits."""
+"""The command line, `melmill`: the only code that prints or exits.
+
+Each command is a function in a module of its own name; `gc` is in garbage.py and `inspect` in inspect_store.py, since
+the standard library has these names. Options and arguments go in; text, JSON and an exit code come out. A command is
+imported when it is called, so that `melmill --help` starts without NumPy, Zarr, ONNX Runtime and Dask.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import importlib.metadata
 import os
 import signal
 import sys
@@ -12,12 +16,8 @@ import traceback
 from typing import Annotated, Any, TextIO
 
 import typer
-from typer.core import TyperGroup
 
-from pipeline.cli.convert import plan, publish, retry, run
-from pipeline.cli.output import gc, status, verify
-from pipeline.cli.pack import pack
-from pipeline.cli.stores import inspect
+from pipeline.cli.lazy import LazyCommand, LazyGroup
 from pipeline.cli.vocoder import app as vocoder
 from pipeline.errors import InterruptedRunError, MelmillError, StorageError
 from pipeline.redaction import redacted
@@ -27,11 +27,23 @@ __all__ = ["app", "main"]
 
 _TYPERS_INTERRUPTED = 130
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-"""Storage has errors of its own: these, as they are, come from a standard stream."""
+"""Storage raises errors of its own, so an OSError with one of these numbers comes from a standard stream."""
 
 
-class _Commands(TyperGroup):
-    """Turns our errors into a message and their exit code."""
+class _Commands(LazyGroup):
+    """The commands. Turns errors of melmill into a message and their exit code."""
+
+    lazy = (
+        LazyCommand("pack", "pipeline.cli.pack:pack", "Make a mel store from audio, or from mels in other formats."),
+        LazyCommand("inspect", "pipeline.cli.inspect_store:inspect", "Show what a mel store holds."),
+        LazyCommand("plan", "pipeline.cli.plan:plan", "Show what `melmill run` would do, and why."),
+        LazyCommand("run", "pipeline.cli.run:run", "Convert a mel store into audio shards and a manifest."),
+        LazyCommand("retry", "pipeline.cli.retry:retry", "Make the quarantined utterances of an output again."),
+        LazyCommand("publish", "pipeline.cli.publish:publish", "Publish what the parts of a job have made."),
+        LazyCommand("status", "pipeline.cli.status:status", "Show how far a run is, or how the last run ended."),
+        LazyCommand("verify", "pipeline.cli.verify:verify", "Read a whole output again and check it."),
+        LazyCommand("gc", "pipeline.cli.garbage:gc", "List, and with --yes delete, what no manifest needs any more."),
+    )
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,14 +54,14 @@ class _Commands(TyperGroup):
             _fail(f"melmill: {error}", error.exit_code)
         except KeyboardInterrupt:
             _fail("melmill: interrupted; run the same command again", InterruptedRunError.exit_code)
-        except BrokenPipeError:  # `| head` has read enough
-            raise typer.Exit(128 + signal.SIGPIPE) from None  # as a shell tells it of any command
+        except BrokenPipeError:  # as in `| head`, which stops reading
+            raise typer.Exit(128 + signal.SIGPIPE) from None  # the code that a shell gives for any command
         except (typer.Exit, typer.Abort, typer.TyperException):
             raise
         except OSError as error:
             if error.errno not in _FULL:
                 _defect()
-            _fail(f"melmill: what was to be printed could not be written: {error.strerror}", StorageError.exit_code)
+            _fail(f"melmill: what it prints could not be written: {error.strerror}", StorageError.exit_code)
         except Exception as error:
             if type(error).__module__.startswith("typer."):
                 raise
@@ -59,17 +71,17 @@ class _Commands(TyperGroup):
 def _defect() -> None:
     with contextlib.suppress(OSError):
         print(redacted(traceback.format_exc()), file=sys.stderr, end="")
-    _fail("melmill: this is a defect of melmill; please report it with the lines above", MelmillError.exit_code)
+    _fail("melmill: this is a defect in melmill; please report it with the lines above", MelmillError.exit_code)
 
 
 def _fail(message: str, exit_code: int) -> None:
-    with contextlib.suppress(OSError):  # the exit code says it too
+    with contextlib.suppress(OSError):  # the exit code tells the same
         print(message, file=sys.stderr)
     raise typer.Exit(exit_code)
 
 
 def _let_go(stream: TextIO) -> None:
-    """What a stream does not take goes nowhere, instead of failing once more when Python ends, with another code."""
+    """Discard what a stream does not accept: otherwise it fails again when Python ends, with another exit code."""
     try:
         stream.flush()
     except OSError:
@@ -80,7 +92,7 @@ def _let_go(stream: TextIO) -> None:
 app = typer.Typer(
     cls=_Commands,
     name="melmill",
-    help="Mel-spectrogram corpora in Zarr become verified audio shards and a manifest.",
+    help="Turn mel spectrograms kept in Zarr into verified audio shards and a manifest.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -90,6 +102,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import importlib.metadata  # as slow as all else that --help needs
+
         print(f"melmill {importlib.metadata.version('melmill')}")
         raise typer.Exit
 
@@ -103,13 +117,15 @@ def _options(
     pass
 
 
-for command in (pack, inspect, plan, run, retry, publish, status, verify, gc):
-    app.command()(command)
 app.add_typer(vocoder, name="vocoder")
 
 
 def main() -> None:
-    """The command `melmill`. KeyboardInterrupt if it was interrupted outside of all commands."""
+    """The command `melmill`.
+
+    Raises:
+        KeyboardInterrupt: if it was interrupted outside of all commands.
+    """
     try:
         app()
     except SystemExit as end:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from distributed import Client
@@ -15,7 +16,7 @@ from pipeline.cluster.local import local_client
 from pipeline.cluster.remote import remote_client
 from pipeline.cluster.slurm import slurm_client
 from pipeline.cluster.worker_versions import compare_versions
-from pipeline.config import ClusterConfig
+from pipeline.config import ClusterConfig, DaskConfig, KubernetesConfig, LocalConfig, SlurmConfig
 from pipeline.events import Listener
 
 
@@ -30,9 +31,6 @@ class Connection:
 
     client: Client
     alive: Liveness
-
-
-_KINDS = {"local": local_client, "dask": remote_client, "slurm": slurm_client, "kubernetes": kubernetes_client}
 
 
 @contextlib.contextmanager
@@ -52,7 +50,21 @@ def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> I
     for name in ("distributed", "distributed.client"):  # Dask gives the client a level of its own
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
-        client, alive = stack.enter_context(_KINDS[config.kind](config, listener))
+        client, alive = stack.enter_context(_client(config, listener))
         alive.await_first()
         compare_versions(client, config.timeout)
         yield Connection(client, alive)
+
+
+def _client(config: ClusterConfig, listener: Listener) -> AbstractContextManager[tuple[Client, Liveness]]:
+    match config:
+        case LocalConfig():
+            return local_client(config, listener)
+        case DaskConfig():
+            return remote_client(config, listener)
+        case SlurmConfig():
+            return slurm_client(config, listener)
+        case KubernetesConfig():
+            return kubernetes_client(config, listener)
+        case _:
+            raise TypeError(f"kind: {config.kind} has no scheduler")

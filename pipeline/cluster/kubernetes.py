@@ -14,7 +14,7 @@ from typing import Any
 from distributed import Client
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
-from pipeline.config import ClusterConfig
+from pipeline.config import KubernetesConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
 
@@ -23,14 +23,14 @@ _PORT, _PAGE_PORT = 8786, 8787
 _DIGITS = 8
 
 
-def cluster_spec(config: ClusterConfig, name: str) -> dict[str, Any]:
+def cluster_spec(config: KubernetesConfig, name: str) -> dict[str, Any]:
     """The DaskCluster resource to give to the operator. Pure.
 
     Args:
         config: the section `cluster` of a job, of kind kubernetes.
         name: name of the DaskCluster.
     """
-    resources = {"cpu": str(config.threads_per_worker), "memory": _quantity(config.memory or "")}
+    resources = {"cpu": str(config.threads_per_worker), "memory": _quantity(config.memory)}
     limits = {"requests": resources, "limits": {"memory": resources["memory"]}}
     worker = {
         "name": "worker",
@@ -88,7 +88,7 @@ def _quantity(memory: str) -> str:
 
 
 @contextlib.contextmanager
-def kubernetes_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
+def kubernetes_client(config: KubernetesConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of pods that live as long as the context.
 
     Raises:

@@ -12,7 +12,7 @@ import dask
 from distributed import Client, LocalCluster, Nanny, Status
 
 from pipeline.cluster.liveness import Liveness
-from pipeline.config import ClusterConfig
+from pipeline.config import LocalConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_held
@@ -22,7 +22,7 @@ _STARTS = 10
 
 
 @contextlib.contextmanager
-def local_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
+def local_client(config: LocalConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of a cluster that lives as long as the context.
 
     Raises:
@@ -49,7 +49,7 @@ def local_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Cl
                 yield client, Liveness(client, (config.waits, "cluster.timeout"), listener=listener)
 
 
-def _started(config: ClusterConfig, folder: str) -> LocalCluster:
+def _started(config: LocalConfig, folder: str) -> LocalCluster:
     try:
         return LocalCluster(
             n_workers=config.worker_count(),

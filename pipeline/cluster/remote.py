@@ -11,7 +11,7 @@ from distributed import Client, Security, rpc
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.cluster.security import given_security
-from pipeline.config import ClusterConfig
+from pipeline.config import DaskConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
 
@@ -20,7 +20,7 @@ _LAST_WORD_SECONDS = 0.5
 
 
 @contextlib.contextmanager
-def remote_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
+def remote_client(config: DaskConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of the scheduler at `config.address`. Raises the errors of `connect`."""
     address = config.scheduler
     security = Security() if config.security is None else given_security(config.security)

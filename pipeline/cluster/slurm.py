@@ -23,7 +23,7 @@ from distributed import Client, Status
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.cluster.security import temporary_security
-from pipeline.config import ClusterConfig
+from pipeline.config import SlurmConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_held
@@ -53,15 +53,15 @@ def lifetime(walltime: float) -> tuple[float, float]:
     return walltime - reserve, reserve / 2
 
 
-def job_options(config: ClusterConfig, folder: Path) -> dict[str, Any]:
+def job_options(config: SlurmConfig, folder: Path) -> dict[str, Any]:
     """The arguments for dask-jobqueue's cluster. Pure.
 
     Args:
         config: the section `cluster` of a job, of kind slurm.
         folder: folder that the nodes share.
     """
-    seconds, stagger = lifetime(config.walltime or 0)
-    minutes, left = divmod(config.walltime or 0, 60)
+    seconds, stagger = lifetime(config.walltime)
+    minutes, left = divmod(config.walltime, 60)
     return {
         "cores": config.cores or 1,
         "processes": config.processes,
@@ -84,7 +84,7 @@ def job_options(config: ClusterConfig, folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def slurm_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
+def slurm_client(config: SlurmConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of a scheduler in this process, and the watch that keeps its SLURM jobs coming.
 
     Raises:
@@ -113,7 +113,7 @@ def slurm_client(config: ClusterConfig, listener: Listener) -> Iterator[tuple[Cl
         stack.callback(_ended, cluster)
         if held:
             signal.raise_signal(held[0])
-        keeper = Keeper(cluster, config.jobs or 1, folder / "logs")
+        keeper = Keeper(cluster, config.jobs, folder / "logs")
         keeper.send_off()
         client = stack.enter_context(Client(cluster, timeout=config.timeout))
         yield client, Liveness(client, (config.waits, "cluster.patience"), keeper.tend, listener)

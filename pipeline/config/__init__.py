@@ -1,6 +1,21 @@
-"""The job file: everything that it says, checked; and a job with every `auto` resolved."""
+"""The job file: sections with their keys and defaults, checked when they are read.
 
-from pipeline.config.cluster import ClusterConfig, SecurityConfig, is_loopback
+`load_job` reads a YAML file, flags and settings, and gives a `JobConfig`: frozen, every key checked, `auto` where the
+user left a choice. `Job` is the same with every `auto` resolved, for the workers. Wrong keys and values are a
+ConfigError that names the key, its value and what is allowed. This room opens no store and no output, and knows nothing
+of how a job is done.
+"""
+
+from pipeline.config.cluster import (
+    ClusterConfig,
+    DaskConfig,
+    KubernetesConfig,
+    LocalConfig,
+    SecurityConfig,
+    SlurmConfig,
+    SynchronousConfig,
+    is_loopback,
+)
 from pipeline.config.job import Job, JobConfig
 from pipeline.config.options import check_options, resolved
 from pipeline.config.reading import load_job, read_yaml
@@ -21,14 +36,19 @@ __all__ = [
     "ClusterConfig",
     "Codec",
     "Container",
+    "DaskConfig",
     "FramingChange",
     "InputConfig",
     "Job",
     "JobConfig",
+    "KubernetesConfig",
+    "LocalConfig",
     "OutputConfig",
     "QualityConfig",
     "SecurityConfig",
+    "SlurmConfig",
     "Subtype",
+    "SynchronousConfig",
     "VocoderConfig",
     "check_options",
     "is_loopback",

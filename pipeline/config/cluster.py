@@ -1,10 +1,11 @@
-"""The section `cluster` of a job file."""
+"""The section `cluster` of a job file: one class for each kind of cluster, with the keys that this kind has."""
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,44 +13,17 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.sections import PositiveFloat, PositiveInt, Section
 
-Kind = Literal["local", "dask", "slurm", "kubernetes", "synchronous"]
-
-_OF_KIND: dict[str, tuple[Kind, ...]] = {
-    "address": ("dask",),
-    "security": ("dask",),
-    "jobs": ("slurm",),
-    "cores": ("slurm",),
-    "walltime": ("slurm",),
-    "partition": ("slurm",),
-    "account": ("slurm",),
-    "directives": ("slurm",),
-    "interface": ("slurm",),
-    "folder": ("slurm",),
-    "memory": ("slurm", "kubernetes"),
-    "patience": ("slurm", "kubernetes"),
-    "image": ("kubernetes",),
-    "namespace": ("kubernetes",),
-}
-"""Keys that mean something for these kinds of cluster alone."""
-
-_NEEDED: dict[Kind, dict[str, str]] = {
-    "dask": {"address": "tcp://host:8786"},
-    "slurm": {"jobs": "8", "memory": "8 GB", "walltime": '"04:00:00"'},
-    "kubernetes": {"image": "registry/melmill:0.1.0", "memory": "4 GiB"},
-}
-"""Keys without which such a cluster cannot be had, and what they look like."""
-
 PATIENCE_SECONDS = 12 * 3600.0
-"""A queue is borne with for so long unless the job says otherwise: a night."""
+"""Time to wait for a batch queue unless the job says otherwise: a night."""
 
 
 def _seconds(walltime: Any) -> Any:
-    """Seconds of what SLURM would write [D-]HH:MM:SS. YAML reads 10:00:00 as a number, of seconds, by itself."""
+    """Number of seconds in a walltime that is written as SLURM writes it, [D-]HH:MM:SS."""
     if not isinstance(walltime, str):
         return walltime
     found = re.fullmatch(r"(?:(\d{1,3})-)?(\d{1,4}):(\d{1,2}):(\d{1,2})", walltime, re.ASCII)
     if found is None:
-        raise ValueError('a walltime is written "[DAYS-]HH:MM:SS", or as a number of seconds')
+        raise ValueError("a walltime is written [DAYS-]HH:MM:SS, or as a number of seconds")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
@@ -61,92 +35,88 @@ Directive = Annotated[str, StringConstraints(pattern=r"^-[^\n\r]+$", max_length=
 
 
 class SecurityConfig(Section):
-    """What proves to a scheduler who we are, and to us who it is: paths of PEM files."""
+    """The certificates with which melmill and a scheduler prove to each other who they are: paths of PEM files."""
 
     ca: str
-    """Certificate of whoever signed those of the cluster."""
+    """Certificate of the authority that signed the certificates of the cluster."""
     cert: str
-    """Our certificate."""
+    """Certificate of melmill."""
     key: str
-    """Its private key. Refused if everybody on this machine may read it."""
+    """Private key of that certificate. Refused if everybody on this machine may read it."""
 
 
 class ClusterConfig(Section):
-    """Where the work is done."""
+    """Where the work is done: the keys that every kind of cluster has."""
 
-    kind: Kind = "local"
-    address: str | None = None
-    """Address of a running scheduler, for kind `dask`."""
-    security: SecurityConfig | None = None
-    """For a scheduler at tls://; none for what Dask's own configuration says (`distributed.comm.tls`)."""
+    kind: str
     workers: Literal["auto"] | PositiveInt = "auto"
-    """Worker processes of a local cluster, `auto` is one a core; pods on Kubernetes."""
+    """Number of worker processes; `auto` is one per core. Kind slurm has `jobs` instead, and a Dask scheduler that is
+    already running has workers of its own."""
     threads_per_worker: PositiveInt = 1
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for a scheduler to answer, and for a first worker or a new one after the last was lost."""
-    patience: PositiveFloat | None = None
-    """Kinds slurm and kubernetes: seconds without any worker after which the run gives up; none for twelve hours."""
+    """Seconds to wait until a scheduler answers, until the first worker comes, and until a new worker comes after the
+    last one was lost."""
     shard_timeout: PositiveFloat | None = None
-    """Seconds that a worker may take over one shard without finishing one more utterance, before it is taken for hung
-    and started anew; none for ten times what the slowest shard so far would have taken, and at least five minutes."""
+    """Seconds that a worker may work on one shard without finishing another utterance; after that it is taken for hung
+    and restarted. If null: ten times what the slowest shard so far would have taken, and at least five minutes."""
     grace: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
-    """Seconds that shards in flight are given to finish after Ctrl-C or SIGTERM."""
+    """Seconds that shards in flight may take to finish after Ctrl-C or SIGTERM."""
     insecure: bool = False
     """Allow a scheduler beyond this machine without TLS."""
-    jobs: PositiveInt | None = None
-    """SLURM jobs that are kept in the queue or running until the work is done."""
-    cores: PositiveInt | None = None
-    """Of each SLURM job; none for one. Each worker process takes `threads_per_worker` of them."""
-    memory: Memory | None = None
-    """Of each SLURM job, or of each pod: `8 GB`, `16GiB`."""
-    walltime: Walltime | None = None
-    """Time limit of each SLURM job, `[DAYS-]HH:MM:SS` or seconds; at least a minute."""
-    partition: Word | None = None
-    """Of SLURM; none for its default."""
-    account: Word | None = None
-    """That SLURM charges."""
-    directives: tuple[Directive, ...] | None = None
-    """More lines for sbatch, such as `--gres=gpu:1`."""
-    interface: Word | None = None
-    """Network interface of the scheduler and the workers of a SLURM run, such as `ib0`."""
-    folder: str | None = None
-    """Folder that all of SLURM's nodes share, for the keys of a run and its workers' logs; none for `melmill-slurm`
-    where the command is run."""
-    image: Word | None = None
-    """Of the pods: melmill and what it needs."""
-    namespace: Word | None = None
-    """Of the pods; none for the current one."""
 
-    @model_validator(mode="after")
-    def _keys_of_kind(self) -> Self:
-        for key, kinds in _OF_KIND.items():
-            if getattr(self, key) is not None and self.kind not in kinds:
-                raise ValueError(f"{key} belongs to kind: {' and '.join(kinds)}, and this is kind: {self.kind}")
-        needed = _NEEDED.get(self.kind, {})
-        lacking = [f"{key}: {example}" for key, example in needed.items() if getattr(self, key) is None]
-        if lacking:
-            raise ValueError(f"kind: {self.kind} needs {', '.join(lacking)}, for example")
-        return self
+    @property
+    def waits(self) -> float:
+        """Seconds without any worker after which the run gives up."""
+        return self.timeout
 
-    @model_validator(mode="after")
-    def _whole_workers(self) -> Self:
-        if self.kind == "slurm" and self.workers != "auto":
-            raise ValueError(
-                f"workers ({self.workers}) is not for kind: slurm, which has jobs, and cores / threads_per_worker "
-                "workers in each"
-            )
-        if self.kind == "slurm" and (self.cores or 1) % self.threads_per_worker:
-            raise ValueError(
-                f"cores, {self.cores or 1}, must be a multiple of threads_per_worker, {self.threads_per_worker}"
-            )
-        if self.kind == "kubernetes" and self.workers == "auto":
-            raise ValueError("kind: kubernetes needs the number of workers")
-        return self
+    def worker_count(self) -> int:
+        """Number of worker processes that this run starts."""
+        return 0
+
+    def at_once(self) -> int:
+        """Number of shards that are made at once on one machine, as far as that is known: they share its GPU."""
+        return self.threads_per_worker
+
+
+class LocalConfig(ClusterConfig):
+    """Worker processes on this machine."""
+
+    kind: Literal["local"] = "local"
+
+    def worker_count(self) -> int:
+        """Number of worker processes; `auto` respects the limits of a container and of a batch job."""
+        if self.workers != "auto":
+            return self.workers
+        from dask.system import cpu_count  # takes half a second
+
+        return int(cpu_count())
+
+    def at_once(self) -> int:
+        """See ClusterConfig."""
+        return self.worker_count() * self.threads_per_worker
+
+
+class SynchronousConfig(ClusterConfig):
+    """No workers: everything is done in this process, one shard after the other."""
+
+    kind: Literal["synchronous"] = "synchronous"
+
+    def at_once(self) -> int:
+        """See ClusterConfig."""
+        return 1
+
+
+class DaskConfig(ClusterConfig):
+    """A Dask scheduler that is already running, with its workers."""
+
+    kind: Literal["dask"] = "dask"
+    address: Annotated[str, Field(examples=["tcp://host:8786"])]
+    """Address of the scheduler."""
+    security: SecurityConfig | None = None
+    """Certificates for a scheduler at tls://. If null: those of Dask's own configuration (`distributed.comm.tls`)."""
 
     @model_validator(mode="after")
     def _safe_address(self) -> Self:
-        if self.address is None:
-            return self
         try:
             parts = _split(self.address)
             usable = parts.hostname and parts.port is not None
@@ -160,46 +130,129 @@ class ClusterConfig(Section):
             )
         if parts.scheme == "tcp" and not is_loopback(parts.hostname or "") and not self.insecure:
             raise ValueError(
-                f"the scheduler {self.address} is beyond this machine and has no TLS: whoever reaches it can run code "
-                "on its workers. Use tls://, or set cluster.insecure=true on a network that you trust"
+                f"the scheduler {self.address} is beyond this machine and has no TLS: anyone who reaches it can run "
+                "code on its workers. Use tls://, or set cluster.insecure=true on a network that you trust"
             )
         return self
 
     @property
     def scheduler(self) -> str:
         """`address` with its scheme."""
-        return _split(self.address or "").geturl()
+        return _split(self.address).geturl()
 
-    @property
-    def processes(self) -> int:
-        """Worker processes of each SLURM job."""
-        return (self.cores or 1) // self.threads_per_worker
+
+class _QueuedConfig(ClusterConfig):
+    """Workers that a batch system starts when it has room for them."""
+
+    memory: Memory
+    patience: PositiveFloat | None = None
+    """Seconds without any worker after which the run gives up. If null: twelve hours."""
 
     @property
     def waits(self) -> float:
-        """Seconds without any worker that are borne."""
-        if self.kind in ("slurm", "kubernetes"):
-            return PATIENCE_SECONDS if self.patience is None else self.patience
-        return self.timeout
+        """See ClusterConfig."""
+        return PATIENCE_SECONDS if self.patience is None else self.patience
+
+
+class SlurmConfig(_QueuedConfig):
+    """Workers that are SLURM jobs."""
+
+    kind: Literal["slurm"] = "slurm"
+    jobs: Annotated[PositiveInt, Field(examples=["8"])]
+    """Number of SLURM jobs that are kept in the queue or running until the work is done."""
+    memory: Annotated[Memory, Field(examples=["8 GB"])]
+    """Memory of each SLURM job: `8 GB`, `16GiB`."""
+    walltime: Annotated[Walltime, Field(examples=["04:00:00"])]
+    """Time limit of each SLURM job, `[DAYS-]HH:MM:SS` or a number of seconds; at least a minute."""
+    cores: PositiveInt | None = None
+    """Number of cores of each SLURM job; one if null. Each worker process takes `threads_per_worker` of them."""
+    partition: Word | None = None
+    """Partition of SLURM; its default if null."""
+    account: Word | None = None
+    """Account that SLURM charges."""
+    directives: tuple[Directive, ...] | None = None
+    """More options for sbatch, such as `--gres=gpu:1`."""
+    interface: Word | None = None
+    """Network interface of the scheduler and of the workers, such as `ib0`."""
+    folder: str | None = None
+    """Folder that all SLURM nodes share, for the keys of a run and for its workers' logs. If null: `melmill-slurm` in
+    the folder where the command is run."""
+
+    @model_validator(mode="after")
+    def _whole_workers(self) -> Self:
+        if self.workers != "auto":
+            raise ValueError(
+                f"workers ({self.workers}) is not for kind: slurm, which starts `jobs` SLURM jobs with `cores` / "
+                "`threads_per_worker` workers in each"
+            )
+        if (self.cores or 1) % self.threads_per_worker:
+            raise ValueError(
+                f"cores, {self.cores or 1}, must be a multiple of threads_per_worker, {self.threads_per_worker}"
+            )
+        return self
+
+    @property
+    def processes(self) -> int:
+        """Number of worker processes in each SLURM job."""
+        return (self.cores or 1) // self.threads_per_worker
 
     def worker_count(self) -> int:
-        """Worker processes, as far as they are known; `auto` knows the limits of a container and of a batch job."""
-        if self.kind == "slurm":
-            return (self.jobs or 0) * self.processes
-        if self.kind == "dask":
-            return 0
-        if self.workers != "auto":
-            return self.workers
-        from dask.system import cpu_count  # takes half a second
-
-        return int(cpu_count())
+        """See ClusterConfig."""
+        return self.jobs * self.processes
 
     def at_once(self) -> int:
-        """Shards that are made at once on one machine, as far as that is known: who shares its card."""
-        if self.kind == "synchronous":
-            return 1
-        workers = self.worker_count() if self.kind == "local" else self.processes if self.kind == "slurm" else 1
-        return workers * self.threads_per_worker
+        """See ClusterConfig."""
+        return self.processes * self.threads_per_worker
+
+
+class KubernetesConfig(_QueuedConfig):
+    """Workers that are pods, started by the operator of dask-kubernetes."""
+
+    kind: Literal["kubernetes"] = "kubernetes"
+    workers: Annotated[PositiveInt, Field(examples=["8"])]
+    """Number of pods."""
+    image: Annotated[Word, Field(examples=["registry/melmill:0.1.0"])]
+    """Image of the pods: it holds melmill and what that needs."""
+    memory: Annotated[Memory, Field(examples=["4 GiB"])]
+    """Memory of each pod: `8 GB`, `16GiB`."""
+    namespace: Word | None = None
+    """Namespace of the pods; the current one if null."""
+
+    def worker_count(self) -> int:
+        """See ClusterConfig."""
+        return self.workers
+
+
+KINDS: Mapping[str, type[ClusterConfig]] = {
+    each.model_fields["kind"].default: each
+    for each in (LocalConfig, SynchronousConfig, DaskConfig, SlurmConfig, KubernetesConfig)
+}
+"""Kind of cluster -> the class with its keys."""
+
+
+def kinds_with(key: str) -> list[str]:
+    """The kinds of cluster that have a key."""
+    return [kind for kind, its in KINDS.items() if key in its.model_fields]
+
+
+def _of_one_kind(values: Any) -> Any:
+    """The section with its kind, and without the keys of other kinds that are null.
+
+    A job.json that was written before each kind had a class of its own holds the keys of all kinds.
+    """
+    if not isinstance(values, Mapping):
+        return values
+    values = {"kind": "local", **values}
+    foreign = [key for key in values if (kinds := kinds_with(key)) and values["kind"] not in kinds]
+    return {key: value for key, value in values.items() if value is not None or key not in foreign}
+
+
+Cluster = Annotated[
+    LocalConfig | SynchronousConfig | DaskConfig | SlurmConfig | KubernetesConfig,
+    Field(discriminator="kind"),
+    BeforeValidator(_of_one_kind),
+]
+"""The section `cluster`, of any kind. Without a `kind` it is a local one."""
 
 
 def is_loopback(host: str) -> bool:

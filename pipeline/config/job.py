@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from pipeline.config.cluster import ClusterConfig
+from pipeline.config.cluster import KINDS, Cluster, LocalConfig, kinds_with
 from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, Section, VocoderConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
@@ -25,7 +26,7 @@ class JobConfig(Section):
     input: InputConfig
     vocoder: VocoderConfig = VocoderConfig()
     output: OutputConfig
-    cluster: ClusterConfig = ClusterConfig()
+    cluster: Cluster = LocalConfig()
     quality: QualityConfig = QualityConfig()
 
     @classmethod
@@ -38,7 +39,8 @@ class JobConfig(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(_explain(error, origin)) from None
+            problems = "; ".join(map(_problem, error.errors(include_url=False)))
+            raise ConfigError(f"{origin}: {problems}") from None
         except RecursionError:
             raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 
@@ -50,24 +52,36 @@ class JobConfig(Section):
         return self.model_copy(update={"input": source, "output": output})
 
 
-def _explain(error: ValidationError, origin: str) -> str:
-    lines = []
-    for problem in error.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, problem["loc"])) or "job"
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{where}: unknown key; {_known_keys(problem['loc'])}")
-        else:
+def _problem(problem: ErrorDetails) -> str:
+    """What is wrong with one key, and what is allowed."""
+    location = list(problem["loc"])
+    kind = ""
+    if location[:1] == ["cluster"] and len(location) > 1:
+        kind = str(location.pop(1))  # pydantic puts it there, between `cluster` and the key
+    where, key = ".".join(map(str, location)) or "job", str(location[-1]) if location else ""
+    of_kind = kind and len(location) == 2
+    match problem["type"]:
+        case "extra_forbidden":
+            others = " and ".join(kinds_with(key)) if of_kind else ""
+            words = f"kind: {others} has this key, and this is kind: {kind}" if others else "unknown key"
+            return f"{where}: {words}; the keys here are {', '.join(_section(location[:-1], kind).model_fields)}"
+        case "missing" if of_kind:
+            (example,) = KINDS[kind].model_fields[key].examples or ["..."]
+            return f"{where}: kind: {kind} needs it, for example {key}: {example}"
+        case "union_tag_invalid":
+            return f"{where}.kind: it is {problem['ctx']['tag']!r}, and must be {' or '.join(KINDS)}"
+        case _:
             value = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
-            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}")
-    return f"{origin}: " + "; ".join(lines)
+            return f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}"
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
-    model: Any = JobConfig
-    for part in location[:-1]:
-        model = model.model_fields[part].annotation
-        model = next((each for each in get_args(model) if hasattr(each, "model_fields")), model)  # of `Section | None`
-    return "the keys here are " + ", ".join(model.model_fields)
+def _section(location: Sequence[int | str], kind: str) -> type[BaseModel]:
+    """The class of a section, found by its place in a job; `kind` is the kind of cluster."""
+    model: type[BaseModel] = JobConfig
+    for part in location:
+        field = KINDS[kind] if part == "cluster" else model.model_fields[str(part)].annotation
+        model = next(each for each in (field, *get_args(field)) if hasattr(each, "model_fields"))  # of `Section | None`
+    return model
 
 
 @dataclass(frozen=True)
@@ -76,12 +90,13 @@ class Job:
 
     Args:
         config: the job as the user gave it, with absolute local paths.
-        mel: the contract of the mels in the store.
-        vocoder_digest: what the vocoder is known by; a worker refuses to work with another.
-        run_id: the run that this is, for records and logs.
-        generation: counts the runs that worked on this output, 1 for the first.
-        metadata: digest of the utterances' metadata, as hexadecimal; empty where there is none.
-        versions: what is installed where it was planned; a worker on which others are that matter refuses to work.
+        mel: mel contract of the store.
+        vocoder_digest: digest of the vocoder; a worker refuses to work with another one.
+        run_id: name of this run, for records and logs.
+        generation: number of this run among the runs that worked on this output, 1 for the first.
+        metadata: digest of the utterances' metadata, in hexadecimal; empty if there is none.
+        versions: versions of what is installed where the job was planned; a worker refuses to work if a version that
+            matters is another one there.
     """
 
     config: JobConfig

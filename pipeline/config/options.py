@@ -1,4 +1,4 @@
-"""Options for fsspec's clients: as a job file has them, where no secret may stand, and as a client is given them."""
+"""Options for fsspec's clients: as they stand in a job file, without secrets, and as a client receives them."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from pipeline.redaction import conceal, may_be_secret, public_url
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _HARMLESS = re.compile(r"anon|browser|cache|cloud|google_default|.*\.json")
-"""What Google's client takes as `token` besides a token: where to find one."""
+"""Values of `token` that tell Google's client where to find a token, and are none themselves."""
 
 
 def check_options(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, if no secret stands in them.
+    """The same options, if they hold no secret.
 
     Raises:
-        ValueError: with the names of those that should be taken from the environment.
+        ValueError: with the names of the options that must be taken from the environment.
     """
     spelt = sorted({_shown(names) for names, value in _leaves(options) if _holds_secret(names, value)})
     if spelt:
         names = ", ".join(spelt)
         raise ValueError(
-            f"{names} may be secret, and a job is written down: write the name of an environment variable, as "
-            f"{spelt[0]}: $MY_VARIABLE, or leave it to the client, which finds credentials where its own tools do"
+            f"{names} may be secret, and a job is written down: give the name of an environment variable, such as "
+            f"{spelt[0]}: $MY_VARIABLE, or leave the option out: the client finds credentials where its own tools do"
         )
     return options
 
 
 def resolved(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with the values of environment variables in place of `$NAME`. Not to be kept, shown or sent.
+    """The options with the values of environment variables in place of `$NAME`. Do not keep, show or send them.
 
-    Values of those that may be secret are concealed from now on, in whatever words a client repeats them.
+    Values that may be secret are concealed from now on, in whatever message a client repeats them.
 
     Raises:
         ConfigError: if a variable is not set.
@@ -51,7 +51,7 @@ def _resolved(names: tuple[str, ...], value: Any) -> Any:
         return value
     if match[1] not in os.environ:
         raise ConfigError(
-            f"the option {_shown(names)} is to be {value}, and there is no such environment variable here. Set it"
+            f"the option {_shown(names)} is {value}, but this environment variable is not set here. Set it"
         )
     if any(map(may_be_secret, names)):
         conceal(os.environ[match[1]])
@@ -70,14 +70,14 @@ def _leaves(value: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
 
 
 def _listed(values: Sequence[Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """What is in a list, the second of two after the name that the first may be: headers can be written as pairs."""
+    """The items of a list. In a pair, the first may name the second: headers can be written as pairs."""
     pair = len(values) == 2 and isinstance(values[0], str)
     for index, each in enumerate(values):
         yield ((values[0],) if pair and index else ()), each
 
 
 def _shown(names: Sequence[str]) -> str:
-    """An option's name in words. What is below one that may be secret is not shown: it may be the secret."""
+    """The name of an option, with dots. Names below one that may be secret are not shown: they may be the secret."""
     first = next((index for index, name in enumerate(names) if may_be_secret(name)), len(names))
     return ".".join(names[: first + 1])
 

@@ -1,4 +1,4 @@
-"""Reads a job: a YAML file, flags and settings over it."""
+"""Reads a job: a YAML file, overridden by flags, and those by settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
@@ -19,15 +21,15 @@ def load_job(
     overrides: Mapping[str, Any] = MappingProxyType({}),
     settings: Sequence[str] = (),
 ) -> JobConfig:
-    """A job from a YAML file, the flags given beside it, and `a.b=c` settings, the later over the earlier.
+    """A job from a YAML file, from flags and from settings. Flags override the file; settings override both.
 
     Args:
-        origin: the job file, the values of an earlier job, or None where the flags say everything.
-        overrides: dotted key -> value.
-        settings: `a.b=c` strings; the value is read as YAML.
+        origin: the job file, the values of an earlier job, or None if the flags say everything.
+        overrides: values of the flags: dotted key -> value.
+        settings: strings `a.b=c`; the value is read as YAML.
 
     Raises:
-        ConfigError: if the file cannot be read, is no mapping, or any key or value is wrong.
+        ConfigError: if the file cannot be read, holds no mapping, or if any key or value is wrong.
     """
     values = read_yaml(origin, "job file") if isinstance(origin, Path) else deepcopy(dict(origin or {}))
     for key, value in overrides.items():
@@ -35,7 +37,7 @@ def load_job(
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not key:
-            raise ConfigError(f"--set {setting}: it must look like output.shard_seconds=60")
+            raise ConfigError(f"--set {setting}: a setting must look like output.shard_seconds=60")
         _put(values, key, _parse_yaml(text, f"--set {setting}"))
     mel = values["input"].get("mel") if isinstance(values.get("input"), dict) else None
     if isinstance(mel, str) and mel.endswith((".yaml", ".yml")):
@@ -47,10 +49,14 @@ def load_job(
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """The mapping that a YAML file holds; `what` names the file in errors.
+    """The mapping that a YAML file holds.
+
+    Args:
+        path: the file.
+        what: name of this kind of file, for errors: "job file".
 
     Raises:
-        ConfigError: if it cannot be read or holds no mapping.
+        ConfigError: if the file cannot be read or holds no mapping.
     """
     try:
         text = path.read_text("utf-8")
@@ -62,28 +68,27 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     return values
 
 
-class _OneOfEachKey(yaml.SafeLoader):
-    """YAML where a key that stands twice is an error; PyYAML takes the last."""
+class _OneOfEachKey(SafeConstructor):
+    """Plain values of YAML, where a key that stands twice is an error that shows neither of its values."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if (key.tag, key.value) in seen:
-                what = f"the key {key.value} stands twice"
-                raise yaml.constructor.ConstructorError(problem=what, problem_mark=key.start_mark)
-            seen.add((key.tag, key.value))
-        return super().construct_mapping(node, deep)
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        """See SafeConstructor."""
+        if key in mapping:
+            raise DuplicateKeyError(problem=f"the key {key} stands twice", problem_mark=key_node.start_mark)
+        return True
 
 
 def _parse_yaml(text: str, origin: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _OneOfEachKey
     try:
-        return yaml.load(text, _OneOfEachKey)
-    except yaml.MarkedYAMLError as error:  # whose own words quote the line, and with it, perhaps, a password
+        return yaml.load(text)
+    except MarkedYAMLError as error:  # its own message quotes the line, and with it, perhaps, a password
         mark = error.problem_mark or error.context_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
-        raise ConfigError(f"{origin} is not YAML: {error.problem or error.context}{where}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{origin} is not YAML: {error}") from error
+        raise ConfigError(f"{origin} is not valid YAML: {error.problem or error.context}{where}") from error
+    except (YAMLError, ValueError) as error:
+        raise ConfigError(f"{origin} is not valid YAML: {error}") from error
     except RecursionError:
         raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 

@@ -1,4 +1,4 @@
-"""The sections of a job file, but `cluster`."""
+"""The sections of a job file except `cluster`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Container = Literal["tar", "files"]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 ClientOptions = Annotated[dict[str, Any], AfterValidator(check_options)]
-"""Options for the client that fsspec has for a URL. `$NAME` stands for an environment variable, which secrets need."""
+"""Options for fsspec's client of a URL. `$NAME` stands for an environment variable: secrets must be written so."""
 
 
 MAX_UTTERANCE_SECONDS = 21600.0
-"""Six hours keep a 48 kHz float WAV below its 4 GiB limit."""
+"""A float WAV of six hours at 48 kHz stays below its limit of 4 GiB."""
 
 
 class Section(BaseModel):
@@ -38,39 +38,40 @@ class InputConfig(Section):
     """Path or fsspec URL of the Zarr store."""
     layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
     mel: Literal["auto"] | str | dict[str, Any] = "auto"
-    """`auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that differ from it,
-    or every field of a MelSpec; in a job file and in `--set` also the path of a YAML file that holds these."""
+    """Mel contract: `auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that
+    differ from it, or every field of a MelSpec; in a job file and in `--set` also the path of a YAML file that holds
+    one of these."""
     convert: bool = False
-    """Convert log base, floor and normalization to the vocoder's where that is exact."""
+    """Convert log base, floor and normalization to those of the vocoder where that is exact."""
     framing: FramingChange = "exact"
-    """What to do with a mel whose frames lie half a hop from where the vocoder takes them to be (framing same against
-    center): `exact` refuses it; `shift` cuts half a hop of samples from both ends, so that every sample is where it was
-    (and repeats the first and last frame of a `same` mel, so that none is lost); `trim` leaves the sound half a hop off
-    and drops the frame that is one too many."""
+    """What to do with a mel whose frames lie half a hop away from where the vocoder expects them (framing `same` in
+    place of `center`, or the reverse). `exact` refuses the mel. `shift` cuts half a hop of samples from both ends, so
+    that every sample keeps its time (and repeats the first and last frame of a `same` mel, so that none is lost).
+    `trim` leaves the sound half a hop early or late, and drops the one frame too many."""
     check_values: bool = True
-    """Look at the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
+    """Examine the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
     meta: str | None = None
-    """Path of a list (JSON lines, .csv or .tsv) with metadata by key, as `pack --meta` reads it; goes over the store's
-    own. Other metadata makes no audio anew, but the manifest."""
+    """Path of a list (JSON lines, .csv or .tsv) with metadata for each key, as `pack --meta` reads it. It overrides
+    the metadata of the store. If it changes, the manifest is made again, but no audio."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
-    """Longer utterances are quarantined."""
+    """Longest utterance; longer ones are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"
-    """How a changed mel is known in a grouped or padded store: by its chunks (size, and time of change or ETag), or by
-    its values, for which planning reads every mel. A ragged store holds digests of the values. Another choice makes the
-    shards of such a store anew."""
+    """How a changed mel is recognized in a grouped or padded store: by its chunks (size, and time of change or ETag),
+    or by its values, for which planning reads every mel. A ragged store holds digests of the values. If this changes,
+    all shards of a grouped or padded store are made again."""
     options: ClientOptions = {}
-    """For the URL's client: `endpoint_url: https://...`."""
+    """Options for the client of the store's URL, such as `endpoint_url: https://...`."""
 
     @property
     def public_store(self) -> str:
-        """The store's URL as it may be written down: without user, password and query."""
+        """URL of the store as it may be written down: without user, password and query."""
         return public_url(self.store)
 
     def stated_spec(self) -> MelSpec | None:
         """The contract that the job names, or None for `auto`.
 
         Raises:
-            ConfigError: if the preset is unknown or a field is wrong.
+            ConfigError: if the preset is not known or a field is wrong.
         """
         return None if self.mel == "auto" else mel_spec(self.mel)
 
@@ -79,18 +80,19 @@ class VocoderConfig(Section):
     """What turns mels into audio."""
 
     name: str = "hifigan-universal"
-    """A registered name, or the path of an .onnx that melmill made."""
+    """Name of a vocoder, or path of an .onnx file made by melmill."""
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto"
-    """What runs nets; `auto` is onnxruntime. OpenVINO is an extra, and its samples differ in their last bits."""
+    """Library that runs networks; `auto` is onnxruntime. Samples of OpenVINO, an extra, differ in their last bits."""
     device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
-    """What nets run on; `cuda-or-cpu` is the CPU, with a warning, where CUDA cannot be used. For CUDA install
-    onnxruntime-gpu in place of onnxruntime."""
+    """Processor that runs networks. `cuda-or-cpu` uses the CPU, with a warning, where CUDA cannot be used. For CUDA
+    install onnxruntime-gpu in place of onnxruntime."""
     window: Annotated[int, Field(ge=16)] | None = None
-    """Frames decoded at once; none for what suits the vocoder. It bounds the memory and does not change the samples."""
+    """Number of frames decoded at once. If null: what suits the vocoder. It bounds the memory, and does not change the
+    samples."""
     batch: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Windows decoded at once; none for one on the CPU, and on CUDA for as many as half of a worker's part of its
-    memory holds, at most 64. Workers of a running Dask cluster, and parts of an array, do not know of each other: where
-    several share a card, set it."""
+    """Number of windows decoded at once. If null: one on the CPU; on CUDA as many as fit into half of a worker's share
+    of the GPU memory, at most 64. Workers of a running Dask cluster, and parts of an array job, do not know of each
+    other: set this key if several of them share a GPU."""
 
     @model_validator(mode="after")
     def _runtime_has_device(self) -> Self:
@@ -103,23 +105,27 @@ class OutputConfig(Section):
     """What is written, and where."""
 
     url: str
-    """A local folder, or the URL of one in an object store: `s3://`, `gs://`, `az://`."""
+    """Local folder, or URL of a folder in an object store: `s3://`, `gs://`, `az://`."""
     container: Container = "tar"
+    """Whether a shard is a tar or a folder of files."""
     codec: Codec = "flac"
+    """Audio format."""
     subtype: Subtype = "PCM_16"
+    """Sample format; FLOAT needs codec `wav`."""
     shard_seconds: PositiveFloat = 600.0
+    """Seconds of audio in a shard."""
     sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
-    """Of the audio [Hz]; none for the vocoder's own. Another one is resampled to, at the end."""
+    """Sample rate of the audio [Hz]. If null: that of the vocoder; otherwise the audio is resampled at the end."""
     loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None
-    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]; none to leave the levels alone.
+    """Integrated loudness by ITU-R BS.1770 that every utterance is brought to [LUFS]. If null: levels stay as they are.
     Needs pyloudnorm, an extra."""
     true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
-    """With `loudness`: what no utterance's true peak goes over [dBTP]; one that would gets less gain."""
+    """Highest true peak of an utterance [dBTP], with `loudness`: an utterance that would exceed it gets less gain."""
     options: ClientOptions = {}
-    """For the URL's client."""
+    """Options for the client of the output's URL."""
     single_writer: bool = False
-    """For an object store that has no conditional PUT: nothing but this job's own workers ever writes to the output at
-    the same time, so it is enough to look before writing."""
+    """For an object store without conditional PUT: states that nothing except the workers of this job writes to the
+    output at the same time, so that it is enough to look before writing."""
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:
@@ -132,7 +138,8 @@ class QualityConfig(Section):
     """What is measured, and how much may fail."""
 
     mel_distance: bool = True
+    """Measure the distance between each mel and the mel of its audio."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Share of the utterances that may be quarantined before the run ends with exit code 7 instead of 3."""
+    """Share of the utterances that may be quarantined; above it, the run ends with exit code 7 instead of 3."""
     give_up_after: Annotated[int, Field(ge=0)] = 20
-    """Stop a run whose first so many utterances all failed with the same kind of error; 0 for never."""
+    """Number of utterances after which a run stops if all of them failed with the same kind of error; 0 for never."""

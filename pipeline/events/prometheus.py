@@ -1,63 +1,68 @@
-"""A run's figures as a file for node_exporter's textfile collector. For people: nothing is decided by it."""
+"""The figures of a run as a file for node_exporter's textfile collector. No part of melmill reads them."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.events import Event, RunFinished
 from pipeline.events.tally import Tally
 from pipeline.redaction import public_url
 
+_STAGES = "melmill_last_run_stage_seconds"
 GAUGES = {
-    "melmill_last_success_timestamp_seconds": "When a run last ended well, made something or had nothing to do.",
-    "melmill_last_run_timestamp_seconds": "When the last run ended.",
-    "melmill_last_run_success": "Whether it ended well: 1 or 0. Some quarantined utterances are allowed.",
-    "melmill_last_run_duration_seconds": "How long it took.",
-    "melmill_last_run_hours": "Hours of audio that it made.",
-    "melmill_last_run_times_real_time": "Hours of audio that it made in an hour.",
-    "melmill_last_run_stage_seconds": "Seconds of all workers together, by what they did, for what it committed.",
-    "melmill_utterances": "Rows of the manifest.",
+    "melmill_last_success_timestamp_seconds": "Time at which a run last ended well, with or without work to do.",
+    "melmill_last_run_timestamp_seconds": "Time at which the last run ended.",
+    "melmill_last_run_success": "Whether the last run ended well: 1 or 0. Some quarantined utterances are allowed.",
+    "melmill_last_run_duration_seconds": "Duration of the last run.",
+    "melmill_last_run_hours": "Hours of audio that the last run made.",
+    "melmill_last_run_times_real_time": "Hours of audio that the last run made per hour.",
+    _STAGES: "Seconds that all workers of the last run together spent on what it committed, by stage.",
+    "melmill_utterances": "Number of rows of the manifest.",
     "melmill_hours": "Hours of audio in the manifest.",
-    "melmill_failures": "Rows of failures.jsonl.",
+    "melmill_failures": "Number of rows of failures.jsonl.",
 }
-"""Name -> what it is. All have the label `output`; seconds by stage have `stage`, too."""
+"""Name of a gauge -> its help text. All gauges have the label `output`; that of the stages has `stage`, too."""
 
 _KEPT = ("melmill_last_success_timestamp_seconds", "melmill_utterances", "melmill_hours", "melmill_failures")
-_SAMPLE = re.compile(r"(?P<name>\w+)\{(?P<labels>.*)\} (?P<value>\S+)")
+"""Gauges whose value stays if a run cannot know a new one."""
 
 
 class MetricsFile:
-    """Listens to a run and, when the context ends, replaces the file atomically by what it was.
+    """Listens to a run and, when the context ends, writes the run's figures in place of the file, atomically.
 
-    The file is one in Prometheus' text format and in OpenMetrics. What a run that fails cannot know, such as when the
-    last one succeeded, stays as the file had it. A run that another one keeps out (OwnedError) leaves it as it is.
+    The file can be read as Prometheus' text format and as OpenMetrics. A run that fails does not know some figures,
+    such as the time of the last success: these stay as the file had them. A run that is kept out by another run
+    (OwnedError) leaves the file as it is.
 
     Args:
-        path: of the file; the collector wants a name that ends with `.prom`.
+        path: path of the file; the collector reads names that end with `.prom`.
         output: URL or path of the output, a label.
 
     Raises:
-        ConfigError: if the file's folder is not there or cannot be written to.
+        ConfigError: if the folder of the file does not exist or cannot be written to.
     """
 
     def __init__(self, path: Path, output: str) -> None:
         if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
             raise ConfigError(
-                f"the metrics {path} cannot be written: {path.parent} must be a folder that you may write to, and "
-                f"{path.name} no folder"
+                f"the metrics file {path} cannot be written: {path.parent} must be a folder that you may write to, and "
+                f"{path.name} must not be a folder. Choose another file with --metrics"
             )
         self._path = path
         place = public_url(output) if "://" in output else os.path.abspath(output)
-        self._label = f'output="{_escaped(place)}"'
+        self._output = place.encode("utf-8", "backslashreplace").decode()
         self._tally = Tally()
         self._finished: RunFinished | None = None
         self._begun = time.monotonic()
@@ -78,16 +83,16 @@ class MetricsFile:
         """Write the file.
 
         Raises:
-            StorageError: if it cannot be written, unless the run failed, which is the worse of both.
+            StorageError: if the file cannot be written, unless the run itself failed: then that error matters more.
         """
         if isinstance(error, OwnedError):
             return
         try:
-            self._replace("".join(self._lines({**self._before(), **self._now(error is None)})))
+            self._replace({**self._before(), **self._now(error is None)})
         except OSError as failed:
             if error is None:
                 raise StorageError(
-                    f"the metrics {self._path} cannot be written: {failed.strerror}. All else is done"
+                    f"the metrics file {self._path} cannot be written: {failed.strerror}. Everything else is done"
                 ) from failed
 
     def _now(self, success: bool) -> dict[str, float]:
@@ -108,38 +113,41 @@ class MetricsFile:
         return figures
 
     def _before(self) -> Mapping[str, float]:
-        """What the file says of this output, of what may stay."""
+        """The figures of this output that the file has and that may stay."""
         with contextlib.suppress(OSError, ValueError):
-            found = map(_SAMPLE.fullmatch, self._path.read_text("utf-8").split("\n"))
+            found = [
+                each
+                for family in text_string_to_metric_families(self._path.read_text("utf-8"))
+                for each in family.samples
+            ]
             return {
-                each["name"]: float(each["value"])
+                each.name: each.value
                 for each in found
-                if each is not None and each["name"] in _KEPT and each["labels"] == self._label
+                if each.name in _KEPT and each.labels == {"output": self._output}
             }
         return {}
 
-    def _lines(self, figures: Mapping[str, float]) -> Iterator[str]:
-        for name, words in GAUGES.items():
-            yield f"# HELP {name} {words}\n# TYPE {name} gauge\n"
-            if name in figures:
-                yield f"{name}{{{self._label}}} {figures[name]!r}\n"
-            elif name.endswith("stage_seconds"):
-                for stage, seconds in dataclasses.asdict(self._tally.stages).items():
-                    yield f'{name}{{{self._label},stage="{stage}"}} {seconds!r}\n'
-        yield "# EOF\n"
+    def _text(self, figures: Mapping[str, float]) -> bytes:
+        registry = CollectorRegistry()
+        gauges = {
+            name: Gauge(name, words, ["output", "stage"] if name == _STAGES else ["output"], registry=registry)
+            for name, words in GAUGES.items()
+        }
+        for name, value in figures.items():
+            gauges[name].labels(self._output).set(value)
+        for stage, seconds in dataclasses.asdict(self._tally.stages).items():
+            gauges[_STAGES].labels(self._output, stage).set(seconds)
+        text: bytes = generate_latest(registry)
+        return text
 
-    def _replace(self, text: str) -> None:
-        """The collector, perhaps another user's, never sees half a file: it takes no name with another ending."""
+    def _replace(self, figures: Mapping[str, float]) -> None:
+        """Replace the file. The collector, perhaps another user's, reads no half file: it skips other endings."""
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
-            with open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            with open(beside, "wb") as file:
+                file.write(self._text(figures))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self._path)
         finally:
             beside.unlink(missing_ok=True)
-
-
-def _escaped(label: str) -> str:
-    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -80,7 +80,7 @@ def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     assert "now        gc on here, for 0:00:0" in said
     (out / STATUS).unlink()
     (out / "_melmill" / "published.json").unlink()
-    assert melmill("status", out) == "state      no run has told how it goes\nmanifest   none yet\n"
+    assert melmill("status", out) == "state      no run has written its status\nmanifest   none yet\n"
 
 
 def test_gc_lists_and_deletes_only_when_told(job: Build, out: Path) -> None:
@@ -97,7 +97,7 @@ def test_gc_lists_and_deletes_only_when_told(job: Build, out: Path) -> None:
     assert every_byte(out) == before
     with LocalStorage(out).lock("run 7 on here"):
         assert "run 7 on here" in melmill("gc", out, "--yes", code=5)
-        assert "is being worked on by run 7 on here" in melmill("gc", out)
+        assert "is in use by run 7 on here" in melmill("gc", out)
     assert f"deleted {count} objects" in melmill("gc", out, "--yes")
     plain = json.loads(melmill("gc", out, "--yes", "--json"))
     assert (plain["deleted"], plain["garbage"], plain["bytes"]) == (True, [], 0)
@@ -118,4 +118,4 @@ def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
     totals = Totals(24, 0, 70.0, 3.0, relative, 3.8, "u7")
     monkeypatch.setattr(jobs, "run", lambda *_: jobs.RunReport("run", totals, 70.0, 7.0))
     arguments = ["--store", job().input.store, "--out", job().output.url]
-    assert ("the audio is not that of its mels" in melmill("run", *arguments)) == told
+    assert ("the audio does not match its mels" in melmill("run", *arguments)) == told

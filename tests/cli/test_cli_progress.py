@@ -9,7 +9,8 @@ import warnings
 
 import pytest
 
-from pipeline.cli.progress import JsonLog, PlainLines, logged_to, run_view
+from pipeline.cli.progress import Progress, ProgressBar, progress_shown
+from pipeline.cli.run_view import JsonLog, ProgressView, logged_to
 from pipeline.events import RunStopping
 
 
@@ -44,7 +45,7 @@ def test_what_is_logged_while_an_event_is_shown_is_shown_after_it() -> None:
 
 def test_errors_and_warnings_are_shown_whole_and_without_secrets() -> None:
     stream = io.StringIO()
-    with logged_to(PlainLines(stream)):
+    with logged_to(ProgressView(Progress(stream))):
         try:
             raise LookupError("s3://me:planted@host/bucket")
         except LookupError:
@@ -59,5 +60,15 @@ def test_errors_and_warnings_are_shown_whole_and_without_secrets() -> None:
 
 def test_without_progress_there_is_no_bar_on_a_terminal_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert isinstance(run_view(log_json=False, progress=False), PlainLines)
-    assert not isinstance(run_view(log_json=False, progress=True), PlainLines)
+    assert isinstance(progress_shown(), ProgressBar)
+    assert not isinstance(progress_shown(wanted=False), ProgressBar)
+
+
+def test_a_log_gets_every_notice_and_progress_now_and_then_if_wanted() -> None:
+    for seconds, lines in ((0.0, ["half", "found", "whole"]), (1000.0, ["found"]), (None, ["found"])):
+        stream = io.StringIO()
+        with Progress(stream, seconds) as progress:
+            progress.update("half", 1, 2)
+            progress.notice("found")
+            progress.update("whole", 2, 2)
+        assert stream.getvalue().splitlines() == lines

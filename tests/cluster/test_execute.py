@@ -16,7 +16,7 @@ from support.faults.processes import until
 
 from pipeline.cluster import dask_executor
 from pipeline.cluster.connection import connect
-from pipeline.config import ClusterConfig, Job, JobConfig
+from pipeline.config import DaskConfig, Job, JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import run
@@ -96,7 +96,7 @@ def test_a_scheduler_without_workers_is_an_error_after_the_time_limit() -> None:
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=0, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
-        config = ClusterConfig(kind="dask", address=cluster.scheduler_address, timeout=1)
+        config = DaskConfig(address=cluster.scheduler_address, timeout=1)
         with pytest.raises(ClusterError, match=r"no worker for more than 1 s .*dask worker ADDRESS"), connect(config):
             pass
 

@@ -10,10 +10,10 @@ from support.paths import CONFIGS
 
 from pipeline.cluster.connection import connect
 from pipeline.cluster.slurm import job_options, lifetime, queue_states
-from pipeline.config import ClusterConfig, load_job
+from pipeline.config import KubernetesConfig, SlurmConfig, load_job
 from pipeline.errors import ClusterError, ConfigError
 
-CONFIG = ClusterConfig(kind="slurm", jobs=8, cores=4, memory="8 GB", walltime="1-02:03:04")
+CONFIG = SlurmConfig(jobs=8, cores=4, memory="8 GB", walltime="1-02:03:04")
 
 
 def squeue(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_without_slurm_or_dask_jobqueue_or_a_controller_the_run_says_so(
 
 
 def test_kubernetes_is_refused_without_its_extra_and_for_lack_of_tls(monkeypatch: pytest.MonkeyPatch) -> None:
-    pods = ClusterConfig(kind="kubernetes", image="melmill:1", workers=2, memory="2 GiB")
+    pods = KubernetesConfig(image="melmill:1", workers=2, memory="2 GiB")
     with pytest.raises(ConfigError, match=r"scheduler without TLS.*cluster\.insecure=true.*NetworkPolicy"):
         connect(pods).__enter__()
     monkeypatch.setitem(sys.modules, "dask_kubernetes", None)

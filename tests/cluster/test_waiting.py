@@ -11,7 +11,7 @@ from distributed import LocalCluster
 from support.corpora import assert_whole
 from support.faults.processes import until
 
-from pipeline.cli.progress import noticed
+from pipeline.cli.run_view import noticed
 from pipeline.cluster import dask_executor, dispatch, liveness
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import CONFIGS
 
-from pipeline.config import ClusterConfig, JobConfig, load_job
+from pipeline.config import JobConfig, SlurmConfig, load_job
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.redaction import public_url, redacted
@@ -46,19 +46,39 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("output.shard_seconds=.inf", "output.shard_seconds"),
         ("output.subtype=FLOAT", "FLAC holds no floats"),
         ("quality.max_failure_rate=2", "quality.max_failure_rate"),
-        ("cluster.kind=dask", "kind: dask needs address: tcp://host:8786"),
-        ("cluster.kind=slurm", 'kind: slurm needs jobs: 8, memory: 8 GB, walltime: "04:00:00"'),
-        ("cluster.address=tcp://host:8786", "address belongs to kind: dask, and this is kind: local"),
-        ("cluster.memory=8 GB", "memory belongs to kind: slurm and kubernetes, and this is kind: local"),
-        ("cluster.memory=8", "cluster.memory"),
-        ("cluster.walltime=one hour", 'cluster.walltime: a walltime is written "[DAYS-]HH:MM:SS"'),
-        ("cluster.walltime=59", "cluster.walltime: Input should be greater than or equal to 60"),
-        ('cluster.directives=["--gres=gpu:1\\nrm"]', "cluster.directives.0"),
-        ("cluster.partition=a b", "cluster.partition"),
-        ("cluster.security.keys=x", "unknown key; the keys here are ca, cert, key"),
+        ("cluster.kind=dask", "cluster.address: kind: dask needs it, for example address: tcp://host:8786"),
+        (
+            "cluster.kind=slurm",
+            "cluster.jobs: kind: slurm needs it, for example jobs: 8; cluster.walltime: kind: slurm",
+        ),
+        (
+            "cluster.kind=pbs",
+            "cluster.kind: it is 'pbs', and must be local or synchronous or dask or slurm or kubernetes",
+        ),
+        ("cluster.kind=null", "cluster"),
+        ("cluster=3", "cluster"),
+        (
+            "cluster.address=tcp://host:8786",
+            "kind: dask has this key, and this is kind: local; the keys here are kind, w",
+        ),
+        ("cluster.memory=8 GB", "kind: slurm and kubernetes has this key, and this is kind: local; the keys here are"),
+        (
+            "cluster.adress=x",
+            "cluster.adress: unknown key; the keys here are kind, workers, threads_per_worker, timeout",
+        ),
+        ("cluster={kind: slurm, adress: x}", "cluster.adress: unknown key; the keys here are kind, workers"),
+        ("cluster={kind: slurm, memory: 8}", "cluster.memory: Input should be a valid string"),
+        ("cluster={kind: slurm, walltime: one hour}", "cluster.walltime: a walltime is written [DAYS-]HH:MM:SS"),
+        ("cluster={kind: slurm, walltime: 59}", "cluster.walltime: Input should be greater than or equal to 60"),
+        ('cluster={kind: slurm, directives: ["--gres=gpu:1\\nrm"]}', "cluster.directives.0"),
+        ("cluster={kind: slurm, partition: a b}", "cluster.partition"),
+        (
+            "cluster={kind: dask, security: {keys: x}}",
+            "cluster.security.keys: unknown key; the keys here are ca, cert, key",
+        ),
         ("cluster={kind: slurm, jobs: 1, memory: 1 GB, walltime: 60, cores: 3, threads_per_worker: 2}", "multiple of"),
         ("cluster={kind: slurm, jobs: 1, memory: 1 GB, walltime: 60, workers: 4}", "workers (4) is not for kind"),
-        ("cluster={kind: kubernetes, image: a, memory: 1 GiB}", "needs the number of workers"),
+        ("cluster={kind: kubernetes, image: a, memory: 1 GiB}", "kind: kubernetes needs it, for example workers: 8"),
         ("cluster.workers=0", "cluster.workers"),
         ("vocoder.window=4", "vocoder.window"),
         ("vocoder.batch=0", "vocoder.batch: Input should be greater than or equal to 1 (it is 0)"),
@@ -70,7 +90,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("output.true_peak=1", "output.true_peak: Input should be less than or equal to 0 (it is 1)"),
         ("nonsense", "must look like output.shard_seconds=60"),
         ("output.url.x=1", "not a section"),
-        ("output.url=[", "is not YAML"),
+        ("output.url=[", "is not valid YAML"),
         ("input.mel=" + "[" * 2000 + "]" * 2000, "is nested too deeply"),
     ],
 )
@@ -87,12 +107,15 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str)
         ("- a list\n", "must be a mapping"),
         ("input: {store: x}\n", "names no output.url"),
         ("output: {url: x}\n", "names no input.store"),
-        ("input: {store: a}\noutput: {url: x, codec: wav}\noutput: {url: y}\n", "the key output stands twice"),
+        (
+            "input: {store: a}\noutput: {url: x, codec: wav}\noutput: {url: y}\n",
+            r"the key output stands twice \(line 3, column 1\)",
+        ),
         ("input: {store: a, store: b}\noutput: {url: x}\n", "the key store stands twice"),
         ("input: " + "[" * 3000, "is nested too deeply"),
         ("input: " + "[" * 3000 + "]" * 3000 + "\noutput: {url: x}\n", "is nested too deeply"),
         ("input: store\noutput: {url: x}\n", "names no input.store"),
-        ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not YAML"),
+        ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not valid YAML"),
         ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel spec: missing key"),
     ],
 )
@@ -122,6 +145,7 @@ def test_a_mel_contract_is_a_preset_or_every_field_of_one() -> None:
 def test_a_walltime_is_what_slurm_and_yaml_take_it_for(written: str, seconds: int) -> None:
     values = {**BASE, "cluster": {"kind": "slurm", "jobs": 1, "memory": "1 GB"}}
     cluster = load_job(values, {}, [f"cluster.walltime={written}"]).cluster
+    assert isinstance(cluster, SlurmConfig)
     assert (cluster.walltime, cluster.processes, cluster.worker_count()) == (seconds, 1, 1)
 
 
@@ -187,7 +211,7 @@ def test_a_mel_contract_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
 def test_auto_is_a_worker_for_each_core_that_may_be_used() -> None:
     code = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from pipeline.config import ClusterConfig; print(ClusterConfig().worker_count())"
+        "from pipeline.config import LocalConfig; print(LocalConfig().worker_count())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
@@ -221,4 +245,51 @@ def test_a_scheduler_address_that_is_wrong_or_unsafe_is_refused_at_once(address:
     ],
 )
 def test_who_shares_a_card_is_known_where_the_workers_are_ours(cluster: dict[str, object], shards: int) -> None:
-    assert ClusterConfig(**cluster).at_once() == shards
+    assert JobConfig.build({**BASE, "cluster": cluster}).cluster.at_once() == shards
+
+
+ALL_KEYS = {
+    "kind": "local", "address": None, "security": None, "workers": "auto", "threads_per_worker": 1, "timeout": 60.0,
+    "patience": None, "shard_timeout": None, "grace": 30.0, "insecure": False, "jobs": None, "cores": None,
+    "memory": None, "walltime": None, "partition": None, "account": None, "directives": None, "interface": None,
+    "folder": None, "image": None, "namespace": None,
+}  # fmt: skip
+"""The section `cluster` of a job.json that was written when one class had the keys of all kinds, at their defaults."""
+
+
+@pytest.mark.parametrize(
+    "of_kind",
+    [
+        {"kind": "local", "workers": 3},
+        {"kind": "synchronous"},
+        {"kind": "dask", "address": "tcp://127.0.0.1:8786"},
+        {"kind": "slurm", "jobs": 2, "cores": 4, "memory": "8 GB", "walltime": 14400, "directives": ["--gres=gpu:1"]},
+        {"kind": "kubernetes", "image": "melmill:1", "memory": "4 GiB", "workers": 8, "patience": 60.0},
+    ],
+    ids=lambda of_kind: of_kind["kind"],
+)
+def test_a_job_that_was_written_down_with_the_keys_of_all_kinds_is_read(of_kind: dict[str, object]) -> None:
+    cluster = load_job({**BASE, "cluster": {**ALL_KEYS, **of_kind}}).cluster
+    written = cluster.model_dump(mode="json")
+    assert written == {key: value for key, value in (ALL_KEYS | of_kind).items() if key in written}
+    assert written.items() >= of_kind.items()
+    assert load_job({**BASE, "cluster": written}).cluster == cluster
+
+
+def test_yaml_is_that_of_version_1_2(tmp_path: Path) -> None:
+    """`10:00:00` is a text and not a number to the base of 60, `1e-10` a number and not a text."""
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "input: {store: x, mel: {preset: pwg-24k, floor: 1e-10}}\noutput: {url: 10:00:00, options: {on: yes}}\n"
+    )
+    job = load_job(path)
+    assert (job.input.mel, job.output.url) == ({"preset": "pwg-24k", "floor": 1e-10}, "10:00:00")
+    assert job.output.options == {"on": "yes"}
+
+
+@pytest.mark.parametrize("text", ["a: 2001-99-99", "a: !!int x", "a: &b [*b, *c]", "? {a: b}\n: c", "\x01", "a: *b"])
+def test_yaml_that_is_none_is_a_wrong_job_and_no_defect(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"job\.yaml"):
+        load_job(path)

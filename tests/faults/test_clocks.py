@@ -29,7 +29,7 @@ Build = Callable[..., JobConfig]
 
 ROOT = Path(pipeline.__file__).parent
 READINGS = {
-    ("cli/progress.py", "datetime.now"): "the time of a line of the log",
+    ("cli/run_view.py", "datetime.now"): "the time of a line of the log",
     ("jobs/steps.py", "datetime.now"): "started and finished in job.json, for the reader",
     ("events/prometheus.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("planning/prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",

@@ -113,7 +113,7 @@ def test_inspect_measures_a_store_that_names_neither_contract_nor_axis(
         app(["inspect", str(grouped(LOG10))])
     assert end.value.code == 0
     printed = capsys.readouterr().out
-    assert "contract   none stated" in printed
+    assert "contract   not stated" in printed
     assert "fits       pwg-" in printed
     assert "hifigan-22k" in printed.split("not        ")[1]
 

@@ -21,7 +21,7 @@ from support.storage_tests import content
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.cli.output import output_access
+from pipeline.cli.options import output_access
 from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.jobs.reporting import reporting
@@ -536,7 +536,7 @@ def test_a_variable_stands_for_a_secret_that_the_job_does_not_hold(monkeypatch: 
         "headers": [["Authorization", "hunter2"], ["Accept", "*/*"]],
     }
     monkeypatch.delenv("REGION")
-    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is to be \$REGION, and there is no such"):
+    with pytest.raises(ConfigError, match=r"client_kwargs\.region_name is \$REGION, but this environment variable"):
         resolved(config.output.options)
 
 

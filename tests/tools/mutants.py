@@ -376,7 +376,7 @@ MUTANTS = (
     ),
     Mutant(
         "a scheduled run says nothing where nothing changed",
-        "cli/convert.py",
+        "cli/carry_out.py",
         "    if if_changed and not report.run_id:\n",
         "    if False:\n",
         "tests/test_schedules.py -k quarantined_only_once",

@@ -129,12 +129,12 @@ def test_an_import_is_written_and_can_be_used(tmp_path: Path) -> None:
     flags = [each for pair in with_bands.items() for each in pair]
     said = melmill("import", path, "-o", out, *flags)
     assert "halo       5 frames before, 3 after (a change of one frame was heard 3 frames before, 1 after)" in said
-    assert "is there already" in melmill("import", path, "-o", out, *flags, code=2)
+    assert "exists already" in melmill("import", path, "-o", out, *flags, code=2)
     assert "halo       4 frames before, 2 after" in melmill(
         "import", path, "-o", out, *flags, "--force", "--halo", "4,2", "--axis", "mels-first"
     )
     assert "two whole numbers" in melmill("import", path, "-o", out, *flags, "--force", "--halo", "4", code=2)
-    assert "an .onnx holds all of that" in melmill("import", path, "-o", tmp_path / "x.onnx", "--family", "pwg", code=2)
+    assert "holds all of that itself" in melmill("import", path, "-o", tmp_path / "x.onnx", "--family", "pwg", code=2)
     assert "for .onnx files" in melmill("import", tmp_path, "-o", tmp_path / "x.onnx", "--halo", "1,1", code=2)
 
 

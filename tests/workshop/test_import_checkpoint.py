@@ -485,7 +485,7 @@ def test_the_command_says_what_it_recognized_and_replaces_nothing_without_force(
     out.write_bytes(b"mine")
     again = melmill(checkpoint, "-o", out)
     assert (again.exit_code, out.read_bytes()) == (2, b"mine")
-    assert "is there already; --force replaces it" in again.stderr
+    assert "exists already; --force replaces it" in again.stderr
     assert melmill(checkpoint, "-o", out, "--force").exit_code == 0
     assert out.read_bytes() == content
 

@@ -1,23 +1,29 @@
-"""The commands `melmill vocoder ...`."""
+"""The commands `melmill vocoder ...`.
+
+Each command is a function in a module of this folder, and is imported when it is called. They are the face of
+`pipeline.workshop`, which makes, lists, checks and trains vocoders; a run needs nothing of it.
+"""
 
 from __future__ import annotations
 
 import typer
 
-from pipeline.cli.vocoder.check import check
-from pipeline.cli.vocoder.imports import import_
-from pipeline.cli.vocoder.listing import list_
-from pipeline.cli.vocoder.train import train
-
-app = typer.Typer(help="Vocoders.", no_args_is_help=True)
+from pipeline.cli.lazy import LazyCommand, LazyGroup
 
 
-@app.callback()
-def _vocoder() -> None:
-    pass
+class _Commands(LazyGroup):
+    lazy = (
+        LazyCommand("list", "pipeline.cli.vocoder.listing:list_", "List the vocoders that there are."),
+        LazyCommand(
+            "import", "pipeline.cli.vocoder.imports:import_", "Make an ONNX model from a vocoder's checkpoint."
+        ),
+        LazyCommand(
+            "check", "pipeline.cli.vocoder.check:check", "Try a vocoder, and say whether it does what it states."
+        ),
+        LazyCommand(
+            "train", "pipeline.cli.vocoder.train:train", "Train a lift vocoder for a mel contract from speech."
+        ),
+    )
 
 
-app.command("list")(list_)
-app.command("import")(import_)
-for command in (check, train):
-    app.command()(command)
+app = typer.Typer(cls=_Commands, help="List, import, check and train vocoders.", no_args_is_help=True)

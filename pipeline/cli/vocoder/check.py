@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.progress import size
-from pipeline.cli.stores import Json, Mel, mel_contract
+from pipeline.cli.mel_option import Mel, mel_contract
+from pipeline.cli.options import Json
+from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract, millions
 
 if TYPE_CHECKING:
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 
 
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A vocoder's name, or the path of a model.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of a vocoder, or path of an .onnx file made by melmill.")
+    ],
     mel: Mel = None,
     as_json: Json = False,
 ) -> None:
-    """Try a vocoder: its halo, its length rule, its speed, and whether speech comes out of mels of speech.
+    """Try a vocoder, and say whether it does what it states.
 
-    Exit codes: 0 all is well, 2 it does not do what it states, 4 it does not sound like speech of this contract.
+    This tries its halo, its length rule and its speed, and whether mels of speech become speech.
+
+    Exit codes: 0 all is well, 2 the vocoder does not do what it states, 4 its audio does not match mels of this
+    contract.
     """
     from pipeline.workshop.check import check_vocoder
 
@@ -38,7 +44,7 @@ def _print_report(report: VocoderReport) -> None:
     print(f"vocoder   {report.name}, digest {report.digest}")
     print(f"mels      {contract(report.spec)}")
     for difference in report.differences:
-        print(f"          not the contract that it states: {difference}")
+        print(f"          differs from the contract that it states: {difference}")
     if (model := report.geometry) is not None:
         family = "" if model.card is None else f"{model.card.family}, "
         takes, gives = (", ".join(map(str, ports)) for ports in (model.inputs, model.outputs))

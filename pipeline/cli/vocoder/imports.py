@@ -9,51 +9,56 @@ import typer
 
 from pipeline.checkpoints.config_file import CONFIG_NAMES
 from pipeline.checkpoints.stats_file import STATS_NAMES
-from pipeline.cli.pack import AxisChoice
-from pipeline.cli.progress import size
-from pipeline.cli.stores import Mel, mel_contract
+from pipeline.cli.mel_option import Mel, mel_contract
+from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
+from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
+from pipeline.workshop.import_onnx import import_onnx
+from pipeline.workshop.import_onnx.adapting import Axis
 
 
 def import_(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="torch, safetensors, .nemo or .onnx; or a folder.")
+        Path, typer.Argument(metavar="CHECKPOINT", help="File of torch, safetensors, NeMo or ONNX; or a folder.")
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.onnx", help="The model to be made.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.onnx", help="Model to make.")],
     config: Annotated[
-        Path | None, typer.Option("--config", help=f"Of the checkpoint (default: {', '.join(CONFIG_NAMES)} beside it).")
+        Path | None,
+        typer.Option("--config", help=f"Config of the checkpoint (default: {', '.join(CONFIG_NAMES)} beside it)."),
     ] = None,
     stats: Annotated[
-        Path | None, typer.Option("--stats", help=f"Mean and scale of its mels (default: {' or '.join(STATS_NAMES)}).")
+        Path | None,
+        typer.Option("--stats", help=f"Mean and scale of its mels (default: {' or '.join(STATS_NAMES)} beside it)."),
     ] = None,
-    family: Annotated[str | None, typer.Option("--family", help="Of the checkpoint (default: by its keys).")] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", help="Family of the checkpoint (default: found by its keys).")
+    ] = None,
     mel: Mel = None,
     halo: Annotated[
-        str | None, typer.Option("--halo", metavar="LEFT,RIGHT", help="Frames of context of an .onnx (default: found).")
+        str | None,
+        typer.Option("--halo", metavar="LEFT,RIGHT", help="Frames of context that an .onnx needs (default: measured)."),
     ] = None,
-    axis: Annotated[AxisChoice, typer.Option("--axis", help="First axis of the mels of an .onnx.")] = AxisChoice.auto,
-    force: Annotated[bool, typer.Option("--force", help="Replace NAME.onnx.")] = False,
+    axis: Annotated[Axis, typer.Option("--axis", help="First axis of the mels that an .onnx takes.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Replace NAME.onnx if it exists.")] = False,
 ) -> None:
-    """Make an ONNX model from a vocoder's checkpoint, without torch and without running what it holds.
+    """Make an ONNX model from a vocoder's checkpoint.
 
-    An .onnx that others made is checked, tried and copied; --mel says which mels it takes. The model holds its mel
-    contract; `--vocoder NAME.onnx` uses it.
+    This needs no torch, and runs nothing that the checkpoint holds. An .onnx file of another origin is checked, tried
+    and copied; --mel says which mels it takes. The model states its mel contract. To use it: `--vocoder NAME.onnx`.
     """
     if out.suffix != ".onnx":
         raise ConfigError(f"-o {out}: the model's name must end in .onnx")
     if out.exists() and not force:
-        raise ConfigError(f"{out} is there already; --force replaces it")
+        raise ConfigError(f"{out} exists already; --force replaces it")
     if checkpoint.suffix == ".onnx":
         for name, value in (("--config", config), ("--stats", stats), ("--family", family)):
             if value is not None:
-                raise ConfigError(f"{name} {value}: an .onnx holds all of that; --mel names its mels")
+                raise ConfigError(f"{name} {value}: an .onnx file holds all of that itself; --mel names its mels")
         _import_onnx(checkpoint, out, mel, _halo(halo), axis, force)
         return
-    if halo is not None or axis is not AxisChoice.auto:
-        raise ConfigError("--halo and --axis are for .onnx files; a checkpoint's are known from its layers")
-    from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
-
+    if halo is not None or axis != "auto":
+        raise ConfigError("--halo and --axis are for .onnx files; the layers of a checkpoint say both")
     made = import_checkpoint(checkpoint, config, stats, family, mel_contract(mel))
     write_model(made.model, out, force)
     card = made.card
@@ -66,18 +71,13 @@ def import_(
     print(f"wrote      {out}; now try it: melmill vocoder check {out}")
 
 
-def _import_onnx(
-    path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: AxisChoice, force: bool
-) -> None:
-    from pipeline.workshop.import_checkpoint import write_model
-    from pipeline.workshop.import_onnx import import_onnx
-
-    made = import_onnx(path, mel_contract(mel), halo, axis.value)
+def _import_onnx(path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: Axis, force: bool) -> None:
+    made = import_onnx(path, mel_contract(mel), halo, axis)
     write_model(made.model, out, force)
     card = made.card
     print(f"model      {path}, sha256 {card.source}")
     if made.embedded:
-        print(f"           {made.embedded} weights were taken into the copy from other files")
+        print(f"           {made.embedded} weights from other files were put into the copy")
     print(f"contract   {contract(card.spec)}")
     found = f"a change of one frame was heard {made.heard[0]} frames before, {made.heard[1]} after"
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after ({found})")

@@ -5,29 +5,28 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.progress import size
-from pipeline.cli.stores import Json
+from pipeline.cli.options import Json
+from pipeline.cli.printing import size
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, preset_names
-
-if TYPE_CHECKING:
-    from pipeline.workshop.vocoder_list import Listed
+from pipeline.workshop.vocoder_list import Listed, list_vocoders
 
 
 def list_(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PATH...", help="Models, and folders to look through for .onnx files."),
+        typer.Argument(metavar="PATH...", help="Models, and folders to search for .onnx files."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the vocoders there are: the mels that each takes, its halo, its size, and whose it is."""
-    from pipeline.workshop.vocoder_list import list_vocoders
+    """List the vocoders that there are.
 
+    This shows the mels that each takes, its halo, its size and its origin.
+    """
     found = list_vocoders(paths or [])
     if as_json:
         print(json.dumps([each.to_dict() for each in found]))
@@ -36,13 +35,13 @@ def list_(
             print(each.name)
             for line in _lines(each):
                 print(f"    {line}")
-    asked = {str(path) for path in paths or []}  # by its own name, and not found in a folder
+    asked = {str(path) for path in paths or []}  # named by the user, not found in a folder
     if any(each.problem and each.name in asked for each in found):
         raise typer.Exit(ConfigError.exit_code)
 
 
 def contract(spec: MelSpec) -> str:
-    """A mel contract in a few words: its presets, or its sizes; and how it is normalized beyond them."""
+    """A short text for a mel contract: its presets, or its sizes, and its normalization if a preset does not say it."""
     if names := preset_names(spec):
         return " = ".join(names)
     bare = dataclasses.replace(spec, normalization=None)

@@ -22,13 +22,13 @@ from support.corpora import assert_whole
 from support.paths import ROOT
 
 from pipeline.cluster.kubernetes import cluster_spec
-from pipeline.config import ClusterConfig, load_job
+from pipeline.config import KubernetesConfig, load_job
 from pipeline.errors import UtteranceError
 
 FOLDER = ROOT / "configs" / "kubernetes"
 MANIFESTS = sorted(path for path in FOLDER.glob("*.yaml") if "kind: " in path.read_text() and path.stem != "corpus")
 VERSIONS = ["1.31", "1.34"]
-CONFIG = ClusterConfig(kind="kubernetes", image="melmill:1", workers=3, threads_per_worker=2, memory="2 GiB")
+CONFIG = KubernetesConfig(image="melmill:1", workers=3, threads_per_worker=2, memory="2 GiB")
 
 
 @pytest.mark.parametrize("version", VERSIONS)

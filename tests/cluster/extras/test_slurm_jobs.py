@@ -14,10 +14,10 @@ from sortedcontainers import SortedDict
 
 from pipeline.cluster import slurm
 from pipeline.cluster.slurm import Keeper, job_options
-from pipeline.config import ClusterConfig
+from pipeline.config import SlurmConfig
 from pipeline.errors import ClusterError
 
-CONFIG = ClusterConfig(kind="slurm", jobs=2, memory="1 GB", walltime=3600, interface="lo")
+CONFIG = SlurmConfig(jobs=2, memory="1 GB", walltime=3600, interface="lo")
 SBATCH = (
     'for i in 1 2 3 4 5 6 7 8 9; do if (set -C; : >"{folder}/job-$i") 2>/dev/null; then echo "{said}"; exit; fi; done'
 )

@@ -1,52 +1,38 @@
-"""The command inspect, and the option --mel."""
+"""The command `melmill inspect`."""
 
 from __future__ import annotations
 
-import enum
 import json
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from pipeline.cli.progress import hours, print_some
-from pipeline.config import read_yaml
+from pipeline.cli.mel_option import Mel, mel_contract
+from pipeline.cli.options import Json
+from pipeline.cli.printing import hours, print_some
 from pipeline.errors import UtteranceError
-from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
-from pipeline.stores import inspect_store, open_store
+from pipeline.melspec import PRESETS
+from pipeline.stores import Layout, inspect_store, open_store
 from pipeline.stores.opening import open_for_inspection
 from pipeline.stores.preset_fit import PresetFit
-
-Mel = Annotated[
-    str | None,
-    typer.Option("--mel", metavar="PRESET|SPEC.yaml", help=f"The mel contract: {', '.join(PRESETS)}, or a YAML file."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class LayoutChoice(enum.StrEnum):
-    """How a store is laid out."""
-
-    auto = "auto"
-    ragged = "ragged"
-    grouped = "grouped"
-    padded = "padded"
 
 
 def inspect(
     store: Annotated[str, typer.Argument(metavar="STORE", help="Path or URL of a mel store.")],
     mel: Mel = None,
-    layout: Annotated[LayoutChoice, typer.Option("--layout", help="Of the store.")] = LayoutChoice.auto,
+    layout: Annotated[Literal["auto", Layout], typer.Option("--layout", help="Layout of the store.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Say what a mel store holds: layout, contract, utterances, hours, values, missing chunks.
+    """Show what a mel store holds.
 
-    Where no contract is stated, or values contradict it, says which presets they fit, and why the others not.
+    That is its layout, contract, utterances, hours of audio, values and missing chunks. If the store states no
+    contract, or its values contradict the contract, this also shows which presets fit the values, and why others do
+    not.
 
-    Exit code 3 if an utterance could not be converted.
+    Exit code 3: at least one utterance cannot be converted.
     """
     spec = mel_contract(mel)
-    opened = open_for_inspection(store, layout.value) if spec is None else open_store(store, layout.value, spec)
+    opened = open_for_inspection(store, layout) if spec is None else open_store(store, layout, spec)
     report = inspect_store(opened, spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
@@ -73,24 +59,15 @@ def inspect(
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def mel_contract(mel: str | None) -> MelSpec | None:
-    """The contract that `--mel` names: a preset, or a YAML file."""
-    if mel is None:
-        return None
-    if mel.endswith((".yaml", ".yml")):
-        return mel_spec(read_yaml(Path(mel), "mel spec"))
-    return preset(mel)
-
-
 def _named(spec: dict[str, object] | None) -> str:
     if spec is None:
-        return "none stated"
+        return "not stated"
     names = [name for name, known in PRESETS.items() if known.to_dict() == spec]
     return names[0] if names else json.dumps(spec)
 
 
 def _looks(looks: PresetFit, stated: bool) -> list[str]:
-    """What the values look like, in lines."""
+    """Lines about what the values look like."""
     values = looks.values
     lines = [f"silence    {values.silence:.2f} (mean of a quiet frame); speech {values.speech:.2f}"]
     if values.floor is not None:

@@ -1,0 +1,121 @@
+"""What run, retry and publish do alike: carry out a job, show how it goes, say how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from pipeline.cli.printing import duration, hours
+from pipeline.cli.run_view import logged_to, run_view
+from pipeline.config import JobConfig
+from pipeline.errors import MelmillError, UtteranceError
+from pipeline.events import Event, Listener, RunFailed, RunFinished
+from pipeline.jobs.run import RunReport
+from pipeline.jobs.run_part import PartReport
+from pipeline.output.layout import FAILURES, MANIFEST
+from pipeline.redaction import redacted
+
+if TYPE_CHECKING:
+    from pipeline.events.prometheus import MetricsFile
+
+_FAR_OFF = 0.5
+"""A `mel_distance_relative` that no vocoder has whose contract fits: it is 0.10 to 0.16 where all is right, up to 0.32
+with a wrong logarithm, and 1.5 with untrained weights."""
+
+
+def carry_out(
+    configured: Callable[[], JobConfig],
+    work: Callable[[JobConfig, Listener], RunReport | PartReport],
+    log_json: bool,
+    if_changed: bool = False,
+    metrics: Path | None = None,
+) -> None:
+    """Do the work of a command, show its progress, and print how it ended.
+
+    Args:
+        configured: reads the job.
+        work: does the work, and tells a listener what happens.
+        log_json: show progress as JSON lines.
+        if_changed: show no progress, and print nothing if there was nothing to do.
+        metrics: file for the figures of the run.
+    """
+    view = run_view(log_json, progress=not if_changed)
+    figures: MetricsFile | None = None
+
+    def listen(event: Event) -> None:
+        if figures is not None:
+            figures(event)
+        if not (if_changed and isinstance(event, RunFinished) and not event.run_id):
+            view(event)
+
+    try:
+        config = configured()
+        with contextlib.ExitStack() as stack:
+            if metrics is not None:
+                from pipeline.events.prometheus import MetricsFile  # takes a tenth of a second
+
+                figures = stack.enter_context(MetricsFile(metrics, config.output.url))
+            stack.enter_context(view)
+            stack.enter_context(logged_to(view))
+            report = work(config, listen)
+    except Exception as error:
+        if not log_json:
+            raise
+        code = error.exit_code if isinstance(error, MelmillError) else MelmillError.exit_code
+        words = str(error) if isinstance(error, MelmillError) else redacted(traceback.format_exc())
+        view(RunFailed(type(error).__name__, words, code))
+        raise typer.Exit(code) from error
+    if isinstance(report, PartReport):
+        if report.published is None:
+            print(
+                f"done in {duration(report.elapsed)}: this part made {hours(report.made_seconds)}; other parts are "
+                "still at work, and the last of them publishes"
+            )
+            return
+        report = report.published
+    if if_changed and not report.run_id:
+        return  # the run that quarantined utterances has already said so
+    _summarize(report, config.public())
+    if report.totals.failed:
+        raise typer.Exit(UtteranceError.exit_code)
+
+
+def _summarize(report: RunReport, config: JobConfig) -> None:
+    totals = report.totals
+    there = f"{totals.utterances} utterances, {hours(totals.seconds)}"
+    if not report.run_id:
+        print(f"nothing to do: {config.output.url} already holds {there}")
+    else:
+        speed = report.made_seconds / report.elapsed if report.elapsed else 0.0
+        print(
+            f"done in {duration(report.elapsed)}: made {hours(report.made_seconds)}, {speed:.1f} x real time; "
+            f"{config.output.url}/{MANIFEST} lists {there}"
+        )
+    if totals.mel_distance_median is not None:
+        print(
+            f"mel_distance: median {totals.mel_distance_median:.3f}, relative "
+            f"{totals.mel_distance_relative_median:.2f}, worst {totals.mel_distance_worst:.3f} in "
+            f"{totals.mel_distance_worst_key}"
+        )
+        if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
+            print(
+                "the audio does not match its mels: the weights may be untrained, or the mels may follow another "
+                f"contract than the vocoder's. Listen to it, and try: melmill vocoder check {config.vocoder.name}"
+            )
+    if totals.over_full_scale:
+        kept = config.output.subtype == "FLOAT"
+        print(
+            f"{totals.over_full_scale} utterances have samples over full scale, {totals.over_full_scale_samples} in "
+            f"all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
+            + ("they are kept as they are" if kept else "they are clipped; codec wav with subtype FLOAT keeps them")
+        )
+    if totals.failed:
+        print(
+            f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
+            f"mended, run: melmill retry {config.output.url}"
+        )

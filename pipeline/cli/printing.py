@@ -1,0 +1,64 @@
+"""How numbers, reasons and long lists are printed for people."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from pipeline.events import Reason
+
+LINES_SHOWN = 20
+
+
+def write_line(stream: TextIO, line: str) -> None:
+    """Print one line. If that fails, since the disk of the log is full, the work goes on all the same."""
+    with contextlib.suppress(OSError):
+        print(line, file=stream, flush=True)
+
+
+def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
+    """Print the first lines of a list that may have a million, and how many more there are."""
+    for line in lines[:LINES_SHOWN]:
+        print(line, file=stream or sys.stdout)
+    if len(lines) > LINES_SHOWN:
+        print(f"... and {len(lines) - LINES_SHOWN} more", file=stream or sys.stdout)
+
+
+def reason_line(reason: Reason) -> str:
+    """A reason why shards are to be made, with their number and their first names."""
+    names = ", ".join(reason.first) + (", ..." if reason.shards > len(reason.first) else "")
+    return f"{reason.shards} shards: {reason.words} ({names})"
+
+
+def hours(seconds: float) -> str:
+    """An amount of audio for people.
+
+    >>> hours(90), hours(5400)
+    ('1.5 min', '1.50 h')
+    """
+    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time for people.
+
+    >>> duration(4000)
+    '1:06:40'
+    """
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def size(count: float) -> str:
+    """A number of bytes for people.
+
+    >>> size(3_500_000)
+    '3.3 MiB'
+    """
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

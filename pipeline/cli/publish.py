@@ -1,0 +1,33 @@
+"""The command `melmill publish`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.carry_out import carry_out
+from pipeline.cli.job_flags import JobFlags, with_job_flags
+from pipeline.cli.options import LogJson, output_access
+from pipeline.config import JobConfig
+from pipeline.jobs.run_part import publish_parts
+from pipeline.planning.prepare import job_of_output
+
+
+@with_job_flags("store", "settings", "adopt")
+def publish(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="Output folder of the parts of a job.")],
+    flags: JobFlags,
+    log_json: LogJson = False,
+) -> None:
+    """Publish what the parts of a job have made.
+
+    The last part does this by itself; use this command if that part was killed before it could.
+
+    Exit code 75: there are shards left to make. Run the parts again, in any order.
+    """
+
+    def configured() -> JobConfig:
+        return flags.config(job_of_output(output, output_access(output, flags.client_settings).options))
+
+    carry_out(configured, lambda config, listener: publish_parts(config, listener, flags.adopt), log_json)

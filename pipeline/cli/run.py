@@ -1,0 +1,84 @@
+"""The command `melmill run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.carry_out import carry_out
+from pipeline.cli.job_flags import JobFlags, with_job_flags
+from pipeline.cli.options import LogJson
+from pipeline.config import JobConfig
+from pipeline.events import Listener
+from pipeline.jobs import run as jobs
+from pipeline.jobs.run_part import PartReport, run_part
+from pipeline.planning.parts import Part
+
+PartOf = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="I/N",
+        help="Make part I of N of the job, counted from 0 or from 1. Each part is a process of its own, as in an array "
+        "job; the last one publishes.",
+    ),
+]
+SingleWriter = Annotated[
+    bool,
+    typer.Option(
+        "--single-writer", help="For an object store without conditional PUT: nothing else writes to the output."
+    ),
+]
+IfChanged = Annotated[
+    bool,
+    typer.Option(
+        "--if-changed",
+        help="For schedules: if there is nothing to do, print nothing and exit with 0; otherwise print why there is "
+        "work, without progress.",
+    ),
+]
+Metrics = Annotated[
+    Path | None,
+    typer.Option(
+        "--metrics", metavar="FILE.prom", help="Write figures of the run to this file, for node_exporter to read."
+    ),
+]
+
+
+@with_job_flags()
+def run(
+    flags: JobFlags,
+    part: PartOf = None,
+    single_writer: SingleWriter = False,
+    if_changed: IfChanged = False,
+    metrics: Metrics = None,
+    log_json: LogJson = False,
+) -> None:
+    """Convert a mel store into audio shards and a manifest.
+
+    A run continues where an earlier run stopped: it makes only what is missing or has changed.
+
+    \b
+    Exit code  Meaning                               What to do
+    0          done, or there was nothing to do
+    3          done; some utterances are quarantined  read failures.jsonl
+    1          defect in melmill                     report it
+    2          command line, job or store is wrong   correct it
+    4          mel contract does not fit             choose another vocoder
+    5          another run works on this output      wait for it
+    6          storage or cluster failed             run again: it resumes
+    7          too many utterances failed            read failures.jsonl
+    75         interrupted                           run again: it resumes
+    """
+
+    def configured() -> JobConfig:
+        return flags.config(None, *(["output.single_writer=true"] if single_writer else []))
+
+    def work(config: JobConfig, listener: Listener) -> jobs.RunReport | PartReport:
+        if part is None:
+            return jobs.run(config, listener, flags.adopt)
+        return run_part(config, Part.parse(part), listener, flags.adopt)
+
+    carry_out(configured, work, log_json, if_changed, metrics)

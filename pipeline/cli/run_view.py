@@ -1,0 +1,184 @@
+"""What a person or a log sees of a run while it goes on. All of it listens to events."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import queue
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
+from types import TracebackType
+from typing import Self, TextIO
+
+from pipeline.cli.printing import LINES_SHOWN, duration, hours, reason_line, write_line
+from pipeline.cli.progress import Progress, progress_shown
+from pipeline.events import (
+    ContractDoubted,
+    Event,
+    Logged,
+    MetadataListed,
+    OtherProcessor,
+    PublicationDue,
+    RunStarted,
+    RunStopping,
+    ShardAbandoned,
+    ShardRetried,
+    WorkersAwaited,
+)
+from pipeline.events.tally import Tally
+from pipeline.redaction import redacted
+
+
+class RunView(ABC):
+    """Shows a run while it is open."""
+
+    @abstractmethod
+    def __call__(self, event: Event) -> None:
+        """Take the next event; from any thread."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(  # noqa: B027  (most have nothing to end)
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def run_view(log_json: bool, progress: bool = True) -> RunView:
+    """The view of a run on standard error: JSON lines if asked for, else notices, with progress or without."""
+    return JsonLog(sys.stderr) if log_json else ProgressView(progress_shown(progress))
+
+
+def progress_line(tally: Tally) -> str:
+    """How far a run is, for people."""
+    return (
+        f"{tally.made} of {tally.planned.utterances} utterances, {hours(tally.made_seconds)} of "
+        f"{hours(tally.planned.seconds)}, {tally.speed:.1f} x real time, {tally.failed} failed, "
+        f"{'unknown time' if tally.left is None else duration(tally.left)} left"
+    )
+
+
+def noticed(event: Event) -> str | None:
+    """The notice that an event deserves at once; None if the event only counts."""
+    if isinstance(event, RunStarted):
+        lines = [reason_line(reason) for reason in event.reasons[:LINES_SHOWN]]
+        if len(event.reasons) > LINES_SHOWN:
+            lines.append(f"... and {len(event.reasons) - LINES_SHOWN} more reasons")
+        first = (
+            f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} shards to "
+            f"{event.output}"
+        )
+        return "\n  ".join([first, *(lines or ["there is no shard to make; the manifest is published again"])])
+    if isinstance(event, ShardRetried | ShardAbandoned):
+        return f"shard {event.shard}: {event.reason}"
+    if isinstance(event, ContractDoubted):
+        return f"note: {event.words}"
+    if isinstance(event, MetadataListed):
+        return f"metadata: {event.words}"
+    if isinstance(event, PublicationDue):
+        return f"publishing again: {event.reason}"
+    if isinstance(event, OtherProcessor):
+        return (
+            f"note: this run uses another kind of processor ({event.processor}) than the one that made the earlier "
+            f"shards ({'; '.join(event.earlier)}). The same mel may give samples that differ in their last bits"
+        )
+    if isinstance(event, WorkersAwaited):
+        waited, limit = duration(event.seconds), duration(event.limit)
+        return f"no worker for {waited}; the run waits up to {limit}: {event.reason}"
+    if isinstance(event, Logged):
+        return f"{event.logger}: {event.words}"
+    if isinstance(event, RunStopping):
+        return f"stopping: shards in flight have {event.grace:g} s to finish; press Ctrl-C again to drop them"
+    return None
+
+
+class ProgressView(RunView):
+    """Progress and notices for people.
+
+    Args:
+        progress: where both are shown.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tally = Tally()
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """See RunView."""
+        with self._lock:
+            self._tally.add(event)
+            if (notice := noticed(event)) is not None:
+                self._progress.notice(notice)
+            planned = self._tally.planned.seconds
+            self._progress.update(progress_line(self._tally), self._tally.made_seconds, planned or None)
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+
+class JsonLog(RunView):
+    """Every event as a line of JSON with the time (UTC), the run and the shard.
+
+    The run is empty before one has started; the shard is null if the event concerns none.
+
+    Args:
+        stream: where the lines go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._run_id = ""
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """See RunView."""
+        with self._lock:
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            line = {"time": now, "run_id": self._run_id, "shard": None, **event.to_dict()}
+            self._run_id = line["run_id"]
+            write_line(self._stream, json.dumps(line))
+
+
+@contextlib.contextmanager
+def logged_to(view: RunView) -> Iterator[None]:
+    """A time in which log records of this process, and Python's warnings, are events like others.
+
+    They go through a queue: the garbage collector may cause a log record at any moment, even while the view holds its
+    lock.
+    """
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = QueueHandler(records)
+    handler.setLevel(logging.WARNING)
+    listener = QueueListener(records, _Events(view))
+    listener.start()
+    logging.getLogger().addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().removeHandler(handler)
+        listener.stop()
+
+
+class _Events(logging.Handler):
+    def __init__(self, view: RunView) -> None:
+        super().__init__()
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self._view(Logged(record.levelname, record.name, redacted(self.format(record))))

@@ -1,0 +1,57 @@
+"""The command `melmill verify`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import Access, Json, Output, output_access
+from pipeline.cli.printing import duration, hours, print_some
+from pipeline.output import audit
+from pipeline.storage import open_output
+
+
+def verify(
+    output: Output,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Mark what is damaged, so that the next run makes it again.")
+    ] = False,
+    settings: Access = None,
+    as_json: Json = False,
+) -> None:
+    """Read a whole output again and check it.
+
+    Exit codes: 0 the output is whole, 10 something is missing, 11 something is corrupt, 12 there are unexpected
+    objects.
+    """
+    begun = time.monotonic()
+    access = output_access(output, settings)
+    report = audit.verify(output, options=access.options)
+    holder = open_output(access).holder()
+    if as_json:
+        repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
+        print(json.dumps({**report.to_dict(), "holder": holder, "repaired": repaired}))
+    else:
+        _print_verdict(report, output, time.monotonic() - begun)
+        if holder is not None and report.findings:
+            print(f"{output} is in use by {holder}: verify it again when that has ended")
+        repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
+        print_some(repaired)
+        if repaired:
+            print("now run the job again: that makes them")
+        elif holder is None and any(
+            finding.kind == "corrupt" or finding.shard is not None for finding in report.findings
+        ):
+            print(f"to have the next run mend this: melmill verify {output} --repair")
+    raise typer.Exit(report.exit_code)
+
+
+def _print_verdict(report: audit.VerifyReport, output: str, elapsed: float) -> None:
+    print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
+    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
+    failed = f", {report.failed} failed" if report.failed else ""
+    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
+    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")
