@@ -162,13 +162,13 @@ class Encoder:
 
 
 def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
-    """Digest of the PCM that an encoded file decodes to, as hexadecimal, and the number of its samples.
+    """SHA-256 of the PCM that an encoded file decodes to, in hexadecimal, and the PCM's number of samples.
 
     The file is read in blocks. An error that reading `encoded` raises is passed on.
 
     Args:
         encoded: encoded file, at its first byte.
-        subtype: subtype of the audio.
+        subtype: sample format of the audio, which has one channel.
 
     Raises:
         soundfile.LibsndfileError: if the file does not decode.

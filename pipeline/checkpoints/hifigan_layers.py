@@ -58,7 +58,7 @@ class Layer:
 
     @property
     def padding(self) -> int:
-        """Number of positions on the left that are cut off (transposed) or padded."""
+        """Number of positions on the left that a transposed convolution cuts off, or that another convolution pads."""
         return self.sides[0]
 
     def length(self, length: int) -> int:

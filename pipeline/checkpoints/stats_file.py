@@ -34,7 +34,9 @@ def read_stats(path: Path) -> Normalization:
         raise ConfigError(f"{path}: cannot be read as statistics: {error}") from error
     if any(row.ndim != 1 or row.dtype.kind != "f" or not 0 < len(row) <= _MOST_BANDS for row in rows):
         shapes = " and ".join(f"{row.dtype} {row.shape}" for row in rows)
-        raise ConfigError(f"{path}: should hold a mean and a scale for each band, floats; it holds {shapes}")
+        raise ConfigError(
+            f"{path}: should hold two rows of floats, a mean and a scale for each band; it holds {shapes}"
+        )
     mean, scale = (tuple(float(value) for value in row) for row in rows)
     return Normalization(mean, scale)
 

@@ -30,7 +30,7 @@ def output_access(output: str, settings: list[str] | None) -> OutputConfig:
         settings: values of `--set`.
 
     Raises:
-        ConfigError: if a setting concerns anything else.
+        ConfigError: if a setting is not about the place of the output or the access to it.
     """
     for setting in settings or ():
         if not setting.startswith(("output.options.", "output.single_writer=")):

@@ -89,10 +89,10 @@ def _quantity(memory: str) -> str:
 
 @contextlib.contextmanager
 def kubernetes_client(config: KubernetesConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
-    """The client of pods that live as long as the context.
+    """Dask's client of a cluster whose workers are pods. The pods live as long as the context.
 
     Raises:
-        ConfigError: if dask-kubernetes is not installed, or `insecure` is not set.
+        ConfigError: if dask-kubernetes is not installed, or `insecure` is not set: its operator knows no TLS.
         ClusterError: if the pods cannot be started.
     """
     if not config.insecure:
@@ -118,8 +118,8 @@ def kubernetes_client(config: KubernetesConfig, listener: Listener) -> Iterator[
         )
     except Exception as error:  # dask-kubernetes passes on the errors of several libraries
         raise ClusterError(
-            f"the pods of {name} cannot be started: {type(error).__name__}: {error}. Check that Kubernetes can be "
-            "reached from here (kubectl get pods), and that it has the operator of dask-kubernetes"
+            f"the pods of the cluster {name} cannot be started: {type(error).__name__}: {error}. Check that Kubernetes "
+            "can be reached from here (kubectl get pods), and that the operator of dask-kubernetes is installed in it"
         ) from error
     try:
         with Client(cluster, timeout=config.timeout) as client:

@@ -67,7 +67,7 @@ def temporary_security(folder: Path) -> Iterator[Security]:
     try:
         made = Security.temporary()
     except ImportError as error:
-        raise ConfigError("TLS needs cryptography. pip install 'melmill[slurm]'") from error
+        raise ConfigError("TLS needs the package cryptography: pip install 'melmill[slurm]'") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
         keys = Path(tempfile.mkdtemp(prefix="keys-", dir=folder))  # mode 0700

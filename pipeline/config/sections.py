@@ -130,7 +130,9 @@ class OutputConfig(Section):
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:
         if self.codec == "flac" and self.subtype == "FLOAT":
-            raise ValueError("FLAC holds no floats; choose codec: wav for subtype: FLOAT, or subtype: PCM_24")
+            raise ValueError(
+                "FLAC cannot hold floats; set codec to wav to keep subtype FLOAT, or set subtype to PCM_24"
+            )
         return self
 
 

@@ -100,6 +100,6 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Time that the rest will take at this speed [s]; None while nothing is made."""
+        """Time that the rest will take at the mean speed so far [s]; None while nothing is made."""
         speed = self.speed
         return max(0.0, self.planned.seconds - self.made_seconds) / speed if speed > 0 else None

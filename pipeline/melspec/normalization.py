@@ -39,10 +39,8 @@ class Normalization:
             raise ConfigError(
                 f"normalization: {len(self.mean)} means, {len(self.scale)} scales; give one of each for each band"
             )
-        if not all(-_MOST <= value <= _MOST for value in self.mean):
-            raise ConfigError(f"normalization: every mean must be within {_MOST:g} of 0")
-        if not all(1 / _MOST <= value <= _MOST for value in self.scale):
-            raise ConfigError(f"normalization: every scale must be from {1 / _MOST:g} to {_MOST:g}")
+        _check("mean", self.mean, -_MOST, _MOST)
+        _check("scale", self.scale, 1 / _MOST, _MOST)
         if self.clip is not None and not -_MOST <= self.clip[0] < self.clip[1] <= _MOST:
             raise ConfigError(f"normalization: clip is {list(self.clip)}; it must be a lower and a higher value")
 
@@ -91,3 +89,12 @@ class Normalization:
 
 def _numbers(given: Any) -> tuple[float, ...]:
     return (float(given),) if isinstance(given, int | float) else tuple(map(float, given))
+
+
+def _check(name: str, values: tuple[float, ...], least: float, most: float) -> None:
+    for band, value in enumerate(values):
+        if not least <= value <= most:
+            raise ConfigError(
+                f"normalization: the {name} of band {band} is {value:g}; every {name} must be from {least:g} to "
+                f"{most:g}"
+            )

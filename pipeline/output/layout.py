@@ -10,7 +10,7 @@
     _melmill/status.json  parts/000002.json       how far the run is, or each part of it
     _melmill/run.lock  scratch/...                the lock and half-written files, which belong to `storage`
 
-Names are relative to the output, with forward slashes. `audio.names` makes a KEY of an utterance's key.
+Names are relative to the output, with forward slashes. `audio.member_names` makes a KEY of an utterance's key.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def kind_of(source: str) -> Kind:
     if os.path.isdir(source):
         return _kind_of_folder(source)
     if not os.path.isfile(source):
-        raise ConfigError(f"{source} is not there; give a folder, an .scp, an .ark, a manifest or a mel store")
+        raise ConfigError(f"{source} does not exist; give a folder, an .scp, an .ark, a manifest or a mel store")
     if source.lower().endswith(tuple(f".{extension}" for extension in KALDI_EXTENSIONS)):
         return "kaldi"
     manifest = manifest_kind(source) if source.lower().endswith(MANIFEST_EXTENSIONS) else None

@@ -71,7 +71,7 @@ def pack(
         if not packed.keys:
             shutil.rmtree(partial)
             raise ConfigError(
-                f"none of the {len(failures)} utterances in {sources.origin} could be packed: "
+                f"no utterance in {sources.origin} could be packed ({len(failures)} tried): "
                 + "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
                 + (f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else "")
             )

@@ -50,7 +50,7 @@ def zarr_corpus(url: str, spec: MelSpec | None = None) -> Corpus:
         text = json.dumps(meta) if meta else ""
         listing.add(PackItem(utterance.key, utterance.key, f"{utterance.frames} {utterance.digest}", utterance, text))
     if not listing.found and not listing.failures:
-        raise StoreError(f"{store.url} has no utterances")
+        raise StoreError(f"the store {store.url} holds no utterances ({store.describe()}). Check the path")
     blocks = functools.partial(_blocks, url=url, spec=contract)
     return Corpus(listing.sources(), blocks, contract, {"from": "zarr", "layout": store.layout})
 

@@ -103,7 +103,9 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)
     catalogue = store.catalogue()
     if not len(catalogue):
-        raise ConfigError(f"the store {store.url} holds no utterance ({store.describe()})")
+        raise ConfigError(
+            f"the store {store.url} holds no utterances ({store.describe()}). Check input.store and input.layout"
+        )
     metadata = UtteranceMetadata.read(store, catalogue, source.meta)
     job = Job(
         config=config,

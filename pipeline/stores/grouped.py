@@ -235,8 +235,8 @@ class GroupedStore:
         axis = self._mel_axis(reader.metadata)
         if reader.metadata.shape[1 - axis] != utterance.frames:
             raise BadMelError(
-                f"utterance {utterance.key!r}: array {_shown(reader.metadata)} had {utterance.frames} frames when it "
-                "was listed; check whether the store was replaced, and run again"
+                f"utterance {utterance.key!r}: its array had {utterance.frames} frames when it was listed, and is now "
+                f"{_shown(reader.metadata)}; check whether the store was replaced, and run again"
             )
         bands, frames = slice(0, self.n_mels), slice(start, stop)
         values = reader.read((bands, frames) if axis == 0 else (frames, bands), f"utterance {utterance.key!r}")

@@ -91,7 +91,9 @@ class _LegacyStorages:
 
     def fill(self, content: bytes, file: io.BytesIO, keys: Any) -> None:
         if not isinstance(keys, list) or sorted(keys) != sorted(self.arrays):
-            raise CheckpointError("its list of storages differs from that of its tensors")
+            raise CheckpointError(
+                "its list of storages is not that which its tensors use; the file may be damaged: save it again"
+            )
         for key in keys:
             kind, array = self.arrays[key]
             count = int.from_bytes(file.read(8), "little")
@@ -112,10 +114,10 @@ def _read_zip(content: bytes) -> Any:
         if sum(entry.file_size for entry in entries) > len(content):
             raise CheckpointError("its zip archive claims to hold more than the file")
         pickles = [entry.filename for entry in entries if entry.filename.endswith("/data.pkl")]
-        if len(pickles) != 1 or len({entry.filename for entry in entries}) != len(entries):
-            raise CheckpointError(
-                f"its zip archive should hold one NAME/data.pkl, not {len(pickles)}, and each name once"
-            )
+        if len(pickles) != 1:
+            raise CheckpointError(f"its zip archive should hold one NAME/data.pkl; it holds {len(pickles)}")
+        if len({entry.filename for entry in entries}) != len(entries):
+            raise CheckpointError("its zip archive holds a name more than once")
         folder = pickles[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise CheckpointError("it was written on a big-endian machine")

@@ -51,8 +51,8 @@ def load_vocoder(
 
     Args:
         name: one of `NAMES`, or the path of an .onnx file that melmill made.
-        mel: the contract of the mels at hand. "griffin-lim" needs it, and a lift takes its framing from it; other
-            vocoders have their own.
+        mel: the contract of the mels at hand. "griffin-lim" needs it. "lift" and its variants take from it whether
+            frames are centred (`framing`). All other vocoders state a contract of their own.
         threads: number of threads for one decode.
         runtime: the library that runs nets; "auto" is onnxruntime.
         device: the device that nets run on.

@@ -130,15 +130,15 @@ def decode_mels(
 ) -> Iterator[tuple[AnyMel, Iterator[NDArray[np.float32]]]]:
     """Each mel in order, with the pieces of its waveform. Take all pieces before you ask for the next mel.
 
-    If the vocoder takes batches, windows of one mel and of the mels after it are decoded together, else one at a time.
-    Memory holds one batch and those of its pieces that wait for their turn.
+    If the vocoder takes batches, one batch may hold windows of several mels in turn; otherwise windows are decoded one
+    at a time. Memory holds one batch of windows, and the decoded pieces that are not taken yet.
 
-    An error of a mel, also of one that was read ahead, is raised where that mel's pieces are taken. A mel that makes a
+    An error in a mel, even in one that was read ahead, is raised when that mel's pieces are taken. A mel that makes a
     batch fail does not affect the other mels.
 
     Args:
         vocoder: the vocoder, which decodes each window.
-        mels: the mels, taken as they are needed, at most a batch ahead.
+        mels: the mels, taken as they are needed; those of at most one batch of windows are read ahead.
         window: number of frames of a window's core, without its halo; the vocoder's own choice if None.
 
     Yields:
@@ -167,7 +167,7 @@ class _Pending(Generic[AnyMel]):
         return part, mel
 
     def spoil(self, error: Exception) -> None:
-        """Keep the error, which is raised after the pieces that are decoded already."""
+        """Keep the error, to be raised once the pieces that are already decoded have been taken."""
         self.error = self.error or error
         self.unread.clear()
 

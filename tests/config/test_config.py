@@ -44,7 +44,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("output.codec=mp3", "output.codec: Input should be 'flac' or 'wav' (it is 'mp3')"),
         ("output.shard_seconds=-1", "output.shard_seconds: Input should be greater than 0 (it is -1)"),
         ("output.shard_seconds=.inf", "output.shard_seconds"),
-        ("output.subtype=FLOAT", "FLAC holds no floats"),
+        ("output.subtype=FLOAT", "FLAC cannot hold floats"),
         ("quality.max_failure_rate=2", "quality.max_failure_rate"),
         ("cluster.kind=dask", "cluster.address: kind: dask needs it, for example address: tcp://host:8786"),
         (

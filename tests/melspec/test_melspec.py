@@ -82,7 +82,7 @@ def test_an_impossible_value_is_refused_with_its_name_and_value(fields, message)
     ("mean", "scale", "message"),
     [
         ((0.0, 1.0), (1.0,), "2 means, 1 scales"),
-        ((math.nan,), (1.0,), "every mean must be within"),
+        ((math.nan,), (1.0,), "every mean must be from"),
         ((0.0,), (0.0,), "every scale must be from 1e-06"),
         ((0.0,), (-1.0,), "every scale must be from 1e-06"),
         ((0.0,), (math.inf,), "every scale must be from 1e-06"),

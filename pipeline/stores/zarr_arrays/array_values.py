@@ -38,14 +38,14 @@ _TOO_LARGE = (MemoryError, OverflowError)
 
 
 class ChunkedArray:
-    """One array, read by regions. A chunk that two neighbouring regions share is decoded once.
+    """One array, read by regions. A chunk that is shared by two regions, read one after the other, is decoded once.
 
     Args:
-        tree: store that holds the array.
+        tree: tree of the store that holds the array.
         metadata: metadata of the array.
 
     Raises:
-        StoreError: if the array's codecs or chunk sizes are refused.
+        StoreError: if a codec of the array is not allowed, or its chunks are too large.
     """
 
     def __init__(self, tree: ZarrTree, metadata: ArrayMetadata) -> None:

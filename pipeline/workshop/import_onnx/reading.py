@@ -154,7 +154,7 @@ def _beside(folder: Path, location: str, tensor: str) -> Path:
     if not location or named.is_absolute() or ".." in named.parts or not found.is_relative_to(inside):
         raise ConfigError(
             f"the tensor {tensor!r:.80} is in the file {location!r:.80}, outside the model's folder; such "
-            "files are not opened"
+            "files are not opened. Save the model with its weights in its own folder"
         )
     if not found.is_file():
         raise ConfigError(f"its weights are in {location!r:.80}, which is not a file")
