@@ -90,7 +90,7 @@ lift-folds: $(VENV)/extras  ## train a lift without each voice from CORPUS=folde
 	  $(BIN)/melmill vocoder train $(CORPUS) --mel hifigan-22k --hold-out $$voice --steps 1500 --threads 1 \
 	    -o build/folds/$$voice.onnx || exit; done
 
-lock: $(VENV)/dev  ## resolve the dependencies anew into the hashed requirements files
+lock: $(VENV)/dev  ## resolve the dependencies again into the hashed requirements files
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" --upgrade pyproject.toml --output-file requirements.txt

@@ -1,11 +1,11 @@
-"""The command `melmill`, and python -m pipeline."""
+"""The command `melmill`, also started by `python -m pipeline`."""
 
 import signal
 import sys
 
 
 def main() -> None:
-    """Runs the command line. Ctrl-C and SIGTERM end it in one line, from its first moment to its last."""
+    """Run the command line. From start to end, Ctrl-C and SIGTERM end it with one line on standard error."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from pipeline.interrupts import interrupts_after_import
@@ -17,10 +17,10 @@ def main() -> None:
         print("melmill: interrupted; run the same command again", file=sys.stderr)  # noqa: T201
         sys.exit(75)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):  # how it ended is settled; Python's own end takes a moment
+        for number in (signal.SIGINT, signal.SIGTERM):  # the exit code is settled; Python takes a moment to end
             signal.signal(number, signal.SIG_IGN)
-        # A KeyboardInterrupt that passed through an `exec` of text, as dataclasses do it when they are imported, makes
-        # CPython end by SIGINT, whoever caught it later; the next such `exec` takes that back.
+        # If a KeyboardInterrupt passes through an `exec` of text (an import of a dataclass runs one), CPython ends by
+        # SIGINT, even if the interrupt is caught later. The next `exec` of text undoes that.
         exec("")  # noqa: S102
 
 

@@ -38,6 +38,8 @@ def _lane(path: Path) -> str | None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out every lane except the one that `-m` names."""
     chosen, lane = config.getoption("-m") or None, _lane(collection_path)
+    if chosen not in (None, *LANES):
+        raise pytest.UsageError(f"-m {chosen}: it takes one lane, {', '.join(LANES)}")
     of_another_lane = lane != chosen if collection_path.is_file() else lane not in (None, chosen)
     return of_another_lane or None
 

@@ -4,7 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 from tools.house import arrows, imports, room
+from tools.mutants import MUTANTS, Mutant
 
 import pipeline
 
@@ -16,10 +18,10 @@ FLOORS = {
     ".": [
         "interrupts redaction",
         "errors",
-        "events melspec tensor_files",
+        "melspec tensor_files",
         "config dsp",
         "storage",
-        "checkpoints evidence",
+        "checkpoints events evidence",
         "audio stores vocoders",
         "output pack",
         "planning workshop",
@@ -129,6 +131,13 @@ def test_every_room_says_what_it_is_for(path: Path) -> None:
     """In three to eight lines: what it does, what goes in and out, what it must not know."""
     words = ast.get_docstring(ast.parse(path.read_text())) or ""
     assert 3 <= len(words.splitlines()) <= 8
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.mechanism)
+def test_every_mechanism_is_where_the_table_of_mutants_says(mutant: Mutant) -> None:
+    """`make test-mutants` takes half an hour; that its table is out of date is noticed here."""
+    assert (ROOT / mutant.file).read_text().count(mutant.old) == 1
+    assert (TESTS.parent / mutant.test.split()[0].partition("::")[0]).is_file()
 
 
 def test_every_public_name_is_there_and_sorted() -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipeline.events.prometheus import MetricsFile
 
 _FAR_OFF = 0.5
-"""A `mel_distance_relative` that no vocoder has whose contract fits: it is 0.10 to 0.16 where all is right, up to 0.32
-with a wrong logarithm, and 1.5 with untrained weights."""
+"""A vocoder whose contract fits stays below this `mel_distance_relative`: usually 0.10 to 0.16. A wrong logarithm
+gives up to 0.32, and untrained weights give 1.5."""
 
 
 def carry_out(

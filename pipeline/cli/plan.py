@@ -16,30 +16,30 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
 
     Writes nothing.
     """
-    plan = jobs.plan(flags.config(), flags.adopt)
+    found = jobs.plan(flags.config(), flags.adopt)
     if as_json:
-        print(json.dumps(plan.describe()))
+        print(json.dumps(found.describe()))
         return
-    print(f"store     {plan.store}")
-    print(f"vocoder   {plan.vocoder} ({plan.vocoder_digest[:8]})")
-    for difference in plan.differences:
+    print(f"store     {found.store}")
+    print(f"vocoder   {found.vocoder} ({found.vocoder_digest[:8]})")
+    for difference in found.differences:
         print(f"contract  {difference}")
-    if plan.unverified is not None:
-        print(f"note      {plan.unverified}")
-    if plan.metadata is not None:
-        print(f"metadata  {plan.metadata}")
-    print(f"output    {plan.output}")
-    made = sum(len(shard.members) for shard in plan.todo)
-    print(f"to make   {made} utterances, {hours(plan.seconds)}, {len(plan.todo)} shards")
-    print_some([f"          {reason_line(reason)}" for reason in plan.reasons])
-    print(f"there     {sum(len(shard.members) for shard in plan.done)} utterances, {len(plan.done)} shards", end="")
-    quarantined = sum(shard.failed for shard in plan.done)
+    if found.unverified is not None:
+        print(f"note      {found.unverified}")
+    if found.metadata is not None:
+        print(f"metadata  {found.metadata}")
+    print(f"output    {found.output}")
+    made = sum(len(shard.members) for shard in found.todo)
+    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.todo)} shards")
+    print_some([f"          {reason_line(reason)}" for reason in found.reasons])
+    print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")
+    quarantined = sum(shard.failed for shard in found.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
-    if plan.publication_due is not None:
-        print(f"publish   {plan.publication_due}")
-    print(f"refused   {len(plan.refused)} utterances")
-    print_some([f"          {failure.key}: {failure.reason}" for failure in plan.refused])
-    print(f"reading   {size(plan.read_bytes)} of chunks for {size(plan.wanted_bytes)} of mels, ", end="")
-    print(f"amplification {plan.read_amplification:.2f}")
-    print(f"memory    about {size(plan.worker_bytes)} a worker", end="")
-    print(f", {plan.workers} workers" if plan.workers is not None else "")
+    if found.publication_due is not None:
+        print(f"publish   {found.publication_due}")
+    print(f"refused   {len(found.refused)} utterances")
+    print_some([f"          {failure.key}: {failure.reason}" for failure in found.refused])
+    print(f"reading   {size(found.read_bytes)} of chunks for {size(found.wanted_bytes)} of mels, ", end="")
+    print(f"amplification {found.read_amplification:.2f}")
+    print(f"memory    about {size(found.worker_bytes)} a worker", end="")
+    print(f", {found.workers} workers" if found.workers is not None else "")

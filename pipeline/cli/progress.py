@@ -22,7 +22,7 @@ class Progress:
     """Prints how far work is, and notices in between. Not thread-safe.
 
     Args:
-        stream: where the lines go.
+        stream: stream that the lines are written to.
         seconds: time between two lines of progress; None for no progress, only notices.
     """
 
@@ -35,7 +35,7 @@ class Progress:
         """Show how far the work is.
 
         Args:
-            line: the same in words.
+            line: text that says how far the work is.
             done: amount of work that is done.
             total: amount of all work; None if it is not known.
         """

@@ -24,7 +24,7 @@ def publish(
 
     The last part does this by itself; use this command if that part was killed before it could.
 
-    Exit code 75: there are shards left to make. Run the parts again, in any order.
+    Exit code 75: some shards are not made yet. Run the parts again, in any order.
     """
 
     def configured() -> JobConfig:

@@ -16,7 +16,7 @@ def retry(output: Output, flags: JobFlags, log_json: LogJson = False) -> None:
     """Make the quarantined utterances of an output again.
 
     This uses the job that made the output, and also makes whatever else is missing. An utterance that fails again is
-    quarantined again; quality.give_up_after does not count.
+    quarantined again; quality.give_up_after is ignored.
     """
 
     def configured() -> JobConfig:

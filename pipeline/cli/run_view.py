@@ -102,7 +102,7 @@ class ProgressView(RunView):
     """Progress and notices for people.
 
     Args:
-        progress: where both are shown.
+        progress: progress display that shows both.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -135,7 +135,7 @@ class JsonLog(RunView):
     The run is empty before one has started; the shard is null if the event concerns none.
 
     Args:
-        stream: where the lines go.
+        stream: stream that the lines are written to.
     """
 
     def __init__(self, stream: TextIO) -> None:

@@ -49,8 +49,7 @@ class Executor(Protocol):
         """Wait a moment for the next trial to end, and give all trials that ended.
 
         Args:
-            hear: callable that is told, in this thread, what workers say; it may cancel trials, and what it raises
-                ends the wait.
+            hear: callable that is told, in this thread, what workers say; what it raises ends the wait.
 
         Raises:
             ClusterError: if a worker cannot import what it needs.

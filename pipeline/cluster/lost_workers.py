@@ -13,7 +13,8 @@ from pipeline.planning.plan import ShardTask
 from pipeline.stores.base import Utterance
 
 DEATHS = 3
-"""Number of workers that must be lost with the same work before it is blamed: a preempted worker is nobody's fault."""
+"""Number of workers that must be lost with the same work before the work is blamed: a preempted worker says nothing
+about the shard."""
 
 UNSEEN_DEATHS = 10
 """Number of workers lost while a shard was queued there, and was not known to have begun, before the shard is examined:

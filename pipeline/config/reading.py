@@ -89,6 +89,8 @@ def _parse_yaml(text: str, origin: str) -> Any:
         raise ConfigError(f"{origin} is not valid YAML: {error.problem or error.context}{where}") from error
     except (YAMLError, ValueError) as error:
         raise ConfigError(f"{origin} is not valid YAML: {error}") from error
+    except LookupError as error:  # a tag that its value does not fit, as in `!!bool maybe`
+        raise ConfigError(f"{origin} is not valid YAML: a value does not fit its tag ({error!r})") from error
     except RecursionError:
         raise ConfigError(f"{origin[:80]} is nested too deeply; a job has three levels") from None
 

@@ -23,9 +23,9 @@ def mel_to_magnitude(
     """Non-negative magnitudes whose mel is nearest to the given mel, found from a flat start.
 
     The update is that of D. Lee and H. Seung, "Algorithms for non-negative matrix factorization", NIPS 13 (2001),
-    theorem 1, with the filterbank B held fixed: m <- m * (B' y) / (B' B m). There are more bins than bands, so many
-    spectra fit. The multiplicative update from a flat start ends in a smooth one, which sounds better than the spiky
-    ones of a general solver (0.6 PESQ above librosa's). Where the spec's power is 2, m and y are powers.
+    theorem 1, with a fixed filterbank B: m <- m * (B' y) / (B' B m). Many spectra fit, because there are more bins than
+    bands. The multiplicative update from a flat start ends in a smooth spectrum, which sounds better than the spiky
+    spectra of a general solver (0.6 PESQ above librosa's). Where the spec's power is 2, m and y are powers.
 
     Args:
         mel: the mel, `[n_mels, frames] float32` in the values of `spec`. Values that a waveform cannot have are

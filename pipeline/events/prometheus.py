@@ -19,6 +19,7 @@ from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.events import Event, RunFinished
 from pipeline.events.tally import Tally
 from pipeline.redaction import public_url
+from pipeline.storage.atomic import atomic_write
 
 _STAGES = "melmill_last_run_stage_seconds"
 GAUGES = {
@@ -113,7 +114,7 @@ class MetricsFile:
         return figures
 
     def _before(self) -> Mapping[str, float]:
-        """The figures of this output that the file has and that may stay."""
+        """The figures of this output that the file has and that may stay; none of a file that cannot be parsed."""
         with contextlib.suppress(OSError, ValueError):
             found = [
                 each
@@ -142,12 +143,5 @@ class MetricsFile:
 
     def _replace(self, figures: Mapping[str, float]) -> None:
         """Replace the file. The collector, perhaps another user's, reads no half file: it skips other endings."""
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            with open(beside, "wb") as file:
-                file.write(self._text(figures))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self._path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic_write(self._path) as file:
+            file.write(self._text(figures))

@@ -91,7 +91,7 @@ class ShardRetried(Event):
 
     Args:
         shard: number of the shard.
-        reason: how often it was tried, and what happens to it now.
+        reason: text that says how often the shard was tried, and what happens to it now.
     """
 
     shard: int

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.cluster.execute import execute
 from pipeline.config import Job, JobConfig
 from pipeline.errors import (
+    ConfigError,
     HopelessRunError,
     InterruptedRunError,
     OwnedError,
@@ -133,7 +134,7 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     if not plan.todo and (reason := why_due(ledger, plan, job)) is not None:
         listener(PublicationDue(reason))
     record = _Record(prepared, listener)
-    ledger.write_job(record.described)
+    record.write()
     own = [shard for shard in plan.todo if part.owns(shard)]
     listener(_started(job, own))
     if prepared.unverified is not None:
@@ -177,11 +178,17 @@ class _Record:
             self.made_seconds += event.seconds
         self._listener(event)
         if isinstance(event, ShardStarted) and event.processor not in self.described["processors"]:
-            self.described["processors"] = sorted([*self.described["processors"], event.processor])
-            with contextlib.suppress(StorageError, OwnedError):  # if it matters, the run finds out by itself
-                self._ledger.write_job(self.described)
+            # If the cause of an error here matters, the run finds out by itself.
+            with contextlib.suppress(ConfigError, StorageError, OwnedError):
+                self.write(event.processor)
             if self._earlier:
                 self._listener(OtherProcessor(event.processor, self._earlier))
+
+    def write(self, *processors: str) -> None:
+        """Write job.json, with these kinds of processor too, and with those that other parts of the job noted."""
+        known = {*self.described["processors"], *_processors(self._ledger), *processors}
+        self.described["processors"] = sorted(known)
+        self._ledger.write_job(self.described)
 
 
 def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
@@ -192,7 +199,7 @@ def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
         shards=len(own),
         utterances=sum(len(shard.members) for shard in own),
         seconds=sum(shard.seconds for shard in own),
-        workers=0 if cluster.kind == "synchronous" else cluster.worker_count(),
+        workers=cluster.worker_count(),
         reasons=reasons(own),
     )
 
@@ -230,8 +237,13 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         },
         "store": prepared.store.describe(),
         "versions": dict(job.versions),
-        "processors": (prepared.ledger.job() or {}).get("processors", []),
+        "processors": _processors(prepared.ledger),
     }
+
+
+def _processors(ledger: Ledger) -> list[str]:
+    """The kinds of processor that have made shards of the output, as job.json names them."""
+    return list((ledger.job() or {}).get("processors", []))
 
 
 def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:

@@ -63,7 +63,7 @@ def atomic_write(
     Raises:
         FileExistsError: if the name is taken and `replace` is False.
     """
-    beside = beside or path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    beside = beside or path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(beside, "wb") as file:
             if mode is not None:

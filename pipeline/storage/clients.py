@@ -1,4 +1,4 @@
-"""Clients of fsspec, opened. Each has errors of its own, and some connect as they begin."""
+"""Opens clients of fsspec. Each client has errors of its own, and some connect as soon as they are made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pipeline.storage.base import OBJECT_STORES
 
 
 def open_client(url: str, options: Mapping[str, Any], *passing: type[Exception], **ours: Any) -> tuple[Any, str]:
-    """The client for a URL, and the path that it has there.
+    """The client for a URL, and the path of the URL in that client.
 
     Args:
-        url: any that fsspec takes.
-        options: for the client, of the user, with secrets in place of variables.
-        passing: what is raised as it is.
-        ours: further options.
+        url: any URL that fsspec takes.
+        options: the user's options of the client, with variables replaced by their secrets.
+        passing: kinds of error that are raised as they are.
+        ours: melmill's own options of the client.
 
     Raises:
-        ConfigError: if the protocol is not known, its library is not installed, or an option is none.
-        StorageError: if the client cannot begin: it found no credentials, or cannot reach the store.
+        ConfigError: if the protocol is not known, its library is not installed, or an option is not valid.
+        StorageError: if the client finds no credentials, or cannot reach the store.
     """
     protocol = url.partition("://")[0]
     try:

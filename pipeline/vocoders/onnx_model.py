@@ -98,9 +98,8 @@ class OnnxModel:
         """Number of mels of `frames` frames to run at once."""
         if self._batch is None and (self.device == "cpu" or self._own_session().device == "cpu"):
             return 1
-        if (
-            self._batch is None and self._card_bytes is None
-        ):  # asked once: the memory of the first batch is used again for the next
+        # Asked once: the memory of the first batch is used again for the next.
+        if self._batch is None and self._card_bytes is None:
             free, total = cuda_memory() or (0, 0)
             self._card_bytes = int(_SHARE_OF_CARD * min(free, total / self._sharing))
         most = self._batch or _MOST_AT_ONCE

@@ -123,9 +123,11 @@ class Influence:
     """The effect of a change of one frame on the samples of the frames around it.
 
     Args:
-        left: largest change in the samples of the frame at each distance after the changed frame, which it sees to its
-            left, `[distances] float64` [full scale]; distance 0 is the changed frame itself.
-        right: the same for frames before the changed frame, which see it to their right.
+        left: largest change in the samples of each frame after the changed frame, by its distance from it,
+            `[distances] float64` [full scale]; distance 0 is the changed frame itself. These frames have the changed
+            frame on their left.
+        right: largest changes in the samples of the frames before the changed frame, in the same form. These frames
+            have the changed frame on their right.
     """
 
     left: NDArray[np.float64]

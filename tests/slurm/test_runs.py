@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import busy
 import distributed
 import pytest
+from support import slurm_busy
 from support.faults.invariant import Reference, assert_invariant
 from support.faults.processes import events_in
+from support.paths import TESTS
 from support.slurm_daemons import CORPUS, LONG, NODES, PATIENCE, Process, Settings, Slurm, Start, until
 
 from pipeline.cluster import dask_executor, liveness
@@ -97,13 +98,13 @@ def test_a_walltime_of_a_minute_is_no_end_of_a_longer_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dask_executor, "make_on_worker", busy.make_shard_slowly)
-    monkeypatch.setenv("PYTHONPATH", str(Path(busy.__file__).parent), prepend=os.pathsep)
+    monkeypatch.setattr(dask_executor, "make_on_worker", slurm_busy.make_shard_slowly)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
     events: list[Event] = []
     run(load_job(CORPUS, settings(jobs=1, walltime="00:01:00")), events.append)
     assert_invariant(tmp_path / "audio", prompts_reference)
     shards = sum(isinstance(event, ShardCommitted) for event in events)
-    assert shards * busy.SECONDS > 52.5  # for which a worker lives at most
+    assert shards * slurm_busy.SECONDS > 52.5  # for which a worker lives at most
     assert len({event.worker for event in events if isinstance(event, ShardStarted)}) > 1
     logs = [log.read_text() for log in (tmp_path / "shared" / "logs").glob("*.err")]
     assert any("worker-lifetime-reached" in log for log in logs)  # by themselves, not by SLURM

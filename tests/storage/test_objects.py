@@ -26,6 +26,7 @@ from pipeline.config import JobConfig, load_job, resolved
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.jobs.reporting import reporting
 from pipeline.storage import absolute_url, open_output, open_storage, silence
+from pipeline.storage.base import LOCK
 from pipeline.storage.objects import ObjectStorage, lease
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
@@ -228,10 +229,10 @@ def test_probes_of_runs_that_were_killed_are_tidied_away_and_no_run_is_refused_f
 def claim(storage: ObjectStorage, name: str, shared: bool = False, process: str = "") -> Callable[[int, bool], None]:
     """As if somebody elsewhere held the output, or were about to; gives what replaces its pulse."""
     words = {"name": name, "shared": shared, "process": process, "words": "run 7 on there\n0"}
-    storage.replace(f"{lease.LOCK}/{name}.json", json.dumps(words).encode())
+    storage.replace(f"{LOCK}/{name}.json", json.dumps(words).encode())
 
     def beat(count: int, holding: bool) -> None:
-        storage.replace(f"{lease.LOCK}/{name}.pulse", json.dumps({"count": count, "holding": holding}).encode())
+        storage.replace(f"{LOCK}/{name}.pulse", json.dumps({"count": count, "holding": holding}).encode())
 
     return beat
 
@@ -271,7 +272,7 @@ def test_a_part_asks_nothing_about_other_parts(opened: Open, monkeypatch: pytest
 
         monkeypatch.setattr(MemoryFileSystem, verb, note)
     with opened().share("part 1"):
-        (first,) = [name for name in opened().list(lease.LOCK) if name.endswith(".json")]
+        (first,) = [name for name in opened().list(LOCK) if name.endswith(".json")]
         asked.clear()
         with opened().share("part 2"):
             assert asked
@@ -310,7 +311,7 @@ def test_one_elsewhere_holds_it_as_long_as_its_pulse_changes(opened: Open) -> No
                 pass
     assert storage.holder() is None
     with storage.lock("run 8"):  # it stands still
-        assert not any("0" * 32 in name for name in storage.list(lease.LOCK))
+        assert not any("0" * 32 in name for name in storage.list(LOCK))
 
 
 @pytest.mark.usefixtures("quick")
@@ -320,7 +321,7 @@ def test_one_that_died_before_it_held_it_is_outwaited_whatever_its_name(opened: 
     claim(storage, name)
     with storage.lock("run 8"):
         pass
-    assert list(storage.list(lease.LOCK)) == []
+    assert list(storage.list(LOCK)) == []
 
 
 @pytest.mark.usefixtures("quick")
@@ -332,8 +333,8 @@ def test_of_two_that_begin_the_one_whose_name_comes_first_goes_on(opened: Open) 
         waiting = pool.submit(lambda: storage.lock("run 8").__enter__())
         time.sleep(0.2)
         assert not waiting.done()
-        assert {path.split("/")[-1][:32] for path in storage.list(lease.LOCK)} >= {"0" * 32}
-        storage.delete(f"{lease.LOCK}/{'0' * 32}.json")
+        assert {path.split("/")[-1][:32] for path in storage.list(LOCK)} >= {"0" * 32}
+        storage.delete(f"{LOCK}/{'0' * 32}.json")
         waiting.result()
 
 
@@ -358,7 +359,7 @@ def test_a_run_that_was_taken_for_dead_changes_nothing_any_more(opened: Open) ->
     storage = opened()
     with storage.lock("run 1"):
         storage.replace("job.json", b"1")
-        (name,) = [name for name in storage.list(lease.LOCK) if name.endswith(".json")]
+        (name,) = [name for name in storage.list(LOCK) if name.endswith(".json")]
         opened().delete(name)  # as another run does that has waited for long enough
         time.sleep(0.3)
         for write in (storage.replace, storage.put_if_absent):
@@ -396,7 +397,7 @@ def test_a_run_whose_machine_slept_looks_whether_it_is_taken_for_dead(
     """The monotonic clock stands still in suspend, and so does the thread that beats."""
     storage = opened()
     with storage.lock("run 1"):
-        (name,) = [name for name in storage.list(lease.LOCK) if name.endswith(".json")]
+        (name,) = [name for name in storage.list(LOCK) if name.endswith(".json")]
         opened().delete(name)
         awake = time.clock_gettime
         monkeypatch.setattr(time, "clock_gettime", lambda clock: awake(clock) + lease.DEAD_SECONDS)

@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 
 if TYPE_CHECKING:
-    from pipeline.workshop.training.loop import Progress as TrainingProgress
+    from pipeline.workshop.training.loop import TrainingProgress
     from pipeline.workshop.training.run import Figures
 
 

@@ -1,4 +1,4 @@
-"""Objects below a URL, through fsspec's clients for S3, Google and Azure: the verbs, each of which is done or not."""
+"""Objects below a URL, through fsspec's clients for S3, Google and Azure. A verb is done completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from pipeline.storage.clients import open_client
 from pipeline.storage.silence import waiting_for
 
 _TRIES, _WAIT_SECONDS = 3, 0.1
-"""How often a write is tried, and how long the first wait is. The clients try each request several times themselves."""
+"""Number of tries of a write, and length of the first wait. The clients also try each request several times."""
 _BLOCK_BYTES = 8 << 20
-"""That are read at once."""
+"""Number of bytes that are read at once."""
 _PART_BYTES, _PARTS_AT_ONCE = 16 << 20, 4
-"""Of an upload in several parts, which is made of what has twice as much. Each part is in memory."""
+"""Size of a part of an upload, and number of parts that are uploaded at once.
+
+A client holds each of these parts in memory. It uploads an object in parts if it has the size of at least two parts.
+"""
 _MOST_PARTS = 10_000
+"""Largest number of parts of an upload."""
 _NAME_BYTES = 1024
-"""Of an object in its bucket: the limit of S3, Google's and Azure's stores alike."""
+"""Largest number of bytes in the name of an object in its bucket: S3, Google and Azure have the same limit."""
 
 Mode = Literal["create", "overwrite"]
 
@@ -34,11 +38,11 @@ class Files:
     """Named objects below a URL.
 
     Args:
-        url: of the folder: `s3://bucket/folder`.
-        options: for its client; may name environment variables.
+        url: URL of the folder: `s3://bucket/folder`.
+        options: options of the client; they may name environment variables.
 
     Raises:
-        ConfigError: if the client is not installed, or an option is none.
+        ConfigError: if the client is not installed, or an option is not valid.
         StorageError: if the client cannot begin.
     """
 
@@ -64,7 +68,7 @@ class Files:
                 return False
 
     def read(self, name: str) -> io.BufferedReader:
-        """See Storage. From S3 all that is read is of one version; StorageError if that is replaced in the middle."""
+        """See Storage. From S3, all bytes come from one version; StorageError if it is replaced while it is read."""
         with self._guarded("reading", name, FileNotFoundError):
             return io.BufferedReader(_Reading(self._open(name), self, name), 1 << 18)
 
@@ -75,7 +79,7 @@ class Files:
         return file
 
     def content(self, name: str) -> bytes | None:
-        """A small object; None if it is not there."""
+        """Content of a small object; None if the object is not there."""
         with self._guarded("reading", name):
             try:
                 return bytes(self.client.cat_file(self._path(name)))
@@ -90,7 +94,7 @@ class Files:
         for entry in entries:
             name = self._name(entry)
             if name == prefix:
-                continue  # some servers list a folder that has been emptied, as an object or as a folder
+                continue  # some servers list an emptied folder, as an object or as a folder
             if entry["type"] == "directory":
                 folders.append(name)
             elif not str(entry["name"]).endswith("/"):
@@ -108,10 +112,10 @@ class Files:
             return []
 
     def create(self, name: str, source: Path | bytes) -> bool:
-        """Put an object if its name is free. False if another object is there; True also for one that equals ours.
+        """Put an object if its name is free. False if another object is there; True also if an equal one is there.
 
-        So it does not matter whether an answer came: one that was lost may have been of our own success, and a client
-        that asks again is told that the name is taken, by us.
+        So a lost answer does no harm. If the lost answer reported success, the client asks again and hears that the
+        name is taken, although this process itself put the object.
         """
         with self._guarded("writing", name):
             for tries in range(_TRIES):
@@ -124,10 +128,10 @@ class Files:
                     if tries + 1 == _TRIES:
                         raise
                 time.sleep(_WAIT_SECONDS * 2**tries)
-        raise AssertionError("it was put, or not")
+        raise AssertionError("the last try returns or raises")
 
     def overwrite(self, name: str, source: Path | bytes) -> None:
-        """Put an object in place of what is there."""
+        """Put an object, and replace the one that is there."""
         with self._guarded("writing", name):
             for tries in range(_TRIES):
                 try:
@@ -154,7 +158,7 @@ class Files:
         self.client.put_file(str(source), self._path(name), mode=mode, **parts)
 
     def _holds(self, name: str, source: Path | bytes) -> bool | None:
-        """Whether an object is there that has exactly these bytes; None if none is there."""
+        """Whether the object that is there has exactly these bytes; None if no object is there."""
         try:
             with self.read(name) as file:
                 size = source.stat().st_size if isinstance(source, Path) else len(source)
@@ -166,10 +170,10 @@ class Files:
         except FileNotFoundError:
             return None
 
-    # ---- uploads in parts that nobody finished; Google and Azure forget theirs by themselves
+    # ---- unfinished uploads in parts; Google and Azure delete theirs by themselves
 
     def uploads(self) -> Iterator[tuple[str, str]]:
-        """Name and id of each upload that was begun and not finished; none if the store does not tell us."""
+        """Name and id of each unfinished upload; nothing if the store cannot list them."""
         if not self._s3:
             return
         bucket, _, folder = self._root.partition("/")
@@ -189,11 +193,11 @@ class Files:
             if not page.get("IsTruncated"):
                 return
             markers = {"KeyMarker": page["NextKeyMarker"]}
-            if upload := page.get("NextUploadIdMarker"):  # some servers give none
+            if upload := page.get("NextUploadIdMarker"):  # some servers leave it out
                 markers["UploadIdMarker"] = upload
 
     def abort(self, name: str, upload: str) -> None:
-        """Forget an unfinished upload, and what was uploaded; nothing happens if somebody did."""
+        """Delete an unfinished upload and its parts; nothing happens if the upload is already gone."""
         bucket, _, folder = self._root.partition("/")
         with self._guarded("aborting an upload of", name), contextlib.suppress(FileNotFoundError):
             self.client.call_s3("abort_multipart_upload", Bucket=bucket, Key=f"{folder}/{name}", UploadId=upload)
@@ -208,23 +212,24 @@ class Files:
 
     @contextlib.contextmanager
     def _guarded(self, doing: str, name: str, *passing: type[OSError]) -> Iterator[None]:
-        """What clients raise becomes ours, with what to do about it."""
+        """Turn errors of the clients into errors of melmill that say what to do."""
         try:
             with waiting_for(f"{doing} {self.url}/{name}"):
                 yield
-        except Exception as error:  # each client has its own
+        except Exception as error:  # each client has its own errors
             if isinstance(error, (MelmillError, *passing)):
                 raise
-            if isinstance(error, TypeError) and self._options:  # clients look at most options when they are used first
+            if isinstance(error, TypeError) and self._options:  # clients check most options at first use
                 raise ConfigError(f"{self.url} cannot be opened with the options {self._options}: {error}") from None
             raise StorageError(f"{doing} {self.url}/{name}: {_in_words(error)}") from error
 
 
 class _Reading(io.RawIOBase):
-    """An opened object. What fails while it is read is ours.
+    """An opened object. If reading fails, the error is one of melmill.
 
-    Clients look at an object when they open it, and fetch that version when they are first read from. If another took
-    its place in between, it is opened again: all parts of a job write its books as they begin, and read them.
+    A client notes the version of an object when it opens the object, and fetches that version at the first read. If the
+    object is replaced in between, this class opens it again. That happens: all parts of a job write and read the job's
+    records when they begin.
     """
 
     def __init__(self, file: Any, files: Files, name: str) -> None:
@@ -261,7 +266,7 @@ class _Reading(io.RawIOBase):
         return bytes(self._file.read(size))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._begun = self._begun or whence == io.SEEK_END  # whoever asks for the size goes by that version's
+        self._begun = self._begun or whence == io.SEEK_END  # the caller now relies on this version's size
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
@@ -274,12 +279,12 @@ class _Reading(io.RawIOBase):
 
 
 def is_not_implemented(error: BaseException | None) -> bool:
-    """Whether a server said that it does not know what it was asked for."""
+    """Whether a server said that it does not support the request."""
     return isinstance(error, OSError) and error.errno == errno.ENOSYS
 
 
 def _is_of_another_version(error: OSError) -> bool:
-    """Whether an object was replaced since it was opened, as s3fs says it."""
+    """Whether an error of s3fs says that the object was replaced after it was opened."""
     return type(error).__name__ == "FileExpired" or (error.errno == errno.EINVAL and "pre-condition" in str(error))
 
 
@@ -288,7 +293,7 @@ def _digest(file: Any) -> bytes:
 
 
 def _in_words(error: Exception) -> str:
-    """An error of a client, and what to do about it."""
+    """Text for people that describes a client's error and says what to do about it."""
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     kind = type(error).__name__
     if isinstance(error, PermissionError) or "Credentials" in kind:

@@ -1,17 +1,18 @@
-"""Who works on an output in an object store, where no kernel holds a lock: whoever does says so, again and again.
+"""Who works on an output in an object store. No kernel holds a lock there, so each holder announces itself repeatedly.
 
-Each holder has two objects below `run.lock`: its name, put once, and its pulse, replaced every few seconds by another
-count. It puts its name, lists the others, and holds the output if none of them is in the way. Of two that begin at
-once each sees the other, and the one whose name sorts first goes on: a listing holds all that was put before, in S3,
-Google and Azure. Whoever is in the way is there as long as its pulse changes, by the waiting time of the one who looks:
-no clock is compared with another. If it stands still, or if its process is known to have ended, its name is deleted.
+Each holder has two objects below `run.lock`: its name, put once, and its pulse, a count that is replaced every few
+seconds. A new holder puts its name and lists the other names. It holds the output if no other holder is in the way. If
+two begin at once, each sees the other, because a listing in S3, Google and Azure shows every earlier PUT; the holder
+whose name sorts first goes on. A holder counts as alive as long as its pulse changes. The waiting holder measures this
+by its own waiting time, and compares no clocks. If a pulse stands still, or the holder's process is known to have
+ended, the waiting holder deletes that name.
 
-A name says whether its holder is a part of a job, which shares the output. Parts do not ask about each other: if each
-of a thousand asked about all others, the last one would begin after a million requests.
+A name says whether its holder is a part of a job. Parts share the output, and do not ask about each other: if each of a
+thousand parts asked about all others, the last part would begin after a million requests.
 
-A holder that was taken for dead, because it could reach nothing for so long or its machine slept, finds its name gone
-and begins no change any more. One that it had begun, such as a long PUT, can still land after that. What is promised of
-shards and commits does not depend on any of this.
+A holder can be taken for dead because it could not reach the store, or because its machine slept. It then finds its
+name gone, and begins no further change. A change that it had begun, such as a long PUT, can still land after that. The
+guarantees for shards and commits do not depend on the lease.
 """
 
 from __future__ import annotations
@@ -26,32 +27,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import OwnedError, StorageError
-from pipeline.storage.base import PRIVATE, in_words, signed
+from pipeline.storage.base import LOCK, in_words, signed
 from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
 
-LOCK = f"{PRIVATE}/run.lock"
 _PART = "part-"
 """The beginning of the name of a holder that shares the output."""
 BEAT_SECONDS = 5.0
 DEAD_SECONDS = 30.0
-"""A pulse that has stood still for so long is that of a dead run."""
+"""A run is dead if its pulse has stood still for this time."""
 _LOOK_SECONDS = 0.1
 _TRIES = 20
 
 _ours: set[str] = set()
-"""Names that this process holds, or is about to."""
+"""Names of the holders in this process."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who holds an output, or is about to.
+    """A run or a command that holds an output, or wants to.
 
     Args:
-        name: that nobody else has.
-        shared: whether it does not mind others that share it.
-        process: see `this_process`.
-        words: who it is, and since when; see `in_words`.
+        name: name of the holder; no other holder has it.
+        shared: whether other holders that share the output are allowed.
+        process: identity of the holder's process; see `this_process`.
+        words: text that says who the holder is, and since when; see `in_words`.
     """
 
     name: str
@@ -60,15 +60,15 @@ class Holder:
     words: str
 
     def is_dead(self) -> bool | None:
-        """Whether it is gone; None if only its pulse can tell."""
+        """Whether the holder has ended; None if only its pulse can tell."""
         if self.process and self.process == this_process():
             return self.name not in _ours
         return is_dead(self.process)
 
 
 def _now() -> float:
-    """Seconds that have passed for others: also those in which this machine slept, where the kernel counts them."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux's
+    """Seconds that have passed for other machines. They include this machine's sleep, if its kernel counts that."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only
     return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
@@ -76,9 +76,9 @@ class Lease:
     """One holder's claim on an output. Use as a context: within it the output is held.
 
     Args:
-        files: of the output.
-        owner: who this is, in words.
-        shared: whether others may share it.
+        files: objects of the output.
+        owner: text that says who holds the output.
+        shared: whether other holders may share the output.
     """
 
     def __init__(self, files: Files, owner: str, shared: bool) -> None:
@@ -105,23 +105,23 @@ class Lease:
         self._leave()
 
     def check(self) -> None:
-        """To be called before anything is changed.
+        """Check that this holder still holds the output. Call it before every change.
 
         Raises:
-            OwnedError: if the output was lost to another run.
-            StorageError: if for too long it was not possible to say that it is still held.
+            OwnedError: if another run took over the output.
+            StorageError: if this holder could not confirm its hold for too long.
         """
         if _now() - self._confirmed > DEAD_SECONDS / 2:
             self._beat()
         if self._lost:
             raise OwnedError(
-                f"another run took over {self._files.url}: this one could not be heard of for {DEAD_SECONDS:.0f} s. "
-                "What it had committed is kept; run again once the other has ended"
+                f"another run took over {self._files.url}, because this run showed no sign of life for "
+                f"{DEAD_SECONDS:.0f} s. What this run committed is kept; run again when the other run has ended"
             )
         if _now() - self._confirmed > DEAD_SECONDS / 2:
             raise StorageError(
-                f"{self._files.url} was out of reach for {DEAD_SECONDS / 2:.0f} s, so that this run may have lost it "
-                "to another. What was committed is kept; run again to resume"
+                f"{self._files.url} was out of reach for {DEAD_SECONDS / 2:.0f} s, so another run may have taken it "
+                "over. What was committed is kept; run again to resume"
             )
 
     def _take(self) -> None:
@@ -137,17 +137,21 @@ class Lease:
                 self._beat()
                 if not self._lost:
                     return
-            else:  # it goes first
+            else:  # the other holder goes first
                 self._files.delete(f"{LOCK}/{self._me.name}.json")
                 self._refuse_if_held(other)
             self._holding = False
-        raise OwnedError(f"{self._files.url} is fought over by others: {in_words(other.words) if other else ''}")
+        who = f": {in_words(other.words)}" if other else ""
+        raise OwnedError(
+            f"{self._files.url} could not be taken in {_TRIES} tries, because other runs also try to take it{who}. "
+            "Wait for them to end, then run again"
+        )
 
     def _in_the_way(self) -> Holder | None:
-        """One that goes first, since it began first, or because of its name; OwnedError if one holds the output."""
+        """Another holder that goes first because its name sorts first; OwnedError if another one holds the output."""
         for other in holders(self._files, besides=self._me.name, parts=not self._me.shared):
             if other.shared and self._me.shared:
-                continue  # an older melmill's, whose name does not say it
+                continue  # a part of an older melmill, whose name does not say that it shares
             pulse = _pulse(self._files, other)
             if not pulse.holding and other.name < self._me.name and other.is_dead() is not True:
                 return other
@@ -155,7 +159,7 @@ class Lease:
         return None
 
     def _refuse_if_held(self, other: Holder) -> None:
-        """Wait for what becomes of it: OwnedError if it holds the output; if it is dead, its name goes."""
+        """Wait until the other holder is gone: OwnedError if it holds the output; if it is dead, delete its name."""
         watch = _Watch(self._files, other)
         while watch.is_there():
             alive = watch.is_alive()
@@ -174,8 +178,8 @@ class Lease:
             self._beat()
 
     def _beat(self) -> None:
-        """Show that this one lives, and see whether anybody doubted it."""
-        with self._beating, contextlib.suppress(StorageError):  # that it is out of reach is found out by whoever writes
+        """Show that this holder is alive, and check whether another one deleted its name."""
+        with self._beating, contextlib.suppress(StorageError):  # the next write reports an unreachable store
             if self._over.is_set():
                 return
             begun = _now()
@@ -186,7 +190,7 @@ class Lease:
             self._confirmed = begun
 
     def _leave(self) -> None:
-        """The output is free. If that cannot be said, the others find out by themselves."""
+        """Release the output. If the store cannot be reached, the others notice that the pulse stands still."""
         self._over.set()
         with self._beating:
             _ours.discard(self._me.name)
@@ -195,9 +199,9 @@ class Lease:
 
 
 class _Watch:
-    """A look at another's pulse, now and then.
+    """Watches the pulse of another holder.
 
-    By time in which this machine was awake: in its sleep it sees no pulse, which says nothing of the other.
+    Only time in which this machine is awake counts: a sleeping machine sees no pulse, even if the other holder lives.
     """
 
     def __init__(self, files: Files, other: Holder) -> None:
@@ -208,11 +212,11 @@ class _Watch:
         self.pulse = _pulse(files, other)
 
     def is_there(self) -> bool:
-        """Whether it has a name still."""
+        """Whether the name of the other holder is still there."""
         return self._files.there(f"{LOCK}/{self._other.name}.json")
 
     def is_alive(self) -> bool | None:
-        """Whether it lives; None if that is not known yet."""
+        """Whether the other holder is alive; None if that is not known yet."""
         pulse = _pulse(self._files, self._other)
         if pulse.count != self.pulse.count:
             self._since, self._changed = time.monotonic(), True
@@ -235,11 +239,11 @@ def _pulse(files: Files, holder: Holder) -> _Pulse:
         plain = json.loads(files.content(f"{LOCK}/{holder.name}.pulse") or b"")
         return _Pulse(int(plain["count"]), bool(plain["holding"]))
     except (ValueError, KeyError, TypeError):
-        return _Pulse(0, False)  # it has just begun
+        return _Pulse(0, False)  # the holder has just begun
 
 
 def who_holds(files: Files) -> str | None:
-    """Who holds an output, or shares it, in words; None if nobody does, as far as two beats of a pulse show."""
+    """Text that says who holds or shares an output; None if two beats of a pulse show no live holder."""
     for holder in holders(files):
         watch, until = _Watch(files, holder), time.monotonic() + 2 * BEAT_SECONDS
         while (alive := watch.is_alive()) is None and time.monotonic() < until:
@@ -250,11 +254,11 @@ def who_holds(files: Files) -> str | None:
 
 
 def holders(files: Files, besides: str = "", parts: bool = True) -> Iterator[Holder]:
-    """All whose names are there, dead or alive; but one.
+    """All holders whose names are there, dead or alive, except one.
 
     Args:
-        files: of the output.
-        besides: the name that is left out.
+        files: objects of the output.
+        besides: name of the holder that is left out.
         parts: whether holders that share the output are included.
     """
     for name in set(_endings(files)[".json"]) - {besides}:
@@ -266,25 +270,25 @@ def holders(files: Files, besides: str = "", parts: bool = True) -> Iterator[Hol
         try:
             holder = Holder(**{**json.loads(content), "name": name})
         except (ValueError, TypeError):
-            holder = Holder(name, False, "", "somebody who does not say who")
+            holder = Holder(name, False, "", "an unknown holder, whose entry in the lock cannot be read")
         yield holder
 
 
 def forget(files: Files, name: str) -> None:
-    """Take a holder's name away, and then its pulse."""
+    """Delete the name of a holder, and then its pulse."""
     files.delete(f"{LOCK}/{name}.json")
     files.delete(f"{LOCK}/{name}.pulse")
 
 
 def tidy(files: Files) -> None:
-    """Delete the pulses of those who have no name any more: who was taken for dead and was not may leave one."""
+    """Delete pulses without a name. A live holder that was taken for dead can leave one."""
     names = _endings(files)
     for name in set(names[".pulse"]) - set(names[".json"]):
         files.delete(f"{LOCK}/{name}.pulse")
 
 
 def _endings(files: Files) -> dict[str, list[str]]:
-    """Names of holders that have an object of each kind, from one listing."""
+    """Ending of an object -> names of the holders that have such an object, from one listing."""
     there = list(files.list(LOCK))
     return {
         ending: [each[len(LOCK) + 1 : -len(ending)] for each in there if each.endswith(ending)]

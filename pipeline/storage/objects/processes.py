@@ -1,4 +1,4 @@
-"""Which process this is, and whether another is still there: as far as can be told from here, which is one machine."""
+"""The identity of this process, and whether another process of this machine has ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def this_process() -> str:
-    """This process in words that no other has, in which `is_dead` looks it up. Empty where the system does not tell."""
+    """Text that identifies this process and no other; `is_dead` takes it. Empty if the system does not tell enough."""
     try:
         return f"{_machine()} {os.getpid()} {_started(os.getpid())}"
     except OSError:
@@ -16,7 +16,7 @@ def this_process() -> str:
 
 
 def is_dead(process: str) -> bool | None:
-    """Whether a process, by its `this_process`, has ended; None if that cannot be seen from here."""
+    """Whether a process has ended, found by its `this_process`; None if this process cannot see that."""
     try:
         machine = _machine()
     except OSError:
@@ -32,13 +32,13 @@ def is_dead(process: str) -> bool | None:
 
 
 def _machine() -> str:
-    """This machine since it was started, and the space in which processes have their numbers."""
+    """Text that identifies this boot of this machine and the namespace of its process numbers."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
 
 
 def _started(number: int) -> str:
-    """When a process was started, in ticks since the machine was. OSError if it has ended."""
+    """Start of a process, in ticks since the machine started. OSError if the process has ended."""
     fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
     if fields[0] in "ZX":
         raise ProcessLookupError(number)

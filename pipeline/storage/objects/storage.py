@@ -1,8 +1,8 @@
-"""Storage in an object store: S3 and what speaks its language, Google's, Azure's.
+"""Storage in an object store: S3 and compatible stores, Google's, Azure's.
 
-An object is whole once its PUT is answered, so there is nothing to sync. What is committed is put on condition that
-nothing has the name. A store that knows no such condition would let two attempts replace each other's objects, so it is
-tried before a run begins.
+An object is whole once its PUT is answered, so there is nothing to sync. A committed object is put on the condition
+that its name is free. A store without this condition would let two attempts replace each other's objects, so every run
+tests the store before it begins.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class ObjectStorage:
     """A folder of an object store.
 
     Args:
-        url: of the folder: `s3://bucket/folder`.
-        options: for its client; may name environment variables.
-        single_writer: do not ask the store to refuse a name that is taken, but look before writing.
+        url: URL of the folder: `s3://bucket/folder`.
+        options: options of the client; they may name environment variables.
+        single_writer: whether to look for a name before writing, instead of asking the store to refuse a taken name.
 
     Raises:
-        ConfigError: if the client is not installed, or an option is none.
+        ConfigError: if the client is not installed, or an option is not valid.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any], single_writer: bool = False) -> None:
@@ -56,14 +56,14 @@ class ObjectStorage:
         return self._files.read(name)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See Storage. In SCRATCH are uploads that nobody finished."""
+        """See Storage. SCRATCH holds the unfinished uploads."""
         if prefix == SCRATCH:
             uploads = [f"{SCRATCH}/{upload.replace('/', '_')}/{name}" for name, upload in self._files.uploads()]
             return iter(sorted(uploads))
         return self._files.list(prefix)
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
-        """See Storage. True, too, if what is there already equals the source."""
+        """See Storage. Also True if an object is there that equals the source."""
         self._check_lease()
         if not self._single_writer:
             return self._files.create(name, source)
@@ -84,7 +84,7 @@ class ObjectStorage:
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
-        """See Storage. It is a folder of this machine."""
+        """See Storage. The folder is on this machine."""
         folder = self._scratch_folder / uuid.uuid4().hex
         with translated(f"writing {folder}"):
             self._make_scratch()
@@ -96,18 +96,18 @@ class ObjectStorage:
 
     @contextlib.contextmanager
     def lock(self, owner: str) -> Iterator[None]:
-        """See Storage. Uploads that dead runs did not finish are aborted, and their scratch on this machine goes."""
+        """See Storage. Aborts unfinished uploads of dead runs, and deletes their scratch folders on this machine."""
         with self._held(owner, shared=False):
             shutil.rmtree(self._scratch_folder, ignore_errors=True)
             for name, upload in list(self._files.uploads()):
                 self._files.abort(name, upload)
             tidy(self._files)
-            for name in list(self._files.list(_PROBES)):  # of those who were killed
+            for name in list(self._files.list(_PROBES)):  # left by killed runs
                 self._files.delete(name)
             try:
                 yield
             finally:
-                shutil.rmtree(self._scratch_folder, ignore_errors=True)  # of workers that were dropped
+                shutil.rmtree(self._scratch_folder, ignore_errors=True)  # left by dropped workers
 
     @contextlib.contextmanager
     def share(self, owner: str) -> Iterator[None]:
@@ -116,7 +116,7 @@ class ObjectStorage:
             yield
 
     def holder(self) -> str | None:
-        """See Storage. If that is a run on another machine, it takes as long as its next sign of life."""
+        """See Storage. If a run on another machine holds the output, this waits for its next sign of life."""
         return who_holds(self._files)
 
     @contextlib.contextmanager
@@ -134,17 +134,17 @@ class ObjectStorage:
             self._lease.check()
 
     def _probe(self) -> None:
-        """See that a name that is taken is refused.
+        """Check that the store refuses a name that is taken.
 
         Raises:
-            ConfigError: if it is not.
+            ConfigError: if the store does not refuse it.
         """
-        if not any(self._refuses() for _ in range(_TRIES)):  # once a run that begins may have tidied the probe away
+        if not any(self._refuses() for _ in range(_TRIES)):  # another run that begins may delete a probe
             raise ConfigError(
-                f"{self.url} puts an object in place of another though it is asked not to (If-None-Match), so two "
-                "attempts at one shard could mix. Choose another store; or, if this job is started once at a time "
-                "and not in parts, say --single-writer (also as --set output.single_writer=true, which gc, verify and "
-                "retry take)"
+                f"{self.url} replaces an object although the request forbids it (If-None-Match), so two attempts at "
+                "one shard could mix their objects. Choose another store. Or, if this job never runs twice at once and "
+                "does not run in parts, pass --single-writer (gc, verify and retry take it as "
+                "--set output.single_writer=true)"
             )
 
     def _refuses(self) -> bool:
@@ -160,12 +160,12 @@ class ObjectStorage:
 
     @property
     def _scratch_folder(self) -> Path:
-        """On this machine, of this user, for this output."""
+        """The scratch folder of this user for this output, on this machine."""
         digest = hashlib.blake2b(self.url.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"melmill-{os.getuid()}-{digest}"
 
     def _make_scratch(self) -> None:
-        """Make that folder, or see that it is ours: its name can be guessed, and where it is, others may write."""
+        """Make that folder, or check that it is ours: others can guess its name, and may write where it lies."""
         with contextlib.suppress(FileExistsError):
             self._scratch_folder.mkdir(mode=0o700)
         found = self._scratch_folder.lstat()

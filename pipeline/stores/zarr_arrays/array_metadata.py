@@ -121,8 +121,8 @@ class ArrayMetadata:
         within = self.object_shape if self.shards is not None and len(codecs) > 1 else self.chunks
         if (size := math.prod(within) * self.itemsize) > MAX_CHUNK_BYTES:
             raise StoreError(
-                f"array {self.path}: a chunk of {'x'.join(map(str, within))} takes {size / 2**30:.2f} GiB of memory; at "
-                f"most {MAX_CHUNK_BYTES / 2**30:.0f} GiB is allowed; rewrite the array with smaller chunks"
+                f"array {self.path}: a chunk of {'x'.join(map(str, within))} takes {size / 2**30:.2f} GiB of memory; "
+                f"at most {MAX_CHUNK_BYTES / 2**30:.0f} GiB is allowed; rewrite the array with smaller chunks"
             )
         if self.too_many_chunks:
             raise StoreError(f"array {self.path} {self.too_many_chunks}; rewrite the array with larger chunks")

@@ -15,14 +15,12 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-PROMPT_RATE = 16_000
-"""Sample rate of the files [Hz]; at a higher rate there is no speech above half of this one."""
 _FOLDER = Path(__file__).parent
 
 
 @lru_cache(maxsize=4)
 def prompts(sample_rate: int) -> Mapping[str, NDArray[np.float32]]:
-    """The prompts by name, 7 s together.
+    """The prompts by name, 7 s together. The files have 16 kHz, so there is no speech above 8 kHz.
 
     Args:
         sample_rate: sample rate that they are resampled to [Hz].

@@ -51,7 +51,7 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """The progress of a training.
 
     Args:
@@ -91,14 +91,14 @@ class Training:
         torch.use_deterministic_algorithms(True)
         torch.manual_seed(plan.seed)
         self.net = net_of()
-        self.progress = Progress(0, plan.steps or 0, math.nan, 0.0)
+        self.progress = TrainingProgress(0, plan.steps or 0, math.nan, 0.0)
         self._batches, self._plan, self._state = batches, plan, state
         self._optimizer = torch.optim.AdamW(self.net.parameters(), PEAK_RATE, betas=(0.9, 0.98))
         self._identity = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         if state.exists():
             self._load()
 
-    def run(self, on_progress: Callable[[Progress, LiftNet], None]) -> None:
+    def run(self, on_progress: Callable[[TrainingProgress, LiftNet], None]) -> None:
         """Trains to the end of the plan, or until Ctrl-C; the state is saved in either case.
 
         Args:
@@ -115,7 +115,7 @@ class Training:
         finally:
             self._save()
 
-    def _step(self, before: Progress, begun: float) -> Progress:
+    def _step(self, before: TrainingProgress, begun: float) -> TrainingProgress:
         step, steps = before.step, before.steps
         for group in self._optimizer.param_groups:
             group["lr"] = rate(step, steps)
@@ -130,7 +130,7 @@ class Training:
         if not steps and step + 1 == _TIMED_STEPS:
             steps = max(_TIMED_STEPS + 1, round(self._plan.minutes * 60 / seconds * _TIMED_STEPS))
         running = found if math.isnan(before.loss) else 0.98 * before.loss + 0.02 * found
-        return Progress(step + 1, steps, running, seconds)
+        return TrainingProgress(step + 1, steps, running, seconds)
 
     def _save(self) -> None:
         parts = {"net": self.net.state_dict(), "optimizer": self._optimizer.state_dict()}
@@ -150,7 +150,7 @@ class Training:
             )
         self.net.load_state_dict(saved["net"])
         self._optimizer.load_state_dict(saved["optimizer"])
-        self.progress = Progress(**saved["progress"])
+        self.progress = TrainingProgress(**saved["progress"])
 
 
 def level(net: LiftNet, batches: Batches, random: np.random.Generator, count: int = 32) -> None:

@@ -31,7 +31,7 @@ from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.workshop.training.batches import Batches
 from pipeline.workshop.training.export import export
-from pipeline.workshop.training.loop import Progress, Training, TrainingPlan, level
+from pipeline.workshop.training.loop import Training, TrainingPlan, TrainingProgress, level
 from pipeline.workshop.training.net import KERNEL, LiftNet, LiftShape
 from pipeline.workshop.training.speech import Recording, Speech, read_speech
 
@@ -77,7 +77,7 @@ def train_vocoder(
     hold_out: str | None = None,
     teacher: str | None = None,
     teacher_minutes: float = 10.0,
-    on_progress: Callable[[Progress, Figures | None], None] = lambda progress, figures: None,
+    on_progress: Callable[[TrainingProgress, Figures | None], None] = lambda progress, figures: None,
 ) -> Trained:
     """Trains a `lift` vocoder on speech and writes it to `out`, and a page about it to the same name with `.md`.
 
@@ -133,7 +133,7 @@ def _train(
     record: dict[str, Any],
     identity: dict[str, Any],
     out: Path,
-    on_progress: Callable[[Progress, Figures | None], None],
+    on_progress: Callable[[TrainingProgress, Figures | None], None],
 ) -> Trained:
     out.parent.mkdir(parents=True, exist_ok=True)
     state, trial = out.with_suffix(".state"), out.with_suffix(".trial.onnx")
@@ -145,7 +145,7 @@ def _train(
         finally:
             trial.unlink()
 
-    def told(progress: Progress, net: LiftNet) -> None:
+    def told(progress: TrainingProgress, net: LiftNet) -> None:
         due = progress.steps and progress.step % max(1, progress.steps // _FIGURES) == 0
         on_progress(progress, figures(net) if due and progress.step < progress.steps else None)
 

@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
 from pipeline.workshop.training import run as run_module
-from pipeline.workshop.training.loop import Progress, TrainingPlan, rate
+from pipeline.workshop.training.loop import TrainingPlan, TrainingProgress, rate
 from pipeline.workshop.training.net import LiftShape
 from pipeline.workshop.training.run import Figures, train_vocoder
 from pipeline.workshop.training.speech import read_speech
@@ -38,7 +38,7 @@ def weights(path: Path) -> list[bytes]:
 def test_it_makes_a_vocoder_for_the_contract_with_its_record_and_its_card(tmp_path: Path) -> None:
     out, told = tmp_path / "models" / "mine.onnx", []
 
-    def on_progress(progress: Progress, figures: Figures | None) -> None:
+    def on_progress(progress: TrainingProgress, figures: Figures | None) -> None:
         told.append((progress, figures))
 
     trained = train_vocoder(
@@ -68,7 +68,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_p
     whole, parts = tmp_path / "whole.onnx", tmp_path / "parts.onnx"
     train_vocoder(SPEECH, SPEC, whole, TrainingPlan(steps=8, threads=1))
 
-    def stop(progress: Progress, figures: Figures | None) -> None:
+    def stop(progress: TrainingProgress, figures: Figures | None) -> None:
         if progress.step == 5:
             raise KeyboardInterrupt
 
@@ -87,7 +87,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_p
 def test_an_unfinished_training_on_other_speech_is_not_gone_on_with(tmp_path: Path) -> None:
     out = tmp_path / "a.onnx"
 
-    def stop(progress: Progress, figures: Figures | None) -> None:
+    def stop(progress: TrainingProgress, figures: Figures | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""What keeps workers busy, on any machine; they find this module by PYTHONPATH."""
+"""Keeps workers busy for a time that is the same on any machine. Workers find this module by PYTHONPATH."""
 
 import time
 
@@ -8,11 +8,11 @@ from pipeline.events import ShardCommitted
 from pipeline.planning.plan import ShardTask
 
 SECONDS = 4.0
-"""For each shard."""
+"""How long a worker is busy with each shard, at least."""
 _make_on_worker = on_worker.make_on_worker
 
 
 def make_shard_slowly(task: ShardTask, job: Job, trial: int) -> ShardCommitted:
-    """What a worker runs, to which a worker comes after some seconds."""
+    """Wait for some seconds, then make the shard."""
     time.sleep(SECONDS)
     return _make_on_worker(task, job, trial)
