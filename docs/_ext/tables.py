@@ -15,6 +15,7 @@ import typer
 import pipeline
 from pipeline import errors, events
 from pipeline.cli import app
+from pipeline.cli.lazy import LazyCommand
 from pipeline.config import JobConfig
 
 
@@ -125,7 +126,9 @@ def commands() -> dict[str, Any]:
     for name, command in typer.main.get_command(app).commands.items():
         inner = getattr(command, "commands", None)
         found.update({name: command} if inner is None else {f"{name} {each}": inner[each] for each in inner})
-    return found
+    return {
+        name: command.imported() if isinstance(command, LazyCommand) else command for name, command in found.items()
+    }
 
 
 def options(command: Any) -> Iterator[tuple[str, str, str]]:

@@ -26,14 +26,18 @@ class LazyCommand(TyperCommand):
         super().__init__(name, short_help=line)
         self.place = place
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        """The beginning of a call: from here on, the imported command is in charge."""
+    def imported(self) -> Any:
+        """The command itself, with its options; imported now."""
         module, _, function = self.place.partition(":")
         with interrupts_after_import():
             command = getattr(importlib.import_module(module), function)
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.command(self.name)(command)
-        return get_command(app).make_context(*arguments, **more)
+        return get_command(app)
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """The beginning of a call: from here on, the imported command is in charge."""
+        return self.imported().make_context(*arguments, **more)
 
 
 class LazyGroup(TyperGroup):

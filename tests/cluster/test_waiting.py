@@ -50,7 +50,7 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
     assert awaited[0].limit == 60
     said = noticed(awaited[0])
     assert said is not None
-    assert "0:01:00 that the run waits: start workers (dask worker ADDRESS)" in said
+    assert "the run waits up to 0:01:00: start workers (dask worker ADDRESS)" in said
     assert not [event for event in events if isinstance(event, ShardRetried)]
 
 

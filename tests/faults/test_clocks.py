@@ -33,16 +33,19 @@ READINGS = {
     ("jobs/steps.py", "datetime.now"): "started and finished in job.json, for the reader",
     ("events/prometheus.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("planning/prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
-    ("storage/signature.py", "time.time"): "how long the lock is held, for the reader",
+    ("storage/base.py", "time.time"): "how long the lock is held, for the reader",
     ("storage/objects/lease.py", "time.clock_gettime"): "CLOCK_BOOTTIME: a waiting time, which nobody sets",
     ("jobs/reporting.py", "datetime.now"): "the signs of life, for the reader",
     ("output/status.py", "datetime.now"): "how old the signs of life are, for the reader",
     ("pack/sources.py", ".st_mtime_ns"): "a stamp: held for equal to that of the interrupted run, or not",
-    ("stores/local_listing.py", ".st_mtime"): "as the next one",
-    ("stores/tree.py", "'mtime'"): "a stamp of a chunk: part of a fingerprint, and that it is new means nothing",
-    ("stores/tree.py", "'LastModified'"): "as above",
-    ("stores/tree.py", "'last_modified'"): "as above",
-    ("stores/tree.py", "'created'"): "as above",
+    ("stores/zarr_arrays/local_files.py", ".st_mtime"): "as the next one",
+    (
+        "stores/zarr_arrays/zarr_tree.py",
+        "'mtime'",
+    ): "a stamp of a chunk: part of a fingerprint, and that it is new means nothing",
+    ("stores/zarr_arrays/zarr_tree.py", "'LastModified'"): "as above",
+    ("stores/zarr_arrays/zarr_tree.py", "'last_modified'"): "as above",
+    ("stores/zarr_arrays/zarr_tree.py", "'created'"): "as above",
 }
 """Every place that reads a clock, or what one wrote, and why nothing depends on whether it is right."""
 
