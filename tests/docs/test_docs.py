@@ -114,7 +114,9 @@ def test_the_commands_and_examples_of_a_page_run_in_order(page: str, place: Call
             lines = [run_line(page, line, folder, not said) for line in block.body.splitlines()]
             said = [masked(text) for text in "\n".join(lines).split("\n")]
         elif block.language == "text" and block.follows:
-            assert [line for line in block.body.splitlines() if masked(line) not in said] == [], "not what it prints"
+            assert [line for line in block.body.splitlines() if masked(line) not in said] == [], (
+                f"not what it prints: {said}"
+            )
         elif block.language == "python":
             (folder / "example.py").write_text(block.body)
             runpy.run_path(str(folder / "example.py"), run_name="__main__")

@@ -125,5 +125,5 @@ def wanted_code(line: str) -> int:
 def masked(line: str) -> str:
     """A line of output without what differs from run to run: numbers, digests, names of recordings and plurals."""
     line = re.sub(r"\b[0-9a-f]{6,}\b", "0", line)
-    line = re.sub(r"for \S+$", "for KEY", line)
+    line = re.sub(r"(for|worst [\d.]+ in) \S+$", r"\1 KEY", line)
     return re.sub(r"[\d.:]*\d", "0", line).strip()
