@@ -44,7 +44,7 @@ def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
             "it has ended"
         )
     if not report.garbage:
-        print(f"nothing to delete: {output} holds nothing that its manifest or an unfinished run does not need")
+        print(f"nothing to delete: everything that melmill wrote to {output} is still needed")
     elif deleted:
         print(f"deleted {amount}")
     else:

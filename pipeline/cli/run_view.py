@@ -94,7 +94,7 @@ def noticed(event: Event) -> str | None:
     if isinstance(event, Logged):
         return f"{event.logger}: {event.words}"
     if isinstance(event, RunStopping):
-        return f"stopping: shards in flight have {event.grace:g} s to finish; press Ctrl-C again to drop them"
+        return f"stopping: shards in flight have {event.grace:g} s to finish; a second Ctrl-C or SIGTERM drops them"
     return None
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.cluster.executor import Ended, Executor
+from pipeline.cluster.hopeless import Prospects
 from pipeline.cluster.lost_workers import DEATHS, Blame, Suspect, Verdict
-from pipeline.cluster.prospects import Prospects
 from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import RunStopping, ShardAbandoned, ShardRetried, ShardStarted, UtterancesMade

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.here import Here
-from pipeline.cluster.prospects import Prospects
+from pipeline.cluster.hopeless import Prospects
 from pipeline.config import Job
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_after_import

@@ -63,13 +63,17 @@ def _problem(problem: ErrorDetails) -> str:
     match problem["type"]:
         case "extra_forbidden":
             others = " and ".join(kinds_with(key)) if of_kind else ""
-            words = f"kind: {others} has this key, and this is kind: {kind}" if others else "unknown key"
+            words = f"kind {others} has this key, and this job has kind {kind}" if others else "unknown key"
             return f"{where}: {words}; the keys here are {', '.join(_section(location[:-1], kind).model_fields)}"
         case "missing" if of_kind:
             (example,) = KINDS[kind].model_fields[key].examples or ["..."]
-            return f"{where}: kind: {kind} needs it, for example {key}: {example}"
+            return f"{where}: kind {kind} needs it, for example {key}: {example}"
         case "union_tag_invalid":
             return f"{where}.kind: it is {problem['ctx']['tag']!r}, and must be {' or '.join(KINDS)}"
+        case "missing":
+            return f"{where}: it is missing"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{where}: it must be a mapping of keys to values (it is {problem['input']!r})"
         case _:
             value = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
             return f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}"

@@ -43,7 +43,8 @@ def load_job(
     if isinstance(mel, str) and mel.endswith((".yaml", ".yml")):
         values["input"]["mel"] = read_yaml(Path(mel), "mel spec")
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
-        if not isinstance(values.get(section), dict) or needed not in values[section]:
+        given = values.get(section, {})
+        if isinstance(given, dict) and needed not in given and values.keys() <= JobConfig.model_fields.keys():
             raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")
     return JobConfig.build(values, str(origin) if isinstance(origin, Path) else "the command line")
 
@@ -60,11 +61,17 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     """
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the {what} {path} cannot be read: {error}") from error
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no {what} {path}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the {what} {path} is not a text file in UTF-8") from error
+    except OSError as error:
+        raise ConfigError(f"the {what} {path} cannot be read: {error.strerror}") from error
     values = _parse_yaml(text, str(path))
+    if values is None:
+        raise ConfigError(f"the {what} {path} is empty")
     if not isinstance(values, dict):
-        raise ConfigError(f"the {what} {path} must be a mapping, not {type(values).__name__}")
+        raise ConfigError(f"the {what} {path} must be a mapping of keys to values, and is a {type(values).__name__}")
     return values
 
 

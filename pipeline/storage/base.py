@@ -115,7 +115,7 @@ _REMEDIES = {
     errno.EACCES: "check the permissions of the folder",
     errno.EPERM: "check the permissions of the folder",
     errno.ENOENT: "check the path: a folder in it is not there and cannot be made",
-    errno.EROFS: "choose an output on a writable file system",
+    errno.EROFS: "make the file system writable, or choose another output",
     errno.EEXIST: "a part of this path is a file; choose another output",
     errno.ENOTDIR: "a part of this path is a file; choose another output",
 }

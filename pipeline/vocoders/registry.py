@@ -90,7 +90,8 @@ def _load(
     if name == GRIFFIN_LIM:
         if mel is None:
             raise ConfigError(
-                "griffin-lim works for any mel, so it needs the mel contract of the store, which is not known"
+                "griffin-lim works for any mel, so it needs to know the mel contract: give it with --mel or input.mel, "
+                "such as hifigan-22k"
             )
         return GriffinLim(mel)
     path = model_path(name)

@@ -16,8 +16,8 @@ from pipeline.cluster.dask_executor import dask_executor
 from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Ended, Executor, Hear
 from pipeline.cluster.here import Here
+from pipeline.cluster.hopeless import Prospects
 from pipeline.cluster.lost_workers import DEATHS, UNSEEN_DEATHS
-from pipeline.cluster.prospects import Prospects
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ClusterError, ContractError, HopelessRunError, StorageError
 from pipeline.events import (

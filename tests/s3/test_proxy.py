@@ -73,7 +73,7 @@ def test_an_upload_in_parts_over_a_bad_network_is_whole_or_not_there(
     opened: Callable[[], ObjectStorage],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipeline.storage.objects.files._PART_BYTES", 5 << 20)
+    monkeypatch.setattr("pipeline.storage.objects.transfers._PART_BYTES", 5 << 20)
     storage, ends = ObjectStorage(folder, through), set()
     whole = random.Random(0).randbytes(11 << 20)
     with storage.scratch() as scratch:

@@ -11,7 +11,7 @@ from support.storage_tests import StorageTests, content
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage import SCRATCH, open_storage
-from pipeline.storage.objects import ObjectStorage, files
+from pipeline.storage.objects import ObjectStorage, transfers
 
 Open = Callable[[], ObjectStorage]
 
@@ -21,11 +21,11 @@ class TestS3(StorageTests):
 
     @pytest.fixture(autouse=True)
     def _small_blocks(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(files, "_BLOCK_BYTES", 1000)
+        monkeypatch.setattr(transfers, "_BLOCK_BYTES", 1000)
 
 
 def test_a_file_from_scratch_becomes_an_object_in_several_parts(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(transfers, "_PART_BYTES", 5 << 20)
     storage = opened()
     whole = bytes(range(250)) * ((11 << 20) // 250) + b"end"
     with storage.scratch() as scratch:
@@ -44,7 +44,7 @@ def test_a_file_from_scratch_becomes_an_object_in_several_parts(opened: Open, mo
 
 def test_what_is_read_is_one_version(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest that is replaced while it is read is never half of each."""
-    monkeypatch.setattr(files, "_BLOCK_BYTES", 1000)
+    monkeypatch.setattr(transfers, "_BLOCK_BYTES", 1000)
     storage = opened()
     storage.replace("manifest", b"a" * (1 << 20))
     with storage.read("manifest") as file:
@@ -113,7 +113,7 @@ def test_a_lost_answer_is_resolved_by_reading_back(opened: Open, monkeypatch: py
 def test_an_upload_in_parts_whose_answer_is_lost_is_ours_all_the_same(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_PART_BYTES", 5 << 20)
+    monkeypatch.setattr(transfers, "_PART_BYTES", 5 << 20)
     storage = opened()
     lost = lose_answers(monkeypatch, storage, "put_file", 1)
     with storage.scratch() as scratch:

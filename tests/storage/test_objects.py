@@ -28,8 +28,8 @@ from pipeline.jobs.reporting import reporting
 from pipeline.storage import absolute_url, open_output, open_storage, silence
 from pipeline.storage.base import LOCK
 from pipeline.storage.objects import ObjectStorage, lease
-from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
+from pipeline.storage.objects.transfers import Files
 from pipeline.stores.zarr_arrays import ZarrTree
 
 Open = Callable[[], ObjectStorage]

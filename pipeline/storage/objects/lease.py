@@ -28,8 +28,8 @@ from dataclasses import dataclass
 
 from pipeline.errors import OwnedError, StorageError
 from pipeline.storage.base import LOCK, in_words, signed
-from pipeline.storage.objects.files import Files
 from pipeline.storage.objects.processes import is_dead, this_process
+from pipeline.storage.objects.transfers import Files
 
 _PART = "part-"
 """The beginning of the name of a holder that shares the output."""

@@ -21,8 +21,8 @@ from typing import Any
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import PRIVATE, SCRATCH, translated
-from pipeline.storage.objects.files import Files, is_not_implemented
 from pipeline.storage.objects.lease import Lease, tidy, who_holds
+from pipeline.storage.objects.transfers import Files, is_not_implemented
 
 _PROBES = f"{PRIVATE}/probes"
 _TRIES = 3
