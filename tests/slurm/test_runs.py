@@ -201,7 +201,7 @@ KILLED = """
 import os, signal, sys
 from pipeline.config import JobConfig
 from pipeline.events import ShardCommitted
-from pipeline.jobs import run
+from pipeline.jobs.run import run
 
 committed = 0
 
