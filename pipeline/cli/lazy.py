@@ -19,7 +19,7 @@ class LazyCommand(TyperCommand):
     Args:
         name: name of the command.
         place: module and function of the command, `module:function`.
-        line: what the list of commands says of it: the first line of the function's docstring.
+        line: text for the list of commands: the first line of the function's docstring.
     """
 
     def __init__(self, name: str, place: str, line: str) -> None:

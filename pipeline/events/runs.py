@@ -36,7 +36,7 @@ class ContractDoubted(Event):
     """The store's values neither contradict its contract nor confirm all of it.
 
     Args:
-        words: what could not be judged, and why.
+        words: text that says what could not be judged, and why.
     """
 
     words: str
@@ -86,7 +86,7 @@ class WorkersAwaited(Event):
     Args:
         seconds: time without a worker [s].
         limit: time after which the run gives up [s].
-        reason: what the batch system says, or what to do.
+        reason: text of the batch system, or advice.
     """
 
     seconds: float
@@ -126,7 +126,7 @@ class RunFailed(Event):
 
     Args:
         error: name of the error's class.
-        message: what is wrong, where, and what to do.
+        message: text that says what is wrong, where, and what to do.
         exit_code: exit code of the command.
     """
 

@@ -107,7 +107,7 @@ class ShardAbandoned(Event):
     Args:
         shard: number of the shard.
         utterances: number of its utterances.
-        reason: what happened to its workers.
+        reason: text that says what happened to its workers.
     """
 
     shard: int

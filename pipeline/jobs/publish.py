@@ -32,7 +32,7 @@ def publish(
         plan: the plan. All of its shards must be committed, except those whose utterances `crashed` names.
         crashed: failures of utterances whose shard could not be made; it has no commit, and the next run tries again.
         job: the job that was done.
-        described: what job.json says besides the counts.
+        described: content of job.json without the counts.
         metas: gives the current metadata of utterances, for shards that were made with other metadata.
 
     Raises:

@@ -50,7 +50,7 @@ class GarbageReport:
     """What can be deleted, or was.
 
     Args:
-        garbage: what can be deleted, in the order of deletion.
+        garbage: objects that can be deleted, in the order of deletion.
         holder: the run that is working on the output, or None. Objects without a commit record may be its work, and
             are not reported then.
     """
@@ -97,7 +97,7 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
     Args:
         url: URL or path of the output.
         options: options for the client of an object store.
-        single_writer: as in `open_storage`.
+        single_writer: whether nothing else writes to the output; see `open_storage`.
 
     Raises:
         OwnedError: if a run is working on the output.

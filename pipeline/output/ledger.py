@@ -231,7 +231,7 @@ class Ledger:
         Args:
             folder: scratch folder that holds the publication's files, under their names in the output.
             publication: the publication; the commits that it names are durable.
-            described: what job.json says besides the counts.
+            described: content of job.json without the counts.
         """
         self._announce(publication)
         self.storage.replace(FAILURES, folder / FAILURES)

@@ -105,7 +105,7 @@ class Publication:
     Args:
         run_id: identifier of the run that published.
         generation: number of that run on this output.
-        state: what the publication is made of -> digest over it. A difference says that another publication is due,
+        state: digest of each thing that the publication is made of. A difference says that another publication is due,
             and why. Empty in publications of early versions of melmill.
         complete: whether every shard of the plan could be made.
         commits: names of the commits that the publication consists of.

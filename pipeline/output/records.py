@@ -51,7 +51,7 @@ class Row:
         clipped: number of samples that quantization clipped; 0 in FLOAT.
         mel_distance: mean absolute log-mel difference to the input, or None if it was not measured.
         mel_distance_relative: `mel_distance` divided by the standard deviation of the input's log-mel values.
-        source: where the mel came from.
+        source: place that the mel came from.
         meta: the utterance's own metadata, passed through.
         over_full_scale: number of samples whose absolute value before quantization was over 1.0, in FLOAT too; None in
             rows that were written before it was counted.
@@ -100,10 +100,10 @@ class Failure:
 
     Args:
         key: the utterance's name.
-        source: where its mel is.
+        source: place of its mel.
         error: name of the error's class.
-        reason: what is wrong, with coordinates.
-        shard: in failures.jsonl, the name of the shard whose commit record holds this failure. None in the commit
+        reason: text that says what is wrong, with coordinates.
+        shard: name, in failures.jsonl, of the shard whose commit record holds this failure. None in the commit
             record itself, for an utterance that was refused before any work, and for one whose workers died.
     """
 
@@ -166,7 +166,7 @@ class ShardRecord:
         fingerprint: digest over everything that the shard's samples depend on, as hexadecimal.
         attempt: identifier of the attempt that made it.
         generation: number of the run on this output.
-        ingredients: what the shard was made with.
+        ingredients: ingredients that the shard was made with.
         objects: the objects that the shard consists of; empty if every utterance failed.
         rows: rows of the utterances that were made, in order.
         failures: failures of the utterances that were quarantined, in order.

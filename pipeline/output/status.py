@@ -116,11 +116,11 @@ class Status:
         state: `running`; `finished`, `interrupted` or `failed`, as the run wrote at its end; `killed`: the run ended
             without writing so, as the output's lock shows; `silent`: a run on a machine whose locks cannot be seen here
             has written nothing for a minute; `unknown`: no run has written a status that can be read.
-        holder: who works on the output now, a run or gc; None if nobody does, as far as this process can see.
+        holder: process that works on the output now, a run or gc; None if nobody does, as far as this process can see.
         age: time since the last sign of life, by the clocks of both machines [s]; None if there was none.
-        run: what the last run wrote, or None.
-        manifest: what the manifest holds, as it was published; None if there is no manifest.
-        parts: what the parts of a job wrote, if it is not published yet. Then `state` is that of all of them together,
+        run: status that the last run wrote, or None.
+        manifest: totals of the manifest, as it was published; None if there is no manifest.
+        parts: statuses of the parts of a job, if it is not published yet. Then `state` is that of all of them together,
             and `run` is the part that wrote last.
     """
 

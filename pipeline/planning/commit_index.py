@@ -19,9 +19,9 @@ class CommittedShard(ShardId):
     """One commit record without its rows. It takes a quarter of a kilobyte of memory.
 
     Args:
-        number, fingerprint, revision: as in ShardId.
+        number, fingerprint, revision: the identity of the shard; see ShardId.
         generation: number of the run that made it.
-        ingredients: what it was made with; one object for all shards that were made alike.
+        ingredients: ingredients that it was made with; one object for all shards that were made alike.
         utterances: number of utterances that were made or quarantined in it.
         failed: number of them that were quarantined.
     """

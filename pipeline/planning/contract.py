@@ -47,7 +47,7 @@ def check_contract(
         source: contract of the store's mels.
         vocoder: the vocoder that is to decode them.
         convert: whether exact conversions were asked for.
-        framing: what to do if the framing differs.
+        framing: way to treat a framing that differs.
 
     Raises:
         ContractError: if they cannot be bridged. The message names every field that differs, both values, and what

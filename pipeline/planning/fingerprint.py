@@ -53,8 +53,8 @@ def why_stale(members: int, members_then: int, changed: int, ingredients: Ingred
         members: number of utterances in the shard now.
         members_then: number of utterances in it when it was made.
         changed: number of `members` whose mel has changed.
-        ingredients: what the shard would be made with now.
-        made_with: what it was made with.
+        ingredients: ingredients that the shard would be made with now.
+        made_with: ingredients that it was made with.
     """
     reasons = []
     if changed:

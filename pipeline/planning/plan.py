@@ -28,7 +28,7 @@ class ShardTask(ShardId):
     """One shard to make: all that a worker gets besides the job. It holds names and row ranges, never arrays.
 
     Args:
-        number, fingerprint, revision: as in ShardId.
+        number, fingerprint, revision: the identity of the shard; see ShardId.
         utterances: the utterances, in the order in which they go into the shard.
         condemned: key -> reason, of utterances that are not tried any more.
         meta: key -> JSON object, of utterances for which the job's list has metadata.
@@ -44,7 +44,7 @@ class PlannedShard(ShardId):
     """One shard of the plan.
 
     Args:
-        number, fingerprint, revision: as in ShardId.
+        number, fingerprint, revision: the identity of the shard; see ShardId.
         members: `[utterances] int64`, positions in the catalogue.
         seconds: duration of the audio in it, from the frame counts [s].
         reason: why it is to be made; empty if it is there.

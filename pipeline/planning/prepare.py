@@ -57,7 +57,7 @@ class Prepared:
         vocoder: the vocoder, loaded in this process; workers load their own.
         differences: the differences between the store's contract and the vocoder's; all of them can be bridged.
         unverified: the part of the store's contract that its values could not confirm, as text; None if all was.
-        plan: what is to be made.
+        plan: the shards to make, and those that are there.
         ledger: ledger of the output.
         scan: the commits and objects that the plan was made from.
         metadata: metadata of the utterances.

@@ -126,7 +126,7 @@ def translated(doing: str, passing: type[OSError] | tuple[()] = ()) -> Iterator[
     """Turns errors of the operating system into StorageErrors that say what to do.
 
     Args:
-        doing: what is being done, and to which file: `writing /data/out/job.json`.
+        doing: text that says what is being done, and to which file: `writing /data/out/job.json`.
         passing: kinds of OSError that are raised as they are.
     """
     try:

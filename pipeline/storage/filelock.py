@@ -42,7 +42,7 @@ def take(descriptor: int, shared: bool) -> str | None:
 
     Args:
         descriptor: descriptor of the file.
-        shared: as in `try_lock`.
+        shared: whether others may share the lock; see `try_lock`.
 
     Returns:
         None if it is locked now, otherwise who holds it.

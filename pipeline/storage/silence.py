@@ -22,7 +22,7 @@ def waiting_for(what: str) -> Iterator[None]:
     """Warns when the context has lasted ten seconds, and every minute after that.
 
     Args:
-        what: what is done in the context, such as `reading s3://bucket/name`.
+        what: text that says what is done in the context, such as `reading s3://bucket/name`.
     """
     number = _watch.begin(what)
     try:

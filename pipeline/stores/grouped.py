@@ -53,7 +53,7 @@ class GroupedStore:
     Args:
         tree: objects of the store.
         mel: mel contract, used for n_mels if the store states no contract.
-        fingerprint: what the digests are taken over: the chunks or the content.
+        fingerprint: basis of the digests: the chunks or the content.
 
     Raises:
         StoreError: if there is no mel, or the mel axis cannot be found.

@@ -22,7 +22,7 @@ class Metadata:
 
     Args:
         path: path of the list.
-        rows: for each key, a JSON object with the other fields of its row.
+        rows: JSON object for each key, with the other fields of its row.
     """
 
     path: str

@@ -33,7 +33,7 @@ def open_store(
         layout: layout of the store; "auto" detects it.
         mel: mel contract, which gives n_mels and so the mel axis if the store states no contract. A contract that the
             store states overrides it.
-        fingerprint: what the digests of grouped and padded stores are taken over: "chunks" (size, and time of change
+        fingerprint: basis of the digests of grouped and padded stores: "chunks" (size, and time of change
             or ETag, of the objects that hold an utterance) or "content" (the values, so that listing the store reads
             every mel). Ragged stores keep digests of the content.
         options: options of the storage client.

@@ -33,7 +33,7 @@ class PaddedStore:
     Args:
         tree: objects of the store.
         mel: mel contract, used for n_mels if the store states no contract.
-        fingerprint: what the digests are taken over: the chunks or the content.
+        fingerprint: basis of the digests: the chunks or the content.
 
     Raises:
         StoreError: if an array is missing or not as it must be, or the mel axis cannot be found.

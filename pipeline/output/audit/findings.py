@@ -22,7 +22,7 @@ class Finding:
         kind: missing (an object that should be there is not), corrupt (an object is not as it was written: bytes or
             lines were changed, lost or added) or unexpected (an object that no record names).
         name: name of the object, or of the utterance in it.
-        what: what is wrong, and what to do.
+        what: text that says what is wrong, and what to do.
         shard: name of the commit whose audio is damaged or missing; None if only lists or records are.
     """
 

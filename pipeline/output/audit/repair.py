@@ -25,9 +25,9 @@ def repair(
 
     Args:
         url: URL or path of the output.
-        findings: what `verify` found.
+        findings: findings of `verify`.
         options: options for the client of an object store.
-        single_writer: as in `open_storage`.
+        single_writer: whether nothing else writes to the output; see `open_storage`.
 
     Returns:
         What was done, one sentence for each step.
