@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.paths import ROOT
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
