@@ -1,6 +1,6 @@
 """A real SLURM of two nodes on one machine: munged, slurmctld and two slurmd, in one folder; as root.
 
-python tests/support/slurm_daemons.py FOLDER    # starts one, says how to use it, and stops it on Ctrl-C
+PYTHONPATH=tests python -m support.slurm_daemons FOLDER    # starts one, says how to use it, stops it on Ctrl-C
 """
 
 from __future__ import annotations
