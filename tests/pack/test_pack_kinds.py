@@ -69,7 +69,7 @@ def test_what_is_not_one_kind_is_asked_about(tmp_path: Path) -> None:
     touch("a.json", "b.wav")(tmp_path)
     for name, said in {
         "two": "npy and hdf5; choose one with --from", "beside": "audio and torch", "archives": "give the .scp",
-        "a.json": "is not recognized", "b.wav": "give the folder of the files", "none": "is not there",
+        "a.json": "is not recognized", "b.wav": "give the folder of the files", "none": "does not exist",
     }.items():  # fmt: skip
         with pytest.raises(ConfigError, match=said):
             kind_of(str(tmp_path / name))
