@@ -165,7 +165,7 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         (["run", *run_arguments, "--set", "output.bitrate=5"], 2, "output.bitrate: unknown key"),
         (["run", *run_arguments, "--set", "input.mel=tacotron2-22k"], 4, "framing"),
         (["run", *out], 2, "names no input.store"),
-        (["run", tmp_path / "job.yaml"], 2, "cannot be read"),
+        (["run", tmp_path / "job.yaml"], 2, "there is no job file"),
         (["run", *run_arguments, "--no-such-flag"], 2, "no-such-flag"),
         (["run", *run_arguments, "--out", "/proc/audio"], 6, "/proc/audio"),
         (["verify", tmp_path / "nowhere"], 2, "holds no melmill output"),
@@ -174,7 +174,7 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         (["pack", tmp_path / "nowhere", tmp_path / "s.zarr", "--mel", "hifigan-22k"], 2, "nowhere"),
         (["pack", PROMPTS, tmp_path / "s.zarr"], 2, "states no mel contract; give it (--mel"),
         (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan"], 2, "the presets are bigvgan-24k"),
-        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "no.yaml cannot be read"),
+        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "there is no mel spec"),
         (["pack", PROMPTS, run_arguments[1], "--mel", "hifigan-22k"], 2, "exists"),
     ]
     for arguments, code, words in cases:
