@@ -22,7 +22,7 @@ def test_the_default_is_the_universal_hifigan() -> None:
 
 def test_griffin_lim_needs_the_contract() -> None:
     assert vocode(MEL[:, :20], "griffin-lim", SPEC).shape == (20 * 256,)
-    with pytest.raises(ConfigError, match="needs the mel contract"):
+    with pytest.raises(ConfigError, match="needs to know the mel contract"):
         vocode(MEL, "griffin-lim")
 
 

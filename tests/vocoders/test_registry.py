@@ -71,7 +71,7 @@ def test_griffin_lim_takes_the_mels_it_is_given() -> None:
 
 
 def test_griffin_lim_without_a_mel_contract_is_refused() -> None:
-    with pytest.raises(ConfigError, match="griffin-lim works for any mel, so it needs the mel contract"):
+    with pytest.raises(ConfigError, match="griffin-lim works for any mel, so it needs to know the mel contract"):
         load_vocoder("griffin-lim")
 
 
