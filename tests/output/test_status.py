@@ -18,9 +18,8 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, StorageError
 from pipeline.events import Event, RunStarted, ShardCommitted
 from pipeline.events.tally import Amount
-from pipeline.jobs.reporting import reporting
+from pipeline.jobs import reporting
 from pipeline.jobs.run import run
-from pipeline.output import status as status_module
 from pipeline.output.layout import STATUS
 from pipeline.output.status import RunStatus, Status, read_status
 from pipeline.storage import LocalStorage
@@ -47,7 +46,7 @@ def tell(out: Path, **changes: Any) -> None:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """The status is written twenty times a second."""
-    monkeypatch.setattr(status_module, "WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(reporting, "WRITE_SECONDS", 0.05)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -138,9 +137,9 @@ def test_how_a_run_ended_is_told(job: Build, error: BaseException, state: str, w
 
 RUN = """
 import json, sys, time
-from pipeline.output import status
 from pipeline.config import JobConfig
 from pipeline.events import ShardCommitted
+from pipeline.jobs import reporting
 from pipeline.jobs.run import run
 
 committed = 0
@@ -151,7 +150,7 @@ def block(event):
     while committed == 2:
         time.sleep(1)
 
-status.WRITE_SECONDS = 0.05
+reporting.WRITE_SECONDS = 0.05
 run(JobConfig.build(json.loads(sys.argv[1])), block)
 """
 
@@ -286,7 +285,7 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
         return sum(thread.name == "melmill-status" for thread in threading.enumerate())
 
     def stopped() -> None:
-        with reporting(LocalStorage(tmp_path), "run", lambda event: None):
+        with reporting.reporting(LocalStorage(tmp_path), "run", lambda event: None):
             assert writers() == 1
             raise KeyboardInterrupt
 
