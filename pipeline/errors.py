@@ -1,7 +1,7 @@
 """Every error that melmill raises on purpose, with its exit code.
 
     MelmillError                 1
-    ├── ConfigError              2  the command line, the job file or a mel spec is wrong
+    ├── ConfigError              2  the command line, the job file or a mel contract is wrong
     │   ├── StoreError           2  the input is not a mel store, or cannot be read without guessing
     │   └── CheckpointError      2  a checkpoint is not valid, wants to run code, or does not match its config
     ├── ContractError            4  the store's mel contract does not fit the vocoder's
@@ -15,7 +15,7 @@
     │   └── HopelessRunError     7  the first utterances all failed in the same way
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
     ├── UnfinishedError         75  some shards are not made yet, and nobody is at work on them
-    └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others go on
+    └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others are made
         ├── MissingChunkError    3  a Zarr chunk, or an inner chunk of a shard, is not there
         ├── CorruptChunkError    3  a Zarr chunk does not decode
         ├── BadMelError          3  NaN, infinity or an impossible value, a wrong width, no frames, too many
@@ -43,13 +43,17 @@ class MelmillError(Exception):
 
 
 class ConfigError(MelmillError):
-    """The command line, the job file or a mel spec is wrong."""
+    """The command line, the job file or a mel contract is wrong."""
 
     exit_code = 2
 
 
 class StoreError(ConfigError):
     """The input is not a mel store, or cannot be read without guessing."""
+
+
+class CheckpointError(ConfigError):
+    """A checkpoint is damaged, is not a torch file, or holds more than tensors in plain containers."""
 
 
 class ContractError(MelmillError):
@@ -109,7 +113,7 @@ class UnfinishedError(MelmillError):
 
 
 class UtteranceError(MelmillError):
-    """One utterance cannot be made. It is quarantined with this message; the others go on."""
+    """One utterance cannot be made. It is quarantined with this message; the others are made."""
 
     exit_code = 3
 

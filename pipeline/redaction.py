@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
-_LOUD = r"secret|passw(?:or)?d|passphrase|connection_?string|authorization"
-_CALM = r"credentials?|signature|cookies?"
-_SHORT = r"key|token|sas|auth"
-"""Words in the names of secrets. In prose, these short ones count only as a part of a longer name."""
-_SECRET_NAME = re.compile(f"{_LOUD}|{_CALM}|{_SHORT}", re.I)
+_ANYWHERE = r"secret|passw(?:or)?d|passphrase|connection_?string|authorization"
+_LAST = r"credentials?|signature|cookies?"
+_LAST_OF_SEVERAL = r"key|token|sas|auth"
+"""Words in the names of secrets: those that count anywhere in a name, at its end, and only at the end of a longer
+name."""
+_SECRET_NAME = re.compile(f"{_ANYWHERE}|{_LAST}|{_LAST_OF_SEVERAL}", re.I)
 _PUBLIC_NAME = re.compile(r"signature_version|max_?keys|.*kms_?key_?id|auth(or|ority)", re.I)
 _SECRETS = (
     (re.compile(r"(?<=://)(?<!\babfs://)(?<!\babfss://)[^/\s'\"]*@"), ""),  # user and password
@@ -18,7 +19,7 @@ _SECRETS = (
     (re.compile(r"(://[^\s'\"?]*\?)(?!\.\.\.)[^\s'\"<>]+"), r"\1..."),  # a query that is a token alone
     (  # an option: secret=..., 'password': '...', Authorization: Basic ...
         re.compile(
-            rf"(?<![\w-])([\w-]*(?:{_LOUD})\w*|[\w-]*(?:{_CALM})|[\w-]+[_-](?:{_SHORT})"
+            rf"(?<![\w-])([\w-]*(?:{_ANYWHERE})\w*|[\w-]*(?:{_LAST})|[\w-]+[_-](?:{_LAST_OF_SEVERAL})"
             r"|[\w-]*(?:access|account|api|customer|private)key)\b(['\"]?\s*[=:]\s*)"
             r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?:basic |bearer )?[^\s'\"]\S*(?<![\s'\",;&)}\]]))",
             re.I,

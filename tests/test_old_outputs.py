@@ -616,7 +616,7 @@ def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh, same
     before, committed = old.stamps(), old.committed()
     job = old.place / "job.yaml"
     job.write_text(old.config().model_dump_json())
-    assert "4 shards are to be made yet" in melmill("publish", URL, code=75)
+    assert "4 shards are still to be made" in melmill("publish", URL, code=75)
     assert "lists 12 utterances" in melmill("run", str(job), "--part", "0/2")
     assert_kept(before, old.stamps(), files_of(before, committed))
     if not same_here:

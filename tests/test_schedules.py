@@ -187,7 +187,7 @@ def test_what_changed_is_said_and_what_was_quarantined_only_once(corpus: Path) -
     assert "5 shards: output tar flac PCM_16 -> tar wav PCM_16 (000000-" in noted
     (corpus / "audio" / "manifest.jsonl").unlink()
     said, noted = run_if_changed(corpus, *lenient, "--codec", "wav", code=3)
-    assert "there is no shard to make; the manifest is published again" in noted
+    assert "there is no shard to make; only the manifest is published" in noted
 
 
 def test_the_figures_of_a_run_are_those_of_its_events(job: Build, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.model_cache import cached
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError
 
 # Part of a cached model's name. Raise it when the builders make another model of the same checkpoint.
 _BUILDER_VERSION = 3

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.checkpoints.state_dict import State, some
-from pipeline.tensor_files import CheckpointError, read_torch_file
+from pipeline.errors import CheckpointError
+from pipeline.tensor_files import read_torch_file
+from pipeline.tensor_files.files import MAX_FILE_BYTES
 from pipeline.tensor_files.safetensors import read_safetensors
 
 # NeMo, core/connectors/save_restore_connector.py: model_config_yaml and model_weights_ckpt.
 _NEMO_CONFIG, _NEMO_WEIGHTS = "model_config.yaml", "model_weights.ckpt"
 _MOST_MEMBERS = 1000
-_MOST_BYTES = 2 << 30
 _MOST_CONFIG = 1 << 20
 # For a gzipped .nemo: weights hardly shrink, so an archive that claims a higher ratio is refused.
 _MOST_RATIO = 16
@@ -122,8 +123,8 @@ def _read_nemo(path: Path) -> CheckpointFile:
 
 def _nemo_members(path: Path) -> tuple[bytes, bytes]:
     """The config and the weights. Only these two members are read, and nothing is unpacked to a file."""
-    limits = {_NEMO_CONFIG: _MOST_CONFIG, _NEMO_WEIGHTS: _MOST_BYTES}
-    bound = min(_MOST_BYTES, _MOST_RATIO * path.stat().st_size + (1 << 20))
+    limits = {_NEMO_CONFIG: _MOST_CONFIG, _NEMO_WEIGHTS: MAX_FILE_BYTES}
+    bound = min(MAX_FILE_BYTES, _MOST_RATIO * path.stat().st_size + (1 << 20))
     found: dict[str, bytes] = {}
     with tarfile.open(path, "r|*") as archive:
         for count, member in enumerate(archive):

@@ -20,7 +20,7 @@ from pipeline.checkpoints.hifigan_config import GeneratorShape, HifiganConfig
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Generator, Layer, generator
 from pipeline.checkpoints.onnx_graph import Graph
-from pipeline.checkpoints.state_dict import State
+from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec, Normalization
 
@@ -131,9 +131,7 @@ def build_istftnet(
 
 
 def _matches(state: State) -> bool:
-    post = next((state[key] for key in ("conv_post.weight_v", "conv_post.weight") if key in state), None)
-    if post is None:
-        post = state.get("conv_post.parametrizations.weight.original1")
+    post = layer_weight(state, "conv_post")
     return "conv_pre.bias" in state and "ups.0.bias" in state and post is not None and len(post) > 1
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pipeline.checkpoints import bigvgan, hifigan, istftnet, parallel_wavegan, speechbrain, speecht5, vocos
 from pipeline.checkpoints.family import Family
 from pipeline.checkpoints.state_dict import State, some
-from pipeline.errors import ConfigError
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError, ConfigError
 
 FAMILIES: tuple[Family, ...] = (
     hifigan.FAMILY,

@@ -79,7 +79,6 @@ class Graph:
         *,
         padding: tuple[int, int] = (0, 0),
         mode: PadMode = "constant",
-        stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
     ) -> str:
@@ -92,7 +91,6 @@ class Graph:
             bias: the bias, `[outputs] float32`, or None.
             padding: number of positions (left, right).
             mode: content of the padding.
-            stride: distance between outputs [positions].
             dilation: distance between the kernel's taps [positions].
             groups: number of groups that inputs and outputs are divided into.
         """
@@ -103,7 +101,7 @@ class Graph:
             x,
             *self._weights(name, weight, bias),
             pads=[0, padding[0], 0, padding[1]],
-            strides=[1, stride],
+            strides=[1, 1],
             dilations=[1, dilation],
             group=groups,
         )
@@ -117,19 +115,17 @@ class Graph:
         *,
         rate: int,
         padding: tuple[int, int] = (0, 0),
-        groups: int = 1,
     ) -> str:
         """A transposed convolution along time, as torch.nn.ConvTranspose1d.
 
         Args:
             x: the signal, `[batch, inputs, 1, length]`.
             name: name of the layer, unique in the graph.
-            weight: the weight, `[inputs, outputs / groups, kernel] float32`.
+            weight: the weight, `[inputs, outputs, kernel] float32`.
             bias: the bias, `[outputs] float32`, or None.
             rate: the stride; the output has (length - 1) rate + kernel - left - right positions.
             padding: number of output positions (left, right) that are cut off; the right one is torch's padding less
                 its output_padding. A negative number adds positions that hold only the bias.
-            groups: number of groups that inputs and outputs are divided into.
         """
         more = max(0, -padding[1])
         return self.node(
@@ -139,7 +135,7 @@ class Graph:
             pads=[0, padding[0], 0, padding[1] + more],
             output_padding=[0, more],
             strides=[1, rate],
-            group=groups,
+            group=1,
         )
 
     def waveform(self, x: str, output: str = "waveform") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError
 
 State = Mapping[str, NDArray[Any]]
 """A module's tensors by their dotted names."""

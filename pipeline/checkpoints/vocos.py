@@ -18,8 +18,8 @@ from pipeline.checkpoints.onnx_graph import Graph
 from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
+from pipeline.errors import CheckpointError
 from pipeline.melspec import Normalization
-from pipeline.tensor_files import CheckpointError
 
 # models.py, modules.py: `embed` and `dwconv` have 7 taps; LayerNorm's eps. heads.py: the clip of the magnitudes.
 _KERNEL, _REACH = 7, 3

@@ -11,7 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli.options import output_access
 from pipeline.config import Codec, JobConfig, Subtype, load_job
+from pipeline.config.cluster import KINDS
+from pipeline.errors import ConfigError
+from pipeline.planning.prepare import job_of_output
 
 Command = Callable[..., None]
 
@@ -69,16 +73,27 @@ class JobFlags:
             "cluster.workers": self.workers,
         }
         flags: dict[str, Any] = {key: value for key, value in values.items() if value is not None}
-        if self.scheduler == "synchronous":
-            flags |= {"cluster.kind": "synchronous", "cluster.address": None, "cluster.security": None}
-        elif self.scheduler is not None:
-            flags |= {"cluster.kind": "dask", "cluster.address": self.scheduler}
+        if self.scheduler is not None:
+            kind = "synchronous" if self.scheduler == "synchronous" else "dask"
+            keys = {key for each in KINDS.values() for key in each.model_fields}
+            flags |= {f"cluster.{key}": None for key in keys - KINDS[kind].model_fields.keys()}
+            flags["cluster.kind"] = kind
+            if kind == "dask":
+                flags["cluster.address"] = self.scheduler
         return load_job(self.job if earlier is None else earlier, flags, [*(self.settings or ()), *more])
 
-    @property
-    def client_settings(self) -> list[str]:
-        """The settings for the client of the output's object store."""
-        return [setting for setting in self.settings or () if setting.startswith("output.options.")]
+    def config_of(self, output: str) -> JobConfig:
+        """The job that made an output, with these flags.
+
+        Raises:
+            ConfigError: if the flags name another output.
+        """
+        access = [setting for setting in self.settings or () if setting.startswith("output.options.")]
+        config = self.config(job_of_output(output, output_access(output, access).options))
+        url = config.output.url
+        if url != output:
+            raise ConfigError(f"--set output.url={url}: this command works on {output}, which it was given")
+        return config
 
 
 def with_job_flags(*names: str) -> Callable[[Command], Command]:

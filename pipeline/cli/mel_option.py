@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.config import read_yaml
-from pipeline.melspec import PRESETS, MelSpec, mel_spec, preset
+from pipeline.config import named_mel
+from pipeline.melspec import PRESETS, MelSpec, mel_spec
 
 Mel = Annotated[
     str | None,
@@ -18,8 +17,4 @@ Mel = Annotated[
 
 def mel_contract(mel: str | None) -> MelSpec | None:
     """The contract that `--mel` names: a preset, or a YAML file."""
-    if mel is None:
-        return None
-    if mel.endswith((".yaml", ".yml")):
-        return mel_spec(read_yaml(Path(mel), "mel spec"))
-    return preset(mel)
+    return None if mel is None else mel_spec(named_mel(mel))

@@ -13,7 +13,7 @@ LINES_SHOWN = 20
 
 
 def write_line(stream: TextIO, line: str) -> None:
-    """Print one line. If that fails, since the disk of the log is full, the work goes on all the same."""
+    """Print one line. If that fails, because the log's disk is full, the work continues."""
     with contextlib.suppress(OSError):
         print(line, file=stream, flush=True)
 

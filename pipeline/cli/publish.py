@@ -8,10 +8,8 @@ import typer
 
 from pipeline.cli.carry_out import carry_out
 from pipeline.cli.job_flags import JobFlags, with_job_flags
-from pipeline.cli.options import LogJson, output_access
-from pipeline.config import JobConfig
+from pipeline.cli.options import LogJson
 from pipeline.jobs.run_part import publish_parts
-from pipeline.planning.prepare import job_of_output
 
 
 @with_job_flags("store", "settings", "adopt")
@@ -26,8 +24,6 @@ def publish(
 
     Exit code 75: some shards are not made yet. Run the parts again, in any order.
     """
-
-    def configured() -> JobConfig:
-        return flags.config(job_of_output(output, output_access(output, flags.client_settings).options))
-
-    carry_out(configured, lambda config, listener: publish_parts(config, listener, flags.adopt), log_json)
+    carry_out(
+        lambda: flags.config_of(output), lambda config, listener: publish_parts(config, listener, flags.adopt), log_json
+    )

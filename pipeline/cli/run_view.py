@@ -1,4 +1,4 @@
-"""What a person or a log sees of a run while it goes on. All of it listens to events."""
+"""What a person or a log sees of a run while it is at work. All of it listens to events."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def noticed(event: Event) -> str | None:
             f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} shards to "
             f"{event.output}"
         )
-        return "\n  ".join([first, *(lines or ["there is no shard to make; the manifest is published again"])])
+        return "\n  ".join([first, *(lines or ["there is no shard to make; only the manifest is published"])])
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted):
@@ -82,7 +82,7 @@ def noticed(event: Event) -> str | None:
     if isinstance(event, MetadataListed):
         return f"metadata: {event.words}"
     if isinstance(event, PublicationDue):
-        return f"publishing again: {event.reason}"
+        return f"publishing the manifest: {event.reason}"
     if isinstance(event, OtherProcessor):
         return (
             f"note: this run uses another kind of processor ({event.processor}) than the one that made the earlier "

@@ -41,7 +41,7 @@ def verify(
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print_some(repaired)
         if repaired:
-            print("now run the job again: that makes them")
+            print("now run the job again: that mends the output")
         elif holder is None and any(
             finding.kind == "corrupt" or finding.shard is not None for finding in report.findings
         ):
@@ -51,7 +51,7 @@ def verify(
 
 def _print_verdict(report: audit.VerifyReport, output: str, elapsed: float) -> None:
     print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
-    verdict = f"{len(report.findings)} findings" if report.findings else "whole"
+    verdict = f": {len(report.findings)} findings; " if report.findings else " is whole: "
     failed = f", {report.failed} failed" if report.failed else ""
-    print(f"{output} is {verdict}: " if not report.findings else f"{output}: {verdict}; ", end="")
-    print(f"{report.utterances} utterances, {hours(report.seconds)}{failed}, read again in {duration(elapsed)}")
+    amount = f"{report.utterances} utterances, {hours(report.seconds)}{failed}"
+    print(f"{output}{verdict}{amount}, read again in {duration(elapsed)}")

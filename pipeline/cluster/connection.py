@@ -49,8 +49,7 @@ def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> I
     """
     for name in ("distributed", "distributed.client"):  # Dask gives the client a level of its own
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with contextlib.ExitStack() as stack:
-        client, alive = stack.enter_context(_client(config, listener))
+    with _client(config, listener) as (client, alive):
         alive.await_first()
         compare_versions(client, config.timeout)
         yield Connection(client, alive)

@@ -17,7 +17,7 @@ from pipeline.cluster.connection import Connection, connect
 from pipeline.cluster.executor import Ended, Hear
 from pipeline.cluster.job_secrets import entrusted
 from pipeline.cluster.liveness import within
-from pipeline.cluster.on_worker import heard, make_on_worker, rehearse_on_worker, topic
+from pipeline.cluster.on_worker import event_of, make_on_worker, rehearse_on_worker, topic
 from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
@@ -102,7 +102,7 @@ class DaskExecutor:
             done = distributed.wait(futures, timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done
         while not self._messages.empty():
             _, message = self._messages.get()
-            hear(*heard(message))
+            hear(*event_of(message))
         for trial, future in list(self._futures.items()):
             if future in done and (ended := self._ended(trial, future)) is not None:
                 self._futures.pop(trial).release()

@@ -24,7 +24,7 @@ from pipeline.planning.plan import ShardTask
 _TIMES_THE_SLOWEST = 10
 _LEAST_TIMEOUT = 300.0  # seconds
 _STARTS = 10  # of one shard, whose workers were not lost but ended themselves
-_FIRST_SPEED = 1 / 60  # times real time: ten times slower than the slowest vocoder on one old core
+_FIRST_SECONDS = 60.0  # for each second of audio: ten times what the slowest vocoder takes on one old core
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Dispatcher:
         self._prospects.check()
 
     def _heard(self, trial: int, said: ShardStarted | UtterancesMade) -> None:
-        """Take what a worker said of a trial, and look around: in this process, a shard is made meanwhile."""
+        """Take what a worker said of a trial. Look around, too: while this process makes a shard, nothing else does."""
         flight = self._flights.get(trial)
         if flight is not None:
             flight.heard = self._moved = time.monotonic()
@@ -177,8 +177,8 @@ class Dispatcher:
             if flight.suspect.setup_is_at_fault:
                 raise ClusterError(
                     f"{DEATHS} workers {how} before they came to the first utterance: when they opened the store and "
-                    f"loaded the vocoder {self._job.config.vocoder.name}. Look into the workers' own logs (memory?). "
-                    "What was committed is kept; run again to resume"
+                    f"loaded the vocoder {self._job.config.vocoder.name}. Read the workers' own logs; they may lack "
+                    "memory. What was committed is kept; run again to resume"
                 )
             self._advance(flight.suspect)
             return
@@ -201,7 +201,7 @@ class Dispatcher:
         """Restart workers that take too long, and give up when nothing moves at all.
 
         Raises:
-            ClusterError: if no trial began, went on or ended for five minutes and for twice as long as a shard may
+            ClusterError: if no trial began, continued or ended for five minutes and for twice as long as a shard may
                 take, or if a shard takes longer than workers live.
         """
         now = time.monotonic()
@@ -232,7 +232,7 @@ class Dispatcher:
         """Seconds that a worker may take over a shard without a sign."""
         if self._job.config.cluster.shard_timeout is not None:
             return self._job.config.cluster.shard_timeout
-        expected = self._slowest * _TIMES_THE_SLOWEST if self._slowest else 1 / _FIRST_SPEED
+        expected = self._slowest * _TIMES_THE_SLOWEST if self._slowest else _FIRST_SECONDS
         return max(_LEAST_TIMEOUT, expected * self._seconds(task))
 
     def _seconds(self, task: ShardTask) -> float:

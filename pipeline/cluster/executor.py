@@ -10,7 +10,7 @@ from pipeline.events import ShardCommitted, ShardStarted, UtterancesMade
 from pipeline.planning.plan import ShardTask
 
 Hear = Callable[[int, ShardStarted | UtterancesMade], None]
-"""Takes the number of a trial, and what the worker says that is at work on it."""
+"""Takes the number of a trial, and what its worker says."""
 
 
 @dataclass(frozen=True)

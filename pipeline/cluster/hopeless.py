@@ -1,4 +1,4 @@
-"""Whether a run can succeed, judged by what its first utterances became: pure."""
+"""Passes events on, and ends a run whose first utterances all fail in the same way."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class Prospects:
             example = next(event.example for event in self._failed.values() if event.example)
             raise HopelessRunError(
                 f"the first {failed} utterances all failed in the same way ({causes.pop()}), and none was made, so the "
-                f"run was stopped. The first one: {example}. Mend the cause and run again; or pass "
-                "--set quality.give_up_after=0 to go on with the others"
+                f"run was stopped. The first one: {example}. Correct the cause, then run again; or pass "
+                "--set quality.give_up_after=0 to make the others all the same"
             )

@@ -113,7 +113,7 @@ def kubernetes_client(config: KubernetesConfig, listener: Listener) -> Iterator[
         cluster = KubeCluster(
             custom_cluster_spec=cluster_spec(config, name),
             namespace=config.namespace,
-            resource_timeout=int(config.waits),
+            resource_timeout=int(config.waits[0]),
             quiet=True,
         )
     except Exception as error:  # dask-kubernetes passes on the errors of several libraries
@@ -123,7 +123,7 @@ def kubernetes_client(config: KubernetesConfig, listener: Listener) -> Iterator[
         ) from error
     try:
         with Client(cluster, timeout=config.timeout) as client:
-            limit = (config.waits, "cluster.patience")
+            limit = config.waits
             words = f"the pods of the DaskCluster {name} have not started; kubectl describe pods says why"
             yield client, Liveness(client, limit, lambda: words, listener)
     finally:

@@ -78,7 +78,6 @@ class Liveness:
         self._listener = listener
         self._seen = self._said = time.monotonic()
         self._asked = 0.0
-        self._answers = True
         self.working = False
         """Whether there was a worker at the last look."""
         self.threads = 1
@@ -107,19 +106,19 @@ class Liveness:
     def _look(self) -> None:
         now = self._asked = time.monotonic()
         threads: dict[str, Any] = {}
-        self._answers = False
+        answers = False
         if self._client.status == "running":
             with contextlib.suppress(OSError):  # TimeoutError is one
                 threads = within(min(self._seconds, _ANSWER_SECONDS), self._client.nthreads)
-                self._answers = True
+                answers = True
         words = self._tend()
         self.working = bool(threads)
         if threads:
             self.threads = sum(threads.values())
             self._seen = self._said = now
             return
-        what = "there has been no worker" if self._answers else "the scheduler has been gone"
-        words = words if self._answers else ""  # `words` are about workers, not about the scheduler
+        what = "there has been no worker" if answers else "the scheduler has been gone"
+        words = words if answers else ""  # `words` are about workers, not about the scheduler
         if now - self._seen > self._seconds:
             raise ClusterError(
                 f"{what} for more than {self._seconds:g} s ({self._key}){words and ': ' + words}. What was committed "

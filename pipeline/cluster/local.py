@@ -46,7 +46,7 @@ def local_client(config: LocalConfig, listener: Listener) -> Iterator[tuple[Clie
             if held:
                 signal.raise_signal(held[0])
             with Client(cluster, timeout=config.timeout) as client:
-                yield client, Liveness(client, (config.waits, "cluster.timeout"), listener=listener)
+                yield client, Liveness(client, config.waits, listener=listener)
 
 
 def _started(config: LocalConfig, folder: str) -> LocalCluster:
@@ -61,8 +61,8 @@ def _started(config: LocalConfig, folder: str) -> LocalCluster:
         )
     except RuntimeError as error:
         raise ClusterError(
-            f"a local worker died {_STARTS} times while it started ({error}). Is there enough memory for "
-            f"{config.worker_count()} workers (cluster.workers)? What was committed is kept; run again to resume"
+            f"a local worker died {_STARTS} times while it started ({error}). Check that there is enough memory for "
+            f"{config.worker_count()} workers (cluster.workers). What was committed is kept; run again to resume"
         ) from error
 
 

@@ -1,6 +1,6 @@
-"""Decides what becomes of shards that lose their workers, and which of their utterances kill workers: pure.
+"""Decides what becomes of shards that lose their workers, and which of their utterances kill workers.
 
-The dispatcher says what was lost, and carries out what is decided here.
+It knows no cluster: the dispatcher says what was lost, and carries out what is decided here.
 """
 
 from __future__ import annotations
@@ -117,6 +117,9 @@ class Suspect:
 
     def survived(self) -> None:
         """Note that the group was made."""
+        self._next_group()
+
+    def _next_group(self) -> None:
         self._groups.pop()
         self._deaths = 0
 
@@ -134,4 +137,4 @@ class Suspect:
             self._deaths = 0
         elif group and self._deaths >= DEATHS:
             self.condemned[group[0].key] = f"every worker that made it {how}, {self._deaths} of them while it was alone"
-            self.survived()
+            self._next_group()

@@ -34,8 +34,8 @@ def topic(job: Job) -> str:
     return f"melmill-{job.run_id}"
 
 
-def heard(message: dict[str, Any]) -> tuple[int, ShardStarted | UtterancesMade]:
-    """What a worker said: the number of the trial, and the event."""
+def event_of(message: dict[str, Any]) -> tuple[int, ShardStarted | UtterancesMade]:
+    """The number of the trial, and the event, of a worker's message."""
     if "started" in message:
         return message["trial"], ShardStarted(**message["started"])
     return message["trial"], UtterancesMade(**message["progress"])

@@ -53,9 +53,7 @@ def remote_client(config: DaskConfig, listener: Listener) -> Iterator[tuple[Clie
     try:
         yield (
             client,
-            Liveness(
-                client, (config.waits, "cluster.timeout"), lambda: "start workers (dask worker ADDRESS)", listener
-            ),
+            Liveness(client, config.waits, lambda: "start workers (dask worker ADDRESS)", listener),
         )
     finally:
         with contextlib.suppress(Exception):

@@ -8,12 +8,10 @@ SLURM would end them, one after the other. dask-jobqueue submits as many jobs as
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from distributed import Client, Status
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.cluster.security import temporary_security
+from pipeline.cluster.slurm_queue import ANSWER_SECONDS, describe_jobs, queue_states
 from pipeline.config import SlurmConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
@@ -31,7 +30,6 @@ from pipeline.interrupts import interrupts_held
 FOLDER = "melmill-slurm"
 _LOOK_SECONDS = 15.0
 """Time between two looks into the queue: short enough to replace a lost job soon, and no burden for SLURM."""
-_ANSWER_SECONDS = 20.0
 _SUBMIT_SECONDS = 1.0
 """Extra time for each of the first jobs: all sbatch commands run at once, and SLURM's controller may be slow."""
 _CLOSE_SECONDS = 30.0
@@ -116,7 +114,7 @@ def slurm_client(config: SlurmConfig, listener: Listener) -> Iterator[tuple[Clie
         keeper = Keeper(cluster, config.jobs, folder / "logs")
         keeper.send_off()
         client = stack.enter_context(Client(cluster, timeout=config.timeout))
-        yield client, Liveness(client, (config.waits, "cluster.patience"), keeper.tend, listener)
+        yield client, Liveness(client, config.waits, keeper.tend, listener)
 
 
 class Keeper:
@@ -144,10 +142,10 @@ class Keeper:
             ClusterError: if sbatch refuses all of them; the message has its reason.
         """
         try:
-            refused = self._correct([], _ANSWER_SECONDS + _SUBMIT_SECONDS * self._jobs)
+            refused = self._correct([], ANSWER_SECONDS + _SUBMIT_SECONDS * self._jobs)
             begun = any(self._look()[0].values())
         except TimeoutError as error:
-            self._words = f"sbatch is at work yet ({error})"
+            self._words = f"sbatch is still at work ({error})"
             return
         if refused is not None and not begun:
             raise ClusterError(f"sbatch refuses the workers' jobs: {refused}. Nothing was begun")
@@ -176,15 +174,15 @@ class Keeper:
         self._fruitful.difference_update(gone)
         if self._fruitless >= max(_FRUITLESS, 3 * self._jobs):
             raise ClusterError(
-                f"{self._fruitless} SLURM jobs in a row ended before their worker came to the scheduler. What the last "
-                f"ones say is in {self._logs}. What was committed is kept; run again to resume"
+                f"{self._fruitless} SLURM jobs in a row ended before their worker came to the scheduler. Their output "
+                f"is in {self._logs}. What was committed is kept; run again to resume"
             )
         try:
-            refused = self._correct(gone, _ANSWER_SECONDS)
+            refused = self._correct(gone, ANSWER_SECONDS)
         except TimeoutError as error:
-            self._words = f"sbatch is at work yet ({error})"
+            self._words = f"sbatch is still at work ({error})"
             return self._words
-        self._words = f"sbatch refuses more jobs ({refused})" if refused else told(states, sent.values())
+        self._words = f"sbatch refuses more jobs ({refused})" if refused else describe_jobs(states, sent.values())
         return self._words
 
     def _look(self) -> tuple[dict[str, str | None], set[str]]:
@@ -195,7 +193,7 @@ class Keeper:
             workers = {str(worker.name) for worker in self._cluster.scheduler.workers.values()}
             return jobs, {job for job in jobs if any(name == job or name.startswith(f"{job}-") for name in workers)}
 
-        found: tuple[dict[str, str | None], set[str]] = within(_ANSWER_SECONDS, lambda: self._cluster.sync(look))
+        found: tuple[dict[str, str | None], set[str]] = within(ANSWER_SECONDS, lambda: self._cluster.sync(look))
         return found
 
     def _count(self, there: set[str]) -> None:
@@ -246,46 +244,6 @@ class Keeper:
         return None
 
 
-def queue_states() -> dict[str, tuple[str, str]]:
-    """Number of each job of this user that is queued or running -> its state, and the reason why it waits.
-
-    Jobs in hidden partitions are in it: without --all they would look gone, and be replaced again and again.
-    """
-    answer = subprocess.run(
-        ["squeue", "--all", "--noheader", f"--user={os.getuid()}", "--format=%A|%T|%r"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=_ANSWER_SECONDS,
-    )
-    lines = [line.split("|") for line in answer.stdout.splitlines()]
-    return {number: (state, reason) for number, state, reason in lines}
-
-
-def told(states: dict[str, tuple[str, str]], numbers: Any) -> str:
-    """A description of the jobs with these numbers, from the answer of `queue_states`.
-
-    >>> told({"7": ("PENDING", "Resources"), "8": ("PENDING", "Resources"), "9": ("RUNNING", "None")}, ["7", "8", "6"])
-    'of 3 jobs in SLURM, 2 are PENDING (Resources), 1 is gone'
-    >>> told({}, [])
-    'no job is in SLURM yet'
-    """
-    numbers = list(numbers)
-    if not numbers:
-        return "no job is in SLURM yet"
-    words = Counter(
-        "gone" if number not in states else states[number][0] + _because(states[number][1]) for number in numbers
-    )
-    return f"of {len(numbers)} jobs in SLURM, " + ", ".join(
-        f"{count} {'is' if count == 1 else 'are'} {state}" for state, count in words.items()
-    )
-
-
-def _because(reason: str) -> str:
-    return "" if reason == "None" else f" ({reason})"
-
-
 def _cluster_class() -> Any:
     try:
         queue_states()
@@ -315,5 +273,7 @@ def _started(make_cluster: Any, options: dict[str, Any]) -> Any:
 
 def _ended(cluster: Any) -> None:
     """Cancel all jobs that are left."""
+    for job in list(cluster._created):  # dask-jobqueue never says so, and Dask closes no cluster with a job that runs
+        job.status = Status.closed
     with contextlib.suppress(Exception):
         within(_CLOSE_SECONDS + GRACE_SECONDS, lambda: cluster.close(_CLOSE_SECONDS))

@@ -18,7 +18,7 @@ from pipeline.config.cluster import (
 )
 from pipeline.config.job import Job, JobConfig
 from pipeline.config.options import check_options, resolved
-from pipeline.config.reading import load_job, read_yaml
+from pipeline.config.reading import load_job, named_mel
 from pipeline.config.sections import (
     MAX_UTTERANCE_SECONDS,
     Codec,
@@ -53,6 +53,6 @@ __all__ = [
     "check_options",
     "is_loopback",
     "load_job",
-    "read_yaml",
+    "named_mel",
     "resolved",
 ]

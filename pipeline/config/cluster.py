@@ -65,9 +65,9 @@ class ClusterConfig(Section):
     """Allow a scheduler beyond this machine without TLS."""
 
     @property
-    def waits(self) -> float:
-        """Seconds without any worker after which the run gives up."""
-        return self.timeout
+    def waits(self) -> tuple[float, str]:
+        """Seconds without any worker after which the run gives up, and the key that sets them."""
+        return self.timeout, "cluster.timeout"
 
     def worker_count(self) -> int:
         """Number of worker processes that this run starts."""
@@ -149,9 +149,9 @@ class _QueuedConfig(ClusterConfig):
     """Seconds without any worker after which the run gives up. If null: twelve hours."""
 
     @property
-    def waits(self) -> float:
+    def waits(self) -> tuple[float, str]:
         """See ClusterConfig."""
-        return PATIENCE_SECONDS if self.patience is None else self.patience
+        return (PATIENCE_SECONDS if self.patience is None else self.patience), "cluster.patience"
 
 
 class SlurmConfig(_QueuedConfig):

@@ -62,8 +62,9 @@ def _problem(problem: ErrorDetails) -> str:
     of_kind = kind and len(location) == 2
     match problem["type"]:
         case "extra_forbidden":
-            others = " and ".join(kinds_with(key)) if of_kind else ""
-            words = f"kind {others} has this key, and this job has kind {kind}" if others else "unknown key"
+            kinds = kinds_with(key) if of_kind else []
+            have = f"kinds {' and '.join(kinds)} have" if len(kinds) > 1 else f"kind {''.join(kinds)} has"
+            words = f"{have} this key, and this job has kind {kind}" if kinds else "unknown key"
             return f"{where}: {words}; the keys here are {', '.join(_section(location[:-1], kind).model_fields)}"
         case "missing" if of_kind:
             (example,) = KINDS[kind].model_fields[key].examples or ["..."]

@@ -12,7 +12,7 @@ from pipeline.redaction import conceal, may_be_secret, public_url
 
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _HARMLESS = re.compile(r"anon|browser|cache|cloud|google_default|.*\.json")
-"""Values of `token` that tell Google's client where to find a token, and are none themselves."""
+"""Values of `token` that tell Google's client where to find a token, and are not tokens themselves."""
 
 
 def check_options(options: Mapping[str, Any]) -> Mapping[str, Any]:

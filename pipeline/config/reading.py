@@ -39,14 +39,23 @@ def load_job(
         if not equals or not key:
             raise ConfigError(f"--set {setting}: a setting must look like output.shard_seconds=60")
         _put(values, key, _parse_yaml(text, f"--set {setting}"))
-    mel = values["input"].get("mel") if isinstance(values.get("input"), dict) else None
-    if isinstance(mel, str) and mel.endswith((".yaml", ".yml")):
-        values["input"]["mel"] = read_yaml(Path(mel), "mel spec")
+    if isinstance(values.get("input"), dict) and "mel" in values["input"]:
+        values["input"]["mel"] = named_mel(values["input"]["mel"])
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
         given = values.get(section, {})
         if isinstance(given, dict) and needed not in given and values.keys() <= JobConfig.model_fields.keys():
             raise ConfigError(f"the job names no {section}.{needed}; give it in a job file or with {flag}")
     return JobConfig.build(values, str(origin) if isinstance(origin, Path) else "the command line")
+
+
+def named_mel(mel: Any) -> Any:
+    """A mel contract as a user names it; if it is the path of a YAML file, what the file holds.
+
+    Raises:
+        ConfigError: if the file cannot be read or holds no mapping.
+    """
+    is_file = isinstance(mel, str) and mel.endswith((".yaml", ".yml"))
+    return read_yaml(Path(mel), "mel contract") if is_file else mel
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:

@@ -6,15 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import filter_groups, mel_ceiling, mel_silence, mel_to_linear
+from pipeline.dsp.start_phases import TINY
 from pipeline.melspec import MelSpec
 
 # Number of frames whose magnitudes are found at once. A block begins at a multiple of it in the whole mel, with silence
 # where the mel at hand has no frames: the rounding of a matrix product depends on its shape and on a column's place in
 # it, and a frame must get the same bits in every window.
 _BLOCK = 128
-
-# Added to denominators; smaller than all values in them (1e-16 for squared magnitudes at a floor of 1e-10).
-_TINY = np.float32(1e-30)
 
 
 def mel_to_magnitude(
@@ -56,7 +54,7 @@ def _nonnegative_least_squares(wanted: NDArray[np.float32], spec: MelSpec, updat
         numerator[bins] += weights.T @ wanted[bands]
     found, denominator = np.ones_like(numerator), np.empty_like(numerator)
     for _ in range(updates):
-        denominator[:] = _TINY
+        denominator[:] = TINY
         for _, bins, weights in filter_groups(spec):
             denominator[bins] += weights.T @ (weights @ found[bins])
         found *= np.divide(numerator, denominator, out=denominator)

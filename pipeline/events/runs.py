@@ -55,10 +55,10 @@ class MetadataListed(Event):
 
 @dataclass(frozen=True)
 class PublicationDue(Event):
-    """No shard needs to be made, but the manifest is published again.
+    """No shard needs to be made, but the manifest must be published.
 
     Args:
-        reason: why it is published again.
+        reason: why it is published.
     """
 
     reason: str
@@ -99,7 +99,7 @@ class RunStopping(Event):
     """Ctrl-C or SIGTERM came. What is in flight may finish; nothing new begins.
 
     Args:
-        grace: time that it may take [s].
+        grace: time that shards in flight may take to finish [s].
     """
 
     grace: float

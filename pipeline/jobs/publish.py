@@ -84,7 +84,7 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     if not publication.complete:
         return "shards could not be made when it was published last"
     if lost := [name for name in (MANIFEST, FAILURES, JOB) if not exists(ledger.storage, name)]:
-        return f"{', '.join(lost)} is gone"
+        return f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone"
     described = ledger.job() or {}
     if "counts" not in described or described.get("run_id") != publication.run_id:
         return f"run {described.get('run_id')} was stopped before it published"

@@ -84,7 +84,7 @@ class _Reporter:
             self.write("running")
 
     def write(self, state: Told, error: str = "") -> None:
-        """Replace the status. If it cannot be written, the run goes on: it finds out by itself if the output fails."""
+        """Replace the status. If it cannot be written, the run continues: it finds out itself if the output fails."""
         with self._writing, contextlib.suppress(StorageError, OwnedError):
             self._storage.replace(self._name, self._status(state, error).to_json())
             if not self._part and state != "running":

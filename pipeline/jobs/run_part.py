@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config import JobConfig
@@ -112,7 +112,7 @@ def publish_parts(config: JobConfig, listener: Listener = lambda event: None, ad
             prepared = replan(prepared)
             if prepared.plan.todo or prepared.lost:
                 raise UnfinishedError(_unfinished(prepared))
-            return _publish(prepared, Made((), 0.0, {}), listener, begun)
+            return _publish(prepared, Made((), 0.0, describe_job(prepared)), listener, begun)
 
 
 def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: float) -> RunReport | None:
@@ -133,7 +133,8 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
 
 def _publish(prepared: Prepared, made: Made, listener: Listener, begun: float) -> RunReport:
     with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
-        totals = Made(made.crashed, made.seconds, describe_job(prepared)).publish(prepared)
+        described = {**describe_job(prepared), "started": made.described["started"]}
+        totals = replace(made, described=described).publish(prepared)
         report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
         return judge(report, prepared.job.config, told)
 
@@ -188,6 +189,6 @@ def _unfinished(prepared: Prepared) -> str:
     lacking = [shard.name for shard in prepared.plan.todo] or list(prepared.lost)
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
-        f"{prepared.job.config.output.url}: {len(lacking)} shards are to be made yet ({names}), so nothing was "
+        f"{prepared.job.config.output.url}: {len(lacking)} shards are still to be made ({names}), so nothing was "
         "published. Run the parts of the job again; any of them will do"
     )

@@ -133,20 +133,20 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     job, plan, ledger = prepared.job, prepared.plan, prepared.ledger
     if not plan.todo and (reason := why_due(ledger, plan, job)) is not None:
         listener(PublicationDue(reason))
-    record = _Record(prepared, listener)
-    record.write()
+    watched = _JobListener(prepared, listener)
+    watched.write()
     own = [shard for shard in plan.todo if part.owns(shard)]
     listener(_started(job, own))
     if prepared.unverified is not None:
         listener(ContractDoubted(prepared.unverified))
     if prepared.metadata.path is not None:
         listener(MetadataListed(prepared.metadata.words()))
-    # However many of few utterances fail, the manifest may still be good enough.
+    # Even if all of these fail, max_failure_rate is not exceeded: then the run does not stop early.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
     tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener), prepared.metadata.listed)
     try:
-        abandoned = execute(tasks, job, record, give_up_after) if plan.todo else []
+        abandoned = execute(tasks, job, watched, give_up_after) if plan.todo else []
     except HopelessRunError:
         _mark_empty_commits(ledger, {shard.name for shard in plan.todo})
         raise
@@ -160,10 +160,10 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
         for shard in abandoned
         for each in shard.task.utterances
     )
-    return Made(crashed, record.made_seconds, record.described)
+    return Made(crashed, watched.made_seconds, watched.described)
 
 
-class _Record:
+class _JobListener:
     """Passes events on, adds up the audio made, and keeps job.json's list of processors."""
 
     def __init__(self, prepared: Prepared, listener: Listener) -> None:
@@ -247,7 +247,7 @@ def _processors(ledger: Ledger) -> list[str]:
 
 
 def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
-    """Tell the listener how the run ended, and give the report back.
+    """Tell the listener how the run ended, and return the report.
 
     Raises:
         TooManyFailuresError: if more utterances failed than `quality.max_failure_rate` allows.
@@ -264,7 +264,7 @@ def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport
             f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
             f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
-            f"cause is mended: melmill retry {config.output.url}"
+            f"cause is corrected: melmill retry {config.output.url}"
         )
     return report
 

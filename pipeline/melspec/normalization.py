@@ -70,16 +70,16 @@ class Normalization:
         """
         if not isinstance(plain, Mapping) or not {"mean", "scale"} <= set(plain) <= {"mean", "scale", "clip"}:
             raise ConfigError(
-                "mel spec: normalization must be null or hold mean and scale (each a number for all bands, or a list "
-                "of one number for each band) and, if values were clipped, clip: [lowest, highest]"
+                "mel contract: normalization must be null or hold mean and scale (each a number for all bands, or a "
+                "list of one number for each band) and, if values were clipped, clip: [lowest, highest]"
             )
         try:
             mean, scale = (_numbers(plain[name]) for name in ("mean", "scale"))
             clip = None if plain.get("clip") is None else _numbers(plain["clip"])
         except (TypeError, ValueError, OverflowError) as error:
-            raise ConfigError(f"mel spec: normalization holds something that is not a number: {error}") from error
+            raise ConfigError(f"mel contract: normalization holds something that is not a number: {error}") from error
         if clip is not None and len(clip) != 2:
-            raise ConfigError(f"mel spec: normalization: clip has {len(clip)} values; it must be [lowest, highest]")
+            raise ConfigError(f"mel contract: normalization: clip has {len(clip)} values; it must be [lowest, highest]")
         return cls(mean, scale, None if clip is None else (clip[0], clip[1]))
 
     @staticmethod

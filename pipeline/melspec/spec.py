@@ -44,7 +44,7 @@ _NEGLIGIBLE_LOG = 1e-5
 
 @dataclass(frozen=True)
 class MelSpec:
-    """How a log-mel spectrogram was computed from audio: all that mels and a vocoder must agree in.
+    """How a log-mel spectrogram was computed from audio: all that mels and a vocoder must agree on.
 
     The mel of a waveform is `log(max(filterbank @ |STFT|**power, floor))`, then normalized. The STFT's window is the
     Hann window of `win_length`, centred in `n_fft`.
@@ -100,7 +100,7 @@ class MelSpec:
     def __post_init__(self) -> None:
         def require(holds: bool, what: str) -> None:
             if not holds:
-                raise ConfigError(f"mel spec: {what}")
+                raise ConfigError(f"mel contract: {what}")
 
         for name, size in (_MOST_SIZES | {"filter_rate": _MOST_SIZES["sample_rate"]}).items():
             value = getattr(self, name)
@@ -210,10 +210,13 @@ class MelSpec:
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(map(str, plain)) - known):
-            raise ConfigError(f"mel spec: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}")
+            raise ConfigError(
+                f"mel contract: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}"
+            )
         if missing := sorted(known - _OPTIONAL - set(_LATER) - set(plain)):
             raise ConfigError(
-                f"mel spec: missing key {', '.join(missing)}; or add preset: NAME, from which missing keys are taken"
+                f"mel contract: missing key {', '.join(missing)}; or add preset: NAME, from which missing keys "
+                "are taken"
             )
         values = dict(plain)
         if values.get("normalization") is not None:

@@ -9,6 +9,7 @@ commit has all of its objects, and what is left over has no record and is found 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import ConfigError, LostRecordError, StorageError
 from pipeline.output.layout import DATA, MANIFEST, STALE, commit_path, marked_commit, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
@@ -36,7 +37,7 @@ class Garbage:
 
     Args:
         name: name of the object or folder, relative to the output.
-        bytes: size of it.
+        bytes: size of the object, or of all files in the folder.
         why: why it is garbage.
     """
 
@@ -157,9 +158,8 @@ def _census(ledger: Ledger) -> _Census:
     published = set(publication.commits) if publication is not None else set()
     generation = publication.generation if publication is not None else 0
     census = _Census(set(), set(), listed or set(), set(), set(), [])
-    for name in ledger.commit_names():
-        record = ledger.commit_record(name)
-        objects = {each.name for each in record.objects}
+    for record in ledger.commits():
+        name, objects = record.name, {each.name for each in record.objects}
         if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
             census.kept.add(name)
             census.needed |= objects
@@ -244,6 +244,7 @@ def _size(storage: Storage, name: str) -> int:
 
 def _take_back(ledger: Ledger, census: _Census, deleted: set[str]) -> None:
     """Undo commits that attempts made meanwhile, after their run had ended, if objects of them were deleted."""
-    for name in ledger.commit_names():
-        if name not in census.kept and not deleted.isdisjoint(each.name for each in ledger.commit_record(name).objects):
-            ledger.delete_commit(name)
+    for name in set(ledger.commit_names()) - census.kept:
+        with contextlib.suppress(LostRecordError):  # the attempt took it back itself
+            if not deleted.isdisjoint(each.name for each in ledger.commit_record(name).objects):
+                ledger.delete_commit(name)

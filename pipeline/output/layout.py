@@ -8,7 +8,7 @@
     _melmill/stale/000123-1a2b3c4d.json           a mark: make this shard again
     _melmill/publishing.json  published.json      what is about to be published, and what was
     _melmill/status.json  parts/000002.json       how far the run is, or each part of it
-    _melmill/run.lock  scratch/...                the lock and half-written files, which belong to `storage`
+    _melmill/run.lock  scratch/...  probes/...    the lock, half-written files and trials, which belong to `storage`
 
 Names are relative to the output, with forward slashes. `audio.member_names` makes a KEY of an utterance's key.
 """

@@ -24,7 +24,7 @@ from pipeline.output.layout import (
     stale_path,
 )
 from pipeline.output.publication import Announced, Publication
-from pipeline.output.records import ShardId, ShardRecord, sealed, unsealed
+from pipeline.output.records import ShardId, ShardRecord, sealed_text, unsealed
 from pipeline.storage import PRIVATE, Storage, exists
 
 
@@ -77,14 +77,14 @@ class Ledger:
 
     def write_job(self, described: Mapping[str, Any]) -> None:
         """Replace job.json."""
-        self.storage.replace(JOB, _pretty(described))
+        self.storage.replace(JOB, sealed_text(described))
 
     def delete_job(self) -> None:
         """Delete job.json. The next run writes it again from the commits."""
         self.storage.delete(JOB)
 
     def existing_job(self) -> dict[str, Any]:
-        """What job.json says of an output that must exist; empty if job.json was lost, whatever the commits know.
+        """What job.json says of an output that must exist; empty if job.json was lost.
 
         Raises:
             ConfigError: if job.json cannot be read, or there is no melmill output.
@@ -258,7 +258,3 @@ class Ledger:
     def delete_publication(self) -> None:
         """Forget what was published last, so that the next run publishes again."""
         self.storage.delete(PUBLISHED)
-
-
-def _pretty(plain: Mapping[str, Any]) -> bytes:
-    return (json.dumps(sealed(plain), indent=2) + "\n").encode()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import statistics
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.output.records import Row, StoredObject, sealed, unsealed
+from pipeline.output.records import Row, StoredObject, sealed_text, unsealed
 
 METADATA = "the metadata of utterances"
 """Key of a publication's state: the digest of what its manifest has as `meta`."""
@@ -123,7 +122,7 @@ class Publication:
 
     def to_json(self) -> bytes:
         """The publication as it is stored."""
-        return (json.dumps(sealed(dataclasses.asdict(self)), indent=2) + "\n").encode()
+        return sealed_text(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: bytes) -> Publication:
@@ -153,7 +152,7 @@ class Announced:
 
     def to_json(self) -> bytes:
         """The announcement as it is stored."""
-        return (json.dumps(sealed(dataclasses.asdict(self)), indent=2) + "\n").encode()
+        return sealed_text(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: bytes) -> Announced:

@@ -235,6 +235,11 @@ def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, "seal": _seal(plain)}
 
 
+def sealed_text(plain: Mapping[str, Any]) -> bytes:
+    """The JSON object that `sealed` gives, as text for a file."""
+    return (json.dumps(sealed(plain), indent=2) + "\n").encode()
+
+
 def unsealed(text: bytes) -> dict[str, Any]:
     """The JSON object that `sealed` gave, without its seal.
 

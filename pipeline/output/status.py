@@ -1,7 +1,7 @@
 """How far a run is, or how it ended, read from storage alone. The driver writes it, and any process may read it.
 
 While a run is at work, its driver replaces one small object every few seconds. Nothing is decided by it: a run never
-reads it, a run that cannot write it goes on, and the times in it are for people.
+reads it, a run that cannot write it continues, and the times in it are for people.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from pipeline.pack.sources import Corpus, walk
 from pipeline.pack.torch_mels import TORCH_EXTENSIONS, torch_corpus
 from pipeline.pack.zarr_stores import zarr_corpus
 from pipeline.stores.metadata_lists import Metadata
+from pipeline.stores.zarr_arrays import DOCUMENT_NAMES
 
 Kind = Literal["audio", "npy", "hdf5", "torch", "kaldi", "nemo", "lhotse", "zarr"]
-_ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata")
 _IN_FOLDERS: dict[Kind, frozenset[str]] = {
     "audio": AUDIO_EXTENSIONS,
     "npy": NPY_EXTENSIONS,
@@ -164,7 +164,7 @@ def kind_of(source: str) -> Kind:
         ConfigError: if the source is not there, its kind is not known, or it holds more than one kind.
         StorageError: if a folder cannot be listed.
     """
-    if "://" in source or any(os.path.exists(os.path.join(source, name)) for name in _ZARR_DOCUMENTS):
+    if "://" in source or any(os.path.exists(os.path.join(source, name)) for name in DOCUMENT_NAMES):
         return "zarr"
     if os.path.isdir(source):
         return _kind_of_folder(source)

@@ -68,10 +68,5 @@ class PackResult:
     without_metadata: tuple[str, ...] = ()
     unused_metadata: tuple[str, ...] = ()
 
-    @property
-    def hours(self) -> float:
-        """Duration of all mels in the store [h]."""
-        return self.seconds / 3600
-
 
 OnProgress = Callable[[PackProgress], None]

@@ -38,7 +38,7 @@ def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
 
 
 def check_contract(
-    store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool, framing: FramingChange = "exact"
+    store: MelStore, source: MelSpec, vocoder: Vocoder, convert: bool, framing: FramingChange
 ) -> tuple[Difference, ...]:
     """The differences between the store's contract and the vocoder's, if all of them can be bridged.
 
@@ -63,7 +63,7 @@ def check_contract(
         impossible -= {"framing"}
     if impossible == {"framing"}:
         remedy = (
-            "Only the position of the frames differs. Say --set input.framing=shift, which keeps every sample in its "
+            "Only the position of the frames differs. Pass --set input.framing=shift, which keeps every sample in its "
             "place, or input.framing=trim, which moves the sound by half a hop"
         )
     elif impossible:
@@ -72,7 +72,7 @@ def check_contract(
             "contract (melmill vocoder import --mel, if a checkpoint was trained on them)"
         )
     elif any(difference.remedy == "exact" for difference in differences) and not convert:
-        remedy = "All of these can be converted exactly: say --set input.convert=true"
+        remedy = "All of these can be converted exactly: pass --set input.convert=true"
     else:
         return differences
     raise ContractError(
@@ -111,7 +111,7 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
         f"the values in {store.url} contradict the mel contract that is stated for them: "
         f"{'; '.join(each.words for each in found)}. {looks} ({sample.frames} frames of {len(sample.mels)} utterances "
         "were looked at; melmill inspect says more). State the contract that made them with input.mel, or pack the "
-        "store again. If the stated contract is right, say --set input.check_values=false"
+        "store again. If the stated contract is right, pass --set input.check_values=false"
     )
 
 

@@ -60,7 +60,7 @@ def why_stale(members: int, members_then: int, changed: int, ingredients: Ingred
     if changed:
         reasons.append(f"{changed} of {members} mels changed")
     if members < members_then:
-        reasons.append(f"{members_then - members} of {members_then} utterances left")
+        reasons.append(f"{members_then - members} of {members_then} utterances are no longer in it")
     if made_with.vocoder != ingredients.vocoder:
         reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}")
     if made_with.output != ingredients.output:

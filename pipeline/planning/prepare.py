@@ -91,7 +91,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     ledger = Ledger(open_output(config.output))
     described = ledger.job()
     if described is not None and not adopt:
-        _check_same_job(described, config)
+        _check_same_store(described, config)
     stated = config.input.stated_spec()
     source = config.input
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
@@ -204,12 +204,12 @@ def _place(url: str) -> str:
     return url if "://" in url else os.path.realpath(url)
 
 
-def _check_same_job(described: dict[str, Any], config: JobConfig) -> None:
+def _check_same_store(described: dict[str, Any], config: JobConfig) -> None:
     theirs = described.get("job", {}).get("input", {}).get("store")
     ours, run = config.input.public_store, described.get("run_id")
     if theirs != ours:
         raise ConfigError(
             f"the output {config.output.url} belongs to another job: it was made from {theirs}"
             f"{f' (run {run})' if run else ''}, this job reads {ours}. Choose another output; or, if the store was "
-            "moved, say --adopt"
+            "moved, pass --adopt"
         )

@@ -41,7 +41,8 @@ def open_storage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_write
     Args:
         url: path or URL of a folder.
         options: options for the client of an object store; may name environment variables.
-        single_writer: whether only one process writes to the output, so that the object store needs no conditional PUT.
+        single_writer: whether nothing except the workers of one job writes to the output; then the
+            object store needs no conditional PUT.
 
     Raises:
         ConfigError: if melmill cannot write to this kind of URL, or its client is not installed.

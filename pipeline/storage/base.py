@@ -16,7 +16,7 @@ from pipeline.errors import StorageError
 PRIVATE = "_melmill"
 """The folder of an output that holds what no reader needs."""
 SCRATCH = f"{PRIVATE}/scratch"
-"""The folder of half-written files, of which no listing of objects tells."""
+"""The folder of half-written files, which listings of objects leave out."""
 LOCK = f"{PRIVATE}/run.lock"
 """The lock of an output: who works on it."""
 OBJECT_STORES = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
@@ -95,11 +95,11 @@ def exists(storage: Storage, name: str) -> bool:
 
 
 def signed(owner: str) -> str:
-    """What a lock says: who holds the output, and since when. `in_words` reads it."""
+    """What a lock says: who holds the output, and since when. `holder_text` reads it."""
     return f"{owner}\n{time.time()}"
 
 
-def in_words(signature: str) -> str:
+def holder_text(signature: str) -> str:
     """Who holds an output, and for how long, as text for people. Nothing is decided by the age: clocks may be wrong."""
     owner, _, since = signature.strip().rpartition("\n")
     try:

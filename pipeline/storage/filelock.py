@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from pipeline.storage.base import in_words, signed
+from pipeline.storage.base import holder_text, signed
 
 _LOOKS, _LOOK_SECONDS = 20, 0.05
 _ALIKE = 3
@@ -55,7 +55,7 @@ def take(descriptor: int, shared: bool) -> str | None:
         if seen[-1] and seen[-_ALIKE:] == [seen[-1]] * _ALIKE:
             break
         time.sleep(_LOOK_SECONDS)
-    return in_words(seen[-1].decode("utf-8", "replace"))
+    return holder_text(seen[-1].decode("utf-8", "replace"))
 
 
 def sign(descriptor: int, owner: str) -> None:

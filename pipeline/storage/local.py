@@ -100,8 +100,7 @@ class LocalStorage:
     def lock(self, owner: str) -> Iterator[None]:
         """See Storage. The kernel frees the lock of a process that dies, so a dead run never blocks a live one."""
         with self._locked(owner, shared=False) as descriptor:
-            with translated(f"cleaning {self.root / SCRATCH}"):
-                shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
+            shutil.rmtree(self.root / SCRATCH, ignore_errors=True)  # what dead runs left half written
             try:
                 yield
             finally:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-MEL_NAMES = frozenset((
+MEL_AXIS_NAMES = frozenset((
     "mel", "mels", "mel_bin", "mel_bins", "mel_band", "mel_bands", "n_mel", "n_mels", "num_mels", "band", "bands",
     "bin", "bins", "freq", "freqs", "frequency", "frequencies", "channel", "channels", "feature", "features",
 ))  # fmt: skip
-TIME_NAMES = frozenset((
+FRAME_AXIS_NAMES = frozenset((
     "time", "times", "t", "frame", "frames", "n_frames", "num_frames", "step", "steps", "mel_frames", "mel_time",
 ))  # fmt: skip
 
@@ -20,7 +20,7 @@ def named_mel_axis(names: Sequence[str | None]) -> int | None:
     (1, 0, None)
     """
     kinds = [
-        "mel" if (name or "").lower() in MEL_NAMES else "time" if (name or "").lower() in TIME_NAMES else ""
+        "mel" if (name or "").lower() in MEL_AXIS_NAMES else "time" if (name or "").lower() in FRAME_AXIS_NAMES else ""
         for name in names
     ]
     if kinds[0] == kinds[1]:

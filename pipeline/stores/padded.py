@@ -15,7 +15,7 @@ from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utteran
 from pipeline.stores.digests import digest, digest_column, metadata_digest, strings_digest, with_content_digests
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
-from pipeline.stores.mel_axis import MEL_NAMES, TIME_NAMES, fitting_axes, named_mel_axis
+from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, named_mel_axis
 from pipeline.stores.root_attributes import stated_spec
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
@@ -103,7 +103,7 @@ class PaddedStore:
 
     def _find_axis(self, n_mels: int | None) -> int:
         names, shape = self.mel.names, self.mel.shape
-        if (names[0] or "").lower() in MEL_NAMES | TIME_NAMES:
+        if (names[0] or "").lower() in MEL_AXIS_NAMES | FRAME_AXIS_NAMES:
             raise StoreError(
                 f"{self.url}: the dimensions of {self.mel.path} are {list(names)}; the first one must count the items"
             )

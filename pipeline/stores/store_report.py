@@ -79,11 +79,6 @@ class StoreReport:
     faults: dict[str, str]
     looks: PresetFit | None
 
-    @property
-    def hours(self) -> float | None:
-        """Duration of all utterances without a fault [h]; None if no mel contract is known."""
-        return None if self.seconds is None else self.seconds / 3600
-
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return dataclasses.asdict(self) | {

@@ -6,6 +6,5 @@ In: the path of a checkpoint or of a mel kept as .pt. Out: numbers, texts and ar
 """
 
 from pipeline.tensor_files.files import read_torch_file
-from pipeline.tensor_files.pickles import CheckpointError
 
-__all__ = ["CheckpointError", "read_torch_file"]
+__all__ = ["read_torch_file"]

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tensor_files.pickles import STORAGE_TYPES, CheckpointError, read_pickle
+from pipeline.errors import CheckpointError
+from pipeline.tensor_files.pickles import STORAGE_TYPES, read_pickle
 
 # torch/serialization.py
 _MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -134,12 +135,17 @@ def _read_zip(content: bytes) -> Any:
         return read_pickle(io.BytesIO(archive.read(pickles[0])), get)
 
 
+def from_bfloat16(bits: NDArray[Any]) -> NDArray[np.float32]:
+    """Numbers from the bits of bfloat16, `[...] uint16`: the upper half of a float32."""
+    return (bits.astype("<u4") << np.uint32(16)).view("<f4")
+
+
 def _decode(raw: bytes, kind: str) -> NDArray[Any]:
     array: NDArray[Any] = np.frombuffer(raw, STORAGE_TYPES[kind])
     if kind == "torch.BoolStorage":
         return array.astype(np.bool_)
-    if kind == "torch.BFloat16Storage":  # the upper half of a float32
-        return (array.astype("<u4") << np.uint32(16)).view("<f4")
+    if kind == "torch.BFloat16Storage":
+        return from_bfloat16(array)
     return array
 
 

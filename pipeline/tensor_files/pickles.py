@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError
 
 ORDERED_DICT = "collections.OrderedDict"
 COUNTER = "collections.Counter"
@@ -43,10 +43,6 @@ MAX_OPERATIONS = 2_000_000
 
 StorageReader = Callable[[str, str, int], NDArray[Any]]
 """(key, storage type, number of elements) -> `[elements]`, the elements of one storage."""
-
-
-class CheckpointError(ConfigError):
-    """A checkpoint is damaged, is not a torch file, or holds more than tensors in plain containers."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError
+from pipeline.tensor_files.files import MAX_FILE_BYTES, from_bfloat16
 
 _TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2"),
     "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
     "U8": np.dtype("u1"), "BOOL": np.dtype("u1"),
 }  # fmt: skip
-_MOST_BYTES = 2 << 30
 _MOST_HEADER = 16 << 20  # a name, a shape and two numbers for each tensor; a generator has hundreds of tensors
 _METADATA = "__metadata__"
 
@@ -37,8 +37,8 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
             overlap or leave gaps, a name that occurs twice, types that the format does not have.
     """
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:
-            raise CheckpointError(f"{path}: has {size} bytes; melmill reads checkpoints of up to {_MOST_BYTES}")
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise CheckpointError(f"{path}: has {size} bytes; melmill reads checkpoints of up to {MAX_FILE_BYTES}")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error}") from error
@@ -71,7 +71,7 @@ def _tensors(content: bytes) -> dict[str, NDArray[Any]]:
         )
         array = np.frombuffer(content, kind, math.prod(shape), begin + start).reshape(shape)
         if entry["dtype"] == "BF16":  # the upper half of a float32
-            array = (array.astype("<u4") << np.uint32(16)).view("<f4")
+            array = from_bfloat16(array)
         found[name] = array
         ends.append((start, stop))
     position = 0

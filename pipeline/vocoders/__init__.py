@@ -3,7 +3,7 @@
 In: the name of a vocoder or the path of an .onnx file, and mels as arrays. Out: waveforms as arrays, whole or in
 windows that give the same samples in bounded memory. This room must not know where mels come from or where audio goes,
 how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoders are imported, checked and trained
-(`workshop`). It imports the library `onnx` for one purpose only: to convert a checkpoint that is not converted yet.
+(`workshop`). Nothing here imports the library `onnx`; `checkpoints` does, for a checkpoint that is not converted yet.
 """
 
 from pipeline.vocoders.base import Vocoder

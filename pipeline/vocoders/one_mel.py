@@ -17,7 +17,8 @@ def vocode(mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None 
     Args:
         mel: `[n_mels, frames]`, finite, in the values that the vocoder takes.
         vocoder: name of the vocoder, as in `load_vocoder`.
-        spec: the contract of the mel, which griffin-lim needs.
+        spec: contract of the mel. griffin-lim needs it, and lift takes its framing from it; other vocoders ignore it,
+            and take mels of their own contract only.
 
     Returns:
         `[samples] float32`.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 FLOAT32 = 1
 """The number of float32 in TensorProto.DataType."""
 
-Port = tuple[str, int, tuple[int | None, ...]]
+OnnxPort = tuple[str, int, tuple[int | None, ...]]
 """An input or an output: its name, the number of its element type, and its shape; None for an axis of any size."""
 
 _Field = tuple[int, int | memoryview]
@@ -49,8 +49,8 @@ class OnnxFile:
     """
 
     metadata: tuple[tuple[str, str], ...]
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
+    inputs: tuple[OnnxPort, ...]
+    outputs: tuple[OnnxPort, ...]
     external: bool
 
 
@@ -72,7 +72,7 @@ def read_onnx_file(content: bytes) -> OnnxFile:
     )
 
 
-def _port(value: memoryview) -> Port:
+def _port(value: memoryview) -> OnnxPort:
     tensor = _joined(_joined(value, _TYPE), _TENSOR_TYPE)
     sizes: list[int | None] = []
     for axis in _messages(_joined(tensor, _SHAPE), _AXIS):

@@ -127,9 +127,11 @@ class OnnxModel:
         """
         bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
         if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least or not len(mel):
-            raise BadMelError(f"a mel of shape {mel.shape[1:]}; {name} takes [{bands}, frames], frames >= {least}")
+            raise BadMelError(
+                f"the mel has the shape {list(mel.shape[1:])}; {name} takes [{bands}, frames], frames >= {least}"
+            )
         if not np.isfinite(mel).all():
-            raise BadMelError(f"a mel with NaN or infinity; {name} takes finite values")
+            raise BadMelError(f"the mel holds NaN or infinity; {name} takes finite values")
         session = self._own_session()
         try:
             if self._single and len(mel) > 1:

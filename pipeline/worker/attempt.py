@@ -101,12 +101,12 @@ class Attempt:
             failures=tuple(failures),
             metadata=self._job.metadata,
         )
-        counts = self._ledger.put_commit(record)
-        if counts.attempt == self._id:
-            self._check_still_there(counts)
-        for name in {each.name for each in objects} - {each.name for each in counts.objects}:
+        winner = self._ledger.put_commit(record)
+        if winner.attempt == self._id:
+            self._check_still_there(winner)
+        for name in {each.name for each in objects} - {each.name for each in winner.objects}:
             self._storage.delete(name)
-        return counts
+        return winner
 
     def _check_still_there(self, record: ShardRecord) -> None:
         """Take the commit back if its objects are gone.

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from pipeline.config import Job
-from pipeline.errors import ContractError, MelmillError, UtteranceError, WorkerLostError
+from pipeline.errors import ContractError, UtteranceError, WorkerLostError
 from pipeline.events import UtterancesMade
 from pipeline.events.stopwatch import Stopwatch
 from pipeline.output.ledger import Ledger
@@ -34,8 +34,8 @@ def convert_shard(
 ) -> ShardRecord:
     """Read, decode, examine, encode and commit one shard.
 
-    An utterance that cannot be made is quarantined in the record, and the others go on. Memory holds one window of one
-    utterance, or a batch of windows of several utterances, and the encoder's spool.
+    An utterance that cannot be made is quarantined in the record, and the others are made. Memory holds one window of
+    one utterance, or a batch of windows of several utterances, and the encoder's spool.
 
     Args:
         task: the shard to make.
@@ -104,8 +104,6 @@ def _convert_utterances(
             seconds += rows[-1].duration
         except UtteranceError as error:
             failures.append(failure_of(utterance, job, error))
-        except MelmillError:
-            raise
         except (ValueError, RuntimeError, MemoryError) as error:  # one bad utterance must not stop the corpus
             logger.error("utterance %s of shard %s: %s", utterance.key, task.name, redacted(traceback.format_exc()))
             failures.append(failure_of(utterance, job, error))

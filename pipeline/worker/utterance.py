@@ -108,7 +108,7 @@ def convert_utterance(
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
         levels = _encode(mel, waveform, master, encoder)
         with watch.during("examine"):
-            far, relative = mel.distance.finish() if mel.distance is not None else (None, None)
+            distance, relative = mel.distance.finish() if mel.distance is not None else (None, None)
         duration = levels.samples / master.sample_rate
         sidecar = {
             "key": utterance.key,
@@ -134,7 +134,7 @@ def convert_utterance(
             peak=levels.peak,
             rms_dbfs=levels.rms_dbfs,
             clipped=encoder.clipped,
-            mel_distance=far,
+            mel_distance=distance,
             mel_distance_relative=relative,
             source=Source(job.config.input.public_store, utterance.where, utterance.digest),
             meta=meta,

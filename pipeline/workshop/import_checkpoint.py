@@ -17,10 +17,9 @@ from pipeline.checkpoints.known_families import family, recognize
 from pipeline.checkpoints.model_card import Card
 from pipeline.checkpoints.state_dict import some
 from pipeline.checkpoints.stats_file import STATS_NAMES, read_stats
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.melspec import MelSpec, Normalization
 from pipeline.storage.atomic import atomic_write
-from pipeline.tensor_files import CheckpointError
 
 _SUFFIXES = {".safetensors", ".bin", ".ckpt", ".nemo", ".pt", ".pth", ".tar", ".pkl"}
 # If a folder of Hugging Face holds both, the first is read, which can hold only tensors.

@@ -16,9 +16,8 @@ from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import Generator
 from pipeline.checkpoints.known_families import recognize
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.melspec import PRESETS
-from pipeline.tensor_files import CheckpointError
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.base import BatchVocoder
 

@@ -17,7 +17,7 @@ from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.checkpoints.card_in_onnx import read_card
 from pipeline.checkpoints.checkpoint_file import generator_state
 from pipeline.checkpoints.hifigan import build_hifigan
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.windows import decode_windows
 

@@ -13,9 +13,8 @@ from pipeline.checkpoints.card_in_onnx import read_card
 from pipeline.checkpoints.family import Settings
 from pipeline.checkpoints.istftnet import IstftnetConfig, build_istftnet, istftnet_layers
 from pipeline.checkpoints.known_families import recognize
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.melspec import PRESETS
-from pipeline.tensor_files import CheckpointError
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 
 Plain = dict[str, Any]

@@ -21,9 +21,8 @@ from pipeline.checkpoints.model_card import KEY
 from pipeline.checkpoints.vocos import build_vocos
 from pipeline.checkpoints.vocos_config import VocosConfig
 from pipeline.dsp.mel import mel_filterbank
-from pipeline.errors import BadMelError, ConfigError, MelmillError
+from pipeline.errors import BadMelError, CheckpointError, ConfigError, MelmillError
 from pipeline.melspec import PRESETS
-from pipeline.tensor_files import CheckpointError
 from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.onnx_model import OnnxModel

@@ -20,6 +20,8 @@ from support.paths import PROMPTS
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.output.layout import COMMITS
+from pipeline.output.records import sealed, unsealed
 from pipeline.storage import LocalStorage
 
 COMMAND = Path(sys.executable).with_name("melmill")
@@ -155,6 +157,19 @@ def test_retry_makes_the_quarantined_again_with_the_job_that_made_the_output(
     assert "nothing to do" in called("run", *run_arguments)
 
 
+def test_a_flag_overrides_the_kind_of_cluster_of_the_job_that_made_the_output(
+    run_arguments: list[object], tmp_path: Path
+) -> None:
+    melmill("run", *run_arguments)
+    job = tmp_path / "audio" / "job.json"
+    described = unsealed(job.read_bytes())
+    described["job"]["cluster"] = {"kind": "slurm", "jobs": 2, "memory": "1 GB", "walltime": 60}
+    job.write_text(json.dumps(sealed(described)))
+    next((tmp_path / "audio" / COMMITS).iterdir()).unlink()
+    assert "24 utterances" in called("retry", tmp_path / "audio", "--scheduler", "synchronous")
+    assert unsealed(job.read_bytes())["job"]["cluster"]["kind"] == "synchronous"
+
+
 def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: list[object], tmp_path: Path) -> None:
     out = ["--out", tmp_path / "x"]
     cases: list[tuple[list[object], int, str]] = [
@@ -174,7 +189,7 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
         (["pack", tmp_path / "nowhere", tmp_path / "s.zarr", "--mel", "hifigan-22k"], 2, "nowhere"),
         (["pack", PROMPTS, tmp_path / "s.zarr"], 2, "states no mel contract; give it (--mel"),
         (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", "hifigan"], 2, "the presets are bigvgan-24k"),
-        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "there is no mel spec"),
+        (["pack", PROMPTS, tmp_path / "s.zarr", "--mel", tmp_path / "no.yaml"], 2, "there is no mel contract"),
         (["pack", PROMPTS, run_arguments[1], "--mel", "hifigan-22k"], 2, "exists"),
     ]
     for arguments, code, words in cases:
@@ -346,9 +361,10 @@ def test_a_job_in_parts_is_told_part_by_part_and_published_once(run_arguments: l
 def test_retry_stays_with_its_output_and_its_store(run_arguments: list[object], store: Path, tmp_path: Path) -> None:
     melmill("run", *run_arguments)
     out = tmp_path / "audio"
-    assert "retry works on" in called("retry", out, "--set", f"output.url={tmp_path / 'elsewhere'}", code=2)
+    for command in ("retry", "publish"):
+        assert "this command works on" in called(command, out, "--set", f"output.url={tmp_path / 'elsewhere'}", code=2)
     assert not (tmp_path / "elsewhere").exists()
     store.rename(tmp_path / "moved.zarr")
-    assert "say --adopt" in called("retry", out, "--store", tmp_path / "moved.zarr", code=2)
+    assert "pass --adopt" in called("retry", out, "--store", tmp_path / "moved.zarr", code=2)
     assert "nothing to do" not in called("retry", out, "--store", tmp_path / "moved.zarr", "--adopt")
     assert "nothing to do" in called("retry", out)

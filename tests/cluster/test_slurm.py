@@ -9,7 +9,8 @@ from distributed import Scheduler
 from support.paths import CONFIGS
 
 from pipeline.cluster.connection import connect
-from pipeline.cluster.slurm import job_options, lifetime, queue_states
+from pipeline.cluster.slurm import job_options, lifetime
+from pipeline.cluster.slurm_queue import queue_states
 from pipeline.config import KubernetesConfig, SlurmConfig, load_job
 from pipeline.errors import ClusterError, ConfigError
 
@@ -27,7 +28,7 @@ def squeue(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_job_file_for_slurm_is_one() -> None:
     cluster = load_job(CONFIGS / "slurm" / "corpus.yaml").cluster
     assert (cluster.kind, cluster.walltime, cluster.processes, cluster.worker_count()) == ("slurm", 4 * 3600, 4, 32)
-    assert (cluster.waits, cluster.insecure) == (43200.0, False)
+    assert (cluster.waits[0], cluster.insecure) == (43200.0, False)
 
 
 def test_what_slurm_is_asked_for() -> None:

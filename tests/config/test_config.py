@@ -63,7 +63,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ),
         (
             "cluster.memory=8 GB",
-            "kind slurm and kubernetes has this key, and this job has kind local; the keys here are",
+            "kinds slurm and kubernetes have this key, and this job has kind local; the keys here are",
         ),
         (
             "cluster.adress=x",
@@ -119,7 +119,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str)
         ("input: " + "[" * 3000 + "]" * 3000 + "\noutput: {url: x}\n", "is nested too deeply"),
         ("input: store\noutput: {url: x}\n", "input: it must be a mapping of keys to values"),
         ("input: {store: !!python/object/apply:os.getcwd []}\noutput: {url: x}\n", "is not valid YAML"),
-        ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel spec: missing key"),
+        ("input: {store: x, mel: {sample_rate: 1}}\noutput: {url: x}\n", "mel contract: missing key"),
     ],
 )
 def test_a_wrong_job_file_is_named(tmp_path: Path, text: str, words: str) -> None:
@@ -207,7 +207,7 @@ def test_a_mel_contract_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
     flags = {"input.store": "mels.zarr", "output.url": "audio"}
     job = load_job(None, flags, [f"input.mel={tmp_path / 'mine.yaml'}"])
     assert job.input.mel == {"preset": "pwg-24k", "normalization": {"mean": -2.2, "scale": 0.75}}
-    with pytest.raises(ConfigError, match=r"there is no mel spec .*none\.yaml"):
+    with pytest.raises(ConfigError, match=r"there is no mel contract .*none\.yaml"):
         load_job(None, flags, [f"input.mel={tmp_path / 'none.yaml'}"])
 
 

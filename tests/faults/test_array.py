@@ -19,11 +19,12 @@ from pipeline.config import JobConfig
 from pipeline.errors import OwnedError, UnfinishedError
 from pipeline.events import Event, Listener, ShardStarted
 from pipeline.jobs import run_part as array
+from pipeline.jobs import steps
 from pipeline.jobs.run import run
 from pipeline.jobs.run_part import publish_parts, run_part
 from pipeline.jobs.steps import Made
 from pipeline.output.garbage import collect_garbage
-from pipeline.output.layout import COMMITS, PARTS
+from pipeline.output.layout import COMMITS, JOB, PARTS
 from pipeline.output.status import read_status
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared
@@ -93,6 +94,15 @@ def test_a_part_whose_others_never_begin_makes_all(small_job: Build, reference: 
     assert run_part(config, Part(0, 5)).run_id == ""
 
 
+def test_job_json_says_when_the_part_that_published_began(small_job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = "2020-01-01T00:00:00+00:00"
+    described = steps.describe_job
+    monkeypatch.setattr(steps, "describe_job", lambda prepared: {**described(prepared), "started": began})
+    config = small_job()
+    run_part(config, Part(0, 1))
+    assert json.loads((located(config.output.url) / JOB).read_text())["started"] == began
+
+
 def test_a_part_makes_no_shard_that_another_has_committed_meanwhile(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +169,7 @@ def test_what_is_not_complete_is_not_published(small_job: Build, reference: Refe
     lost = random.Random(0).choice(commits(config))
     lost.unlink()
     with pytest.raises(
-        UnfinishedError, match=rf"1 shards are to be made yet \({lost.stem}\).* Run the parts"
+        UnfinishedError, match=rf"1 shards are still to be made \({lost.stem}\).* Run the parts"
     ) as caught:
         publish_parts(config)
     assert caught.value.exit_code == 75

@@ -306,7 +306,7 @@ def test_log10_is_converted_when_asked_and_then_sounds_the_same(job: Build, tmp_
     run(config)
     store = grouped(tmp_path / "log10.zarr", tenth, {"melmill": {"mel": spec.to_dict()}})
     changed = {"input__store": str(store), "output__url": str(tmp_path / "b"), "output__codec": "wav"}
-    with pytest.raises(ContractError, match=r"say --set input\.convert=true"):
+    with pytest.raises(ContractError, match=r"pass --set input\.convert=true"):
         run(job(**changed))
     run(job(**changed, output__subtype="FLOAT", input__convert=True))
     for one, other in zip(rows(tmp_path / "a"), rows(tmp_path / "b"), strict=True):

@@ -246,6 +246,26 @@ def test_during_a_run_nothing_is_deleted_and_its_own_work_is_not_listed(job: Bui
     assert "data/000099-0123abcd.tar" in names(out)
 
 
+def test_a_commit_that_its_attempt_takes_back_meanwhile_stops_nothing(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there when gc lists the commits, and gone when gc reads it."""
+    run(job())
+    out = Path(job().output.url)
+    ledger = Ledger(LocalStorage(out))
+    first = ledger.commit_names()[0]
+    shutil.copy(out / COMMITS / f"{first}.json", out / COMMITS / "000099-00000000.json")
+    listed = Ledger.commit_names
+
+    def vanish(ledger: Ledger) -> list[str]:
+        found = listed(ledger)
+        (out / COMMITS / "000099-00000000.json").unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(Ledger, "commit_names", vanish)
+    assert find_garbage(str(out)).garbage == ()
+
+
 def test_what_is_not_of_melmill_is_left_alone(job: Build, other: str, tmp_path: Path) -> None:
     """Whatever the commit records say."""
     out = Path(job().output.url)

@@ -177,7 +177,7 @@ def test_plan_and_run_say_why_the_manifest_is_published_again(
     flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     for command, told in (
         ("plan", "publish   " + CHANGED),
-        ("run", "publishing again: " + CHANGED),
+        ("run", "publishing the manifest: " + CHANGED),
         ("run", "nothing to"),
     ):
         with pytest.raises(SystemExit) as end:

@@ -106,7 +106,7 @@ def test_faults_are_in_the_report_and_not_in_the_counts(tmp_path: Path) -> None:
 def test_without_a_contract_nothing_is_said_of_seconds_and_range(tmp_path: Path) -> None:
     make_grouped(tmp_path / "s", some_mels(), names=("mel", "time"))
     report = inspect_store(open_store(str(tmp_path / "s")))
-    assert (report.spec, report.seconds, report.hours, report.out_of_range) == (None, None, None, None)
+    assert (report.spec, report.seconds, report.out_of_range) == (None, None, None)
     assert report.frames == 207
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.checkpoint_files import safetensors_bytes
 
-from pipeline.tensor_files import CheckpointError
+from pipeline.errors import CheckpointError
 from pipeline.tensor_files.safetensors import read_safetensors
 
 Read = Callable[[bytes], Any]

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.torch_writer import KINDS, Call, Storage, Tensor, legacy_file, pickled, tensor, torch_names, zip_file
 
-from pipeline.tensor_files import CheckpointError, pickles, read_torch_file
+from pipeline.errors import CheckpointError
+from pipeline.tensor_files import pickles, read_torch_file
 
 
 @pytest.fixture(scope="module", autouse=True)

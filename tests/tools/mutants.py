@@ -305,7 +305,7 @@ MUTANTS = (
     ),
     Mutant(
         "SLURM's jobs in hidden partitions are seen",
-        "cluster/slurm.py",
+        "cluster/slurm_queue.py",
         '["squeue", "--all", ',
         '["squeue", ',
         "tests/cluster/test_slurm.py -k queue_is_read",
@@ -313,7 +313,7 @@ MUTANTS = (
     Mutant(
         "nobody is told to start workers while the scheduler is gone",
         "cluster/liveness.py",
-        'words = words if self._answers else ""',
+        'words = words if answers else ""',
         "words = words",
         "tests/cluster/test_liveness.py",
     ),

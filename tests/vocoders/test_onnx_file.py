@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from support.families import CONFIGS, random_model
 
-from pipeline.vocoders.onnx_file import OnnxFile, Port, read_onnx_file
+from pipeline.vocoders.onnx_file import OnnxFile, OnnxPort, read_onnx_file
 from pipeline.vocoders.registry import LIFTS
 
 
@@ -29,7 +29,7 @@ def slow(content: bytes) -> OnnxFile:
     )
 
 
-def port(value: onnx.ValueInfoProto) -> Port:
+def port(value: onnx.ValueInfoProto) -> OnnxPort:
     tensor = value.type.tensor_type
     sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in tensor.shape.dim)
     return value.name, tensor.elem_type, sizes

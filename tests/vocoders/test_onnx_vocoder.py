@@ -142,9 +142,9 @@ def test_a_forked_process_makes_its_own_session(small: OnnxVocoder, small_mel: N
 @pytest.mark.parametrize(
     ("mel", "words"),
     [
-        (np.zeros((80, 5), np.float32), r"shape \(80, 5\); small takes \[20, frames\]"),
-        (np.zeros((20, 0), np.float32), r"shape \(20, 0\)"),
-        (np.zeros(20, np.float32), r"shape \(20,\)"),
+        (np.zeros((80, 5), np.float32), r"shape \[80, 5\]; small takes \[20, frames\]"),
+        (np.zeros((20, 0), np.float32), r"shape \[20, 0\]"),
+        (np.zeros(20, np.float32), r"shape \[20\]"),
         (np.full((20, 5), np.nan, np.float32), "NaN"),
         (np.full((20, 5), np.inf, np.float32), "infinity"),
     ],
@@ -188,7 +188,7 @@ def _external_constant(model: onnx.ModelProto) -> None:
         (lambda model: setattr(model.metadata_props[0], "value", "[]"), "damaged"),
         (lambda model: _card(model, halo=[-1, 2]), "whole number"),
         (lambda model: _card(model, halo=[1]), "damaged"),
-        (lambda model: _card(model, mel={}), "mel spec: missing key"),
+        (lambda model: _card(model, mel={}), "mel contract: missing key"),
         (lambda model: _external(model.graph.initializer[0]), "external data"),
         (_external_constant, "external data"),
         (lambda model: setattr(model.graph.input[0], "name", "x"), "it should take mel"),

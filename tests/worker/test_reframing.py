@@ -134,7 +134,7 @@ def test_values_convert_and_frames_shift_at_once(job: Callable[..., JobConfig], 
         np.save(tmp_path / "db" / path.name, convert_mel(np.load(path), CENTER, decibels))
     pack_npy(str(tmp_path / "db"), str(tmp_path / "db.zarr"), decibels, workers=1)
     settings = {"input__store": str(tmp_path / "db.zarr"), "input__framing": "shift"}
-    with pytest.raises(ContractError, match=r"All of these can be converted exactly: say --set input.convert=true"):
+    with pytest.raises(ContractError, match=r"All of these can be converted exactly: pass --set input.convert=true"):
         pipeline.plan(job(**settings))
     pipeline.run(job(**settings, input__convert=True))
     assert_whole(tmp_path / "audio", 5)

@@ -39,9 +39,8 @@ from typer.testing import CliRunner
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.checkpoints.known_families import recognize
 from pipeline.cli import app
-from pipeline.errors import ConfigError
+from pipeline.errors import CheckpointError, ConfigError
 from pipeline.melspec import PRESETS, Normalization
-from pipeline.tensor_files import CheckpointError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
 

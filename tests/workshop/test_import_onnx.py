@@ -69,7 +69,9 @@ def test_the_halo_and_the_length_rule_are_found_and_written_into_the_copy(tmp_pa
 def test_a_halo_that_is_given_is_taken_if_it_is_large_enough(tmp_path: Path) -> None:
     path = saved(tmp_path / "theirs.onnx", user_model(left=3, right=1))
     assert import_onnx(path, SPEC, halo=(3, 1)).card.halo == (3, 1)
-    with pytest.raises(ConfigError, match=r"--halo 2,1 is too small: .* 3 frames to their left and 1 to their right"):
+    with pytest.raises(
+        ConfigError, match=r"--halo 2,1 is too small: .* the samples of up to 3 frames after it and 1 before it"
+    ):
         import_onnx(path, SPEC, halo=(2, 1))
 
 

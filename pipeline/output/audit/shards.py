@@ -76,7 +76,7 @@ def read_record(ledger: Ledger, name: str, needed: str = "") -> tuple[ShardRecor
     try:
         return ledger.commit_record(name), []
     except LostRecordError as error:
-        return None, [Finding("missing", commit_path(name), f"{needed}: {error}")]
+        return None, [Finding("missing", commit_path(name), f"{needed}: {error}" if needed else str(error))]
     except DamagedRecordError as error:
         return None, [Finding("corrupt", commit_path(name), str(error))]
 

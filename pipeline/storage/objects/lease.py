@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import OwnedError, StorageError
-from pipeline.storage.base import LOCK, in_words, signed
+from pipeline.storage.base import LOCK, holder_text, signed
 from pipeline.storage.objects.processes import is_dead, this_process
 from pipeline.storage.objects.transfers import Files
 
@@ -51,7 +51,7 @@ class Holder:
         name: name of the holder; no other holder has it.
         shared: whether other holders that share the output are allowed.
         process: identity of the holder's process; see `this_process`.
-        words: text that says who the holder is, and since when; see `in_words`.
+        words: text that says who the holder is, and since when; see `holder_text`.
     """
 
     name: str
@@ -141,7 +141,7 @@ class Lease:
                 self._files.delete(f"{LOCK}/{self._me.name}.json")
                 self._refuse_if_held(other)
             self._holding = False
-        who = f": {in_words(other.words)}" if other else ""
+        who = f": {holder_text(other.words)}" if other else ""
         raise OwnedError(
             f"{self._files.url} could not be taken in {_TRIES} tries, because other runs also try to take it{who}. "
             "Wait for them to end, then run again"
@@ -168,7 +168,7 @@ class Lease:
                 return
             if alive and watch.pulse.holding:
                 raise OwnedError(
-                    f"another run is working on {self._files.url}: {in_words(other.words)}. Wait for it to end; "
+                    f"another run is working on {self._files.url}: {holder_text(other.words)}. Wait for it to end; "
                     "nothing was changed"
                 )
             time.sleep(_LOOK_SECONDS)
@@ -249,7 +249,7 @@ def who_holds(files: Files) -> str | None:
         while (alive := watch.is_alive()) is None and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
         if alive and watch.is_there():
-            return in_words(holder.words)
+            return holder_text(holder.words)
     return None
 
 

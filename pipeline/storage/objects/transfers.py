@@ -221,7 +221,7 @@ class Files:
                 raise
             if isinstance(error, TypeError) and self._options:  # clients check most options at first use
                 raise ConfigError(f"{self.url} cannot be opened with the options {self._options}: {error}") from None
-            raise StorageError(f"{doing} {self.url}/{name}: {_in_words(error)}") from error
+            raise StorageError(f"{doing} {self.url}/{name}: {_explained(error)}") from error
 
 
 class _Reading(io.RawIOBase):
@@ -292,12 +292,12 @@ def _digest(file: Any) -> bytes:
     return hashlib.file_digest(file, "sha256").digest()
 
 
-def _in_words(error: Exception) -> str:
+def _explained(error: Exception) -> str:
     """Text for people that describes a client's error and says what to do about it."""
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     kind = type(error).__name__
     if isinstance(error, PermissionError) or "Credentials" in kind:
         return f"{what or kind} (check the credentials and what they allow; what was committed is kept)"
     if isinstance(error, FileNotFoundError):
-        return f"{what or kind} (is there such a bucket?)"
+        return f"{what or kind} (check that the bucket exists)"
     return f"{what or kind} ({remedy(error)})"

@@ -152,17 +152,18 @@ def _halo_problems(halo: HaloTrial, heard: tuple[int, int], beyond: float) -> li
     problems = []
     left, right = halo.stated
     if not halo.enough:
-        enough = " and ".join("none" if side is None else str(side) for side in halo.smallest)
+        found = zip(halo.smallest, ("left", "right"), strict=True)
+        enough = " and ".join(f"{'none' if side is None else side} {where}" for side, where in found)
         problems.append(
             f"the stated halo, {left} frames left and {right} right, is too small: windows with it differ from the "
-            f"whole by {halo.error:.2g} of full scale; rounding explains {halo.allowed:.2g}. Enough was {enough} "
-            f"(up to {halo.searched} were tried)"
+            f"whole by {halo.error:.2g} of full scale; rounding explains {halo.allowed:.2g}. The smallest "
+            f"halo that was enough: {enough}, of up to {halo.searched} frames"
         )
     if beyond:
         problems.append(
             f"the stated halo, {left} frames left and {right} right, is too small: a change of one frame changes "
-            f"samples of frames that look {heard[0]} frames to their left and {heard[1]} to their right, beyond the "
-            f"halo by up to {beyond:.2g} of full scale"
+            f"the samples of up to {heard[0]} frames after it and {heard[1]} before it, beyond the halo by up to "
+            f" {beyond:.2g} of full scale"
         )
     return problems
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import onnx
 
+from pipeline.checkpoints.state_dict import some
 from pipeline.errors import ConfigError
 from pipeline.workshop.model_geometry import MAX_MODEL_BYTES, read_model_bytes
 
@@ -77,12 +78,12 @@ def _check_operators(model: onnx.ModelProto) -> None:
     foreign = sorted({f"{node.domain}.{node.op_type}" for node in nodes(model) if node.domain not in _STANDARD})
     if foreign:
         raise ConfigError(
-            f"it uses operators that are not ONNX's own: {_some(foreign)}. Export it without a runtime's optimizations "
+            f"it uses operators that are not ONNX's own: {some(foreign)}. Export it without a runtime's optimizations "
             "and custom operators"
         )
     if drawn := sorted({node.op_type for node in nodes(model)} & _RANDOM):
         raise ConfigError(
-            f"it draws random numbers ({_some(drawn)}), so that the same mel gives other samples each time; "
+            f"it draws random numbers ({some(drawn)}), so that the same mel gives other samples each time; "
             "export it with its noise as a constant, or at a temperature of zero"
         )
     # A domain that is imported and not used may be unknown to a runtime.
@@ -169,10 +170,6 @@ def _item_bytes(tensor: onnx.TensorProto) -> int:
     if kind.itemsize == 0 or kind.kind == "O":
         raise ConfigError(f"the tensor {tensor.name!r:.80} of {kind} cannot be in another file")
     return kind.itemsize
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(name[:60] for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -179,14 +179,14 @@ def _found_rule(trial: _Trial, spec: MelSpec) -> tuple[LengthRule, int]:
         lengths = [(frames, len(trial.decode(trial.speech[:, :frames]))) for frames in _LENGTHS]
     except MelmillError as error:
         raise ConfigError(f"it does not decode mels of every length: {error}") from error
-    tried = ", ".join(f"{samples} of {frames}" for frames, samples in lengths)
+    tried = ", ".join(f"{samples} samples from {frames} frames" for frames, samples in lengths)
     rule = length_rule(lengths)
     if rule is None:
-        raise ConfigError(f"it does not make a whole number of samples for each frame: it made {tried} frames")
+        raise ConfigError(f"it does not make a whole number of samples for each frame: it made {tried}")
     if rule.hop != spec.hop_length:
         raise ConfigError(
             f"it makes {rule.hop} samples of a frame; the mel contract has a hop of {spec.hop_length}: name the mels "
-            f"that it was trained on with --mel (in the trial it made {tried} frames)"
+            f"that it was trained on with --mel (in the trial it made {tried})"
         )
     least = shortest_mel(trial.decode, trial.speech, lambda frames: frames * rule.hop + rule.extra)
     return rule, _LENGTHS[0] if least is None else least
@@ -206,8 +206,8 @@ def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> 
         if given is not None and found.beyond(given) > found.faded(peak):
             heard = found.reach(found.faded(peak))
             raise ConfigError(
-                f"--halo {given[0]},{given[1]} is too small: a change of one frame changes samples of frames that look "
-                f"{heard[0]} frames to their left and {heard[1]} to their right"
+                f"--halo {given[0]},{given[1]} is too small: a change of one frame changes the samples of up to "
+                f"{heard[0]} frames after it and {heard[1]} before it"
             )
         heard = found.reach(found.faded(peak) if frames == _TRIED_FRAMES[-1] else 0.0)
         if max(heard) < frames // 2:

@@ -120,22 +120,22 @@ def test_an_sbatch_that_cannot_be_run_refuses(site: Site, monkeypatch: pytest.Mo
 
 
 def test_a_slow_sbatch_is_no_refusal_and_its_jobs_are_looked_after(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm, "_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(slurm, "_SUBMIT_SECONDS", 0.0)
     site.sends("Submitted batch job $i", before=f'while ! [ -e "{site.folder}/go" ]; do sleep 0.1; done')
     site.command("squeue", 'echo "1|PENDING|Priority"; echo "2|PENDING|Priority"')
     keeper = site.keeper()
     keeper.send_off()
-    assert "sbatch is at work yet" in keeper.tend()
+    assert "sbatch is still at work" in keeper.tend()
     (site.folder / "go").touch()
-    monkeypatch.setattr(slurm, "_ANSWER_SECONDS", 20.0)
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 20.0)
     keeper.tend()
     assert keeper.tend() == "of 2 jobs in SLURM, 2 are PENDING (Priority)"
     assert site.queued() == 2
 
 
 def test_the_first_jobs_are_given_more_time_the_more_they_are(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slurm, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(slurm, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(slurm, "_SUBMIT_SECONDS", 10.0)
     site.sends("Submitted batch job $i", before="sleep 1")
     keeper = site.keeper()
