@@ -88,7 +88,7 @@ def test_a_job_from_a_bucket_into_another_writes_no_secret_anywhere(
         assert "half written by a run that died" in done(*words)
     assert "nothing to delete" in done("gc", f"{folder}/audio", "--yes", *access)
     assert "nothing to do" in done("retry", f"{folder}/audio", *access)
-    assert "is there such a bucket" in done("run", str(job), "--out", "s3://no-such-bucket/audio", code=6)
+    assert "check that the bucket exists" in done("run", str(job), "--out", "s3://no-such-bucket/audio", code=6)
     done("run", str(job), "--set", f"output.options.secret={SECRET}", code=2)
     payload = pickle.dumps(prepare(load_job(job)).job)
     monkeypatch.setenv("STORE_SECRET", "not-this")

@@ -194,7 +194,7 @@ def test_a_single_writer_may_use_it_all_the_same(folder: str, options: dict[str,
 def test_what_is_wrong_is_said_with_what_to_do(
     server: Server, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(StorageError, match=r"writing s3://no-such-bucket/x/y: .*is there such a bucket"):
+    with pytest.raises(StorageError, match=r"writing s3://no-such-bucket/x/y: .*check that the bucket exists"):
         open_storage("s3://no-such-bucket/x", options).replace("y", b"")
     (port,) = free_ports(1)
     away = {"endpoint_url": f"http://127.0.0.1:{port}", "config_kwargs": {"retries": {"max_attempts": 0}}}
