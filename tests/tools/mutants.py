@@ -460,6 +460,13 @@ MUTANTS = (
         "tests/storage/test_objects.py -k machine_slept",
     ),
     Mutant(
+        "a site's configuration of Dask does not reach local workers",
+        "cluster/local.py",
+        "    dask.config.refresh(paths=[], env={})\n",
+        "",
+        "tests/cluster/test_site_configuration.py -k does_not_reach",
+    ),
+    Mutant(
         "no secret stands in a job",
         "config/options.py",
         "    if spelt:\n",
