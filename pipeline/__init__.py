@@ -2,8 +2,8 @@
 
     waveform = pipeline.vocode(mel)                   # [n_mels, frames] float32 -> [samples] float32
     store = pipeline.open_store("mels.zarr")          # its catalogue, its rows, its contract
-    job = pipeline.load_job(Path("job.yaml"))         # or pipeline.JobConfig.build({...})
-    pipeline.plan(job); pipeline.run(job); pipeline.verify("audio")
+    job = pipeline.load_job(Path("job.yaml")); pipeline.plan(job); pipeline.run(job); pipeline.verify("audio")
+    dataset = pipeline.read("audio")                  # len(dataset); dataset[i] -> key, samples, sample_rate, meta
 
 Names are loaded when they are first asked for: importing one part does not import Dask, Zarr and ONNX Runtime.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.jobs.steps import RunReport
     from pipeline.melspec import PRESETS, MelSpec
     from pipeline.output.audit import VerifyReport, verify
+    from pipeline.output.dataset import AudioDataset, AudioItem, read
     from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
     from pipeline.output.status import Status, read_status
     from pipeline.planning.parts import Part
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRESETS",
+    "AudioDataset",
+    "AudioItem",
     "GarbageReport",
     "JobConfig",
     "MelSpec",
@@ -48,6 +51,7 @@ __all__ = [
     "open_store",
     "plan",
     "publish_parts",
+    "read",
     "read_status",
     "run",
     "run_part",
@@ -60,6 +64,7 @@ _HOMES = {
     "pipeline.output.audit": ("VerifyReport", "verify"),
     "pipeline.config": ("JobConfig", "load_job"),
     "pipeline.errors": ("MelmillError",),
+    "pipeline.output.dataset": ("AudioDataset", "AudioItem", "read"),
     "pipeline.output.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
     "pipeline.jobs.run": ("RunPlan", "plan", "run"),
     "pipeline.jobs.steps": ("RunReport",),

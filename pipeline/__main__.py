@@ -1,12 +1,35 @@
 """The command `melmill`, also started by `python -m pipeline`."""
 
+import io
+import os
 import signal
 import sys
+
+
+def _read_names_as_utf8() -> None:
+    """Begin again in Python's UTF-8 mode if this locale has another encoding, as C has where that mode is switched off.
+
+    Python decodes names of files by the locale. The key of a recording, and with it the name of its audio, would depend
+    on the machine, and a file that a list names in UTF-8 could not be opened. Standard streams keep their encoding.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        if sys.stdout is not None:
+            os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Print \\u65e5 for a character that standard output or standard error has no bytes for, whatever its encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # it is None if it was closed
+            stream.reconfigure(errors="backslashreplace")
 
 
 def main() -> None:
     """Run the command line. From start to end, Ctrl-C and SIGTERM end it with one line on standard error."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _read_names_as_utf8()
+    _escape_what_cannot_be_shown()
     try:
         from pipeline.interrupts import interrupts_after_import
 

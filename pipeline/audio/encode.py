@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -182,3 +183,18 @@ def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
             digest.update(pcm_bytes(steps, subtype))
             samples += len(block)
     return digest.hexdigest(), samples
+
+
+def decoded(encoded: bytes) -> tuple[NDArray[np.float32], int]:
+    """The samples of an encoded file, `[samples] float32` with full scale 1.0, and their sample rate [Hz].
+
+    PCM of 16 and 24 bits, and FLOAT, become float32 without loss.
+
+    Args:
+        encoded: a FLAC or WAV file of one channel.
+
+    Raises:
+        soundfile.LibsndfileError: if the file does not decode.
+    """
+    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
+    return samples, int(sample_rate)

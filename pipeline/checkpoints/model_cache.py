@@ -53,6 +53,6 @@ def _kept(folder: Path, name: str, build: Callable[[], bytes]) -> Path:
     if path.is_file():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path, mode=0o600) as file:
+    with atomic_write(path) as file:
         file.write(build())
     return path

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -45,9 +46,14 @@ class _Commands(LazyGroup):
         LazyCommand("gc", "pipeline.cli.garbage:gc", "List, and with --yes delete, what no manifest needs any more."),
     )
 
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _usage_errors_escaped():
+            return super().make_context(*arguments, **more)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            result = super().invoke(ctx)
+            with _usage_errors_escaped():
+                result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except MelmillError as error:
@@ -66,6 +72,19 @@ class _Commands(LazyGroup):
             if type(error).__module__.startswith("typer."):
                 raise
             _defect()
+
+
+@contextlib.contextmanager
+def _usage_errors_escaped() -> Iterator[None]:
+    """Errors of typer without the characters that standard error cannot show: on ASCII, typer would print UTF-8."""
+    try:
+        yield
+    except Exception as error:
+        said: Any = error
+        if type(error).__module__.startswith("typer.") and isinstance(getattr(said, "message", None), str):
+            encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+            said.message = said.message.encode(encoding, "backslashreplace").decode(encoding)
+        raise
 
 
 def _defect() -> None:

@@ -14,6 +14,7 @@ from pipeline.cluster.kubernetes import kubernetes_client
 from pipeline.cluster.liveness import Liveness
 from pipeline.cluster.local import local_client
 from pipeline.cluster.remote import remote_client
+from pipeline.cluster.security import check_open_is_allowed
 from pipeline.cluster.slurm import slurm_client
 from pipeline.cluster.worker_versions import compare_versions
 from pipeline.config import ClusterConfig, DaskConfig, KubernetesConfig, LocalConfig, SlurmConfig
@@ -44,8 +45,8 @@ def connect(config: ClusterConfig, listener: Listener = lambda event: None) -> I
     Raises:
         ClusterError: if the scheduler does not answer, no worker comes within the time limit, or a worker has another
             version of something that matters.
-        ConfigError: if something that this kind of cluster needs is not installed or not allowed, or the TLS files
-            are not valid.
+        ConfigError: if something that this kind of cluster needs is not installed or not allowed, the TLS files are
+            not valid, or this machine's configuration of Dask forbids a scheduler without TLS.
     """
     for name in ("distributed", "distributed.client"):  # Dask gives the client a level of its own
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -62,8 +63,11 @@ def _client(config: ClusterConfig, listener: Listener) -> AbstractContextManager
         case DaskConfig():
             return remote_client(config, listener)
         case SlurmConfig():
+            if config.insecure:
+                check_open_is_allowed("a SLURM run with cluster.insecure=true", "Leave that out: each run makes keys")
             return slurm_client(config, listener)
         case KubernetesConfig():
+            check_open_is_allowed("kind: kubernetes", "Run an indexed Job, which needs no scheduler")
             return kubernetes_client(config, listener)
         case _:
             raise TypeError(f"kind: {config.kind} has no scheduler")

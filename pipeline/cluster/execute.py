@@ -9,7 +9,7 @@ from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.here import Here
 from pipeline.cluster.hopeless import Prospects
-from pipeline.config import Job
+from pipeline.config import Job, importing_dask
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_after_import
 from pipeline.planning.plan import ShardTask
@@ -30,6 +30,7 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
     Raises:
         ClusterError: if the scheduler does not answer, there is no worker for longer than the time limit, or workers
             die before they begin.
+        ConfigError: if Dask refuses what this machine configures for it.
         HopelessRunError: if the first utterances all failed in the same way.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once the shards in flight are made, or `cluster.grace` is over.
         MelmillError: the error that stops a shard for good, such as a StorageError.
@@ -42,6 +43,6 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
 def _executor(job: Job, listener: Listener) -> contextlib.AbstractContextManager[Executor]:
     if job.config.cluster.kind == "synchronous":
         return contextlib.nullcontext(Here(job))
-    with interrupts_after_import():  # Dask takes a second, which only runs that need it should pay
+    with interrupts_after_import(), importing_dask():  # Dask takes a second, which only runs that need it should pay
         from pipeline.cluster.dask_executor import dask_executor
     return dask_executor(job, listener)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from distributed import Client, Security, rpc
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
-from pipeline.cluster.security import given_security
+from pipeline.cluster.security import check_open_is_allowed, configured_security, given_security
 from pipeline.config import DaskConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
@@ -23,7 +23,9 @@ _LAST_WORD_SECONDS = 0.5
 def remote_client(config: DaskConfig, listener: Listener) -> Iterator[tuple[Client, Liveness]]:
     """The client of the scheduler at `config.address`. Raises the errors of `connect`."""
     address = config.scheduler
-    security = Security() if config.security is None else given_security(config.security)
+    if address.startswith("tcp:"):
+        check_open_is_allowed(f"the scheduler {address}", "Give its tls:// address, or take that setting away")
+    security = configured_security() if config.security is None else given_security(config.security)
     try:
         within(
             config.timeout + _LAST_WORD_SECONDS,

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 from distributed import Security
 
 from pipeline.config import SecurityConfig
@@ -49,6 +50,40 @@ def given_security(config: SecurityConfig) -> Security:
             f"belong together ({error})"
         ) from error
     return security
+
+
+def configured_security() -> Security:
+    """TLS as this machine's configuration of Dask has it (`distributed.comm.tls`).
+
+    Raises:
+        ConfigError: if that names files that cannot be used.
+    """
+    try:
+        security = Security()
+        security.get_connection_args("client")
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise ConfigError(
+            f"distributed.comm.tls, in this machine's configuration of Dask, cannot be used: {error}. Correct it, or "
+            "give cluster.security"
+        ) from error
+    return security
+
+
+def check_open_is_allowed(what: str, remedy: str) -> None:
+    """Refuse to work without TLS where this machine's configuration of Dask forbids it.
+
+    Args:
+        what: name of the scheduler that has no TLS.
+        remedy: sentence that says what to do instead.
+
+    Raises:
+        ConfigError: if `distributed.comm.require-encryption` is set. Dask's own error does not name it.
+    """
+    if dask.config.get("distributed.comm.require-encryption"):
+        raise ConfigError(
+            f"{what} has no TLS, and distributed.comm.require-encryption, in this machine's configuration of Dask, "
+            f"forbids that. {remedy}"
+        )
 
 
 @contextlib.contextmanager

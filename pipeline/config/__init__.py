@@ -14,6 +14,7 @@ from pipeline.config.cluster import (
     SecurityConfig,
     SlurmConfig,
     SynchronousConfig,
+    importing_dask,
     is_loopback,
 )
 from pipeline.config.job import Job, JobConfig
@@ -51,6 +52,7 @@ __all__ = [
     "SynchronousConfig",
     "VocoderConfig",
     "check_options",
+    "importing_dask",
     "is_loopback",
     "load_job",
     "named_mel",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.sections import PositiveFloat, PositiveInt, Section
+from pipeline.errors import ConfigError
 
 PATIENCE_SECONDS = 12 * 3600.0
 """Time to wait for a batch queue unless the job says otherwise: a night."""
@@ -87,7 +89,8 @@ class LocalConfig(ClusterConfig):
         """Number of worker processes; `auto` respects the limits of a container and of a batch job."""
         if self.workers != "auto":
             return self.workers
-        from dask.system import cpu_count  # takes half a second
+        with importing_dask():
+            from dask.system import cpu_count  # takes half a second
 
         return int(cpu_count())
 
@@ -253,6 +256,27 @@ Cluster = Annotated[
     BeforeValidator(_of_one_kind),
 ]
 """The section `cluster`, of any kind. Without a `kind` it is a local one."""
+
+
+@contextlib.contextmanager
+def importing_dask() -> Iterator[None]:
+    """A time for importing Dask, which then reads what this machine configures for it, and writes a sample beside it.
+
+    Raises:
+        ConfigError: if Dask refuses a file or a value of that.
+    """
+    if os.path.expanduser("~") == "~":  # no home folder is known: Dask would make a folder of that name right here
+        os.environ.setdefault("DASK_CONFIG", os.devnull)
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:  # of any kind: values are used unchecked
+        raise ConfigError(
+            "Dask cannot be imported with what this machine configures for it: "
+            f"{type(error).__name__}: {error}. Correct the file or the value that this names: Dask reads the files in "
+            "/etc/dask, ~/.config/dask and $DASK_CONFIG, and variables whose names begin with DASK_"
+        ) from error
 
 
 def is_loopback(host: str) -> bool:

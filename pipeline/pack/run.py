@@ -20,7 +20,7 @@ from pipeline.pack.sources import Corpus, MelBlocks, Sources
 from pipeline.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.pack.writer import ShardWriter, write_metadata
 from pipeline.storage.atomic import sync
-from pipeline.storage.filelock import try_lock
+from pipeline.storage.filelock import open_lock, try_lock
 from pipeline.stores.metadata_lists import Metadata
 
 _NAMED = 5  # number of failures that the error names if nothing could be packed
@@ -207,7 +207,7 @@ def _owned(target: Path) -> Iterator[Path]:
 
 def _lock(lock: Path, target: Path) -> int:
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = open_lock(lock)
         try:
             if not try_lock(descriptor):
                 raise OwnedError(f"{target} is being packed by another process; wait for it, or stop it")

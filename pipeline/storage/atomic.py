@@ -48,15 +48,14 @@ def put_in_place(file: Path, target: Path, replace: bool) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_write(
-    path: Path, replace: bool = True, mode: int | None = None, beside: Path | None = None
-) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, replace: bool = True, beside: Path | None = None) -> Iterator[IO[bytes]]:
     """A file to write into. When the context ends well, the file is at `path`; otherwise `path` is as it was.
+
+    It has the permissions that the umask leaves.
 
     Args:
         path: the name of the file in the end. Its folder must be there.
         replace: whether a file that has the name already is replaced.
-        mode: permission bits of the file; None for those that the umask leaves.
         beside: the name of the file until then; None for a name that no other process uses. Give one if a later run
             has to overwrite what a killed process left.
 
@@ -66,8 +65,6 @@ def atomic_write(
     beside = beside or path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with open(beside, "wb") as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), mode)
             yield file
         if not put_in_place(beside, path, replace):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

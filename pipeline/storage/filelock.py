@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from pathlib import Path
 
+from pipeline.errors import StorageError
 from pipeline.storage.base import holder_text, signed
 
 _LOOKS, _LOOK_SECONDS = 20, 0.05
@@ -18,6 +20,28 @@ _ALIKE = 3
 
 The holder may be about to write who it is, or about to end; and a process that only asks takes the lock for an instant.
 """
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor of a lock file, for `try_lock` and `take`. The file is made if it is not there.
+
+    It has the permissions that the umask leaves, as every file of an output: a group may share the folder.
+
+    Raises:
+        StorageError: if the file is of another user who does not share it.
+        OSError: if it cannot be opened or made for another reason.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError as error:
+        try:
+            found = os.stat(path)
+        except OSError:
+            raise error from None
+        raise StorageError(
+            f"{path} belongs to user {found.st_uid} and has mode {stat.S_IMODE(found.st_mode):o}, so this user may not "
+            f"lock it. To share the folder, its owner can run: chmod g+w {path}"
+        ) from error
 
 
 def try_lock(descriptor: int, shared: bool = False) -> bool:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.storage.atomic import put_in_place, sync
 from pipeline.storage.base import LOCK, SCRATCH, translated
-from pipeline.storage.filelock import sign, take, who_holds
+from pipeline.storage.filelock import open_lock, sign, take, who_holds
 
 
 def local_path(url: str) -> Path:
@@ -121,7 +121,7 @@ class LocalStorage:
         with contextlib.ExitStack() as held:
             with translated(f"locking {path}"):
                 self._make_folders(path.parent)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                descriptor = open_lock(path)
                 held.callback(os.close, descriptor)
                 held_by = take(descriptor, shared)
                 if held_by is not None:

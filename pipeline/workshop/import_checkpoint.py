@@ -110,7 +110,7 @@ def write_model(model: onnx.ModelProto, path: Path, replace: bool = False) -> No
         raise ConfigError(exists)
     try:
         content = model.SerializeToString(deterministic=True)
-        with atomic_write(path, replace, mode=0o644) as file:
+        with atomic_write(path, replace) as file:
             file.write(content)
     except FileExistsError as error:
         raise ConfigError(exists) from error

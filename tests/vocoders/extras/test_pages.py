@@ -1,11 +1,13 @@
-"""The commands of the pages about training and OpenVINO."""
+"""The commands of the pages about training, OpenVINO and loading into torch."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support.corpora import assert_whole
-from support.pages import called, console
+from support.pages import blocks, called, console, lane_of
 from support.paths import PROMPTS
 
 
@@ -24,3 +26,23 @@ def test_the_commands_of_a_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         done = called(line.replace("--minutes 10", "--steps 3"))
         assert done.code == 0, f"{line}: {done.said}"
     assert_whole(tmp_path / "audio", 1)
+
+
+def test_a_dataset_is_one_that_torch_loads_with_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example of the page, as a script of its own, with workers that are forked and with those that are started."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(PROMPTS / "it_IT_m_Carlo", "recordings")
+    made = len(list(Path("recordings").glob("*.flac")))
+    assert called("melmill pack recordings mels.zarr --mel hifigan-22k").code == 0
+    assert called("melmill run --store mels.zarr --out audio --vocoder griffin-lim").code == 0
+    (example,) = [
+        block.body for block in blocks("howto/load") if block.language == "python" and lane_of(block) == "extras"
+    ]
+    for method in ("fork", "spawn"):
+        Path("example.py").write_text(
+            example.replace("num_workers=2", f"num_workers=2, multiprocessing_context={method!r}")
+        )
+        done = subprocess.run([sys.executable, "example.py"], capture_output=True, text=True, check=True)
+        batches = [line.split(" ", 1) for line in done.stdout.splitlines()]
+        assert sum(int(count) for count, _ in batches) == made
+        assert all(shape.startswith(f"torch.Size([{count}, ") for count, shape in batches)
