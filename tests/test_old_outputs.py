@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import io
 import json
+import re
 import shutil
 import socket
 import tarfile
@@ -174,13 +175,6 @@ def fresh(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
     return make
 
 
-@pytest.fixture(scope="module")
-def same_here(unpacked: Path, fresh: Fresh) -> bool:
-    """Whether this machine makes the very samples, and measures the very figures, of then."""
-    then = lines(unpacked / "finished-tar" / "audio" / "manifest.jsonl")
-    return by_key(then, *WHERE) == by_key(fresh("finished-tar").rows(), *WHERE)
-
-
 # ---- what is asked of outputs
 
 
@@ -275,6 +269,26 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
     return {name for name in stamps for each in names if name == each or name.startswith(f"{each}/")}
 
 
+NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked")
+NEW_IN_A_COMMIT = ("texts", "copied_from")
+"""What plans and commit records have had since then."""
+
+
+def unnamed(text: str) -> str:
+    """A text with the numbers of shards alone: since then, what their JSON files say goes into the rest of a name."""
+    return re.sub(r"\b([0-9]{6})-[0-9a-f]{8}\b", r"\1", text)
+
+
+def as_then(plan: dict[str, Any]) -> dict[str, Any]:
+    """What a plan could say then. The memory that a worker needs may be another one."""
+
+    def known(value: dict[str, Any]) -> dict[str, Any]:
+        return {name: each for name, each in value.items() if name not in NEW_IN_A_PLAN}
+
+    todo = [{**known(shard), "shard": unnamed(shard["shard"])} for shard in plan["todo"]]
+    return {**known(plan), "todo": todo, "worker_bytes": 0}
+
+
 # ---- they are seen as they were
 
 
@@ -292,7 +306,7 @@ def test_an_output_is_seen_as_it_was_and_nothing_is_written(
     assert [[each["kind"], each["name"]] for each in report["findings"]] == old.expected["findings"]
 
     plan = pipeline.plan(old.config())
-    assert {**plan.to_dict(), "worker_bytes": 0} == {**old.expected["plan"], "worker_bytes": 0}
+    assert as_then(plan.to_dict()) == as_then(old.expected["plan"])
     assert len(plan.todo) == TO_MAKE.get(name, 0)
     assert sum(len(shard.members) for shard in (*plan.todo, *plan.done)) + len(plan.refused) == 12
 
@@ -407,20 +421,18 @@ def test_an_object_that_was_lost_is_missed_and_made_again(place: Place, fresh: F
 
 
 @pytest.mark.parametrize("name", KILLED)
-def test_a_run_that_was_killed_is_resumed(place: Place, fresh: Fresh, name: str, same_here: bool) -> None:
+def test_a_run_that_was_killed_is_resumed(place: Place, fresh: Fresh, name: str) -> None:
     old = place(name)
     before, committed = old.stamps(), old.committed()
     plan = pipeline.plan(old.config())
     done = shards(plan.done)
     assert done == names(old.expected["plan"]["done"])
     assert set(done) <= set(committed)
-    assert run(old.config()) == shards(plan.todo) == names(old.expected["plan"]["todo"])
+    assert run(old.config()) == shards(plan.todo)
+    assert list(map(unnamed, shards(plan.todo))) == list(map(unnamed, names(old.expected["plan"]["todo"])))
     assert_kept(before, old.stamps(), files_of(before, committed))
     left = [name for kind, name in old.expected["findings"] if kind == "unexpected"]
-    if same_here:  # the dead attempt's objects are adopted
-        assert_kept(before, old.stamps(), left)
-    else:  # this machine made other samples, which lie beside what the dead attempt made
-        remove_unexpected(old, left)
+    remove_unexpected(old, left)  # the dead attempt's objects: what is made now has other names
     assert_whole(old)
     assert_rows(old, [row for each in done for row in committed[each]], fresh(name).rows())
     assert pipeline.run(old.config()).run_id == ""
@@ -441,7 +453,7 @@ def test_gc_of_an_unfinished_output_deletes_what_the_dead_left_and_keeps_what_is
     unpublished = [] if (old.out / "manifest.jsonl").exists() else list(LISTS)
     assert [each.name for each in pipeline.verify(URL).findings] == unpublished
     plan = pipeline.plan(old.config())
-    assert shards(plan.todo) == names(old.expected["plan"]["todo"])
+    assert list(map(unnamed, shards(plan.todo))) == list(map(unnamed, names(old.expected["plan"]["todo"])))
     assert shards(plan.done) == old.expected_commits()
 
 
@@ -611,7 +623,7 @@ def test_publish_publishes_what_parts_have_made(place: Place) -> None:
     assert pipeline.run(old.config()).run_id == ""
 
 
-def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh, same_here: bool) -> None:
+def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh) -> None:
     old = place("parts-begun")
     before, committed = old.stamps(), old.committed()
     job = old.place / "job.yaml"
@@ -619,8 +631,7 @@ def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh, same
     assert "4 shards are still to be made" in melmill("publish", URL, code=75)
     assert "lists 12 utterances" in melmill("run", str(job), "--part", "0/2")
     assert_kept(before, old.stamps(), files_of(before, committed))
-    if not same_here:
-        remove_unexpected(old, [name for _, name in old.expected["findings"]])
+    remove_unexpected(old, [name for _, name in old.expected["findings"]])
     assert_whole(old)
     assert_rows(old, [row for rows in committed.values() for row in rows], fresh("parts-begun").rows())
 
@@ -631,19 +642,24 @@ def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh, same
 @pytest.mark.parametrize("name", [*FINISHED, "failures"])
 def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, fresh: Fresh, name: str) -> None:
     old, new = place(name), fresh(name)
-    assert list(new.stamps()) == list(old.stamps())
+    paths = {unnamed(path): path for path in new.stamps()}
+    assert sorted(paths) == sorted(map(unnamed, old.stamps()))
     for path in old.stamps():
+        new_path = new.out / paths[unnamed(path)]
         if path.endswith((".json", ".jsonl")):
-            now, then = lines_or_document(new.out / path), lines_or_document(old.out / path)
+            now, then = lines_or_document(new_path), lines_or_document(old.out / path)
+            if path.startswith("_melmill/commits/"):
+                assert all(now.pop(each) is not None for each in NEW_IN_A_COMMIT)
             if path == "job.json":
                 assert now.pop("processors")  # what outputs have had since then
                 for job in (now["job"], then["job"]):
                     job["cluster"] = of_its_kind(job["cluster"])
             assert shape(now) == shape(then), path
         if path.endswith(".tar"):
-            assert members(new.out / path) == members(old.out / path)
+            assert members(new_path) == members(old.out / path)
     for rows in LISTS:
-        assert by_key(new.rows(rows), *MADE) == by_key(old.rows(rows), *MADE)
+        now, then = (json.loads(unnamed(json.dumps(by_key(each.rows(rows), *MADE)))) for each in (new, old))
+        assert now == then
         assert [row["key"] for row in new.rows(rows)] == [row["key"] for row in old.rows(rows)]
     now, then = (json.loads((each.out / "job.json").read_bytes()) for each in (new, old))
     for part in ("generation", "job", "mel", "vocoder", "store"):

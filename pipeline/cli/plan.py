@@ -6,7 +6,7 @@ import json
 
 from pipeline.cli.job_flags import JobFlags, with_job_flags
 from pipeline.cli.options import Json
-from pipeline.cli.printing import hours, print_some, reason_line, size
+from pipeline.cli.printing import hours, print_some, reason_line, size, texts_line
 from pipeline.jobs import run as jobs
 
 
@@ -29,8 +29,10 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     if found.metadata is not None:
         print(f"metadata  {found.metadata}")
     print(f"output    {found.output}")
-    made = sum(len(shard.members) for shard in found.todo)
-    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.todo)} shards")
+    made = sum(len(shard.members) for shard in found.decoded)
+    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.decoded)} shards")
+    if (texts := texts_line(found.texts_changed, found.repacked, len(found.decoded))) is not None:
+        print(f"texts     {texts}")
     print_some([f"          {reason_line(reason)}" for reason in found.reasons])
     print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")
     quarantined = sum(shard.failed for shard in found.done)

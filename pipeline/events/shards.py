@@ -72,6 +72,7 @@ class ShardCommitted(Event):
         causes: kinds of errors for which utterances were quarantined.
         example: message of the first of those errors; empty if there is none.
         stages: time spent on each stage; all zero if another attempt had committed the shard.
+        copied: whether its audio was copied, since only texts had changed.
     """
 
     shard: int
@@ -83,6 +84,7 @@ class ShardCommitted(Event):
     causes: tuple[str, ...] = ()
     example: str = ""
     stages: Stages = field(default_factory=Stages)
+    copied: bool = False
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         StorageError: if the output cannot be read.
     """
     prepared = prepare(config, adopt)
-    found, vocoder = prepared.plan, prepared.vocoder
+    found, vocoder, metadata = prepared.plan, prepared.vocoder, prepared.sidecars.metadata
     return RunPlan(
         **{each.name: getattr(found, each.name) for each in fields(found)},
         store=prepared.store.describe(),
@@ -97,7 +97,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         vocoder_digest=vocoder.digest,
         differences=prepared.differences,
         unverified=prepared.unverified,
-        metadata=None if prepared.metadata.path is None else prepared.metadata.words(),
+        metadata=None if metadata.path is None else metadata.words(),
         publication_due=None if found.todo else why_due(prepared.ledger, found, prepared.job),
         cluster=prepared.job.config.cluster,
     )
@@ -140,6 +140,7 @@ def run(
                     run_id = prepared.job.run_id
                     with reporting(prepared.ledger.storage, run_id, listener) as told:
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
-                        report = RunReport(run_id, made.publish(prepared), made.seconds, time.monotonic() - begun)
+                        totals = made.publish(prepared)
+                        report = RunReport(run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
                         return judge(report, config, told)
     return judge(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)

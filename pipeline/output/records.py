@@ -173,6 +173,9 @@ class ShardRecord:
         revision: number of times that the same shard was made before, because an utterance of it was quarantined or
             an object damaged. Neither changes the fingerprint.
         metadata: digest of all utterances' metadata when the shard was made, as hexadecimal; empty if there was none.
+        texts: digest over what the JSON files of the shard say besides its audio, as hexadecimal; empty if its
+            utterances had no metadata, and in records of early versions of melmill.
+        copied_from: name of the commit whose audio was copied, since only texts had changed; empty if it was decoded.
     """
 
     shard: int
@@ -185,11 +188,13 @@ class ShardRecord:
     failures: tuple[Failure, ...]
     revision: int = 0
     metadata: str = ""
+    texts: str = ""
+    copied_from: str = ""
 
     @property
     def id(self) -> ShardId:
         """What identifies the shard."""
-        return ShardId(self.shard, self.fingerprint, revision=self.revision)
+        return ShardId(self.shard, self.fingerprint, revision=self.revision, texts=self.texts)
 
     @property
     def name(self) -> str:
@@ -276,13 +281,15 @@ class ShardId:
         number: number of the shard.
         fingerprint: digest over everything that the shard's samples depend on, as hexadecimal.
         revision: number of times that the same shard was made before.
+        texts: digest over what its JSON files say besides its audio, as hexadecimal; empty if they say nothing more.
     """
 
     number: int
     fingerprint: str
     revision: int = field(default=0, kw_only=True)
+    texts: str = field(default="", kw_only=True)
 
     @property
     def name(self) -> str:
         """The shard's name, as in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.number, self.fingerprint, self.revision)
+        return shard_name(self.number, self.fingerprint, self.revision, self.texts)

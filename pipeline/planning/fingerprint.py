@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Job
 from pipeline.output.records import Ingredients
+from pipeline.planning.commit_index import CommittedShard
 from pipeline.stores.base import Catalogue
 
 FORMAT_VERSION = 1
@@ -46,7 +47,32 @@ def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredie
     return digest.hexdigest()
 
 
-def why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
+def why_made(old: CommittedShard | None, members: int, changed: int, ingredients: Ingredients) -> str:
+    """Why a shard is made whose audio no commit holds, as text.
+
+    Args:
+        old: the newest commit with the shard's number; None if there is none.
+        members: number of utterances in the shard now.
+        changed: number of them whose mel has changed.
+        ingredients: ingredients that the shard would be made with now.
+    """
+    return "new" if old is None else _why_stale(members, old.utterances, changed, ingredients, old.ingredients)
+
+
+def why_repacked(newest: CommittedShard | None, members: int, old: CommittedShard) -> str:
+    """Why a shard is made again though a commit holds its audio, as text.
+
+    Args:
+        newest: the newest commit with the shard's number.
+        members: number of utterances in the shard.
+        old: the commit that holds its audio.
+    """
+    if newest is not None and newest.retold:
+        return f"{newest.retold} of {members} texts changed"
+    return f"the audio of {old.name} is to have other texts again"
+
+
+def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
     """What has changed since a shard was made, as text. New utterances get new shards, so none can be added.
 
     Args:

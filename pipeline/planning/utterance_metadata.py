@@ -6,11 +6,15 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.stores import Catalogue, MelStore
-from pipeline.stores.digests import digest
+from pipeline.stores.digests import digest, digest_column
 from pipeline.stores.metadata_lists import read_metadata
 
 
@@ -54,6 +58,12 @@ class UtteranceMetadata:
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
         return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint8]:
+        """Digest of the metadata of each utterance, `[utterances, 16] uint8`, by position in the catalogue."""
+        own = zip(self.catalogue.keys, self.store.meta_texts(), strict=True)
+        return digest_column(digest(text, self.listed.get(str(key), "")) for key, text in own)
 
     def words(self) -> str:
         """What the list has, as text for people."""

@@ -129,7 +129,7 @@ MUTANTS = (
     Mutant(
         "the digest check before an object is adopted",
         "worker/attempt.py",
-        "            return there if self._holds_same_audio(file, made.name, rows) else None\n",
+        "            return there if self._holds_the_same(file, made.name, path, rows) else None\n",
         "            return there\n",
         "tests/worker/test_attempt.py -k damaged_object",
     ),
@@ -181,6 +181,34 @@ MUTANTS = (
         "        METADATA: job.metadata,\n",
         '        METADATA: "",\n',
         "tests/planning/test_utterance_metadata.py -k changed_list",
+    ),
+    Mutant(
+        "a shard whose texts changed is made again",
+        "planning/sidecars.py",
+        "        return not changed, changed\n",
+        "        return True, changed\n",
+        "tests/worker/test_repack.py -k changed_text",
+    ),
+    Mutant(
+        "the digest check before audio is copied",
+        "worker/repack.py",
+        "        if found != known.get(name):\n",
+        "        if found is None:\n",
+        "tests/worker/test_repack.py -k damaged_or_gone",
+    ),
+    Mutant(
+        "the check of texts before an object is adopted",
+        "worker/attempt.py",
+        "else member.read() == our_member.read()\n",
+        "else True\n",
+        "tests/worker/test_repack.py -k not_adopted",
+    ),
+    Mutant(
+        "shards with other texts have other names",
+        "output/layout.py",
+        """(f" {texts}" if texts else "")\n""",
+        '""\n',
+        "tests/worker/test_repack.py -k stopped_repack",
     ),
     Mutant(
         "the seal of a commit record",
