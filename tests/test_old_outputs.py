@@ -532,6 +532,28 @@ def test_what_has_changed_is_known_of_every_shard(place: Place, unpacked: Path) 
     assert shard.reason == f"1 of {len(shard.members)} mels changed"
 
 
+@pytest.mark.parametrize("name", FINISHED)
+def test_changed_texts_and_another_sidecar_copy_the_audio_and_decode_nothing(
+    place: Place, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = place(name)
+    before, rows = old.stamps(), old.rows()
+    texts = old.place / "texts.jsonl"
+    texts.write_text(json.dumps({"key": rows[0]["key"], "text": "corrected"}) + "\n")
+    (planned,) = pipeline.plan(old.config(input__meta=str(texts))).todo
+    assert planned.reason.startswith("1 of ")
+    report = pipeline.run(old.config(input__meta=str(texts)))
+    assert (report.repacked, report.made_seconds) == (1, 0.0)
+    assert_whole(old)
+    assert_kept(before, old.stamps(), files_of(before, old.expected_commits()))
+    assert [row["meta"]["text"] for row in old.rows()] == ["corrected", *(row["meta"]["text"] for row in rows[1:])]
+    full = old.config(input__meta=str(texts), output__sidecar="full")
+    report = pipeline.run(full)
+    assert (report.repacked, report.made_seconds) == (len(old.expected["plan"]["done"]), 0.0)
+    assert_whole(old)
+    assert pipeline.run(full).run_id == ""
+
+
 @pytest.mark.parametrize("name", SUPERSEDED)
 def test_gc_deletes_what_is_superseded_and_nothing_else(place: Place, name: str) -> None:
     old = place(name)
@@ -599,6 +621,7 @@ def test_what_is_written_about_the_audio_is_written_again_from_the_commits(place
     assert {name: after[name][0] for name in LISTS} == {name: before[name][0] for name in LISTS}
     assert_kept(before, after, files_of(before, old.committed()))
     now = json.loads((old.out / "job.json").read_bytes())
+    assert now["job"]["output"].pop("sidecar") == "plain"
     for part in ("job", "mel", "vocoder", "counts"):
         assert of_its_kind(now[part]) == of_its_kind(described[part])
     assert now["generation"] == 2
@@ -650,8 +673,10 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
             now, then = lines_or_document(new_path), lines_or_document(old.out / path)
             if path.startswith("_melmill/commits/"):
                 assert all(now.pop(each) is not None for each in NEW_IN_A_COMMIT)
+                assert now["ingredients"].pop("sidecar") == "plain"
             if path == "job.json":
                 assert now.pop("processors")  # what outputs have had since then
+                assert now["job"]["output"].pop("sidecar") == "plain"
                 for job in (now["job"], then["job"]):
                     job["cluster"] = of_its_kind(job["cluster"])
             assert shape(now) == shape(then), path
@@ -662,6 +687,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
         assert now == then
         assert [row["key"] for row in new.rows(rows)] == [row["key"] for row in old.rows(rows)]
     now, then = (json.loads((each.out / "job.json").read_bytes()) for each in (new, old))
+    now["job"]["output"].pop("sidecar")
     for part in ("generation", "job", "mel", "vocoder", "store"):
         assert of_its_kind(now[part]) == of_its_kind(then[part])
 

@@ -27,6 +27,7 @@ from pipeline.config.sections import (
     InputConfig,
     OutputConfig,
     QualityConfig,
+    Sidecar,
     Subtype,
     VocoderConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "OutputConfig",
     "QualityConfig",
     "SecurityConfig",
+    "Sidecar",
     "SlurmConfig",
     "Subtype",
     "SynchronousConfig",

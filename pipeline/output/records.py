@@ -150,11 +150,14 @@ class Ingredients:
         vocoder: digest of the vocoder.
         contract: mel contract of the store, as JSON.
         output: container, codec, subtype, and the sample rate and loudness that were asked for, as text.
+        sidecar: what lies beside each audio: full, plain or none; no sample depends on it. Empty in records of early
+            versions of melmill: plain.
     """
 
     vocoder: str
     contract: str
     output: str
+    sidecar: str = ""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ def ingredients_of(job: Job) -> Ingredients:
         vocoder=job.vocoder_digest,
         contract=json.dumps(job.mel.to_dict() | _reframed(job), sort_keys=True),
         output=" ".join(words),
+        sidecar=output.sidecar,
     )
 
 
@@ -59,14 +60,18 @@ def why_made(old: CommittedShard | None, members: int, changed: int, ingredients
     return "new" if old is None else _why_stale(members, old.utterances, changed, ingredients, old.ingredients)
 
 
-def why_repacked(newest: CommittedShard | None, members: int, old: CommittedShard) -> str:
+def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old: CommittedShard) -> str:
     """Why a shard is made again though a commit holds its audio, as text.
 
     Args:
         newest: the newest commit with the shard's number.
         members: number of utterances in the shard.
+        sidecar: what is to lie beside each audio.
         old: the commit that holds its audio.
     """
+    made_with = old.ingredients.sidecar or "plain"
+    if made_with != sidecar:
+        return f"sidecar {made_with} -> {sidecar}"
     if newest is not None and newest.retold:
         return f"{newest.retold} of {members} texts changed"
     return f"the audio of {old.name} is to have other texts again"

@@ -221,7 +221,7 @@ def plan_shards(
             stale,
             partial(texts_of, members.tolist()),
             partial(why_made, old, len(members), changed, ingredients),
-            partial(why_repacked, old, len(members)),
+            partial(why_repacked, old, len(members), ingredients.sidecar),
         )
         seconds = job.mel.seconds(int(catalogue.frames[members].sum()))
         planned = _planned(number, fingerprint, members, seconds, decision, names)

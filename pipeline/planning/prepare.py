@@ -117,7 +117,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         metadata=metadata.digest,
         versions=installed(),
     )
-    sidecars = Sidecars(metadata)
+    sidecars = Sidecars(metadata, config.output.sidecar)
     scan = _scan(ledger, catalogue, sidecars)
     plan = _plan(scan, ledger, store, catalogue, vocoder, job, sidecars)
     unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None

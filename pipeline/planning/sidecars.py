@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.config import Sidecar
 from pipeline.output.records import ShardRecord
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 
@@ -20,9 +21,11 @@ class Sidecars:
 
     Args:
         metadata: metadata of the utterances, as it is now.
+        kind: what lies beside each audio.
     """
 
     metadata: UtteranceMetadata
+    kind: Sidecar = "plain"
 
     def digest(self, members: Iterable[int]) -> str:
         """Digest over what the files of a shard say besides its audio, as hexadecimal; empty if that is nothing.
@@ -30,16 +33,20 @@ class Sidecars:
         Args:
             members: positions of the shard's utterances in the catalogue, ascending.
         """
-        if not self.metadata.digest:
+        told = bool(self.metadata.digest) and self.kind != "none"
+        if self.kind == "plain" and not told:
             return ""
-        found = hashlib.blake2b(digest_size=16)
-        for position in members:
+        found = hashlib.blake2b(self.kind.encode(), digest_size=16)
+        for position in members if told else ():
             found.update(self.metadata.digests[position])
         return found.hexdigest()
 
     def unchanged(self, record: ShardRecord) -> bool:
-        """Whether no metadata at all has changed since a shard was made, which is quickly seen."""
-        return record.metadata == self.metadata.digest
+        """Whether nothing at all has changed since a shard was made, which is quickly seen."""
+        return self._same_kind(record) and (self.kind == "none" or record.metadata == self.metadata.digest)
+
+    def _same_kind(self, record: ShardRecord) -> bool:
+        return (record.ingredients.sidecar or "plain") == self.kind
 
     def compare(self, record: ShardRecord, positions: Mapping[str, int]) -> tuple[bool, int]:
         """Whether the files of a committed shard say what they are to say, and how many of its rows changed.
@@ -53,8 +60,9 @@ class Sidecars:
         Returns:
             Whether the shard can stay as it is, and the number of its utterances whose metadata has changed.
         """
-        if self.unchanged(record) or record.texts == self.digest(sorted(positions.values())) != "":
+        same = self._same_kind(record)
+        if self.unchanged(record) or (same and record.texts == self.digest(sorted(positions.values())) != ""):
             return True, 0
         now = self.metadata.of(positions[row.key] for row in record.rows if row.key in positions)
         changed = sum(now.get(row.key, row.meta) != row.meta for row in record.rows)
-        return not changed, changed
+        return same and not changed, changed

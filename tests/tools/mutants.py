@@ -185,8 +185,8 @@ MUTANTS = (
     Mutant(
         "a shard whose texts changed is made again",
         "planning/sidecars.py",
-        "        return not changed, changed\n",
-        "        return True, changed\n",
+        "        return same and not changed, changed\n",
+        "        return same, changed\n",
         "tests/worker/test_repack.py -k changed_text",
     ),
     Mutant(
