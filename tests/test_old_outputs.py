@@ -676,6 +676,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
                 assert now["ingredients"].pop("sidecar") == "plain"
             if path == "job.json":
                 assert now.pop("processors")  # what outputs have had since then
+                assert now.pop("metadata")["fields"] == {"text": "text", "speaker": "text"}
                 assert now["job"]["output"].pop("sidecar") == "plain"
                 for job in (now["job"], then["job"]):
                     job["cluster"] = of_its_kind(job["cluster"])

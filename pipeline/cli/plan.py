@@ -28,6 +28,8 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
         print(f"note      {found.unverified}")
     if found.metadata is not None:
         print(f"metadata  {found.metadata}")
+    for note in found.metadata_notes:
+        print(f"note      {note}")
     print(f"output    {found.output}")
     made = sum(len(shard.members) for shard in found.decoded)
     print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.decoded)} shards")

@@ -21,6 +21,7 @@ from pipeline.events import (
     ContractDoubted,
     Event,
     Logged,
+    MetadataConverted,
     MetadataListed,
     OtherProcessor,
     PublicationDue,
@@ -79,7 +80,7 @@ def noticed(event: Event) -> str | None:
         return "\n  ".join([first, *(lines or ["there is no shard to make; only the manifest is published"])])
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
-    if isinstance(event, ContractDoubted):
+    if isinstance(event, ContractDoubted | MetadataConverted):
         return f"note: {event.words}"
     if isinstance(event, MetadataListed):
         return f"metadata: {event.words}"

@@ -58,6 +58,17 @@ class MetadataListed(Event):
 
 
 @dataclass(frozen=True)
+class MetadataConverted(Event):
+    """A field of the metadata is written as text, since not every utterance has it with the same type.
+
+    Args:
+        words: text that says in how many rows it has which type.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
 class PublicationDue(Event):
     """No shard needs to be made, but the manifest must be published.
 

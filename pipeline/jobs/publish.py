@@ -88,7 +88,10 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     described = ledger.job() or {}
     if "counts" not in described or described.get("run_id") != publication.run_id:
         return f"run {described.get('run_id')} was stopped before it published"
-    changed = [what for what, state in _state(plan, job).items() if publication.state.get(what) != state]
+    before = dict(publication.state)
+    if before.get(METADATA) == job.given_metadata:  # an early version of melmill published it
+        before[METADATA] = job.metadata
+    changed = [what for what, state in _state(plan, job).items() if before.get(what) != state]
     return f"changed: {', '.join(changed)}" if changed else None
 
 

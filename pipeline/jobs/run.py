@@ -38,6 +38,7 @@ class RunPlan(Plan):
         differences: differences between the store's contract and the vocoder's; melmill bridges all of them.
         unverified: description of what the store's values could not show of its contract; None if there is nothing.
         metadata: description of the list of metadata; None if the job names no list.
+        metadata_notes: sentences about the fields of the metadata that become text.
         publication_due: reason why the manifest is published although no shard is to be made; None if it is not.
         cluster: the section `cluster` of the job.
     """
@@ -49,6 +50,7 @@ class RunPlan(Plan):
     differences: tuple[Difference, ...]
     unverified: str | None
     metadata: str | None
+    metadata_notes: tuple[str, ...]
     publication_due: str | None
     cluster: ClusterConfig
 
@@ -70,6 +72,7 @@ class RunPlan(Plan):
             "vocoder": self.vocoder,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
+            "metadata_notes": list(self.metadata_notes),
             "publish": self.publication_due,
             **self.to_dict(),
         }
@@ -98,6 +101,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         differences=prepared.differences,
         unverified=prepared.unverified,
         metadata=None if metadata.path is None else metadata.words(),
+        metadata_notes=metadata.fields.notes,
         publication_due=None if found.todo else why_due(prepared.ledger, found, prepared.job),
         cluster=prepared.job.config.cluster,
     )

@@ -28,6 +28,7 @@ from pipeline.events import (
     ContractDoubted,
     Event,
     Listener,
+    MetadataConverted,
     MetadataListed,
     OtherProcessor,
     PublicationDue,
@@ -146,6 +147,8 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     metadata = prepared.sidecars.metadata
     if metadata.path is not None:
         listener(MetadataListed(metadata.words()))
+    for note in metadata.fields.notes:
+        listener(MetadataConverted(note))
     # Even if all of these fail, max_failure_rate is not exceeded: then the run does not stop early.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
@@ -246,6 +249,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         },
         "store": prepared.store.describe(),
         "versions": dict(job.versions),
+        "metadata": prepared.sidecars.metadata.describe(),
         "processors": _processors(prepared.ledger),
     }
 

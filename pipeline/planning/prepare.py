@@ -107,14 +107,16 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         raise ConfigError(
             f"the store {store.url} holds no utterances ({store.describe()}). Check input.store and input.layout"
         )
-    metadata = UtteranceMetadata.read(store, catalogue, source.meta)
+    metadata = UtteranceMetadata.read(store, catalogue, source.meta, (described or {}).get("metadata"))
     job = Job(
         config=config,
         mel=contract,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
-        metadata=metadata.digest,
+        metadata=metadata.state,
+        given_metadata=metadata.digest,
+        fields=metadata.fields.types,
         versions=installed(),
     )
     sidecars = Sidecars(metadata, config.output.sidecar)

@@ -7,8 +7,10 @@ one text is ever that of the shard with another.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pipeline.config import Sidecar
 from pipeline.output.records import ShardRecord
@@ -37,13 +39,16 @@ class Sidecars:
         if self.kind == "plain" and not told:
             return ""
         found = hashlib.blake2b(self.kind.encode(), digest_size=16)
-        for position in members if told else ():
-            found.update(self.metadata.digests[position])
+        if told:
+            found.update(json.dumps(self.metadata.fields.types, sort_keys=True).encode())
+            for position in members:
+                found.update(self.metadata.digests[position])
         return found.hexdigest()
 
     def unchanged(self, record: ShardRecord) -> bool:
         """Whether nothing at all has changed since a shard was made, which is quickly seen."""
-        return self._same_kind(record) and (self.kind == "none" or record.metadata == self.metadata.digest)
+        then = self.metadata.digest if _is_early(record) else self.metadata.state
+        return self._same_kind(record) and (self.kind == "none" or record.metadata == then)
 
     def _same_kind(self, record: ShardRecord) -> bool:
         return (record.ingredients.sidecar or "plain") == self.kind
@@ -51,7 +56,8 @@ class Sidecars:
     def compare(self, record: ShardRecord, positions: Mapping[str, int]) -> tuple[bool, int]:
         """Whether the files of a committed shard say what they are to say, and how many of its rows changed.
 
-        A text that cannot be read now counts as unchanged.
+        A text that cannot be read now counts as unchanged. A field that is added with "" is no change of a text. Shards
+        of early versions of melmill may lack fields that other shards have; they can stay as they are.
 
         Args:
             record: the commit record.
@@ -63,6 +69,17 @@ class Sidecars:
         same = self._same_kind(record)
         if self.unchanged(record) or (same and record.texts == self.digest(sorted(positions.values())) != ""):
             return True, 0
-        now = self.metadata.of(positions[row.key] for row in record.rows if row.key in positions)
-        changed = sum(now.get(row.key, row.meta) != row.meta for row in record.rows)
-        return same and not changed, changed
+        now = self.metadata.of((positions[row.key] for row in record.rows if row.key in positions), _is_early(record))
+        pairs = [(row.meta, now.get(row.key, row.meta)) for row in record.rows]
+        changed = sum(_given(then) != _given(told) for then, told in pairs)
+        return same and all(then == told for then, told in pairs), changed
+
+
+def _is_early(record: ShardRecord) -> bool:
+    """Whether a version of melmill made a shard that knew no kinds of sidecars, and wrote metadata as it was given."""
+    return not record.ingredients.sidecar
+
+
+def _given(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that an utterance has values for."""
+    return {name: value for name, value in meta.items() if value not in (None, "")}

@@ -13,6 +13,7 @@ from pipeline.events import UtterancesMade
 from pipeline.events.stopwatch import Stopwatch
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord
+from pipeline.planning.fields import unified
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.utterance_metadata import described
 from pipeline.redaction import redacted
@@ -104,7 +105,7 @@ def _convert_utterances(
                 raise WorkerLostError(why)
             mel, waveform = next(decoded)
             with watch.during("read"):
-                meta = described(store.meta(utterance), task.meta.get(utterance.key))
+                meta = unified(described(store.meta(utterance), task.meta.get(utterance.key)), job.fields)
             rows.append(convert_utterance(mel, waveform, meta, job, attempt))
             seconds += rows[-1].duration
         except UtteranceError as error:

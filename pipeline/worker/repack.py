@@ -14,6 +14,7 @@ from pipeline.config import Job
 from pipeline.errors import DamagedRecordError, LostRecordError, UtteranceError
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord, Source, StoredObject
+from pipeline.planning.fields import unified
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.utterance_metadata import described
 from pipeline.storage import Storage
@@ -56,7 +57,7 @@ def repacked(
         logger.warning("shard %s: its audio is decoded, since it cannot be copied: %s", task.name, error)
         return None
     rows, failures = [], []
-    texts = _texts(task, old, store)
+    texts = _texts(task, old, store, job)
     before = {row.key: row for row in old.rows}
     quarantined = {failure.key: failure for failure in old.failures}
     for utterance in task.utterances:
@@ -75,12 +76,13 @@ class _DamagedAudioError(Exception):
     """An object is not as its commit record says."""
 
 
-def _texts(task: ShardTask, old: ShardRecord, store: MelStore) -> Mapping[str, dict[str, Any]]:
+def _texts(task: ShardTask, old: ShardRecord, store: MelStore, job: Job) -> Mapping[str, dict[str, Any]]:
     """Key -> metadata of now; that of then, if it cannot be read any more."""
-    texts = {row.key: row.meta for row in old.rows}
+    texts = {row.key: unified(row.meta, job.fields) for row in old.rows}
     for utterance in task.utterances:
         try:
-            texts[utterance.key] = described(store.meta(utterance), task.meta.get(utterance.key))
+            told = described(store.meta(utterance), task.meta.get(utterance.key))
+            texts[utterance.key] = unified(told, job.fields)
         except UtteranceError as error:
             logger.warning("utterance %s keeps its old metadata: %s", utterance.key, error)
     return texts

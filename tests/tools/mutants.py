@@ -185,7 +185,7 @@ MUTANTS = (
     Mutant(
         "a shard whose texts changed is made again",
         "planning/sidecars.py",
-        "        return same and not changed, changed\n",
+        "        return same and all(then == told for then, told in pairs), changed\n",
         "        return same, changed\n",
         "tests/worker/test_repack.py -k changed_text",
     ),
@@ -209,6 +209,13 @@ MUTANTS = (
         """(f" {texts}" if texts else "")\n""",
         '""\n',
         "tests/worker/test_repack.py -k stopped_repack",
+    ),
+    Mutant(
+        "a field that is missing somewhere is text",
+        "planning/fields.py",
+        '"text" if known is None or missing else known\n',
+        '"text" if known is None else known\n',
+        "tests/planning/test_fields.py -k one_type_in_all_rows",
     ),
     Mutant(
         "the seal of a commit record",
