@@ -48,6 +48,7 @@ class UtterancesMade(Event):
         seconds: duration of the shard's audio made so far [s].
         causes: kinds of errors for which utterances of the shard were quarantined so far.
         example: message of the first of those errors; empty if there is none.
+        copied: whether the shard's audio is copied, since only texts changed.
     """
 
     shard: int
@@ -56,6 +57,7 @@ class UtterancesMade(Event):
     seconds: float
     causes: tuple[str, ...] = ()
     example: str = ""
+    copied: bool = False
 
 
 @dataclass(frozen=True)

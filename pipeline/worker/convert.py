@@ -62,7 +62,7 @@ def convert_shard(
         copied = None
         if task.copied_from and not task.condemned:
             with watch.during("read"):
-                copied = repacked(task, job, ledger, _open_store(job), attempt)
+                copied = repacked(task, job, ledger, _open_store(job), attempt, report)
         rows, failures = copied or _convert_utterances(task, job, threads, report, attempt, watch)
         with watch.during("commit"):
             return attempt.commit(rows, failures, task.copied_from if copied is not None else "")

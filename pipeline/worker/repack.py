@@ -6,12 +6,13 @@ import dataclasses
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from pipeline.config import Job
 from pipeline.errors import DamagedRecordError, LostRecordError, UtteranceError
+from pipeline.events import UtterancesMade
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord, Source, StoredObject
 from pipeline.planning.fields import unified
@@ -30,7 +31,12 @@ _PIECE_BYTES = 1 << 20
 
 
 def repacked(
-    task: ShardTask, job: Job, ledger: Ledger, store: MelStore, attempt: Attempt
+    task: ShardTask,
+    job: Job,
+    ledger: Ledger,
+    store: MelStore,
+    attempt: Attempt,
+    report: Callable[[UtterancesMade], None] | None = None,
 ) -> tuple[list[Row], list[Failure]] | None:
     """Add the audio of the commit that a task names to its shard, beside the texts of now.
 
@@ -42,6 +48,7 @@ def repacked(
         ledger: ledger of the output.
         store: the store, opened; it gives the metadata.
         attempt: the attempt at the shard.
+        report: callable that is told after each utterance how far the shard is.
 
     Returns:
         The rows and failures of the shard; None if the commit or an object of it is gone or damaged, so that the audio
@@ -69,6 +76,9 @@ def repacked(
         with _audio(copies[row.object_name], row, attempt.folder) as encoded:
             told = dataclasses.replace(row, source=source, meta=texts[row.key])
             rows.append(add_to_shard(told, encoded, job, attempt))
+        if report is not None:
+            seconds = sum(row.duration for row in rows)
+            report(UtterancesMade(task.number, len(rows), len(failures), seconds, copied=True))
     return rows, failures
 
 
