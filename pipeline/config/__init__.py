@@ -28,6 +28,7 @@ from pipeline.config.sections import (
     OutputConfig,
     QualityConfig,
     Sidecar,
+    StoreInRows,
     Subtype,
     VocoderConfig,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "SecurityConfig",
     "Sidecar",
     "SlurmConfig",
+    "StoreInRows",
     "Subtype",
     "SynchronousConfig",
     "VocoderConfig",

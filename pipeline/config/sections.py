@@ -15,6 +15,7 @@ Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 FramingChange = Literal["exact", "trim", "shift"]
 Container = Literal["tar", "files"]
 Sidecar = Literal["full", "plain", "none"]
+StoreInRows = Literal["name", "url"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -126,6 +127,8 @@ class OutputConfig(Section):
     Needs pyloudnorm, an extra."""
     true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
     """Highest true peak of an utterance [dBTP], with `loudness`: an utterance that would exceed it gets less gain."""
+    store_in_rows: StoreInRows = "name"
+    """What `source.store` of a row says: the store's name, such as `mels.zarr`, or its whole path or URL."""
     options: ClientOptions = {}
     """Options for the client of the output's URL."""
     single_writer: bool = False
