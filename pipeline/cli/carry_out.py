@@ -92,10 +92,9 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
         print(f"nothing to do: {config.output.url} already holds {there}")
     else:
         speed = report.made_seconds / report.elapsed if report.elapsed else 0.0
-        print(
-            f"done in {duration(report.elapsed)}: made {hours(report.made_seconds)}, {speed:.1f} x real time; "
-            f"{config.output.url}/{MANIFEST} lists {there}"
-        )
+        repacked = f"repacked {report.repacked} shards, " if report.repacked else ""
+        made = f"{repacked}made {hours(report.made_seconds)}, {speed:.1f} x real time"
+        print(f"done in {duration(report.elapsed)}: {made}; {config.output.url}/{MANIFEST} lists {there}")
     if totals.mel_distance_median is not None:
         print(
             f"mel_distance: median {totals.mel_distance_median:.3f}, relative "

@@ -6,7 +6,7 @@ import json
 
 from pipeline.cli.job_flags import JobFlags, with_job_flags
 from pipeline.cli.options import Json
-from pipeline.cli.printing import hours, print_some, reason_line, size
+from pipeline.cli.printing import hours, print_some, reason_line, size, texts_line
 from pipeline.jobs import run as jobs
 
 
@@ -28,9 +28,13 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
         print(f"note      {found.unverified}")
     if found.metadata is not None:
         print(f"metadata  {found.metadata}")
+    for note in found.metadata_notes:
+        print(f"note      {note}")
     print(f"output    {found.output}")
-    made = sum(len(shard.members) for shard in found.todo)
-    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.todo)} shards")
+    made = sum(len(shard.members) for shard in found.decoded)
+    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.decoded)} shards")
+    if (texts := texts_line(found.texts_changed, found.repacked, len(found.decoded))) is not None:
+        print(f"texts     {texts}")
     print_some([f"          {reason_line(reason)}" for reason in found.reasons])
     print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")
     quarantined = sum(shard.failed for shard in found.done)

@@ -32,6 +32,17 @@ def reason_line(reason: Reason) -> str:
     return f"{reason.shards} shards: {reason.words} ({names})"
 
 
+def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
+    """What changed texts cost; None if they cost nothing.
+
+    >>> texts_line(24, 4, 0)
+    '24 texts changed: 4 shards are repacked, 0 vocoded'
+    """
+    if not repacked and not changed:
+        return None
+    return f"{changed} texts changed: {repacked} shards are repacked, {vocoded} vocoded"
+
+
 def hours(seconds: float) -> str:
     """An amount of audio for people.
 

@@ -15,12 +15,13 @@ from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
 from typing import Self, TextIO
 
-from pipeline.cli.printing import LINES_SHOWN, duration, hours, reason_line, write_line
+from pipeline.cli.printing import LINES_SHOWN, duration, hours, reason_line, texts_line, write_line
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.events import (
     ContractDoubted,
     Event,
     Logged,
+    MetadataConverted,
     MetadataListed,
     OtherProcessor,
     PublicationDue,
@@ -74,10 +75,12 @@ def noticed(event: Event) -> str | None:
             f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} shards to "
             f"{event.output}"
         )
+        if (texts := texts_line(event.texts_changed, event.repacked, event.shards - event.repacked)) is not None:
+            lines.insert(0, texts)
         return "\n  ".join([first, *(lines or ["there is no shard to make; only the manifest is published"])])
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
-    if isinstance(event, ContractDoubted):
+    if isinstance(event, ContractDoubted | MetadataConverted):
         return f"note: {event.words}"
     if isinstance(event, MetadataListed):
         return f"metadata: {event.words}"

@@ -166,7 +166,7 @@ class Dispatcher:
             flight.suspect.survived()
             self._advance(flight.suspect)
         elif ended.committed is not None:
-            if flight.began:
+            if flight.began and not ended.committed.copied:  # copying says nothing of how long decoding takes
                 took = self._moved - flight.began
                 self._slowest = max(self._slowest, took / max(self._seconds(flight.task), 1.0))
             self._prospects(ended.committed)

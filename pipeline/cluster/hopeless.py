@@ -21,7 +21,7 @@ class Prospects:
 
     def __call__(self, event: Event) -> None:
         """Take the next event, and pass it on."""
-        if isinstance(event, UtterancesMade | ShardCommitted) and self._limit:
+        if isinstance(event, UtterancesMade | ShardCommitted) and self._limit and not event.copied:
             self._failed[event.shard] = event
             if event.made:
                 self._limit = 0

@@ -28,6 +28,8 @@ from pipeline.config.sections import (
     InputConfig,
     OutputConfig,
     QualityConfig,
+    Sidecar,
+    StoreInRows,
     Subtype,
     VocoderConfig,
 )
@@ -47,7 +49,9 @@ __all__ = [
     "OutputConfig",
     "QualityConfig",
     "SecurityConfig",
+    "Sidecar",
     "SlurmConfig",
+    "StoreInRows",
     "Subtype",
     "SynchronousConfig",
     "VocoderConfig",

@@ -99,7 +99,9 @@ class Job:
         vocoder_digest: digest of the vocoder; a worker refuses to work with another one.
         run_id: name of this run, for records and logs.
         generation: number of this run among the runs that worked on this output, 1 for the first.
-        metadata: digest of the utterances' metadata, in hexadecimal; empty if there is none.
+        metadata: digest of the utterances' metadata as it is written, in hexadecimal; empty if there is none.
+        given_metadata: the same over the metadata as it is given, which early versions of melmill wrote.
+        fields: name of each field of the metadata -> its type; see `planning.fields`.
         versions: versions of what is installed where the job was planned; a worker refuses to work if a version that
             matters is another one there.
     """
@@ -110,4 +112,6 @@ class Job:
     run_id: str
     generation: int
     metadata: str = ""
+    given_metadata: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

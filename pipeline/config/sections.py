@@ -14,6 +14,8 @@ Codec = Literal["flac", "wav"]
 Subtype = Literal["PCM_16", "PCM_24", "FLOAT"]
 FramingChange = Literal["exact", "trim", "shift"]
 Container = Literal["tar", "files"]
+Sidecar = Literal["full", "plain", "none"]
+StoreInRows = Literal["name", "url"]
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -52,7 +54,7 @@ class InputConfig(Section):
     """Examine the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
     meta: str | None = None
     """Path of a list (JSON lines, .csv or .tsv) with metadata for each key, as `pack --meta` reads it. It overrides
-    the metadata of the store. If it changes, the manifest is made again, but no audio."""
+    the metadata of the store. If it changes, audio is copied into new shards, and nothing is vocoded."""
     max_utterance_seconds: PositiveFloat = MAX_UTTERANCE_SECONDS
     """Longest utterance; longer ones are quarantined."""
     fingerprint: Literal["chunks", "content"] = "chunks"
@@ -112,6 +114,10 @@ class OutputConfig(Section):
     """Audio format."""
     subtype: Subtype = "PCM_16"
     """Sample format; FLOAT needs codec `wav`."""
+    sidecar: Sidecar = "plain"
+    """What lies beside each audio: a JSON file with key, length and metadata (`plain`); the same with text, speaker,
+    language and the figures that readers filter by (`full`); or nothing (`none`). If this changes, audio is copied into
+    new shards, and nothing is vocoded."""
     shard_seconds: PositiveFloat = 600.0
     """Seconds of audio in a shard."""
     sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
@@ -121,6 +127,8 @@ class OutputConfig(Section):
     Needs pyloudnorm, an extra."""
     true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
     """Highest true peak of an utterance [dBTP], with `loudness`: an utterance that would exceed it gets less gain."""
+    store_in_rows: StoreInRows = "name"
+    """What `source.store` of a row says: the store's name, such as `mels.zarr`, or its whole path or URL."""
     options: ClientOptions = {}
     """Options for the client of the output's URL."""
     single_writer: bool = False

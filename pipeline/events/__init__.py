@@ -9,6 +9,7 @@ from pipeline.events.base import Event, Listener, Reason, Stages
 from pipeline.events.runs import (
     ContractDoubted,
     Logged,
+    MetadataConverted,
     MetadataListed,
     OtherProcessor,
     PartFinished,
@@ -33,6 +34,7 @@ __all__ = [
     "Event",
     "Listener",
     "Logged",
+    "MetadataConverted",
     "MetadataListed",
     "OtherProcessor",
     "PartFinished",

@@ -20,6 +20,8 @@ class RunStarted(Event):
         workers: number of worker processes, as far as it is known at the start.
         reasons: why these shards are made, the most common reason first; empty if all shards are there and only the
             manifest is published.
+        texts_changed: number of utterances whose metadata has changed.
+        repacked: number of shards whose audio is copied, since only texts changed; the others are vocoded.
     """
 
     run_id: str
@@ -29,6 +31,8 @@ class RunStarted(Event):
     seconds: float
     workers: int
     reasons: tuple[Reason, ...] = ()
+    texts_changed: int = 0
+    repacked: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,17 @@ class MetadataListed(Event):
 
     Args:
         words: number of utterances that it has metadata for, as text.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
+class MetadataConverted(Event):
+    """A field of the metadata is written as text, since not every utterance has it with the same type.
+
+    Args:
+        words: text that says in how many rows it has which type.
     """
 
     words: str
@@ -163,6 +178,7 @@ class RunFinished(Event):
         seconds: duration of the audio in the manifest [s].
         made_seconds: duration of the audio that this run made [s].
         elapsed: wall-clock time of this run [s].
+        repacked: number of shards whose audio this run copied, since only texts had changed.
     """
 
     run_id: str
@@ -171,3 +187,4 @@ class RunFinished(Event):
     seconds: float
     made_seconds: float
     elapsed: float
+    repacked: int = 0

@@ -48,6 +48,7 @@ class UtterancesMade(Event):
         seconds: duration of the shard's audio made so far [s].
         causes: kinds of errors for which utterances of the shard were quarantined so far.
         example: message of the first of those errors; empty if there is none.
+        copied: whether the shard's audio is copied, since only texts changed.
     """
 
     shard: int
@@ -56,6 +57,7 @@ class UtterancesMade(Event):
     seconds: float
     causes: tuple[str, ...] = ()
     example: str = ""
+    copied: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class ShardCommitted(Event):
         causes: kinds of errors for which utterances were quarantined.
         example: message of the first of those errors; empty if there is none.
         stages: time spent on each stage; all zero if another attempt had committed the shard.
+        copied: whether its audio was copied, since only texts had changed.
     """
 
     shard: int
@@ -83,6 +86,7 @@ class ShardCommitted(Event):
     causes: tuple[str, ...] = ()
     example: str = ""
     stages: Stages = field(default_factory=Stages)
+    copied: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def publish(
     commits = []
     planned = 0
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
-        with ListWriter(folder) as lists:
+        with ListWriter(folder, job.config.output.store_in_rows) as lists:
             for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                 planned += len(shard.members)
                 if missing and not ledger.has_commit(shard.name):
@@ -88,7 +88,11 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     described = ledger.job() or {}
     if "counts" not in described or described.get("run_id") != publication.run_id:
         return f"run {described.get('run_id')} was stopped before it published"
-    changed = [what for what, state in _state(plan, job).items() if publication.state.get(what) != state]
+    before = dict(publication.state)
+    if before.get(METADATA) == job.given_metadata:  # an early version of melmill published it
+        before[METADATA] = job.metadata
+    now = _state(plan, job)
+    changed = [what for what in {**now, **before} if before.get(what) != now.get(what)]
     return f"changed: {', '.join(changed)}" if changed else None
 
 
@@ -101,6 +105,7 @@ def _state(plan: Plan, job: Job) -> dict[str, str]:
         "the output's place": _digest([job.config.output.url]),
         "the store's place": _digest([job.config.input.public_store]),
         METADATA: job.metadata,
+        **({} if job.config.output.store_in_rows == "name" else {"how rows name the store": _digest(["url"])}),
     }
 
 

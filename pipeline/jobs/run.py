@@ -38,6 +38,7 @@ class RunPlan(Plan):
         differences: differences between the store's contract and the vocoder's; melmill bridges all of them.
         unverified: description of what the store's values could not show of its contract; None if there is nothing.
         metadata: description of the list of metadata; None if the job names no list.
+        metadata_notes: sentences about the fields of the metadata that become text.
         publication_due: reason why the manifest is published although no shard is to be made; None if it is not.
         cluster: the section `cluster` of the job.
     """
@@ -49,6 +50,7 @@ class RunPlan(Plan):
     differences: tuple[Difference, ...]
     unverified: str | None
     metadata: str | None
+    metadata_notes: tuple[str, ...]
     publication_due: str | None
     cluster: ClusterConfig
 
@@ -70,6 +72,7 @@ class RunPlan(Plan):
             "vocoder": self.vocoder,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
+            "metadata_notes": list(self.metadata_notes),
             "publish": self.publication_due,
             **self.to_dict(),
         }
@@ -88,7 +91,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         StorageError: if the output cannot be read.
     """
     prepared = prepare(config, adopt)
-    found, vocoder = prepared.plan, prepared.vocoder
+    found, vocoder, metadata = prepared.plan, prepared.vocoder, prepared.sidecars.metadata
     return RunPlan(
         **{each.name: getattr(found, each.name) for each in fields(found)},
         store=prepared.store.describe(),
@@ -97,7 +100,8 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         vocoder_digest=vocoder.digest,
         differences=prepared.differences,
         unverified=prepared.unverified,
-        metadata=None if prepared.metadata.path is None else prepared.metadata.words(),
+        metadata=None if metadata.path is None else metadata.words(),
+        metadata_notes=metadata.fields.notes,
         publication_due=None if found.todo else why_due(prepared.ledger, found, prepared.job),
         cluster=prepared.job.config.cluster,
     )
@@ -140,6 +144,7 @@ def run(
                     run_id = prepared.job.run_id
                     with reporting(prepared.ledger.storage, run_id, listener) as told:
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
-                        report = RunReport(run_id, made.publish(prepared), made.seconds, time.monotonic() - begun)
+                        totals = made.publish(prepared)
+                        report = RunReport(run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
                         return judge(report, config, told)
     return judge(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)

@@ -124,7 +124,7 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
             return None
         mine, prepared = prepared, replan(prepared)
         if (totals := totals_if_done(prepared, retry=False)) is not None:
-            report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
+            report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
             return judge(report, prepared.job.config, listener)
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
             raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
@@ -135,7 +135,7 @@ def _publish(prepared: Prepared, made: Made, listener: Listener, begun: float) -
     with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
         described = {**describe_job(prepared), "started": made.described["started"]}
         totals = replace(made, described=described).publish(prepared)
-        report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun)
+        report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
         return judge(report, prepared.job.config, told)
 
 

@@ -28,6 +28,7 @@ from pipeline.events import (
     ContractDoubted,
     Event,
     Listener,
+    MetadataConverted,
     MetadataListed,
     OtherProcessor,
     PublicationDue,
@@ -55,12 +56,14 @@ class RunReport:
         totals: counts over the manifest.
         made_seconds: seconds of audio that this run made.
         elapsed: wall-clock seconds that this run took.
+        repacked: number of shards whose audio this run copied, since only texts had changed.
     """
 
     run_id: str
     totals: Totals
     made_seconds: float
     elapsed: float
+    repacked: int = 0
 
     @property
     def failure_rate(self) -> float:
@@ -77,16 +80,18 @@ class Made:
         crashed: records of the utterances whose shards had to be given up.
         seconds: seconds of audio that were made.
         described: content of job.json without the counts.
+        repacked: number of shards whose audio was copied.
     """
 
     crashed: tuple[Failure, ...]
     seconds: float
     described: dict[str, Any]
+    repacked: int = 0
 
     def publish(self, prepared: Prepared) -> Totals:
         """Publish what is committed. Raises the errors of `jobs.publish.publish`."""
         finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-        metas = prepared.metadata.of
+        metas = prepared.sidecars.metadata.of
         return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas)
 
 
@@ -139,12 +144,15 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     listener(_started(job, own))
     if prepared.unverified is not None:
         listener(ContractDoubted(prepared.unverified))
-    if prepared.metadata.path is not None:
-        listener(MetadataListed(prepared.metadata.words()))
+    metadata = prepared.sidecars.metadata
+    if metadata.path is not None:
+        listener(MetadataListed(metadata.words()))
+    for note in metadata.fields.notes:
+        listener(MetadataConverted(note))
     # Even if all of these fail, max_failure_rate is not exceeded: then the run does not stop early.
     if sum(len(shard.members) for shard in plan.todo) <= job.config.quality.max_failure_rate * plan.utterances:
         give_up_after = 0
-    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener), prepared.metadata.listed)
+    tasks = plan.tasks(prepared.catalogue, _left(prepared, part, listener), metadata.listed)
     try:
         abandoned = execute(tasks, job, watched, give_up_after) if plan.todo else []
     except HopelessRunError:
@@ -160,7 +168,7 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
         for shard in abandoned
         for each in shard.task.utterances
     )
-    return Made(crashed, watched.made_seconds, watched.described)
+    return Made(crashed, watched.made_seconds, watched.described, watched.repacked)
 
 
 class _JobListener:
@@ -171,11 +179,13 @@ class _JobListener:
         self._listener = listener
         self.described = describe_job(prepared)
         self.made_seconds = 0.0
+        self.repacked = 0
         self._earlier = tuple(self.described["processors"])
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ShardCommitted):
-            self.made_seconds += event.seconds
+            self.made_seconds += 0.0 if event.copied else event.seconds
+            self.repacked += event.copied
         self._listener(event)
         if isinstance(event, ShardStarted) and event.processor not in self.described["processors"]:
             # If the cause of an error here matters, the run finds out by itself.
@@ -201,6 +211,8 @@ def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
         seconds=sum(shard.seconds for shard in own),
         workers=cluster.worker_count(),
         reasons=reasons(own),
+        texts_changed=sum(shard.retold for shard in own),
+        repacked=sum(bool(shard.copied_from) for shard in own),
     )
 
 
@@ -237,6 +249,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
         },
         "store": prepared.store.describe(),
         "versions": dict(job.versions),
+        "metadata": prepared.sidecars.metadata.describe(),
         "processors": _processors(prepared.ledger),
     }
 
@@ -255,7 +268,13 @@ def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport
     totals = report.totals
     listener(
         RunFinished(
-            report.run_id, totals.utterances, totals.failed, totals.seconds, report.made_seconds, report.elapsed
+            report.run_id,
+            totals.utterances,
+            totals.failed,
+            totals.seconds,
+            report.made_seconds,
+            report.elapsed,
+            report.repacked,
         )
     )
     limit = config.quality.max_failure_rate

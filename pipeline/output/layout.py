@@ -39,17 +39,18 @@ _RECORD = re.compile(rf"({_SHARD})\.json")
 _OBJECT = re.compile(rf"{DATA}/({_SHARD})(?:(?:-[0-9a-f]{{8}})?\.tar|/.+)", re.DOTALL)
 
 
-def shard_name(number: int, fingerprint: str, revision: int = 0) -> str:
+def shard_name(number: int, fingerprint: str, revision: int = 0, texts: str = "") -> str:
     """The name of a shard, of its commit and of its objects: its number and eight hexadecimal digits.
 
-    The digits are the first of the fingerprint. For a later revision they are the first of the digest of fingerprint
-    and revision.
+    The digits are the first of the fingerprint. For a later revision, and for a shard whose utterances have metadata,
+    they are the first of the digest of fingerprint, revision and `texts`. So other texts never have the same name.
 
     >>> shard_name(123, "1a2b3c4d5e6f")
     '000123-1a2b3c4d'
     """
-    if revision:
-        fingerprint = hashlib.blake2b(f"{fingerprint} {revision}".encode(), digest_size=4).hexdigest()
+    if revision or texts:
+        words = f"{fingerprint} {revision}" + (f" {texts}" if texts else "")
+        fingerprint = hashlib.blake2b(words.encode(), digest_size=4).hexdigest()
     return f"{number:06d}-{fingerprint[:8]}"
 
 

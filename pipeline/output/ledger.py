@@ -160,7 +160,8 @@ class Ledger:
             StorageError: if it cannot be read, or belongs to another shard of the same name.
         """
         record = self._read_commit(shard.name)
-        if record is not None and (record.fingerprint, record.revision) != (shard.fingerprint, shard.revision):
+        wanted = (shard.fingerprint, shard.revision, shard.texts)
+        if record is not None and (record.fingerprint, record.revision, record.texts) != wanted:
             raise StorageError(
                 f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint {record.fingerprint}, "
                 f"not {shard.fingerprint}. Run again: this shard will get another name"

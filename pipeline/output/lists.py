@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from pipeline.config import StoreInRows
 from pipeline.output.layout import FAILURES, MANIFEST
 from pipeline.output.publication import Sums, Totals
+from pipeline.output.published_rows import published
 from pipeline.output.records import Failure, Row, StoredObject
 
 
@@ -20,10 +21,12 @@ class ListWriter:
 
     Args:
         folder: scratch folder that gets the two files, under their names in the output.
+        store: what `source.store` of a row says: the store's name, or its whole URL.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, store: StoreInRows = "name") -> None:
         self._folder = folder
+        self._store = store
         self._sums = Sums()
         self._failed = 0
         self._open = contextlib.ExitStack()
@@ -44,13 +47,13 @@ class ListWriter:
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Write the rows of the next utterances that were made."""
         for row in rows:
-            _write_line(self._rows, row)
+            self._write_line(self._rows, row)
             self._sums.add(row)
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
         """Write the rows of the next utterances that failed."""
         for failure in failures:
-            _write_line(self._failures, failure)
+            self._write_line(self._failures, failure)
             self._failed += 1
 
     def totals(self) -> Totals:
@@ -61,6 +64,5 @@ class ListWriter:
         """Both files with size and digest, after the context has ended."""
         return tuple(StoredObject.of(name, self._folder / name) for name in (MANIFEST, FAILURES))
 
-
-def _write_line(file: IO[str], value: Row | Failure) -> None:
-    file.write(json.dumps(dataclasses.asdict(value)) + "\n")
+    def _write_line(self, file: IO[str], value: Row | Failure) -> None:
+        file.write(json.dumps(published(value, self._store)) + "\n")

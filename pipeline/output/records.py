@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Subtype
+from pipeline.output.common_fields import ALIASES, common_fields
 from pipeline.output.layout import shard_name
 
 RECORD_VERSION = 1
@@ -89,8 +90,12 @@ class Row:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:
-        """The row that `dataclasses.asdict` gave. KeyError or TypeError if it is not valid."""
+        """The row that `asdict` gave, or a line of the manifest. KeyError or TypeError if it is not valid."""
         _require_text(plain, "key", "shard")
+        told = {name: plain[name] for name in ALIASES if name in plain}
+        if told and told != common_fields(plain["meta"]):
+            raise TypeError(f"{', '.join(told)} are {list(told.values())}, which are not those of its meta")
+        plain = {name: value for name, value in plain.items() if name not in told}
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 
@@ -150,11 +155,14 @@ class Ingredients:
         vocoder: digest of the vocoder.
         contract: mel contract of the store, as JSON.
         output: container, codec, subtype, and the sample rate and loudness that were asked for, as text.
+        sidecar: what lies beside each audio: full, plain or none; no sample depends on it. Empty in records of early
+            versions of melmill: plain.
     """
 
     vocoder: str
     contract: str
     output: str
+    sidecar: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +181,9 @@ class ShardRecord:
         revision: number of times that the same shard was made before, because an utterance of it was quarantined or
             an object damaged. Neither changes the fingerprint.
         metadata: digest of all utterances' metadata when the shard was made, as hexadecimal; empty if there was none.
+        texts: digest over what the JSON files of the shard say besides its audio, as hexadecimal; empty if its
+            utterances had no metadata, and in records of early versions of melmill.
+        copied_from: name of the commit whose audio was copied, since only texts had changed; empty if it was decoded.
     """
 
     shard: int
@@ -185,11 +196,13 @@ class ShardRecord:
     failures: tuple[Failure, ...]
     revision: int = 0
     metadata: str = ""
+    texts: str = ""
+    copied_from: str = ""
 
     @property
     def id(self) -> ShardId:
         """What identifies the shard."""
-        return ShardId(self.shard, self.fingerprint, revision=self.revision)
+        return ShardId(self.shard, self.fingerprint, revision=self.revision, texts=self.texts)
 
     @property
     def name(self) -> str:
@@ -276,13 +289,15 @@ class ShardId:
         number: number of the shard.
         fingerprint: digest over everything that the shard's samples depend on, as hexadecimal.
         revision: number of times that the same shard was made before.
+        texts: digest over what its JSON files say besides its audio, as hexadecimal; empty if they say nothing more.
     """
 
     number: int
     fingerprint: str
     revision: int = field(default=0, kw_only=True)
+    texts: str = field(default="", kw_only=True)
 
     @property
     def name(self) -> str:
         """The shard's name, as in object names: `000123-1a2b3c4d`."""
-        return shard_name(self.number, self.fingerprint, self.revision)
+        return shard_name(self.number, self.fingerprint, self.revision, self.texts)

@@ -1,9 +1,9 @@
-"""What a plan must know of all commits: a line for each commit, and columns over the catalogue. Pure."""
+"""What a plan must know of all commits: a line for each commit, and columns over the catalogue."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.output.records import Ingredients, ShardId, ShardRecord
+from pipeline.planning.sidecars import Sidecars
 from pipeline.stores.base import Catalogue
 
 
@@ -19,17 +20,21 @@ class CommittedShard(ShardId):
     """One commit record without its rows. It takes a quarter of a kilobyte of memory.
 
     Args:
-        number, fingerprint, revision: the identity of the shard; see ShardId.
+        number, fingerprint, revision, texts: the identity of the shard; see ShardId.
         generation: number of the run that made it.
         ingredients: ingredients that it was made with; one object for all shards that were made alike.
         utterances: number of utterances that were made or quarantined in it.
         failed: number of them that were quarantined.
+        current: whether its JSON files are known to say what they are to say.
+        retold: number of its utterances whose metadata has changed since; 0 if it is not the newest of its number.
     """
 
     generation: int
     ingredients: Ingredients
     utterances: int
     failed: int = 0
+    current: bool = False
+    retold: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,12 +55,15 @@ class CommitIndex:
     changed: NDArray[np.bool_]
 
 
-def index_commits(catalogue: Catalogue, records: Iterable[ShardRecord]) -> CommitIndex:
+def index_commits(
+    catalogue: Catalogue, records: Iterable[ShardRecord], sidecars: Sidecars | None = None
+) -> CommitIndex:
     """Index commit records by the utterances of a catalogue. Takes one record at a time and keeps no row.
 
     Args:
         catalogue: the store's utterances.
         records: commit records in the order of their names, so that those of one shard number follow each other.
+        sidecars: what the JSON files of the shards are to say; None if their utterances have no metadata.
     """
     positions = _Positions(catalogue.keys)
     shards: list[CommittedShard] = []
@@ -65,12 +73,16 @@ def index_commits(catalogue: Catalogue, records: Iterable[ShardRecord]) -> Commi
     for _, of_one_number in groupby(records, key=lambda record: record.shard):
         newest, line = None, -1
         for record in of_one_number:
-            shards.append(_without_rows(record, alike))
+            shards.append(_without_rows(record, alike, sidecars is None or sidecars.unchanged(record)))
             if newest is None or (record.generation, record.name) > (newest.generation, newest.name):
                 newest, line = record, len(shards) - 1
         assert newest is not None
         digests = dict(_digests(newest))
-        for position, digest in zip(positions.find(list(digests)), digests.values(), strict=True):
+        found = dict(zip(digests, positions.find(list(digests)), strict=True))
+        if sidecars is not None:
+            current, retold = sidecars.compare(newest, {key: at for key, at in found.items() if at >= 0})
+            shards[line] = replace(shards[line], current=current, retold=retold)
+        for position, digest in zip(found.values(), digests.values(), strict=True):
             if position < 0 or _is_newer(shards, int(home[position]), line):
                 continue
             home[position] = line
@@ -78,15 +90,17 @@ def index_commits(catalogue: Catalogue, records: Iterable[ShardRecord]) -> Commi
     return CommitIndex(tuple(shards), home, changed)
 
 
-def _without_rows(record: ShardRecord, alike: dict[Ingredients, Ingredients]) -> CommittedShard:
+def _without_rows(record: ShardRecord, alike: dict[Ingredients, Ingredients], current: bool) -> CommittedShard:
     return CommittedShard(
         number=record.shard,
         fingerprint=record.fingerprint,
         revision=record.revision,
+        texts=record.texts,
         generation=record.generation,
         ingredients=alike.setdefault(record.ingredients, record.ingredients),
         utterances=len(record.rows) + len(record.failures),
         failed=len(record.failures),
+        current=current,
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Job
 from pipeline.output.records import Ingredients
+from pipeline.planning.commit_index import CommittedShard
 from pipeline.stores.base import Catalogue
 
 FORMAT_VERSION = 1
@@ -28,6 +29,7 @@ def ingredients_of(job: Job) -> Ingredients:
         vocoder=job.vocoder_digest,
         contract=json.dumps(job.mel.to_dict() | _reframed(job), sort_keys=True),
         output=" ".join(words),
+        sidecar=output.sidecar,
     )
 
 
@@ -46,7 +48,36 @@ def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredie
     return digest.hexdigest()
 
 
-def why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
+def why_made(old: CommittedShard | None, members: int, changed: int, ingredients: Ingredients) -> str:
+    """Why a shard is made whose audio no commit holds, as text.
+
+    Args:
+        old: the newest commit with the shard's number; None if there is none.
+        members: number of utterances in the shard now.
+        changed: number of them whose mel has changed.
+        ingredients: ingredients that the shard would be made with now.
+    """
+    return "new" if old is None else _why_stale(members, old.utterances, changed, ingredients, old.ingredients)
+
+
+def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old: CommittedShard) -> str:
+    """Why a shard is made again though a commit holds its audio, as text.
+
+    Args:
+        newest: the newest commit with the shard's number.
+        members: number of utterances in the shard.
+        sidecar: what is to lie beside each audio.
+        old: the commit that holds its audio.
+    """
+    made_with = old.ingredients.sidecar or "plain"
+    if made_with != sidecar:
+        return f"sidecar {made_with} -> {sidecar}"
+    if newest is not None and newest.retold:
+        return f"{newest.retold} of {members} texts changed"
+    return "the fields of the metadata changed" if newest is old else f"the audio of {old.name} is to have other texts"
+
+
+def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
     """What has changed since a shard was made, as text. New utterances get new shards, so none can be added.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -16,7 +17,8 @@ from pipeline.events import Reason
 from pipeline.output.layout import shard_name
 from pipeline.output.records import Failure, ShardId, Source
 from pipeline.planning.commit_index import CommitIndex, CommittedShard
-from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_stale
+from pipeline.planning.decide import Decision, decide
+from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_made, why_repacked
 from pipeline.stores.base import Catalogue, Utterance
 
 Key = TypeVar("Key")
@@ -28,15 +30,17 @@ class ShardTask(ShardId):
     """One shard to make: all that a worker gets besides the job. It holds names and row ranges, never arrays.
 
     Args:
-        number, fingerprint, revision: the identity of the shard; see ShardId.
+        number, fingerprint, revision, texts: the identity of the shard; see ShardId.
         utterances: the utterances, in the order in which they go into the shard.
         condemned: key -> reason, of utterances that are not tried any more.
         meta: key -> JSON object, of utterances for which the job's list has metadata.
+        copied_from: name of the commit whose audio is copied; empty if the audio is decoded from the mels.
     """
 
     utterances: tuple[Utterance, ...]
     condemned: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
+    copied_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,21 @@ class PlannedShard(ShardId):
     """One shard of the plan.
 
     Args:
-        number, fingerprint, revision: the identity of the shard; see ShardId.
+        number, fingerprint, revision, texts: the identity of the shard; see ShardId.
         members: `[utterances] int64`, positions in the catalogue.
         seconds: duration of the audio in it, from the frame counts [s].
         reason: why it is to be made; empty if it is there.
         failed: number of utterances that are quarantined in it, if it is there.
+        retold: number of its utterances whose metadata has changed.
+        copied_from: name of the commit whose audio is copied, since only texts changed; empty if it is decoded.
     """
 
     members: NDArray[np.int64]
     seconds: float
     reason: str
     failed: int = 0
+    retold: int = 0
+    copied_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,9 +88,24 @@ class Plan:
     worker_bytes: int
 
     @property
+    def decoded(self) -> tuple[PlannedShard, ...]:
+        """The shards of `todo` whose audio is decoded from mels. That of the others is copied."""
+        return tuple(shard for shard in self.todo if not shard.copied_from)
+
+    @property
+    def repacked(self) -> int:
+        """Number of shards whose audio is copied, since only texts changed."""
+        return len(self.todo) - len(self.decoded)
+
+    @property
+    def texts_changed(self) -> int:
+        """Number of utterances of `todo` whose metadata has changed."""
+        return sum(shard.retold for shard in self.todo)
+
+    @property
     def seconds(self) -> float:
-        """Duration of the audio to make [s]."""
-        return sum(shard.seconds for shard in self.todo)
+        """Duration of the audio to decode [s]."""
+        return sum(shard.seconds for shard in self.decoded)
 
     @property
     def read_amplification(self) -> float:
@@ -105,14 +128,28 @@ class Plan:
         for shard in self.todo if shards is None else shards:
             utterances = tuple(catalogue[int(i)] for i in shard.members)
             meta = {each.key: listed[each.key] for each in utterances if each.key in listed}
-            yield ShardTask(shard.number, shard.fingerprint, utterances, revision=shard.revision, meta=meta)
+            yield ShardTask(
+                shard.number,
+                shard.fingerprint,
+                utterances,
+                revision=shard.revision,
+                texts=shard.texts,
+                meta=meta,
+                copied_from=shard.copied_from,
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
         return {
             "utterances": self.utterances,
             "todo": [
-                {"shard": s.name, "utterances": len(s.members), "seconds": round(s.seconds, 3), "reason": s.reason}
+                {
+                    "shard": s.name,
+                    "utterances": len(s.members),
+                    "seconds": round(s.seconds, 3),
+                    "reason": s.reason,
+                    "repacked": bool(s.copied_from),
+                }
                 for s in self.todo
             ],
             "done": [
@@ -120,6 +157,9 @@ class Plan:
                 for s in self.done
             ],
             "refused": [{"key": failure.key, "reason": failure.reason} for failure in self.refused],
+            "texts_changed": self.texts_changed,
+            "shards_repacked": self.repacked,
+            "shards_vocoded": len(self.decoded),
             "hours_to_make": self.seconds / 3600,
             "read_amplification": self.read_amplification,
             "worker_bytes": self.worker_bytes,
@@ -145,6 +185,7 @@ def plan_shards(
     stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
+    texts_of: Callable[[Iterable[int]], str] = lambda members: "",
 ) -> Plan:
     """The plan for a catalogue, given what is committed.
 
@@ -159,9 +200,12 @@ def plan_shards(
         stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: gives the size of the chunks that hold all rows from one utterance to another.
         worker_bytes: estimated memory that a worker needs; it is passed on.
+        texts_of: gives the `texts` of a shard with the utterances at some positions; see ShardId.
     """
     newest = _newest(commits.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
-    alike = _newest(commits.shards, lambda shard: (shard.number, shard.fingerprint), lambda shard: shard.revision)
+    alike: dict[tuple[int, str], list[CommittedShard]] = {}
+    for shard in commits.shards:
+        alike.setdefault((shard.number, shard.fingerprint), []).append(shard)
     names = {shard.name for shard in commits.shards}
     refusals = _refusals(catalogue, job)
     shards = _assign(catalogue, job, commits, frozenset(newest), refusals)
@@ -171,25 +215,44 @@ def plan_shards(
     for number in sorted(shards):
         members = np.asarray(shards[number])
         fingerprint = shard_fingerprint(catalogue, members, ingredients)
+        old, changed = newest.get(number), int(commits.changed[members].sum())
+        decision = decide(
+            alike.get((number, fingerprint), ()),
+            stale,
+            partial(texts_of, members.tolist()),
+            partial(why_made, old, len(members), changed, ingredients),
+            partial(why_repacked, old, len(members), ingredients.sidecar),
+        )
         seconds = job.mel.seconds(int(catalogue.frames[members].sum()))
-        last, old, revision = alike.get((number, fingerprint)), newest.get(number), 0
-        if last is not None and last.name not in stale:
-            done.append(PlannedShard(number, fingerprint, members, seconds, "", last.failed, revision=last.revision))
+        planned = _planned(number, fingerprint, members, seconds, decision, names)
+        if not decision.reason:
+            done.append(planned)
             continue
-        if last is not None:
-            reason, revision = stale[last.name], last.revision + 1
-        elif old is not None:
-            changed = int(commits.changed[members].sum())
-            reason = why_stale(len(members), old.utterances, changed, ingredients, old.ingredients)
-        else:
-            reason = "new"
-        while shard_name(number, fingerprint, revision) in names:  # another shard has the name, by chance
-            revision += 1
-        todo.append(PlannedShard(number, fingerprint, members, seconds, reason, revision=revision))
-        wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
-        read += _read_bytes(catalogue, members, chunk_bytes)
+        todo.append(replace(planned, retold=old.retold if old is not None else 0))
+        if not planned.copied_from:
+            wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
+            read += _read_bytes(catalogue, members, chunk_bytes)
     refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
     return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
+
+
+def _planned(
+    number: int, fingerprint: str, members: NDArray[np.int64], seconds: float, decision: Decision, names: Set[str]
+) -> PlannedShard:
+    revision, texts = decision.revision, decision.texts
+    while decision.reason and shard_name(number, fingerprint, revision, texts) in names:
+        revision += 1  # another shard has the name, by chance
+    return PlannedShard(
+        number,
+        fingerprint,
+        members,
+        seconds,
+        decision.reason,
+        decision.failed,
+        copied_from=decision.copied_from,
+        revision=revision,
+        texts=texts,
+    )
 
 
 def _newest(

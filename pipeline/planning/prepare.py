@@ -21,6 +21,7 @@ from pipeline.output.records import ShardRecord
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
 from pipeline.planning.plan import Plan, plan_shards
+from pipeline.planning.sidecars import Sidecars
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
 from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
@@ -60,7 +61,7 @@ class Prepared:
         plan: the shards to make, and those that are there.
         ledger: ledger of the output.
         scan: the commits and objects that the plan was made from.
-        metadata: metadata of the utterances.
+        sidecars: what the JSON files beside the audio are to say: the metadata of the utterances.
     """
 
     job: Job
@@ -72,7 +73,7 @@ class Prepared:
     plan: Plan
     ledger: Ledger
     scan: OutputScan
-    metadata: UtteranceMetadata
+    sidecars: Sidecars
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -106,20 +107,23 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         raise ConfigError(
             f"the store {store.url} holds no utterances ({store.describe()}). Check input.store and input.layout"
         )
-    metadata = UtteranceMetadata.read(store, catalogue, source.meta)
+    metadata = UtteranceMetadata.read(store, catalogue, source.meta, (described or {}).get("metadata"))
     job = Job(
         config=config,
         mel=contract,
         vocoder_digest=vocoder.digest,
         run_id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}",
         generation=1 + (described["generation"] if described else 0),
-        metadata=metadata.digest,
+        metadata=metadata.state,
+        given_metadata=metadata.digest,
+        fields=metadata.fields.types,
         versions=installed(),
     )
-    scan = _scan(ledger, catalogue)
-    plan = _plan(scan, ledger, store, catalogue, vocoder, job)
+    sidecars = Sidecars(metadata, config.output.sidecar)
+    scan = _scan(ledger, catalogue, sidecars)
+    plan = _plan(scan, ledger, store, catalogue, vocoder, job, sidecars)
     unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, metadata)
+    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, sidecars)
 
 
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
@@ -143,12 +147,13 @@ def replan(prepared: Prepared) -> Prepared:
     described = prepared.ledger.job()
     job = replace(prepared.job, generation=1 + (described["generation"] if described else 0))
     no_run_since = job.generation == prepared.job.generation
-    scan = _scan(prepared.ledger, prepared.catalogue, prepared.scan if no_run_since else None)
-    plan = _plan(scan, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job)
+    sidecars = prepared.sidecars
+    scan = _scan(prepared.ledger, prepared.catalogue, sidecars, prepared.scan if no_run_since else None)
+    plan = _plan(scan, prepared.ledger, prepared.store, prepared.catalogue, prepared.vocoder, job, sidecars)
     return replace(prepared, job=job, plan=plan, scan=scan)
 
 
-def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None) -> OutputScan:
+def _scan(ledger: Ledger, catalogue: Catalogue, sidecars: Sidecars, before: OutputScan | None = None) -> OutputScan:
     """Read all commits, one at a time. If all names are as in an earlier scan, return that one."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
     for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
@@ -165,7 +170,7 @@ def _scan(ledger: Ledger, catalogue: Catalogue, before: OutputScan | None = None
                 lost[record.name] = f"its object {gone} is lost"
             yield record
 
-    return OutputScan(index_commits(catalogue, records()), lost, listing.digest())
+    return OutputScan(index_commits(catalogue, records(), sidecars), lost, listing.digest())
 
 
 def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
@@ -178,12 +183,20 @@ def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str |
     return next((name for name in names if name not in files and not exists(storage, name)), None)
 
 
-def _plan(scan: OutputScan, ledger: Ledger, store: MelStore, catalogue: Catalogue, vocoder: Vocoder, job: Job) -> Plan:
+def _plan(
+    scan: OutputScan,
+    ledger: Ledger,
+    store: MelStore,
+    catalogue: Catalogue,
+    vocoder: Vocoder,
+    job: Job,
+    sidecars: Sidecars,
+) -> Plan:
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     at_once = window * (job.config.vocoder.batch or 1)
     worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
     stale = {**scan.lost, **ledger.stale()}
-    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, worker_bytes)
+    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, worker_bytes, sidecars.digest)
 
 
 def _absolute(config: JobConfig) -> JobConfig:

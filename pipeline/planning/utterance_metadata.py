@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import ConfigError, UtteranceError
+from pipeline.planning.fields import Fields, unified
 from pipeline.stores import Catalogue, MelStore
-from pipeline.stores.digests import digest
+from pipeline.stores.digests import digest, digest_column
 from pipeline.stores.metadata_lists import read_metadata
 
 
@@ -25,6 +30,7 @@ class UtteranceMetadata:
         path: path of the list, or None.
         unknown: number of keys in the list that are not utterances of the store.
         digest: digest of all metadata, as hexadecimal; empty if there is none.
+        known: fields of this metadata, if an earlier run has written them down; None if they are to be found.
     """
 
     store: MelStore
@@ -33,10 +39,19 @@ class UtteranceMetadata:
     path: str | None
     unknown: int
     digest: str
+    known: Fields | None = None
 
     @classmethod
-    def read(cls, store: MelStore, catalogue: Catalogue, path: str | None) -> UtteranceMetadata:
+    def read(
+        cls, store: MelStore, catalogue: Catalogue, path: str | None, published: Mapping[str, Any] | None = None
+    ) -> UtteranceMetadata:
         """The metadata of a store, and of the list at `path` as `read_metadata` reads it.
+
+        Args:
+            store: the store, opened.
+            catalogue: the store's utterances.
+            path: path of the list, or None.
+            published: what `describe` gave for an earlier run; None if there is none.
 
         Raises:
             ConfigError: if the list cannot be read, or has no row for any utterance of the store.
@@ -53,20 +68,61 @@ class UtteranceMetadata:
             )
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
-        return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
+        known = published if published is not None and published["digest"] == found else None
+        fields = Fields(known["fields"], tuple(known["notes"])) if known is not None else None
+        return cls(store, catalogue, listed, path, len(rows) - len(listed), found, fields)
+
+    @cached_property
+    def fields(self) -> Fields:
+        """The fields of all metadata. Reads each utterance's metadata once, unless `known`."""
+        if self.known is not None:
+            return self.known
+        return Fields.of(self._rows()) if self.digest else Fields({})
+
+    @property
+    def state(self) -> str:
+        """Digest of all metadata as it is written, with the types of its fields, as hexadecimal; empty if none."""
+        return digest(self.digest, json.dumps(self.fields.types, sort_keys=True)).hex() if self.digest else ""
+
+    def describe(self) -> dict[str, Any]:
+        """The fields as plain JSON values, for job.json."""
+        return {"digest": self.digest, **self.fields.to_dict()}
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        """The metadata of all utterances, as it is given. What cannot be read, or cannot be made, is left out."""
+        for index, text in enumerate(self.store.meta_texts()):
+            try:
+                own = json.loads(text) if text else {}
+            except (ValueError, RecursionError):
+                continue
+            if index not in self.catalogue.faults and isinstance(own, dict):
+                yield described(own, self.listed.get(str(self.catalogue.keys[index])))
+
+    @cached_property
+    def digests(self) -> NDArray[np.uint8]:
+        """Digest of the metadata of each utterance, `[utterances, 16] uint8`, by position in the catalogue."""
+        own = zip(self.catalogue.keys, self.store.meta_texts(), strict=True)
+        return digest_column(digest(text, self.listed.get(str(key), "")) for key, text in own)
 
     def words(self) -> str:
         """What the list has, as text for people."""
         others = f"; {self.unknown} of its rows match no utterance" if self.unknown else ""
         return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}"
 
-    def of(self, positions: Iterable[int]) -> dict[str, dict[str, Any]]:
-        """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out."""
+    def of(self, positions: Iterable[int], as_given: bool = False) -> dict[str, dict[str, Any]]:
+        """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out.
+
+        Args:
+            positions: positions in the catalogue.
+            as_given: as early versions of melmill wrote it, not with all fields of the corpus.
+        """
         found = {}
+        types = {} if as_given else self.fields.types
         for position in positions:
             utterance = self.catalogue[position]
             with contextlib.suppress(UtteranceError):
-                found[utterance.key] = described(self.store.meta(utterance), self.listed.get(utterance.key))
+                own = self.store.meta(utterance)
+                found[utterance.key] = unified(described(own, self.listed.get(utterance.key)), types)
         return found
 
 

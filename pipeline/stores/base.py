@@ -149,6 +149,13 @@ class MelStore(Protocol):
         """Digest of the metadata of all utterances, 16 bytes; empty if the store has no metadata."""
         ...
 
+    def meta_texts(self) -> Iterator[str]:
+        """The metadata of each utterance in the catalogue's order, as JSON text; "" if an utterance has none.
+
+        If one cannot be read, the error's message stands in its place.
+        """
+        ...
+
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of all chunks that hold the utterances from `first` to `last`, decoded, each chunk once [bytes]."""
         ...

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import StoreError, UtteranceError
 from pipeline.stores.base import Catalogue, MelStore, Utterance, add_fault
-from pipeline.stores.zarr_arrays import ArrayMetadata, ZarrTree, read_column
+from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 DIGEST_BYTES = 16
 WINDOW = 16384
@@ -64,6 +64,20 @@ def strings_digest(tree: ZarrTree, metadata: ArrayMetadata) -> bytes:
         return digest(*map(str, read_column(tree, metadata)))
     except StoreError as error:  # the utterances whose strings can be read are converted all the same
         return digest(str(error))
+
+
+def texts_of(tree: ZarrTree, metadata: ArrayMetadata) -> Iterator[str]:
+    """The strings of an array of strings. For one that cannot be read, the error's message."""
+    try:
+        yield from map(str, read_column(tree, metadata))
+        return
+    except StoreError:
+        array = ChunkedArray(tree, metadata)
+    for index in range(metadata.shape[0]):
+        try:
+            yield str(array.read((slice(index, index + 1),), f"{metadata.path}[{index}]")[0])
+        except (StoreError, UtteranceError) as error:
+            yield str(error)
 
 
 def with_content_digests(store: MelStore, listed: Catalogue) -> Catalogue:

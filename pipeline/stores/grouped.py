@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -260,6 +261,12 @@ class GroupedStore:
         """Digest of the attributes of all arrays. See `MelStore`."""
         described = [(array.path, dict(array.attributes)) for array in self._listing.mels if array.attributes]
         return digest(json.dumps(described, sort_keys=True)) if described else b""
+
+    def meta_texts(self) -> Iterator[str]:
+        """The attributes of each array. See `MelStore`."""
+        for array in self._listing.entries:
+            attributes = dict(array.attributes) if isinstance(array, ArrayMetadata) else {}
+            yield json.dumps(attributes, sort_keys=True) if attributes else ""
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""

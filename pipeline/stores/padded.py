@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +15,14 @@ from numpy.typing import NDArray
 from pipeline.errors import BadMelError, ContractError, StoreError
 from pipeline.melspec import MelSpec
 from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utterance, add_fault
-from pipeline.stores.digests import digest, digest_column, metadata_digest, strings_digest, with_content_digests
+from pipeline.stores.digests import (
+    digest,
+    digest_column,
+    metadata_digest,
+    strings_digest,
+    texts_of,
+    with_content_digests,
+)
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, named_mel_axis
@@ -211,6 +221,13 @@ class PaddedStore:
             path.encode() + strings_digest(self.tree, self._texts[path].metadata) for path in sorted(self._texts)
         ]
         return digest(*columns) if columns else b""
+
+    def meta_texts(self) -> Iterator[str]:
+        """The items' values in the store's other string arrays. See `MelStore`."""
+        if not self._texts:
+            return repeat("", self.mel.shape[0])
+        columns = [texts_of(self.tree, column.metadata) for column in self._texts.values()]
+        return (json.dumps(dict(zip(self._texts, values, strict=True))) for values in zip(*columns, strict=True))
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import BadMelError, StoreError, UtteranceError
 from pipeline.melspec import MelSpec
 from pipeline.stores.base import Catalogue, Faults, Layout, Utterance, add_fault
-from pipeline.stores.digests import DIGEST_BYTES, strings_digest
+from pipeline.stores.digests import DIGEST_BYTES, strings_digest, texts_of
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.root_attributes import RAGGED_VERSION, stated, stated_spec
@@ -156,6 +158,10 @@ class RaggedStore:
     def meta_digest(self) -> bytes:
         """Digest of the array `meta`. See `MelStore`."""
         return b"" if self._texts is None else strings_digest(self.tree, self._texts)
+
+    def meta_texts(self) -> Iterator[str]:
+        """The texts of the array `meta`. See `MelStore`."""
+        return repeat("", self._keys.shape[0]) if self._texts is None else texts_of(self.tree, self._texts)
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""

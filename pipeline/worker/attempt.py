@@ -56,16 +56,17 @@ class Attempt:
     ) -> None:
         self._scratch.close()
 
-    def commit(self, rows: list[Row], failures: list[Failure]) -> ShardRecord:
+    def commit(self, rows: list[Row], failures: list[Failure], copied_from: str = "") -> ShardRecord:
         """Make the objects durable, then the commit record.
 
-        If another attempt has put its objects first, they are read back. If they hold the same PCM they are adopted;
-        else our objects get a name of their own. If another attempt has committed first, its record is returned and our
-        objects are deleted.
+        If another attempt has put its objects first, they are read back. If they hold the same PCM and the same texts
+        they are adopted; else our objects get a name of their own. If another attempt has committed first, its record
+        is returned and our objects are deleted.
 
         Args:
             rows: rows of the manifest, one for each utterance that was made.
             failures: records of the utterances that could not be made.
+            copied_from: name of the commit whose audio was copied; empty if it was decoded.
 
         Returns:
             The commit record that counts: ours, or that of the other attempt.
@@ -80,7 +81,7 @@ class Attempt:
                 objects.append(made)
                 continue
             try:
-                adopted = self._adopt(made, rows)
+                adopted = self._adopt(made, path, rows)
             except FileNotFoundError:  # the other attempt has deleted it since
                 adopted = None
             if adopted is None:
@@ -100,6 +101,8 @@ class Attempt:
             rows=tuple(rows),
             failures=tuple(failures),
             metadata=self._job.metadata,
+            texts=self._task.texts,
+            copied_from=copied_from,
         )
         winner = self._ledger.put_commit(record)
         if winner.attempt == self._id:
@@ -124,8 +127,8 @@ class Attempt:
                     "does when a run is dead. Run again to resume"
                 ) from error
 
-    def _adopt(self, made: StoredObject, rows: list[Row]) -> StoredObject | None:
-        """The object that is already there under our name, if it holds the same audio as ours."""
+    def _adopt(self, made: StoredObject, path: Path, rows: list[Row]) -> StoredObject | None:
+        """The object that is already there under our name, if it holds the same audio and texts as ours at `path`."""
         with self._storage.read(made.name) as file:
             there = StoredObject(made.name, file.seek(0, io.SEEK_END), "")
             file.seek(0)
@@ -133,19 +136,24 @@ class Attempt:
             if there == made:
                 return there
             file.seek(0)
-            return there if self._holds_same_audio(file, made.name, rows) else None
+            return there if self._holds_the_same(file, made.name, path, rows) else None
 
-    def _holds_same_audio(self, file: IO[bytes], name: str, rows: list[Row]) -> bool:
-        """Whether a tar, or the single file of a row, holds the PCM of our rows. A time stamp in it may differ."""
+    def _holds_the_same(self, file: IO[bytes], name: str, ours: Path, rows: list[Row]) -> bool:
+        """Whether a tar, or the single file of a row, holds our PCM and our texts. A time stamp in it may differ."""
         try:
             if self._container == "files":
                 row = next((row for row in rows if row.object_name == name), None)
                 return row is not None and _same_pcm(file, row)
-            with tarfile.open(fileobj=file, mode="r:") as tar:
-                names = [name for row in rows for name in (row.member, row.member.rpartition(".")[0] + ".json")]
+            with tarfile.open(fileobj=file, mode="r:") as tar, tarfile.open(ours, mode="r:") as our_tar:
+                names = our_tar.getnames()
                 if tar.getnames() != names:
                     return False
-                return all(_same_pcm(member, row) for row in rows if (member := tar.extractfile(row.member)))
+                audio = {row.member: row for row in rows}
+                return all(
+                    _same_pcm(member, audio[name]) if name in audio else member.read() == our_member.read()
+                    for name in names
+                    if (member := tar.extractfile(name)) and (our_member := our_tar.extractfile(name))
+                )
         except (tarfile.TarError, EOFError):
             return False
 

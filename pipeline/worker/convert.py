@@ -13,6 +13,7 @@ from pipeline.events import UtterancesMade
 from pipeline.events.stopwatch import Stopwatch
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord
+from pipeline.planning.fields import unified
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.utterance_metadata import described
 from pipeline.redaction import redacted
@@ -20,6 +21,7 @@ from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, open_store
 from pipeline.vocoders import Vocoder, decode_mels, load_vocoder
 from pipeline.worker.attempt import Attempt
+from pipeline.worker.repack import repacked
 from pipeline.worker.utterance import UtteranceMel, convert_utterance, failure_of
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ def convert_shard(
     report: Callable[[UtterancesMade], None] | None = None,
     watch: Stopwatch | None = None,
 ) -> ShardRecord:
-    """Read, decode, examine, encode and commit one shard.
+    """Read, decode, examine, encode and commit one shard. If only its texts changed, its audio is copied.
 
     An utterance that cannot be made is quarantined in the record, and the others are made. Memory holds one window of
     one utterance, or a batch of windows of several utterances, and the encoder's spool.
@@ -57,9 +59,13 @@ def convert_shard(
     if there is not None:  # the worker that committed it died before it could say so
         return there
     with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:
-        rows, failures = _convert_utterances(task, job, threads, report, attempt, watch)
+        copied = None
+        if task.copied_from and not task.condemned:
+            with watch.during("read"):
+                copied = repacked(task, job, ledger, _open_store(job), attempt, report)
+        rows, failures = copied or _convert_utterances(task, job, threads, report, attempt, watch)
         with watch.during("commit"):
-            return attempt.commit(rows, failures)
+            return attempt.commit(rows, failures, task.copied_from if copied is not None else "")
 
 
 def try_shard(
@@ -99,7 +105,7 @@ def _convert_utterances(
                 raise WorkerLostError(why)
             mel, waveform = next(decoded)
             with watch.during("read"):
-                meta = described(store.meta(utterance), task.meta.get(utterance.key))
+                meta = unified(described(store.meta(utterance), task.meta.get(utterance.key)), job.fields)
             rows.append(convert_utterance(mel, waveform, meta, job, attempt))
             seconds += rows[-1].duration
         except UtteranceError as error:

@@ -48,6 +48,7 @@ def make_shard(task: ShardTask, job: Job, threads: int, worker: str, tell: Tell)
         causes=causes,
         example=example,
         stages=watch.stages(),
+        copied=bool(record.copied_from),
     )
 
 

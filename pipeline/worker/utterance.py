@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 from pipeline.audio.encode import Encoder
 from pipeline.audio.levels import Levels, examined
 from pipeline.audio.master import Master
-from pipeline.audio.member_names import escape
 from pipeline.config import Job
 from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import CorruptChunkError, UtteranceError
@@ -26,6 +24,7 @@ from pipeline.stores.digests import MelDigest
 from pipeline.vocoders import Vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.reframing import Reframing
+from pipeline.worker.sidecar import add_to_shard
 
 
 class UtteranceMel:
@@ -109,26 +108,17 @@ def convert_utterance(
         levels = _encode(mel, waveform, master, encoder)
         with watch.during("examine"):
             distance, relative = mel.distance.finish() if mel.distance is not None else (None, None)
-        duration = levels.samples / master.sample_rate
-        sidecar = {
-            "key": utterance.key,
-            "sample_rate": master.sample_rate,
-            "num_samples": levels.samples,
-            "duration": duration,
-            "meta": meta,
-        }
         with watch.during("encode"):
             encoder.finish()
-            place = attempt.sink.add(escape(utterance.key), output.codec, encoder.encoded, json.dumps(sidecar).encode())
-        return Row(
+        row = Row(
             key=utterance.key,
-            shard=place.shard,
-            member=place.member,
-            offset=place.offset,
-            bytes=place.bytes,
+            shard="",
+            member="",
+            offset=0,
+            bytes=0,
             sample_rate=master.sample_rate,
             num_samples=levels.samples,
-            duration=duration,
+            duration=levels.samples / master.sample_rate,
             subtype=output.subtype,
             pcm_sha256=encoder.pcm_sha256,
             peak=levels.peak,
@@ -142,6 +132,8 @@ def convert_utterance(
             gain_db=master.gain_db,
             loudness=master.loudness,
         )
+        with watch.during("encode"):
+            return add_to_shard(row, encoder.encoded, job, attempt)
 
 
 def _encode(mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], master: Master, encoder: Encoder) -> Levels:

@@ -85,7 +85,7 @@ def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path,
     called("run", "--store", store, "--out", out, "--vocoder", vocoder_path, "--scheduler", "synchronous")
     metas = {row["key"]: row["meta"] for row in rows(out)}
     first = {"text": paths[0].stem, "language": "it", "speaker": "carlo"}
-    assert metas == {keys[0]: first, keys[1]: {"text": paths[1].stem, "language": "it"}}
+    assert metas == {keys[0]: first, keys[1]: {"text": paths[1].stem, "language": "it", "speaker": ""}}
     with tarfile.open(out / rows(out)[0]["shard"]) as tar:
         beside = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]  # type: ignore[arg-type]
     assert {each["key"]: each["meta"] for each in beside} == metas

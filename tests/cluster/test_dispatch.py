@@ -112,7 +112,8 @@ class Scripted:
 
 def committed(task: ShardTask) -> ShardCommitted:
     failed = len(task.condemned)
-    return ShardCommitted(task.number, task.name, len(task.utterances) - failed, failed, 1.0, 1)
+    copied = bool(task.copied_from)
+    return ShardCommitted(task.number, task.name, len(task.utterances) - failed, failed, 1.0, 1, copied=copied)
 
 
 def dispatched(
@@ -385,3 +386,28 @@ def test_a_defect_in_this_process_is_raised_with_its_traceback(job: Build, monke
     with pytest.raises(LookupError, match="nothing is there") as caught:
         dispatched(Here(prepared.job), prepared.plan.tasks(prepared.catalogue), prepared.job)
     assert caught.traceback[-1].name == "defect"
+
+
+def test_how_fast_audio_is_copied_says_nothing_of_when_a_worker_that_decodes_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatch, "_LEAST_TIMEOUT", 0.05)
+    until = time.monotonic() + 0.5
+    executor = Scripted(lambda task: "made" if task.copied_from or time.monotonic() > until else "hangs")
+    tasks = [dataclasses.replace(shard(0), copied_from="000000-ffffffff"), shard(1)]
+    events, _ = dispatched(executor, tasks)
+    assert executor.restarted == []
+    assert [event.shard for event in of(ShardCommitted, events)] == [0, 1]
+
+
+def test_failures_and_utterances_that_are_copied_say_nothing_of_the_prospects() -> None:
+    """Twenty that were quarantined before do not stop a run, and one that was copied does not vouch for the decoder."""
+    heard: list[Event] = []
+    prospects = Prospects(2, heard.append)
+    prospects(ShardCommitted(0, "a", 0, 20, 0.0, 0, ("E",), "why", copied=True))
+    prospects.check()
+    prospects(UtterancesMade(1, 5, 0, 1.0, copied=True))
+    prospects(ShardCommitted(2, "b", 0, 2, 0.0, 0, ("E",), "why"))
+    with pytest.raises(HopelessRunError):
+        prospects.check()
+    assert len(heard) == 3

@@ -235,7 +235,7 @@ def output(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.TempP
     mel: Any = zarr.open_group(folder / "mels.zarr")["mel"]
     mel[3, 5] = np.nan
     line = f"melmill run --store {folder}/mels.zarr --out {folder}/audio --vocoder {vocoder_path}"
-    done = called(f"{line} --metrics {folder}/x.prom --set quality.max_failure_rate=1")
+    done = called(f"{line} --metrics {folder}/x.prom --set quality.max_failure_rate=1 --set output.sidecar=full")
     assert done.code == 3, done.said
     return folder / "audio"
 

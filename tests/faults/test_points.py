@@ -1,15 +1,17 @@
 """Kill -9 before and after every operation on the storage that a run does."""
 
+import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from support.corpora import every_byte
+from support.corpora import every_byte, rows
 from support.faults.children import ahead, run_killed
 from support.faults.injection import CHANGES, recording
 from support.faults.invariant import Reference, assert_invariant, assert_readable
-from support.faults.places import CHANGES_OF_A_RUN, Place, located, rmtree
+from support.faults.places import CHANGES_OF_A_RUN, Place, copytree, located, rmtree
 from support.faults.scale import spread, trials
 
 from pipeline.config import JobConfig
@@ -86,4 +88,39 @@ def test_a_run_killed_at_any_point_is_resumed(
         print(f"killed {point}", flush=True)
         assert code == -signal.SIGKILL
         assert_resumes(build(place), few_reference)
+        rmtree(place)
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_a_repack_killed_at_any_point_is_resumed(
+    few_job: Build, few_reference: Reference, fast_path: Place, tmp_path: Path, container: str
+) -> None:
+    """Texts change in a finished output, and the run that copies its audio is killed."""
+    texts, finished = tmp_path / "texts.jsonl", fast_path / "finished"
+    texts.write_text("".join(json.dumps({"key": key, "text": "new"}) + "\n" for key in few_reference.digests))
+    run(few_job(output__url=str(finished / "audio"), output__container=container))
+
+    def build(place: Place) -> JobConfig:
+        copytree(finished, place)
+        return few_job(output__url=str(place / "audio"), output__container=container, input__meta=str(texts))
+
+    def killed(trial: tuple[Place, Point]) -> tuple[JobConfig, Place, int, bool]:
+        place, point = trial
+        return build(place), place, point.number, point.after
+
+    config = build(fast_path / "recorded")
+    with recording(fast_path / "recorded", CHANGES) as operations:
+        run(config)
+    everywhere = [Point(each.number, str(each), after) for each in operations for after in (False, True)]
+    chosen = spread(everywhere, trials(3 * len(everywhere), 10))
+    for (place, point), code in ahead(run_killed, [(fast_path / str(n), p) for n, p in enumerate(chosen)], killed):
+        print(f"killed {point}", flush=True)
+        assert code == -signal.SIGKILL
+        again = few_job(output__url=str(place / "audio"), output__container=container, input__meta=str(texts))
+        assert_resumes(again, few_reference)
+        out = place / "audio"
+        assert {row["meta"]["text"] for row in rows(out)} == {"new"}
+        current = {row["shard"].removeprefix("data/").removesuffix(".tar") for row in rows(out)}
+        records = {record.name: record for record in Ledger(open_storage(str(out))).commits()}
+        assert all(records[name].copied_from in records for name in current)
         rmtree(place)

@@ -30,7 +30,7 @@ def test_counts_that_do_not_balance_are_a_defect_and_publish_nothing(job: Build)
     before = every_byte(Path(config.output.url))
     wrong = dataclasses.replace(prepared.plan, utterances=25)
     with pytest.raises(MelmillError, match="24 made and 0 failed of 25") as caught:
-        publish(prepared.ledger, wrong, [], prepared.job, describe_job(prepared), prepared.metadata.of)
+        publish(prepared.ledger, wrong, [], prepared.job, describe_job(prepared), prepared.sidecars.metadata.of)
     assert caught.value.exit_code == 1
     assert every_byte(Path(config.output.url)) == before
 
@@ -41,7 +41,7 @@ def test_a_shard_of_the_plan_without_commit_stops_the_publication(job: Build) ->
     prepared = prepare(config)
     next((Path(config.output.url) / COMMITS).iterdir()).unlink()
     with pytest.raises(StorageError, match="commit record"):
-        publish(prepared.ledger, prepared.plan, [], prepared.job, describe_job(prepared), prepared.metadata.of)
+        publish(prepared.ledger, prepared.plan, [], prepared.job, describe_job(prepared), prepared.sidecars.metadata.of)
 
 
 def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:

@@ -14,6 +14,7 @@ from pipeline.output.ledger import Ledger
 from pipeline.planning.commit_index import index_commits
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.planning.prepare import OutputScan, Prepared, replan
+from pipeline.planning.sidecars import Sidecars
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.storage import LocalStorage
 from pipeline.stores import Catalogue, Utterance
@@ -54,7 +55,7 @@ def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
     plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, 0)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
     metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
-    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, metadata)
+    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, Sidecars(metadata))
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, ledger: Ledger) -> None:

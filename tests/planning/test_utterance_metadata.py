@@ -1,4 +1,4 @@
-"""Metadata of utterances, of the store and of a list: in the manifest as it is now, without audio made anew."""
+"""Metadata of utterances, of the store and of a list: as it is now in manifest and tars, without decoding anything."""
 
 import csv
 import json
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from support.corpora import assert_whole, every_byte, objects, rows
+from support.corpora import assert_whole, digests, every_byte, rows
 from support.faults.layouts import MAKERS
 from support.faults.ragged_store import write_store
 
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.events import Event, MetadataListed, PublicationDue
+from pipeline.events import Event, MetadataListed, PublicationDue, ShardCommitted
 from pipeline.jobs.run import plan, run
 
 Build = Callable[..., JobConfig]
@@ -43,6 +43,20 @@ def metas(out: Path) -> dict[str, Any]:
     return {row["key"]: row["meta"] for row in rows(out)}
 
 
+def texts(out: Path) -> dict[str, str]:
+    """Key -> text of the utterances that have one; all have the field."""
+    return {key: meta["text"] for key, meta in metas(out).items() if meta["text"]}
+
+
+def repacked(config: JobConfig) -> int:
+    """Runs, and says how many shards it copied; it decodes none."""
+    events: list[Event] = []
+    run(config, events.append)
+    copied = [event.copied for event in events if isinstance(event, ShardCommitted)]
+    assert all(copied)
+    return len(copied)
+
+
 def reasons(config: JobConfig) -> list[str]:
     """Runs, and says why it published without making anything."""
     events: list[Event] = []
@@ -64,7 +78,7 @@ def test_a_list_goes_to_the_manifest_and_beside_the_audio_whatever_the_store(
     events: list[Event] = []
     run(config, events.append)
     assert_whole(out, 4)
-    assert metas(out) == {"a": {"text": "one"}, "b": {}, "c": {"text": "three"}, "d": {}}
+    assert metas(out) == {"a": {"text": "one"}, "b": {"text": ""}, "c": {"text": "three"}, "d": {"text": ""}}
     with tarfile.open(out / rows(out)[0]["shard"]) as tar:
         beside = [json.load(file) for each in tar if each.name.endswith("json") and (file := tar.extractfile(each))]
     assert {each["key"]: each["meta"] for each in beside} == metas(out)
@@ -72,27 +86,27 @@ def test_a_list_goes_to_the_manifest_and_beside_the_audio_whatever_the_store(
     assert said.endswith("for 2 of 4 utterances; 1 of its rows match no utterance")
 
 
-def test_a_changed_list_makes_the_manifest_anew_and_no_audio(job: Build, tmp_path: Path, store: Path) -> None:
+def test_a_changed_list_makes_the_manifest_again_and_decodes_nothing(job: Build, tmp_path: Path, store: Path) -> None:
     out, keys = tmp_path / "audio", [str(key) for key in zarr.open_group(store)["keys"][:]]
     run(job())
-    audio, there = objects(out), every_byte(out)
+    audio, there = digests(out), every_byte(out)
     path = listed(tmp_path / "m.jsonl", **{keys[0]: "one", keys[-1]: "last"})
-    assert reasons(job(input__meta=path)) == [CHANGED]
+    planned = plan(job(input__meta=path))
+    assert planned.texts_changed == 2
+    assert repacked(job(input__meta=path)) == len(planned.todo) == len({row["shard"] for row in rows(out)})
     assert_whole(out, 24)
-    assert {key: meta for key, meta in metas(out).items() if meta} == {
-        keys[0]: {"text": "one"},
-        keys[-1]: {"text": "last"},
-    }
+    assert texts(out) == {keys[0]: "one", keys[-1]: "last"}
     there = every_byte(out)
-    assert reasons(job(input__meta=path)) == []
+    assert run(job(input__meta=path)).run_id == ""
     assert every_byte(out) == there
     listed(tmp_path / "m.jsonl", **{keys[0]: "another"})
-    assert reasons(job(input__meta=path)) == [CHANGED]
+    assert repacked(job(input__meta=path)) == 2
     assert_whole(out, 24)
-    assert {key: meta for key, meta in metas(out).items() if meta} == {keys[0]: {"text": "another"}}
-    assert reasons(job()) == [CHANGED]
+    assert texts(out) == {keys[0]: "another"}
+    changed = "changed: the shards it consists of, the metadata of utterances"
+    assert reasons(job()) == [changed]  # the shards without texts are there yet
     assert set(map(json.dumps, metas(out).values())) == {"{}"}
-    assert objects(out) == audio
+    assert digests(out) == audio
 
 
 def test_shards_made_with_a_list_stand_beside_those_made_before_it(job: Build, tmp_path: Path) -> None:
@@ -103,10 +117,12 @@ def test_shards_made_with_a_list_stand_beside_those_made_before_it(job: Build, t
     run(job(**common))
     write_store(tmp_path / "s.zarr", mels)
     config = job(**common, input__meta=listed(tmp_path / "m.jsonl", a="one", c="three"))
-    assert [shard.reason for shard in plan(config).todo] == ["new", "new"]
+    assert [shard.reason for shard in plan(config).todo] == [
+        "1 of 1 texts changed", "the fields of the metadata changed", "new", "new",
+    ]  # fmt: skip
     run(config)
     assert_whole(tmp_path / "audio", 4)
-    assert metas(tmp_path / "audio") == {"a": {"text": "one"}, "b": {}, "c": {"text": "three"}, "d": {}}
+    assert texts(tmp_path / "audio") == {"a": "one", "c": "three"}
 
 
 def test_a_list_goes_over_what_the_store_has_and_a_changed_store_is_seen(job: Build, few: Path, tmp_path: Path) -> None:
@@ -116,20 +132,21 @@ def test_a_list_goes_over_what_the_store_has_and_a_changed_store_is_seen(job: Bu
         describe(store, layout, "own")
         common = {"input__store": str(store), "input__check_values": False, "output__url": str(out)}
         run(job(**common))
-        audio = objects(out)
+        audio = digests(out)
         describe(store, layout, "its own")
-        assert reasons(job(**common)) == [CHANGED]
+        assert plan(job(**common)).texts_changed == 4
+        assert repacked(job(**common)) == 1
         assert metas(out)["b"] == {"speaker": "its own"}
         table = tmp_path / "m.csv"
         with open(table, "w", newline="") as file:
             csv.writer(file).writerows([["key", "speaker", "text"], ["a", "anna", "x, y"], ["b", "", "z"]])
-        assert reasons(job(**common, input__meta=str(table))) == [CHANGED]
+        assert repacked(job(**common, input__meta=str(table))) == 1
         assert (metas(out)["a"], metas(out)["b"]) == (
             {"speaker": "anna", "text": "x, y"},
             {"speaker": "its own", "text": "z"},
         )
         assert_whole(out, 4)
-        assert objects(out) == audio
+        assert digests(out) == audio
 
 
 def describe(store: Path, layout: str, speaker: str) -> None:
@@ -166,7 +183,7 @@ def test_text_that_cannot_be_read_any_more_stays_as_it_was_published(job: Build,
     assert reasons(job()) == []
 
 
-def test_plan_and_run_say_why_the_manifest_is_published_again(
+def test_plan_and_run_say_how_many_texts_changed_and_what_that_costs(
     job: Build, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = job()
@@ -175,14 +192,18 @@ def test_plan_and_run_say_why_the_manifest_is_published_again(
     settings = {"input.meta": path, "output.shard_seconds": config.output.shard_seconds}
     flags = ["--store", str(store), "--out", str(tmp_path / "audio"), "--vocoder", config.vocoder.name]
     flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    count = len({row["shard"] for row in rows(tmp_path / "audio")})
+    said = f"1 texts changed: {count} shards are repacked, 0 vocoded"
     for command, told in (
-        ("plan", "publish   " + CHANGED),
-        ("run", "publishing the manifest: " + CHANGED),
+        ("plan", f"to make   0 utterances, 0.0 min, 0 shards\ntexts     {said}\n"),
+        ("run", said),
         ("run", "nothing to"),
     ):
         with pytest.raises(SystemExit) as end:
             app([command, *flags, "--scheduler", "synchronous"])
         assert end.value.code == 0
-        assert told in "".join(capsys.readouterr())
+        printed = "".join(capsys.readouterr())
+        assert told in printed
+        assert told != said or f"repacked {count} shards, made 0.0 min, 0.0 x real time" in printed
     (tmp_path / "audio" / "manifest.jsonl").unlink()
     assert reasons(job(input__meta=path)) == ["manifest.jsonl is gone"]

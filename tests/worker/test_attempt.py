@@ -95,10 +95,10 @@ def test_of_two_overlapping_attempts_the_slower_discards_its_own(job: Build, mon
     real_commit = attempt_module.Attempt.commit
     faster: list[ShardRecord] = []
 
-    def overtaken(self: attempt_module.Attempt, made: list, failures: list) -> ShardRecord:
+    def overtaken(self: attempt_module.Attempt, made: list, failures: list, copied_from: str) -> ShardRecord:
         monkeypatch.setattr(attempt_module.Attempt, "commit", real_commit)
         faster.append(convert_shard(task, resolved))
-        return real_commit(self, made, failures)
+        return real_commit(self, made, failures, copied_from)
 
     monkeypatch.setattr(attempt_module.Attempt, "commit", overtaken)
     assert convert_shard(task, resolved) == faster[0]
@@ -134,7 +134,7 @@ def test_an_attempt_that_put_its_object_apart_and_then_lost_the_race_removes_it(
     config = job()
     out = Path(config.output.url)
     task, resolved = first_task(config)
-    monkeypatch.setattr(attempt_module.Attempt, "_adopt", lambda self, made, rows: None)
+    monkeypatch.setattr(attempt_module.Attempt, "_adopt", lambda self, made, path, rows: None)
     first = convert_shard(task, resolved)
     assert convert_shard(task, resolved) == first
     assert set(objects(out)) == {each.name for each in first.objects}
@@ -150,9 +150,9 @@ def test_an_object_that_its_own_attempt_discards_meanwhile_is_not_missed(
     shutil.rmtree(out / COMMITS)
     real_adopt = attempt_module.Attempt._adopt
 
-    def too_late(self: attempt_module.Attempt, made: StoredObject, rows: list) -> StoredObject | None:
+    def too_late(self: attempt_module.Attempt, made: StoredObject, path: Path, rows: list) -> StoredObject | None:
         (out / made.name).unlink()
-        return real_adopt(self, made, rows)
+        return real_adopt(self, made, path, rows)
 
     monkeypatch.setattr(attempt_module.Attempt, "_adopt", too_late)
     convert_shard(task, resolved)

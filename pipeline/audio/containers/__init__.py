@@ -1,7 +1,8 @@
 """Containers: how the encoded utterances of a shard become objects, as one tar or as files in a folder.
 
-In: encoded audio and a JSON text for each utterance. Out: scratch files, each with the name of the object that it is to
-become, and the `Placement` of each member. Nothing here stores an object or knows what is in a commit.
+In: encoded audio and, if asked for, a JSON text for each utterance. Out: scratch files, each with the name of the
+object that it is to become, and the `Placement` of each member. Nothing here stores an object or knows what is in a
+commit.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class Placement:
 class Sink(Protocol):
     """Gathers the members of one shard in a scratch folder."""
 
-    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes | None) -> Placement:
         """Take one utterance.
 
         Args:
             name: name of the member without extension, as `escape` gives it.
             extension: extension of the audio, without dot.
             encoded: encoded audio, read from the current position to the end.
-            sidecar: JSON text of the utterance.
+            sidecar: JSON text of the utterance; None for a shard that holds audio alone.
 
         Raises:
             UtteranceError: if its name is too long for the output.

@@ -24,7 +24,7 @@ class FilesSink:
         self._files: list[tuple[str, Path]] = []
         self._names = DistinctNames()
 
-    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes | None) -> Placement:
         """See `Sink`."""
         name = self._names.distinct(name)
         member = f"{name}.{extension}"
@@ -37,9 +37,10 @@ class FilesSink:
         with open(audio, "wb") as file:
             shutil.copyfileobj(encoded, file)
         self._files.append((f"{self._base}/{member}", audio))
-        sidecar_file = self._folder / f"{len(self._files)}"
-        sidecar_file.write_bytes(sidecar)
-        self._files.append((f"{self._base}/{name}.json", sidecar_file))
+        if sidecar is not None:
+            sidecar_file = self._folder / f"{len(self._files)}"
+            sidecar_file.write_bytes(sidecar)
+            self._files.append((f"{self._base}/{name}.json", sidecar_file))
         return Placement(self._base, member, 0, audio.stat().st_size)
 
     def finish(self) -> list[tuple[str, Path]]:

@@ -23,12 +23,13 @@ class TarSink:
         self._tar: tarfile.TarFile | None = None
         self._names = DistinctNames()
 
-    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes) -> Placement:
+    def add(self, name: str, extension: str, encoded: IO[bytes], sidecar: bytes | None) -> Placement:
         """See `Sink`."""
         name = self._names.distinct(name)
         member = f"{name}.{extension}"
         offset, size = self._write(member, encoded)
-        self._write(f"{name}.json", io.BytesIO(sidecar))
+        if sidecar is not None:
+            self._write(f"{name}.json", io.BytesIO(sidecar))
         return Placement(self._name, member, offset, size)
 
     def finish(self) -> list[tuple[str, Path]]:

@@ -14,6 +14,7 @@ from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.audit.findings import Finding, ShardVerified
 from pipeline.output.layout import FAILURES, MANIFEST, commit_path
 from pipeline.output.ledger import Ledger
+from pipeline.output.published_rows import store_name
 from pipeline.output.records import Failure, Row, ShardRecord
 from pipeline.storage import Storage
 
@@ -84,6 +85,7 @@ def read_record(ledger: Ledger, name: str, needed: str = "") -> tuple[ShardRecor
 def _compare(
     published: str, record: ShardRecord, found: tuple[Row | Failure, ...], wanted: tuple[Row | Failure, ...]
 ) -> Iterator[Finding]:
+    found, wanted = (tuple(map(_with_store_name, rows)) for rows in (found, wanted))
     if found == wanted:
         return
     committed = {row.key: row for row in wanted}
@@ -95,6 +97,11 @@ def _compare(
         yield Finding("corrupt", f"{published}: {key}", f"it is in {there} but has no row. {remedy}")
     if len(found) == len(wanted):
         yield Finding("corrupt", published, f"its rows differ from {there}. {remedy}")
+
+
+def _with_store_name(row: Row | Failure) -> Row | Failure:
+    """The row as a list has it that names the store alone. Commit records have its whole URL."""
+    return replace(row, source=replace(row.source, store=store_name(row.source.store)))
 
 
 def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:

@@ -1,0 +1,34 @@
+"""Rows as manifest.jsonl and failures.jsonl have them: fields that readers look for first, and no path of the maker."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pipeline.config import StoreInRows
+from pipeline.output.common_fields import common_fields
+from pipeline.output.records import Failure, Row
+
+
+def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
+    """A row or failure as plain JSON values, as the lists have it.
+
+    Args:
+        value: the row or failure, as its commit record has it.
+        store: what `source.store` says: the store's name, or its whole URL.
+    """
+    plain = dataclasses.asdict(value)
+    if store == "name":
+        plain["source"]["store"] = store_name(value.source.store)
+    if isinstance(value, Failure):
+        return plain
+    return {"key": plain.pop("key"), **common_fields(value.meta), **plain}
+
+
+def store_name(url: str) -> str:
+    """The last part of a store's path or URL. A name is its own name.
+
+    >>> store_name("s3://corpora/2026/mels.zarr/"), store_name("mels.zarr")
+    ('mels.zarr', 'mels.zarr')
+    """
+    return url.rstrip("/").rpartition("/")[2] or url
