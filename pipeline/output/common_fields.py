@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-ALIASES: Mapping[str, tuple[str, ...]] = {
+COMMON_FIELDS: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "transcript", "transcription", "sentence", "normalized_text"),
     "speaker": ("speaker", "speaker_id", "speaker_name", "spk", "spk_id"),
     "language": ("language", "lang", "language_id", "locale"),
 }
-"""Name of a common field -> names that it has in the wild (NeMo, lhotse, Common Voice, LJSpeech, Kaldi)."""
+"""Name of a common field, at the top of a row -> names that it has in the wild (NeMo, lhotse, Common Voice, LJSpeech,
+Kaldi)."""
 
 
 def common_fields(meta: Mapping[str, Any]) -> dict[str, str]:
@@ -21,7 +22,7 @@ def common_fields(meta: Mapping[str, Any]) -> dict[str, str]:
     {'text': 'hello', 'speaker': '3', 'language': ''}
     """
     found = {}
-    for name, aliases in ALIASES.items():
+    for name, aliases in COMMON_FIELDS.items():
         value = next((meta[alias] for alias in aliases if meta.get(alias) not in (None, "")), "")
         found[name] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return found

@@ -23,12 +23,10 @@ from numpy.typing import NDArray
 from pipeline.audio.encode import decoded, pcm_bytes, quantize
 from pipeline.config import Subtype
 from pipeline.errors import ConfigError, StorageError
+from pipeline.output.common_fields import COMMON_FIELDS
 from pipeline.output.layout import JOB, MANIFEST
 from pipeline.storage import NO_OPTIONS
 from pipeline.storage.ranges import Ranges
-
-_COMMON = ("text", "speaker", "language")
-"""Metadata that may stand at the top of a row, outside of its `meta`."""
 
 
 class AudioItem(NamedTuple):
@@ -151,7 +149,7 @@ def _needed(row: dict[str, Any]) -> list[Any]:
         int(row["num_samples"]),
         row["subtype"],
         row["pcm_sha256"],
-        {name: row[name] for name in _COMMON if name in row} | row["meta"],
+        {name: row[name] for name in COMMON_FIELDS if name in row} | row["meta"],
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Subtype
-from pipeline.output.common_fields import ALIASES, common_fields
+from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import shard_name
 
 RECORD_VERSION = 1
@@ -92,7 +92,7 @@ class Row:
     def from_dict(cls, plain: dict[str, Any]) -> Row:
         """The row that `asdict` gave, or a line of the manifest. KeyError or TypeError if it is not valid."""
         _require_text(plain, "key", "shard")
-        told = {name: plain[name] for name in ALIASES if name in plain}
+        told = {name: plain[name] for name in COMMON_FIELDS if name in plain}
         if told and told != common_fields(plain["meta"]):
             raise TypeError(f"{', '.join(told)} are {list(told.values())}, which are not those of its meta")
         plain = {name: value for name, value in plain.items() if name not in told}

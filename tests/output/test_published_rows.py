@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import plan, run
 from pipeline.output.audit import verify
-from pipeline.output.common_fields import ALIASES, common_fields
+from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import PUBLISHED
 from pipeline.output.published_rows import store_name
 from pipeline.planning.prepare import prepare
@@ -50,7 +50,7 @@ def test_common_fields_are_found_under_their_usual_names(
 
 
 def test_no_alias_stands_for_two_fields() -> None:
-    names = [alias for aliases in ALIASES.values() for alias in aliases]
+    names = [alias for aliases in COMMON_FIELDS.values() for alias in aliases]
     assert len(set(names)) == len(names)
 
 
