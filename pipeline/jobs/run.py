@@ -124,6 +124,7 @@ def run(
         StorageError: if the output cannot be written.
         ClusterError: if the scheduler or its workers cannot be reached.
         TooManyFailuresError: if more utterances failed than `max_failure_rate` allows; the manifest is published.
+        ClippedError: if more samples were clipped than `max_clipped_rate` allows; the manifest is published.
         HopelessRunError: if the first utterances all failed in the same way.
         InterruptedRunError: on Ctrl-C or SIGTERM; what was committed is kept.
     """
@@ -141,5 +142,5 @@ def run(
                     with reporting(prepared.ledger.storage, run_id, listener) as told:
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
                         report = RunReport(run_id, made.publish(prepared), made.seconds, time.monotonic() - begun)
-                        return judge(report, config, told)
-    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)
+                        return judge(report, config, prepared.job, told)
+    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), config, prepared.job, listener)

@@ -16,6 +16,7 @@ from typing import Any
 from pipeline.cluster.execute import execute
 from pipeline.config import Job, JobConfig
 from pipeline.errors import (
+    ClippedError,
     ConfigError,
     HopelessRunError,
     InterruptedRunError,
@@ -246,11 +247,18 @@ def _processors(ledger: Ledger) -> list[str]:
     return list((ledger.job() or {}).get("processors", []))
 
 
-def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
+def judge(report: RunReport, config: JobConfig, job: Job, listener: Listener) -> RunReport:
     """Tell the listener how the run ended, and return the report.
+
+    Args:
+        report: how the run ended.
+        config: the job as it was given.
+        job: the same job, resolved.
+        listener: callable that is told.
 
     Raises:
         TooManyFailuresError: if more utterances failed than `quality.max_failure_rate` allows.
+        ClippedError: if more samples were clipped than `quality.max_clipped_rate` allows.
     """
     totals = report.totals
     listener(
@@ -265,6 +273,17 @@ def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
             f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
             f"cause is corrected: melmill retry {config.output.url}"
+        )
+    samples = round(totals.seconds * (config.output.sample_rate or job.mel.sample_rate))
+    clipped = 0 if config.output.subtype == "FLOAT" else totals.over_full_scale_samples
+    if clipped > (most := config.quality.max_clipped_rate) * samples:
+        raise ClippedError(
+            f"{clipped / samples:.1%} of the samples in {config.output.url} are clipped, more than "
+            f"quality.max_clipped_rate, {most:.1%}: {clipped} of {samples}, with a peak of "
+            f"{totals.peak:.6g} (full scale is 1) in {totals.peak_key}. The manifest lists them all, and they sound "
+            f"broken. If the full scale of the vocoder {config.vocoder.name} is another, import it again with melmill "
+            "vocoder import --scale. If the mels are too loud, compute them again. To accept the audio, say "
+            "--set quality.max_clipped_rate=1"
         )
     return report
 
