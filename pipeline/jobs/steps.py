@@ -282,7 +282,7 @@ def judge(report: RunReport, config: JobConfig, job: Job, listener: Listener) ->
             f"quality.max_clipped_rate, {most:.1%}: {clipped} of {samples}, with a peak of "
             f"{totals.peak:.6g} (full scale is 1) in {totals.peak_key}. The manifest lists them all, and they sound "
             f"broken. If the full scale of the vocoder {config.vocoder.name} is another, import it again with melmill "
-            "vocoder import --scale. If the mels are too loud, compute them again. To accept the audio, say "
+            "vocoder import --scale. If the mels are too loud, compute them again. To accept the audio, pass "
             "--set quality.max_clipped_rate=1"
         )
     return report
