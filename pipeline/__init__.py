@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.config import JobConfig, load_job
     from pipeline.errors import MelmillError
+    from pipeline.jobs.report import RunReport
     from pipeline.jobs.run import RunPlan, plan, run
     from pipeline.jobs.run_part import PartReport, publish_parts, run_part
-    from pipeline.jobs.steps import RunReport
     from pipeline.melspec import PRESETS, MelSpec
     from pipeline.output.audit import VerifyReport, verify
     from pipeline.output.dataset import AudioDataset, AudioItem, read
@@ -67,7 +67,7 @@ _HOMES = {
     "pipeline.output.dataset": ("AudioDataset", "AudioItem", "read"),
     "pipeline.output.garbage": ("GarbageReport", "collect_garbage", "find_garbage"),
     "pipeline.jobs.run": ("RunPlan", "plan", "run"),
-    "pipeline.jobs.steps": ("RunReport",),
+    "pipeline.jobs.report": ("RunReport",),
     "pipeline.melspec": ("PRESETS", "MelSpec"),
     "pipeline.planning.parts": ("Part",),
     "pipeline.planning.plan": ("Plan",),

@@ -13,6 +13,7 @@
     │       └── CardError        6  a CUDA card fails, or has no memory left
     ├── TooManyFailuresError     7  more utterances were quarantined than max_failure_rate allows
     │   └── HopelessRunError     7  the first utterances all failed in the same way
+    ├── ClippedError             7  more samples were clipped than max_clipped_rate allows
     ├── InterruptedRunError     75  stopped by Ctrl-C or SIGTERM; run again to resume
     ├── UnfinishedError         75  some shards are not made yet, and nobody is at work on them
     └── UtteranceError           3  one utterance cannot be made; it is quarantined and the others are made
@@ -98,6 +99,12 @@ class TooManyFailuresError(MelmillError):
 
 class HopelessRunError(TooManyFailuresError):
     """The first utterances all failed in the same way. The run was stopped, since it cannot succeed."""
+
+
+class ClippedError(MelmillError):
+    """More samples were clipped than `quality.max_clipped_rate` allows. The manifest is published."""
+
+    exit_code = 7
 
 
 class InterruptedRunError(MelmillError):

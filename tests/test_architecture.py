@@ -33,7 +33,7 @@ FLOORS = {
     ],
     "checkpoints": [
         "config_file hifigan_config istft model_cache onnx_graph state_dict stats_file",
-        "checkpoint_file family hifigan_layers model_card",
+        "checkpoint_file family hifigan_layers key_prefixes model_card",
         "card_in_onnx hifigan_config_dialects vocos_config",
         "hifigan_graph vocos",
         "bigvgan hifigan istftnet parallel_wavegan speechbrain speecht5",

@@ -1,4 +1,4 @@
-"""Checkpoint files of torch, safetensors and NeMo, and the generator's state dict in them."""
+"""Checkpoint files of torch, safetensors and NeMo, and the state dict in them that holds the generator."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ _MOST_CONFIG = 1 << 20
 # For a gzipped .nemo: weights hardly shrink, so an archive that claims a higher ratio is refused.
 _MOST_RATIO = 16
 # Keys under which the projects keep a generator's state dict, outermost first: jik876's, BigVGAN's and
-# ParallelWaveGAN's "generator", Coqui's and ParallelWaveGAN's "model", Lightning's "state_dict".
-_WRAPPERS = ("generator", "model", "state_dict", "model_g")
-# Prefixes of a generator's keys where discriminators are beside it: Coqui's GAN, and NeMo's HifiGanModel.
-_PREFIXES = ("model_g.", "generator.")
+# ParallelWaveGAN's "generator", Coqui's and ParallelWaveGAN's "model", Lightning's "state_dict", DeepSpeed's "module".
+# An average of the weights is taken where there is nothing else.
+_WRAPPERS = ("generator", "model", "state_dict", "model_g", "net_g", "module", "ema", "model_ema", "state_dict_ema")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class CheckpointFile:
     """What a checkpoint file holds.
 
     Args:
-        state: the generator's state dict.
+        state: the state dict that holds the generator; see `unwrapped`.
         config: text of the config inside the file, or None.
     """
 
@@ -66,7 +65,9 @@ def read_checkpoint(path: Path) -> CheckpointFile:
 
 
 def generator_state(content: Any, where: str) -> State:
-    """The generator's state dict in the content of a checkpoint, without wrappers and discriminators.
+    """The state dict that holds the generator in the content of a checkpoint.
+
+    Its keys may have the prefixes of wrappers, and those of discriminators may be among them: see `unwrapped`.
 
     Args:
         content: the decoded content of the checkpoint.
@@ -87,9 +88,6 @@ def generator_state(content: Any, where: str) -> State:
             )
         content = content[inner]
         path.append(inner)
-    for prefix in _PREFIXES:
-        if any(key.startswith(prefix) for key in content):
-            return {key.removeprefix(prefix): value for key, value in content.items() if key.startswith(prefix)}
     state: State = content
     return state
 

@@ -14,6 +14,7 @@ from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_config_dialects import describe
 from pipeline.checkpoints.hifigan_graph import build_generator
 from pipeline.checkpoints.hifigan_layers import Names, generator
+from pipeline.checkpoints.key_prefixes import unwrapped
 from pipeline.checkpoints.state_dict import State, layer_weight
 from pipeline.errors import ConfigError
 from pipeline.melspec import Normalization
@@ -40,7 +41,7 @@ def convert_hifigan(checkpoint: Path, config: HifiganConfig, source: str) -> byt
     Raises:
         CheckpointError: if the checkpoint cannot be read, or does not fit its config.
     """
-    state = generator_state(read_torch_file(checkpoint), str(checkpoint))
+    state = unwrapped(generator_state(read_torch_file(checkpoint), str(checkpoint)), _matches, str(checkpoint))
     content: bytes = build_hifigan(state, config, source).SerializeToString(deterministic=True)
     return content
 

@@ -15,7 +15,7 @@ from pipeline.cli.run_view import logged_to, run_view
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError, UtteranceError
 from pipeline.events import Event, Listener, RunFailed, RunFinished
-from pipeline.jobs.run import RunReport
+from pipeline.jobs.report import RunReport
 from pipeline.jobs.run_part import PartReport
 from pipeline.output.layout import FAILURES, MANIFEST
 from pipeline.redaction import redacted

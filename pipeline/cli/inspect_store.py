@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.options import Json
 from pipeline.cli.printing import hours, print_some
-from pipeline.errors import UtteranceError
+from pipeline.errors import ContractError, UtteranceError
 from pipeline.melspec import PRESETS
 from pipeline.stores import Layout, inspect_store, open_store
 from pipeline.stores.opening import open_for_inspection
@@ -29,13 +29,14 @@ def inspect(
     contract, or its values contradict the contract, this also shows which presets fit the values, and why others do
     not.
 
-    Exit code 3: at least one utterance cannot be converted.
+    Exit codes: 3 at least one utterance cannot be converted, 4 the values contradict the contract.
     """
     spec = mel_contract(mel)
     opened = open_for_inspection(store, layout) if spec is None else open_store(store, layout, spec)
     report = inspect_store(opened, spec)
     bad = [f"missing   {name}" for name in report.missing]
     bad += [f"unreadable {key}: {reason}" for key, reason in report.unreadable.items()]
+    bad += [f"misfit    {key}: {reason}" for key, reason in report.misfits.items()]
     bad += [f"fault     {key}: {reason}" for key, reason in report.faults.items()]
     if as_json:
         print(json.dumps(report.to_dict()))
@@ -45,7 +46,7 @@ def inspect(
         print(f"contract   {_named(report.spec)}")
         print(f"utterances {report.utterances}, {length}{report.frames} frames")
         print(f"lengths    {report.frames_min} to {report.frames_max} frames, median {report.frames_median:g}")
-        print(f"values     {_values(report.value_min, report.value_max)} in {report.examined} utterances")
+        print(f"values     {_values(report.value_min, report.value_max)} in {report.measured} utterances")
         if report.out_of_range is not None:
             print(
                 f"           possible is {_values(report.possible_min, report.possible_max)}; "
@@ -55,6 +56,8 @@ def inspect(
             print("\n".join(_looks(report.looks, report.spec is not None)))
         print(f"chunks     {report.chunks} needed, {report.missing_chunks} missing")
         print_some(bad)
+    if report.looks is not None and report.looks.contradicted:
+        raise typer.Exit(ContractError.exit_code)
     if bad:
         raise typer.Exit(UtteranceError.exit_code)
 

@@ -51,7 +51,8 @@ class InputConfig(Section):
     that every sample keeps its time (and repeats the first and last frame of a `same` mel, so that none is lost).
     `trim` leaves the sound half a hop early or late, and drops the one frame too many."""
     check_values: bool = True
-    """Examine the values of a few dozen utterances, and refuse a store whose values contradict its contract."""
+    """Examine the values of a few dozen utterances, and refuse a store whose values contradict its contract. Examine a
+    stretch of each utterance that is made, and quarantine it if it does not fit the contract."""
     meta: str | None = None
     """Path of a list (JSON lines, .csv or .tsv) with metadata for each key, as `pack --meta` reads it. It overrides
     the metadata of the store. If it changes, audio is copied into new shards, and nothing is vocoded."""
@@ -151,5 +152,7 @@ class QualityConfig(Section):
     """Measure the distance between each mel and the mel of its audio."""
     max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Share of the utterances that may be quarantined; above it, the run ends with exit code 7 instead of 3."""
+    max_clipped_rate: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the samples that may be clipped; above it, the run ends with exit code 7. 1 accepts any number."""
     give_up_after: Annotated[int, Field(ge=0)] = 20
     """Number of utterances after which a run stops if all of them failed with the same kind of error; 0 for never."""

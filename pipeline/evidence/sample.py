@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,12 @@ class Sample:
     Args:
         mels: the stretches, `[n_mels, frames] float32` each, finite, as stored.
         utterances: number of utterances that the sample was taken from.
+        keys: key of the utterance of each stretch; empty if they are not known.
     """
 
     mels: tuple[NDArray[np.float32], ...]
     utterances: int
+    keys: tuple[str, ...] = ()
 
     @property
     def n_mels(self) -> int:
@@ -36,6 +39,12 @@ class Sample:
     def frames(self) -> int:
         """Number of frames in all."""
         return sum(mel.shape[1] for mel in self.mels)
+
+    def of(self, positions: Iterable[int]) -> Self:
+        """The stretches at these positions alone."""
+        chosen = list(positions)
+        keys = tuple(self.keys[at] for at in chosen) if self.keys else ()
+        return type(self)(tuple(self.mels[at] for at in chosen), self.utterances, keys)
 
     def joined(self) -> NDArray[np.float64]:
         """All frames, `[n_mels, frames] float64`, except a few damaged ones, which say nothing about a contract."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ _MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0
 _ROUGH = (0.26, 0.95)
 _MOST_FLOORED = 0.25  # with a higher share, the entries above the floor are bent by it
 _LEAST_SPREAD = 1.25
+_CERTAINLY_FLAT = 0.1  # a constant has 0, magnitudes without a logarithm 0.01, values scaled to 0 .. 1 have 0.05
 _FLOOR_APART = 0.5  # natural-log units of magnitude
 _NOT_NORMALIZED = 1.5
 _NORMALIZED_AGAIN = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
@@ -104,12 +105,11 @@ def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
         for power in (1, 2):
             words = f"the contract with log: {log} and power: {power}"
             variants[words] = dataclasses.replace(spec, log=log, power=power)
+            if power != spec.power:
+                floor = spec.floor ** (power / spec.power)  # the same, of powers in place of magnitudes
+                words = f"the contract with log: {log}, power: {power} and floor: {floor:g}"
+                variants[words] = dataclasses.replace(spec, log=log, power=power, floor=floor)
     return tuple(name for name, each in variants.items() if each != spec and _fits(sample, each, values))
-
-
-def judge_presets(sample: Sample) -> Mapping[str, tuple[Contradiction, ...]]:
-    """For each preset with the sample's number of bands, its contradictions: none if the preset fits."""
-    return {name: contradictions(sample, each) for name, each in PRESETS.items() if each.n_mels == sample.n_mels}
 
 
 def _fits(sample: Sample, spec: MelSpec, values: Values) -> bool:
@@ -172,6 +172,7 @@ def _of_scale(reading: Reading) -> Iterator[Contradiction]:
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             f"difference), those of sound by 0.3 to 0.7, and all values by {reading.spread:.2f} (standard deviation): "
             "the values are too close together",
+            certain=reading.roughness < _CERTAINLY_FLAT,
         )
 
 

@@ -9,11 +9,10 @@ from typing import Any
 from pipeline.config import ClusterConfig, JobConfig
 from pipeline.events import Listener, Reason
 from pipeline.jobs.publish import why_due
+from pipeline.jobs.report import RunReport, judge
 from pipeline.jobs.reporting import reporting
 from pipeline.jobs.steps import (
-    RunReport,
     interruptible,
-    judge,
     make_shards,
     owner,
     replan_stale,
@@ -128,6 +127,7 @@ def run(
         StorageError: if the output cannot be written.
         ClusterError: if the scheduler or its workers cannot be reached.
         TooManyFailuresError: if more utterances failed than `max_failure_rate` allows; the manifest is published.
+        ClippedError: if more samples were clipped than `max_clipped_rate` allows; the manifest is published.
         HopelessRunError: if the first utterances all failed in the same way.
         InterruptedRunError: on Ctrl-C or SIGTERM; what was committed is kept.
     """
@@ -146,5 +146,5 @@ def run(
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
                         totals = made.publish(prepared)
                         report = RunReport(run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-                        return judge(report, config, told)
-    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), config, listener)
+                        return judge(report, prepared.job, told)
+    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job, listener)

@@ -15,13 +15,12 @@ from typing import Any
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, OwnedError, UnfinishedError
 from pipeline.events import Listener, PartFinished
+from pipeline.jobs.report import RunReport, judge
 from pipeline.jobs.reporting import reporting
 from pipeline.jobs.steps import (
     Made,
-    RunReport,
     describe_job,
     interruptible,
-    judge,
     make_shards,
     owner,
     replan_stale,
@@ -125,7 +124,7 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
         mine, prepared = prepared, replan(prepared)
         if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-            return judge(report, prepared.job.config, listener)
+            return judge(report, prepared.job, listener)
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
             raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
         return _publish(prepared, made, listener, begun)
@@ -136,12 +135,12 @@ def _publish(prepared: Prepared, made: Made, listener: Listener, begun: float) -
         described = {**describe_job(prepared), "started": made.described["started"]}
         totals = replace(made, described=described).publish(prepared)
         report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-        return judge(report, prepared.job.config, told)
+        return judge(report, prepared.job, told)
 
 
 def _there(prepared: Prepared, totals: Totals, listener: Listener, begun: float) -> RunReport:
     """The report on what is published already."""
-    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job.config, listener)
+    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job, listener)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The steps that `run` and `run_part` share: see whether there is anything to do, make shards, publish, judge."""
+"""The steps that `run` and `run_part` share: see whether there is anything to do, make shards, publish."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from types import FrameType
 from typing import Any
 
 from pipeline.cluster.execute import execute
-from pipeline.config import Job, JobConfig
+from pipeline.config import Job
 from pipeline.errors import (
     ConfigError,
     HopelessRunError,
     InterruptedRunError,
     OwnedError,
     StorageError,
-    TooManyFailuresError,
     WorkerLostError,
 )
 from pipeline.events import (
@@ -32,7 +31,6 @@ from pipeline.events import (
     MetadataListed,
     OtherProcessor,
     PublicationDue,
-    RunFinished,
     RunStarted,
     ShardCommitted,
     ShardStarted,
@@ -45,31 +43,6 @@ from pipeline.output.records import Failure, Source
 from pipeline.planning.parts import WHOLE, Part
 from pipeline.planning.plan import PlannedShard, reasons
 from pipeline.planning.prepare import Prepared, replan
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """How a run ended.
-
-    Args:
-        run_id: name of this run; empty if there was nothing to do.
-        totals: counts over the manifest.
-        made_seconds: seconds of audio that this run made.
-        elapsed: wall-clock seconds that this run took.
-        repacked: number of shards whose audio this run copied, since only texts had changed.
-    """
-
-    run_id: str
-    totals: Totals
-    made_seconds: float
-    elapsed: float
-    repacked: int = 0
-
-    @property
-    def failure_rate(self) -> float:
-        """Share of utterances that were quarantined."""
-        total = self.totals.utterances + self.totals.failed
-        return self.totals.failed / total if total else 0.0
 
 
 @dataclass(frozen=True)
@@ -257,35 +230,6 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
 def _processors(ledger: Ledger) -> list[str]:
     """The kinds of processor that have made shards of the output, as job.json names them."""
     return list((ledger.job() or {}).get("processors", []))
-
-
-def judge(report: RunReport, config: JobConfig, listener: Listener) -> RunReport:
-    """Tell the listener how the run ended, and return the report.
-
-    Raises:
-        TooManyFailuresError: if more utterances failed than `quality.max_failure_rate` allows.
-    """
-    totals = report.totals
-    listener(
-        RunFinished(
-            report.run_id,
-            totals.utterances,
-            totals.failed,
-            totals.seconds,
-            report.made_seconds,
-            report.elapsed,
-            report.repacked,
-        )
-    )
-    limit = config.quality.max_failure_rate
-    if report.failure_rate > limit:
-        raise TooManyFailuresError(
-            f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
-            f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
-            f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
-            f"cause is corrected: melmill retry {config.output.url}"
-        )
-    return report
 
 
 def owner(job: Job) -> str:

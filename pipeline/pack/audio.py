@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
 from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
+from pipeline.stores.possible_values import LOUD_MARGIN
 
 _BLOCK = 1 << 16  # number of samples read at once
+_LOUDEST = float(np.exp(LOUD_MARGIN))
+"""Largest size of a sample, full scale being 1: that of the loudest mel that a run converts, 26 dB over full scale."""
 CLIP_TOLERANCE = 0.1
 """Time by which a stretch may end after its file [s], since lists round durations, at worst to a tenth."""
 # Extensions of the formats that libsndfile recognizes by their content, and other extensions in use for them.
@@ -72,7 +75,8 @@ def read_audio(place: str | Clip, sample_rate: int) -> Iterator[NDArray[np.float
         sample_rate: sample rate that the audio is converted to [Hz].
 
     Raises:
-        SourceError: if the audio cannot be read to its end, is empty, or holds NaN or infinity.
+        SourceError: if the audio cannot be read to its end, is empty, holds NaN or infinity, or is more than 26 dB over
+            full scale.
     """
     clip = Clip(place) if isinstance(place, str) else place
     try:
@@ -98,10 +102,21 @@ def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float3
             mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
         if not np.isfinite(mono).all():
             raise SourceError(f"sample {done + int(np.argmin(np.isfinite(mono)))} is not a finite number")
+        if (loudest := float(np.abs(mono).max())) > _LOUDEST:
+            raise SourceError(_too_loud(loudest, done + int(np.abs(mono).argmax())))
         done += len(mono)
         yield mono
     if done < stop:
         raise SourceError(f"it ends after {done} of {stop} samples; it is cut off or damaged")
+
+
+def _too_loud(size: float, at: int) -> str:
+    text = (
+        f"sample {at} is {size:.6g}, {20 * np.log10(size):.0f} dB over full scale, which is 1 in a file of floats; no "
+        "audio is that loud"
+    )
+    looks = next((bits for bits in (8, 16, 24, 32) if size <= 2 ** (bits - 1)), None)
+    return text if looks is None else f"{text}. They may be integers of {looks} bits: divide them by {2 ** (looks - 1)}"
 
 
 def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.sources import Corpus, SourceError, Sources
 from pipeline.stores.mel_axis import fitting_axes
+from pipeline.stores.possible_values import PossibleValues
 
 Axis = Literal["auto", "mels-first", "frames-first"]
 _BLOCK = 8192  # number of frames read at once
@@ -62,7 +63,7 @@ def matrix_corpus(
         ConfigError: if the order of a mel cannot be found.
     """
     square = _order_of_square(sources, open_matrix, spec.n_mels, usual) if axis == "auto" else None
-    blocks = functools.partial(_blocks, open_matrix=open_matrix, n_mels=spec.n_mels, axis=axis, square=square)
+    blocks = functools.partial(_blocks, open_matrix=open_matrix, spec=spec, axis=axis, square=square)
     return Corpus(sources, blocks, spec, {"from": kind, "axis": axis, "square": square})
 
 
@@ -96,8 +97,11 @@ def _mel_axis(axis: Axis) -> int:
 
 
 def _blocks(
-    place: Any, open_matrix: OpenMatrix, n_mels: int, axis: Axis, square: int | None
+    place: Any, open_matrix: OpenMatrix, spec: MelSpec, axis: Axis, square: int | None
 ) -> Iterator[NDArray[np.float32]]:
+    n_mels = spec.n_mels
+    possible = PossibleValues.of(spec, n_mels, mel_axis=0, dimensions=2)
+    assert possible is not None
     with open_matrix(place) as matrix:
         shape = tuple(matrix.shape)
         if len(shape) != 2 or matrix.dtype.kind != "f":
@@ -117,4 +121,17 @@ def _blocks(
             part = slice(start, start + _BLOCK)
             block = np.asarray(matrix[:, part] if at == 0 else matrix[part])
             with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is found later
-                yield (block if at == 0 else block.T).astype(np.float32)
+                mel = (block if at == 0 else block.T).astype(np.float32)
+            _check_possible(mel, possible, start)
+            yield mel
+
+
+def _check_possible(mel: NDArray[np.float32], possible: PossibleValues, first_frame: int) -> None:
+    beyond = ((mel < possible.low) | (mel > possible.high)) & np.isfinite(mel)
+    if beyond.any():
+        band, frame = np.argwhere(beyond)[0].tolist()
+        raise SourceError(
+            f"the value {mel[band, frame]:g} in band {band} of frame {first_frame + frame} is not possible under the "
+            f"mel contract, which allows {possible.low[band, 0]:.1f} to {possible.high[band, 0]:.1f} there; the values "
+            "are damaged, or they have another contract"
+        )

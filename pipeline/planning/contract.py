@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pipeline.config import FramingChange
 from pipeline.errors import ContractError
-from pipeline.evidence import contradictions, explanations, unjudged
+from pipeline.evidence import Judgement, Sample, judge, listed, unjudged
 from pipeline.melspec import Difference, MelSpec
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.sampling import sample_mels
 from pipeline.vocoders import Vocoder
+
+_NAMED = 5  # number of misfits that a note names
 
 
 def source_contract(store: MelStore, stated: MelSpec | None) -> MelSpec:
@@ -84,7 +86,8 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
     """Look at a sample of the mels, and refuse values that contradict their contract.
 
     Values are refused if another contract explains them, or if no waveform can have them. Values that are merely
-    unusual are accepted.
+    unusual are accepted. A few utterances that do not fit decide nothing: they are named here, and a run quarantines
+    them.
 
     Args:
         store: the store, opened.
@@ -92,7 +95,7 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
         source: contract of the store's mels.
 
     Returns:
-        What could not be judged, as text; None if all of the contract was judged.
+        What could not be judged, and which utterances do not fit, as text; None if there is nothing of both.
 
     Raises:
         ContractError: if the values contradict the contract. The message says what was found, and which contract the
@@ -101,19 +104,28 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
     sample = sample_mels(store, catalogue)
     if not sample.mels:
         return None
-    found = contradictions(sample, source)
-    others = explanations(sample, source) if found else ()
-    if not others and not any(each.certain for each in found):
-        why = unjudged(sample, source)
-        return why and f"{why} to tell their filterbank and sample rate by the values; the stated ones are trusted"
-    looks = f"They look like {_listed(others)}" if others else "They look like no contract that melmill knows"
+    judged = judge(sample, source)
+    if not judged.refused:
+        why = unjudged(judged.kept, source)
+        doubt = why and f"{why} to tell their filterbank and sample rate by the values; the stated ones are trusted"
+        return "; ".join(each for each in (doubt, _misfits(sample, judged)) if each) or None
+    others = judged.others
+    looks = f"They look like {listed(others)}" if others else "They look like no contract that melmill knows"
     raise ContractError(
         f"the values in {store.url} contradict the mel contract that is stated for them: "
-        f"{'; '.join(each.words for each in found)}. {looks} ({sample.frames} frames of {len(sample.mels)} utterances "
-        "were looked at; melmill inspect says more). State the contract that made them with input.mel, or pack the "
-        "store again. If the stated contract is right, pass --set input.check_values=false"
+        f"{'; '.join(each.words for each in judged.found)}. {looks} ({sample.frames} frames of {len(sample.mels)} "
+        "utterances were looked at; melmill inspect says more). State the contract that made them with input.mel, or "
+        "pack the store again. If the stated contract is right, pass --set input.check_values=false"
     )
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+def _misfits(sample: Sample, judged: Judgement) -> str | None:
+    """The utterances of the sample that do not fit, as text; the first of them with its reason."""
+    if not judged.misfits:
+        return None
+    keys = [sample.keys[at] for at in judged.misfits]
+    named = ", ".join(keys[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
+    return (
+        f"{len(keys)} of {len(sample.mels)} utterances that were looked at do not fit the mel contract, and are "
+        f"quarantined by a run: {named} ({keys[0]}: {next(iter(judged.misfits.values()))})"
+    )

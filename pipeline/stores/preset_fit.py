@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.evidence import Values, contradictions, describe_values, judge_presets
+from pipeline.evidence import Values, describe_values, judge, judge_presets
 from pipeline.melspec import PRESETS, MelSpec
 from pipeline.stores.base import Catalogue, MelStore
 from pipeline.stores.sampling import sample_mels
@@ -16,12 +16,13 @@ class PresetFit:
     """The values of a sample of a store, and the mel contracts that they allow.
 
     Args:
-        frames: number of frames in the sample.
-        values: figures of the sample's values.
+        frames: number of frames in the sample, without utterances that do not fit the contract.
+        values: figures of the sample's values, without the same utterances.
         floors: names of the presets that have the floor that was found.
-        fits: names of the presets that no value contradicts.
+        fits: names of the presets that the values do not contradict.
         cannot: reasons by name, for the other presets.
-        contradicted: reasons why the values contradict the stated contract; empty if they do not, or none is stated.
+        contradicted: reasons why a run would refuse the stated contract; empty if it would not, or none is stated.
+        misfits: reasons by key, for utterances of the sample that do not fit the stated contract.
     """
 
     frames: int
@@ -30,6 +31,7 @@ class PresetFit:
     fits: tuple[str, ...]
     cannot: dict[str, str]
     contradicted: tuple[str, ...]
+    misfits: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """The fit as plain JSON values."""
@@ -50,6 +52,11 @@ def fit_presets(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> 
     sample = sample_mels(store, catalogue)
     if not sample.mels:
         return None
+    fitting = spec is not None and spec.n_mels == sample.n_mels
+    stated = judge(sample, spec) if spec and fitting else None
+    misfits = {sample.keys[at]: why for at, why in stated.misfits.items()} if stated else {}
+    if stated is not None:
+        sample = stated.kept
     values = describe_values(sample)
     judged = judge_presets(sample)
     others = {
@@ -57,14 +64,14 @@ def fit_presets(store: MelStore, catalogue: Catalogue, spec: MelSpec | None) -> 
         for name, each in PRESETS.items()
         if each.n_mels != sample.n_mels
     }
-    fitting = spec is not None and spec.n_mels == sample.n_mels
     return PresetFit(
         frames=sample.frames,
         values=values,
         floors=tuple(name for name in judged if values.floor is not None and _ends_at(values.floor, PRESETS[name])),
         fits=tuple(name for name, found in judged.items() if not found),
         cannot={name: "; ".join(each.words for each in found) for name, found in judged.items() if found} | others,
-        contradicted=tuple(each.words for each in contradictions(sample, spec)) if spec and fitting else (),
+        contradicted=tuple(each.words for each in stated.found) if stated else (),
+        misfits=misfits,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UtteranceError
-from pipeline.evidence import Sample
+from pipeline.evidence import Sample, middle
 from pipeline.stores.base import Catalogue, MelStore
 
 _UTTERANCES, _MOST_UTTERANCES = 32, 256
@@ -41,12 +41,11 @@ def sample_mels(store: MelStore, catalogue: Catalogue) -> Sample:
     wanted = np.clip(_FRAMES * len(good) // max(1, there), _UTTERANCES, _MOST_UTTERANCES)
     chosen = evenly_spaced(good, int(wanted))
     each = _FRAMES // max(1, min(_UTTERANCES, len(chosen)))
-    mels = []
+    mels = {}
     for index in chosen.tolist():
         utterance = catalogue[index]
-        start = max(0, (utterance.frames - each) // 2)
         try:
-            mels.append(unlimited.read(utterance, start, min(utterance.frames, start + each)))
+            mels[utterance.key] = unlimited.read(utterance, *middle(utterance.frames, each))
         except UtteranceError:
             continue
-    return Sample(tuple(mels), len(good))
+    return Sample(tuple(mels.values()), len(good), tuple(mels))

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.config import MAX_UTTERANCE_SECONDS
 from pipeline.dsp.mel import mel_ceiling, mel_silence
 from pipeline.errors import UtteranceError
+from pipeline.evidence import STRETCH, middle, misfit
 from pipeline.melspec import MelSpec
-from pipeline.stores.base import Catalogue, MelStore
+from pipeline.stores.base import Catalogue, MelStore, Utterance
 from pipeline.stores.digests import WINDOW
 from pipeline.stores.grouped import GroupedStore
 from pipeline.stores.padded import PaddedStore
@@ -42,13 +44,15 @@ class StoreReport:
         dtype: data type in which the mels are stored.
         chunk_shape: shape of a decoded chunk in the first array of mels.
         examined: number of utterances whose values were read, evenly spaced over the store.
-        value_min, value_max: smallest and largest value that was read; None if no value could be read.
+        measured: number of the examined utterances that could be read and fit the contract.
+        value_min, value_max: smallest and largest value of those utterances; None if there is none.
         possible_min, possible_max: smallest and largest value that the contract allows; None if no contract is known.
-        out_of_range: number of the values read that the contract does not allow; None if no contract is known.
+        out_of_range: number of these values that the contract does not allow; None if no contract is known.
         chunks: number of chunks (inner chunks of shards) that the utterances need.
         missing_chunks: number of these chunks that are not there.
         missing: names of the first thousand missing chunks.
         unreadable: reasons by key, for the examined utterances that could not be read.
+        misfits: reasons by key, for utterances that do not fit the contract; empty if most of them do not.
         faults: reasons by key and index, for the utterances that the listing already shows to be bad.
         looks: presets that the values fit; None if no value could be read.
     """
@@ -67,6 +71,7 @@ class StoreReport:
     dtype: str
     chunk_shape: tuple[int, ...]
     examined: int
+    measured: int
     value_min: float | None
     value_max: float | None
     possible_min: float | None
@@ -76,6 +81,7 @@ class StoreReport:
     missing_chunks: int
     missing: tuple[str, ...]
     unreadable: dict[str, str]
+    misfits: dict[str, str]
     faults: dict[str, str]
     looks: PresetFit | None
 
@@ -107,6 +113,7 @@ def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200
     total = int(good.sum())
     sample_array = store.mel_arrays()[0]
     chunks, missing_count, missing = _missing(store)
+    looks = fit_presets(store, catalogue, spec)
     return StoreReport(
         url=store.url,
         layout=store.layout,
@@ -125,8 +132,8 @@ def inspect_store(store: MelStore, mel: MelSpec | None = None, sample: int = 200
         missing_chunks=missing_count,
         missing=tuple(missing),
         faults={f"{catalogue[i].key} [{i}]": reason for i, reason in sorted(catalogue.faults.items())},
-        looks=fit_presets(store, catalogue, spec),
-        **_values(store, catalogue, spec, sample),
+        looks=looks,
+        **_values(store, catalogue, spec, sample, looks),
     )
 
 
@@ -143,33 +150,55 @@ def _refusing_endless(catalogue: Catalogue, spec: MelSpec | None) -> Catalogue:
     return dataclasses.replace(catalogue, faults={**faults, **catalogue.faults})
 
 
-def _values(store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample: int) -> dict[str, Any]:
+def _values(
+    store: MelStore, catalogue: Catalogue, spec: MelSpec | None, sample: int, looks: PresetFit | None
+) -> dict[str, Any]:
     """The fields of the report that need values, which are read from evenly spaced utterances."""
     chosen = evenly_spaced(catalogue.good(), sample)
-    low = mel_silence(spec)[:, None] if spec else None
-    high = mel_ceiling(spec)[:, None] if spec else None
-    smallest, largest, outside = np.inf, -np.inf, 0
+    low = mel_silence(spec) if spec else None
+    high = mel_ceiling(spec) if spec else None
+    ranges: list[tuple[float, float, int]] = []
     unreadable = {}
+    misfits = dict(looks.misfits) if looks else {}
+    judged = None if looks is None or looks.contradicted else spec
     for index in map(int, chosen):
         utterance = catalogue[index]
         try:
-            for start in range(0, utterance.frames, WINDOW):
-                values = store.read(utterance, start, min(start + WINDOW, utterance.frames))
-                smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
-                if low is not None and high is not None:
-                    outside += int(np.count_nonzero((values < low - _TOLERANCE) | (values > high + _TOLERANCE)))
+            if judged is not None and utterance.key not in misfits:
+                stretch = store.read(utterance, *middle(utterance.frames, STRETCH))
+                if (why := misfit(stretch, judged)) is not None:
+                    misfits[utterance.key] = why
+            found = _range(store, utterance, low, high)
+            if utterance.key not in misfits:
+                ranges.append(found)
         except UtteranceError as exc:
             unreadable[utterance.key] = str(exc)
-    any_read = smallest <= largest
+    smallest, largest, outside = zip(*ranges, strict=True) if ranges else ((), (), ())
     return {
         "examined": len(chosen),
-        "value_min": smallest if any_read else None,
-        "value_max": largest if any_read else None,
+        "measured": len(ranges),
+        "value_min": min(smallest, default=None),
+        "value_max": max(largest, default=None),
         "possible_min": None if low is None else float(low.min()),
         "possible_max": None if high is None else float(high.max()),
-        "out_of_range": None if spec is None else outside,
+        "out_of_range": None if spec is None else sum(outside),
         "unreadable": unreadable,
+        "misfits": {key: why for key, why in misfits.items() if key not in unreadable},
     }
+
+
+def _range(
+    store: MelStore, utterance: Utterance, low: NDArray[np.float32] | None, high: NDArray[np.float32] | None
+) -> tuple[float, float, int]:
+    """Smallest and largest value of an utterance, and the number of values outside of `[n_mels] float32` bounds."""
+    smallest, largest, outside = np.inf, -np.inf, 0
+    for start in range(0, utterance.frames, WINDOW):
+        values = store.read(utterance, start, min(start + WINDOW, utterance.frames))
+        smallest, largest = min(smallest, float(values.min())), max(largest, float(values.max()))
+        if low is not None and high is not None:
+            beyond = (values < low[:, None] - _TOLERANCE) | (values > high[:, None] + _TOLERANCE)
+            outside += int(np.count_nonzero(beyond))
+    return smallest, largest, outside
 
 
 def _missing(store: RaggedStore | GroupedStore | PaddedStore) -> tuple[int, int, list[str]]:

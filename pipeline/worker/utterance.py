@@ -14,8 +14,9 @@ from pipeline.audio.levels import Levels, examined
 from pipeline.audio.master import Master
 from pipeline.config import Job
 from pipeline.dsp.mel_distance import MelDistance
-from pipeline.errors import CorruptChunkError, UtteranceError
+from pipeline.errors import BadMelError, CorruptChunkError, UtteranceError
 from pipeline.events.stopwatch import Stopwatch
+from pipeline.evidence import STRETCH, middle, misfit
 from pipeline.melspec import convert_mel
 from pipeline.output.records import Failure, Row, Source
 from pipeline.redaction import redacted
@@ -30,7 +31,8 @@ from pipeline.worker.sidecar import add_to_shard
 class UtteranceMel:
     """An utterance's mel, read from the store and converted to the vocoder's contract.
 
-    What is read also goes to the mel distance and to the digest of the content.
+    What is read also goes to the mel distance and to the digest of the content. A stretch of it is kept, and judged by
+    the contract.
 
     Args:
         utterance: the utterance.
@@ -50,6 +52,10 @@ class UtteranceMel:
         self._source = job.mel if exact else dataclasses.replace(job.mel, framing=self._spec.framing)
         self.distance = MelDistance(self._spec) if job.config.quality.mel_distance else None
         self._digest = MelDigest() if store.digest_is_of_content else None
+        self._contract = job.mel
+        self._judged = job.config.input.check_values
+        self._stretch = middle(utterance.frames, STRETCH)
+        self._kept: list[NDArray[np.float32]] = []
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop, `[n_mels, stop - start] float32`. See `decode_mels`."""
@@ -65,7 +71,16 @@ class UtteranceMel:
         stored = self.store.read(self.utterance, start, stop)
         if self._digest is not None:
             self._digest.push(stored.T[self._digest.frames - start :])  # windows overlap
+        if self._judged:
+            self._keep(stored, start, stop)
         return stored
+
+    def _keep(self, stored: NDArray[np.float32], start: int, stop: int) -> None:
+        """Keep the part of the frames start .. stop that belongs to the stretch and is not kept yet."""
+        first, last = self._stretch
+        first += sum(part.shape[1] for part in self._kept)
+        if start <= first < min(last, stop):
+            self._kept.append(stored[:, first - start : last - start].copy())
 
     def check_digest(self) -> None:
         """Compare the content with its digest, after all frames were decoded.
@@ -81,6 +96,19 @@ class UtteranceMel:
                 f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {self.store.url} "
                 f"are not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
                 "changed. Restore the store, or pack it again; if it was being written, run again"
+            )
+
+    def check_values(self) -> None:
+        """Judge the stretch by the contract, after all frames were decoded.
+
+        Raises:
+            BadMelError: if the values cannot be of the contract.
+        """
+        if self._kept and (why := misfit(np.concatenate(self._kept, axis=1), self._contract)) is not None:
+            raise BadMelError(
+                f"utterance {self.utterance.key!r}: its values at {self.utterance.where} of {self.store.url} do not "
+                f"fit the mel contract of the store: {why}. Compute this mel again. If it is right, pass "
+                "--set input.check_values=false to melmill retry"
             )
 
 
@@ -147,6 +175,8 @@ def _encode(mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], master: 
             encoder.push(piece)
     with watch.during("read"):
         mel.check_digest()
+    with watch.during("examine"):
+        mel.check_values()
     if not levels.samples:
         raise UtteranceError(
             f"{mel.utterance.frames} frames are too few: they give no sample. Remove the utterance from the store, or "

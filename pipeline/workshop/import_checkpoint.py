@@ -13,7 +13,8 @@ from pipeline.checkpoints.card_in_onnx import read_card
 from pipeline.checkpoints.checkpoint_file import read_checkpoint
 from pipeline.checkpoints.config_file import CONFIG_NAMES, parse_config, read_config
 from pipeline.checkpoints.family import Family, Settings
-from pipeline.checkpoints.known_families import family, recognize
+from pipeline.checkpoints.key_prefixes import unwrapped
+from pipeline.checkpoints.known_families import FAMILIES, family, recognize
 from pipeline.checkpoints.model_card import Card
 from pipeline.checkpoints.state_dict import some
 from pipeline.checkpoints.stats_file import STATS_NAMES, read_stats
@@ -77,7 +78,9 @@ def import_checkpoint(
     chosen = None if family_name is None else family(family_name)
     path = _file_of(checkpoint)
     file = read_checkpoint(path)
-    found = chosen or recognize(file.state, str(path))
+    families = FAMILIES if chosen is None else (chosen,)
+    state = unwrapped(file.state, lambda state: any(each.matches(state) for each in families), str(path))
+    found = chosen or recognize(state, str(path))
     settings = _settings(path, config, file.config, mel)
     stats_path = stats
     if stats is None and found.takes_stats:
@@ -88,7 +91,7 @@ def import_checkpoint(
     with path.open("rb") as content:
         source = hashlib.file_digest(content, "sha256").hexdigest()
     try:
-        model = found.build(file.state, settings, normalization, source)
+        model = found.build(state, settings, normalization, source)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error} ({settings.where})") from error
     return Imported(model, read_card(model), found, path, settings.where, stats_path, _parameters(model))

@@ -190,7 +190,7 @@ def test_commands_that_do_not_run_here_are_spelt_right() -> None:
 
 def test_a_directive_fails_where_the_page_or_the_code_has_more() -> None:
     with pytest.raises(tables.MissingWordsError, match=r"not described: \['give_up_after'\]; not in the code: \['x'\]"):
-        tables.job_key_table("quality", {"mel_distance": "", "max_failure_rate": "", "x": ""})
+        tables.job_key_table("quality", {"mel_distance": "", "max_failure_rate": "", "max_clipped_rate": "", "x": ""})
 
 
 def test_every_job_key_command_preset_contract_field_error_and_event_is_in_the_reference() -> None:

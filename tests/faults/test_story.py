@@ -20,7 +20,8 @@ from support.recipes import mail_of, start_by_cron
 
 from pipeline.config import JobConfig
 from pipeline.events import Event, RunStarted, ShardCommitted
-from pipeline.jobs.run import RunReport, plan, run
+from pipeline.jobs.report import RunReport
+from pipeline.jobs.run import plan, run
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.layout import COMMITS
 from pipeline.pack import pack_npy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -346,3 +347,20 @@ def test_memory_does_not_grow_with_the_length_of_a_file(tmp_path: Path) -> None:
         path.unlink()
     # 42 more minutes are 161 MB of samples and 13 MB of mel.
     assert (peaks[60] - peaks[18] < 16_000).all()
+
+
+def test_float_audio_in_the_range_of_integers_is_named_and_the_others_packed(tmp_path: Path) -> None:
+    write_tone(tmp_path / "in/good.wav")
+    tone, _ = soundfile.read(tmp_path / "in/good.wav", dtype="float32")
+    loud = {"int16": 32768, "int24": 2**23, "unscaled": 1e12, "margin": 15 / np.abs(tone).max()}
+    for name, factor in loud.items():
+        soundfile.write(tmp_path / f"in/{name}.wav", tone * np.float32(factor), 22050, subtype="FLOAT")
+    both = np.stack([tone, 65536 * tone], axis=1)
+    soundfile.write(tmp_path / "in/one-channel.wav", both, 22050, subtype="FLOAT")
+    result = pack_audio(str(tmp_path / "in"), str(tmp_path / "s.zarr"), SPEC, workers=1)
+    reasons = {failure.path: failure.reason for failure in result.failures}
+    assert set(reasons) == {"int16.wav", "int24.wav", "unscaled.wav", "one-channel.wav"}
+    assert result.utterances == 2  # 24 dB over full scale may be a mistake, and has a mel
+    assert re.match(r"sample \d+ is [\d.]+, \d\d dB over full scale, .* divide them by 32768$", reasons["int16.wav"])
+    assert reasons["int24.wav"].endswith("integers of 24 bits: divide them by 8388608")
+    assert reasons["unscaled.wav"].endswith("no audio is that loud")

@@ -118,3 +118,15 @@ class Bomb:
 
     def __reduce__(self) -> Any:
         return Path.touch, (self.path,)
+
+
+def test_a_mel_with_impossible_values_is_named_and_the_others_packed(tmp_path: Path) -> None:
+    mels = {"good": random_mel(33), "loud": random_mel(9000, 1), "decibels": random_mel(33, 2) * 20}
+    mels["loud"][3, 8500] = 11
+    for key, mel in mels.items():
+        save(tmp_path / "in", f"{key}.npy", mel)
+    result, packed = pack(tmp_path / "in")
+    assert set(packed) == {"good"}
+    reasons = {failure.path: failure.reason for failure in result.failures}
+    assert reasons["loud.npy"].startswith("the value 11 in band 3 of frame 8500 is not possible under the mel contract")
+    assert "of frame 0 is not possible" in reasons["decibels.npy"]

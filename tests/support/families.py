@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -54,18 +55,29 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 
 def random_model(name: str, path: Path) -> Path:
-    """The .onnx of a family, its weights drawn as they are asked for, so that activations keep about their size."""
+    """The .onnx of a family with random weights."""
+    path.write_bytes(_random(name)[0].SerializeToString(deterministic=True))
+    return path
+
+
+def random_weights(name: str) -> dict[str, NDArray[np.float32]]:
+    """The state dict of that model."""
+    return _random(name)[1]
+
+
+def _random(name: str) -> tuple[onnx.ModelProto, dict[str, NDArray[np.float32]]]:
+    """Weights are drawn as they are asked for, so that activations keep about their size."""
+    state: dict[str, NDArray[np.float32]] = {}
     rng = np.random.default_rng(11)
 
     def find(self: StateReader, key: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         inputs = int(np.prod(shape[1:])) if len(shape) > 1 else 100
         last = 0.002 if name == "bigvgan" else 0.2  # so that the tanh is not full
         size = inputs**-0.5 * (last if key.startswith("conv_post") else 1)
-        return np.asarray(rng.normal(0, size, shape) + key.endswith("norm.weight"), np.float32)
+        state[key] = np.asarray(rng.normal(0, size, shape) + key.endswith("norm.weight"), np.float32)
+        return state[key]
 
     settings = Settings(CONFIGS[name], f"{name}.config", CENTERED if name == "vocos" else SPEC)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StateReader, "_find", find)
-        model = family(name).build({}, settings, None, "0" * 64)
-    path.write_bytes(model.SerializeToString(deterministic=True))
-    return path
+        return family(name).build({}, settings, None, "0" * 64), state

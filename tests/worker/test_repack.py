@@ -16,7 +16,8 @@ from support.corpora import assert_whole, digests, objects, rows
 from pipeline.config import JobConfig
 from pipeline.errors import InterruptedRunError
 from pipeline.events import Event, RunFinished, RunStarted, ShardCommitted
-from pipeline.jobs.run import RunReport, plan, run
+from pipeline.jobs.report import RunReport
+from pipeline.jobs.run import plan, run
 from pipeline.output.audit import repair, verify
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.layout import COMMITS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from support.user_models import SPEC, appended, run_theirs, saved, user_model
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.errors import ConfigError
 from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
@@ -29,7 +32,7 @@ def their_mel() -> NDArray[np.float32]:
 
 
 def imported(path: Path, **options: Any) -> OnnxVocoder:
-    made = path.with_name("ours.onnx")
+    made = path.with_name(f"ours-{path.name}")
     made.write_bytes(import_onnx(path, SPEC, **options).model.SerializeToString())
     vocoder = load_vocoder(str(made))
     assert isinstance(vocoder, OnnxVocoder)
@@ -349,3 +352,109 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
     path.write_bytes(content)
     with pytest.raises(ConfigError, match=r"theirs\.onnx: it is not an ONNX model"):
         import_onnx(path, SPEC)
+
+
+# Models as exporters leave them: nodes in any order, full scales of integers.
+
+
+def _shuffled(model: onnx.ModelProto, seed: int) -> onnx.ModelProto:
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[i] for i in np.random.default_rng(seed).permutation(len(nodes)))
+    return model
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nodes_in_any_order_are_sorted(seed: int, tmp_path: Path, their_mel: NDArray[np.float32]) -> None:
+    plain = saved(tmp_path / "plain.onnx", user_model(frames_first=True, cut=16))
+    mixed = saved(tmp_path / "mixed.onnx", _shuffled(user_model(frames_first=True, cut=16), seed))
+    expected = imported(plain)
+    np.testing.assert_array_equal(imported(mixed).decode(their_mel), expected.decode(their_mel))
+    ours, theirs = import_onnx(mixed, SPEC).model, import_onnx(plain, SPEC).model
+    assert list(ours.graph.node) == list(theirs.graph.node)
+
+
+def _with_branch(model: onnx.ModelProto) -> None:
+    """An If as the last node, whose inner nodes are out of order, and take a value from outside that is no input."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    output, model.graph.node[-1].output[0] = model.graph.node[-1].output[0], "before"
+    branch = helper.make_graph(
+        [helper.make_node("Neg", ["turned"], ["inner"]), helper.make_node("Neg", ["before"], ["turned"])], "b",
+        [], [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    model.graph.node.append(helper.make_node("If", ["always"], [output], then_branch=branch, else_branch=branch))
+
+
+def test_inner_graphs_are_sorted_and_what_they_take_comes_first(tmp_path: Path, their_mel: NDArray[np.float32]) -> None:
+    wanted = run_theirs(saved(tmp_path / "plain.onnx", user_model()), their_mel)
+    model = user_model()
+    _with_branch(model)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(model.graph.node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    np.testing.assert_array_equal(imported(saved(tmp_path / "theirs.onnx", model)).decode(their_mel), wanted)
+
+
+def test_nodes_in_a_circle_are_refused(tmp_path: Path) -> None:
+    model = user_model()
+    model.graph.node[0].input[0] = model.graph.node[1].output[0]
+    with pytest.raises(ConfigError, match=r"refused: 4 of its nodes need each other's values.*Conv \(y\)"):
+        import_onnx(saved(tmp_path / "theirs.onnx", model), SPEC)
+
+
+def _times(factor: float, **options: Any) -> onnx.ModelProto:
+    model = user_model(**options)
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(factor), "factor"))
+    appended("Mul", "factor")(model)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("factor", "needed"), [(32768, "1/32768"), (32767, "1/32768"), (127, "1/128"), (2**31, "1/2147483648")]
+)
+def test_samples_far_beyond_full_scale_are_refused_with_the_scale_they_need(
+    factor: float, needed: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"dB over full scale.*It seems to need --scale {needed}, .*integers"):
+        import_onnx(saved(tmp_path / "theirs.onnx", _times(factor)), SPEC)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_a_scale_is_part_of_the_model(axes: int, tmp_path: Path, their_mel: NDArray[np.float32]) -> None:
+    wanted = run_theirs(saved(tmp_path / "plain.onnx", user_model(axes=axes)), their_mel)
+    loud = saved(tmp_path / "loud.onnx", _times(32768, axes=axes))
+    vocoder = imported(loud, scale=1 / 32768)
+    np.testing.assert_array_equal(vocoder.decode(their_mel), wanted)  # a power of two changes no bit
+    model = import_onnx(loud, SPEC, scale=1 / 32768).model
+    assert import_onnx(loud, SPEC, scale=1 / 65536).model.SerializeToString() != model.SerializeToString()
+    again = saved(tmp_path / "again.onnx", model)
+    np.testing.assert_array_equal(imported(again).decode(their_mel), wanted)
+
+
+def test_a_scale_that_is_not_enough_is_refused_with_the_one_that_is(tmp_path: Path) -> None:
+    loud = saved(tmp_path / "loud.onnx", _times(32768))
+    with pytest.raises(ConfigError, match=r"need --scale 1/32768, .* \(this was with --scale 0\.01\)"):
+        import_onnx(loud, SPEC, scale=0.01)
+
+
+def test_no_scale_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    nodes = import_onnx(saved(tmp_path / "theirs.onnx", user_model()), SPEC).model.graph.node
+    assert [node.op_type for node in nodes][-1] == "Reshape"
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "x", "1/0", "nan", "1/"])
+def test_a_scale_that_is_no_factor_is_an_error(given: str, tmp_path: Path) -> None:
+    path = saved(tmp_path / "theirs.onnx", user_model())
+    done = CliRunner().invoke(app, ["vocoder", "import", str(path), "-o", str(tmp_path / "o.onnx"), "--scale", given])
+    assert isinstance(done.exception, ConfigError) or done.exit_code == 2
+    assert not (tmp_path / "o.onnx").exists()
+
+
+def test_the_command_takes_a_fraction(tmp_path: Path) -> None:
+    (tmp_path / "mel.yaml").write_text(json.dumps(SPEC.to_dict()))
+    path, out = saved(tmp_path / "theirs.onnx", _times(32768)), tmp_path / "o.onnx"
+    arguments = ["vocoder", "import", str(path), "-o", str(out), "--mel", str(tmp_path / "mel.yaml")]
+    done = CliRunner().invoke(app, [*arguments, "--scale", "1/32768"])
+    assert done.exit_code == 0, done.output
+    assert "scale      samples are multiplied by 1/32768" in done.output
+    assert out.is_file()

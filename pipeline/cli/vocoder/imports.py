@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from pipeline.checkpoints.config_file import CONFIG_NAMES
@@ -14,7 +16,7 @@ from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
 from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
-from pipeline.workshop.import_onnx import import_onnx
+from pipeline.workshop.import_onnx import ImportedOnnx, import_onnx
 from pipeline.workshop.import_onnx.adapting import Axis
 
 
@@ -40,6 +42,10 @@ def import_(
         typer.Option("--halo", metavar="LEFT,RIGHT", help="Frames of context that an .onnx needs (default: measured)."),
     ] = None,
     axis: Annotated[Axis, typer.Option("--axis", help="First axis of the mels that an .onnx takes.")] = "auto",
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="X", help="Factor for the samples of an .onnx, such as 1/32768 (default: 1)."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace NAME.onnx if it exists.")] = False,
 ) -> None:
     """Make an ONNX model from a vocoder's checkpoint.
@@ -55,10 +61,12 @@ def import_(
         for name, value in (("--config", config), ("--stats", stats), ("--family", family)):
             if value is not None:
                 raise ConfigError(f"{name} {value}: an .onnx file holds all of that itself; --mel names its mels")
-        _import_onnx(checkpoint, out, mel, _halo(halo), axis, force)
+        theirs = import_onnx(checkpoint, mel_contract(mel), _halo(halo), axis, _scale(scale))
+        write_model(theirs.model, out, force)
+        _print_onnx(theirs, checkpoint, out, scale)
         return
-    if halo is not None or axis != "auto":
-        raise ConfigError("--halo and --axis are for .onnx files; the layers of a checkpoint say both")
+    if halo is not None or axis != "auto" or scale is not None:
+        raise ConfigError("--halo, --axis and --scale are for .onnx files; the layers of a checkpoint say all of them")
     made = import_checkpoint(checkpoint, config, stats, family, mel_contract(mel))
     write_model(made.model, out, force)
     card = made.card
@@ -71,9 +79,7 @@ def import_(
     print(f"wrote      {out}; now try it: melmill vocoder check {out}")
 
 
-def _import_onnx(path: Path, out: Path, mel: str | None, halo: tuple[int, int] | None, axis: Axis, force: bool) -> None:
-    made = import_onnx(path, mel_contract(mel), halo, axis)
-    write_model(made.model, out, force)
+def _print_onnx(made: ImportedOnnx, path: Path, out: Path, scale: str | None) -> None:
     card = made.card
     print(f"model      {path}, sha256 {card.source}")
     if made.embedded:
@@ -83,8 +89,21 @@ def _import_onnx(path: Path, out: Path, mel: str | None, halo: tuple[int, int] |
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after ({found})")
     extra = f" {'+' if card.extra_samples > 0 else '-'} {abs(card.extra_samples)}" if card.extra_samples else ""
     print(f"length     frames x {card.spec.hop_length}{extra} samples, from {card.least_frames} frames on")
+    if scale is not None:
+        print(f"scale      samples are multiplied by {scale}")
     print(f"memory     {size(card.frame_bytes)} a frame; {'batches' if made.batched else 'one mel at a time'}")
     print(f"wrote      {out}; now try it: melmill vocoder check {out}")
+
+
+def _scale(given: str | None) -> float:
+    try:
+        over, _, under = (given or "1").partition("/")
+        scale = float(np.float32(float(over) / float(under or "1")))
+    except (ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"--scale {given}: it must be a number, such as 0.5 or 1/32768") from error
+    if not (math.isfinite(scale) and scale > 0):
+        raise ConfigError(f"--scale {given}: it must be more than 0")
+    return scale
 
 
 def _halo(given: str | None) -> tuple[int, int] | None:

@@ -14,10 +14,11 @@ from pipeline.workshop.model_geometry import Port, port
 
 Axis = Literal["auto", "mels-first", "frames-first"]
 """The axis of a mel that comes first after the batch; "auto" finds it by its size."""
+_OURS = ("mel", "waveform", "mel_waveform_shape", "mel_waveform_scale", "mel_waveform_unscaled")
 _LEAST_IR = 4  # before that, weights are inputs: onnx/docs/IR.md
 
 
-def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.ModelProto:
+def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto", scale: float = 1.0) -> onnx.ModelProto:
     """A copy of the model from `mel [batch, n_mels, frames] float32` to `waveform [batch, samples] float32`.
 
     The batch is 1 if the model takes no other, or if its waveform has no axis for the batch.
@@ -27,6 +28,7 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
             `[batch, samples]`, `[batch, 1, samples]` or `[samples]`.
         n_mels: number of bands of the mels that the model takes.
         axis: the axis that comes first, if the shapes do not tell.
+        scale: factor for the samples of the waveform.
 
     Raises:
         ConfigError: if the model is not valid ONNX, has other inputs or outputs, or takes mels of one length only; or
@@ -49,8 +51,8 @@ def adapt(model: onnx.ModelProto, n_mels: int, axis: Axis = "auto") -> onnx.Mode
     adapted = onnx.ModelProto()
     adapted.CopyFrom(model)
     adapted.ir_version = max(adapted.ir_version, _LEAST_IR)
-    _rename(adapted, {name: _unused(adapted, name) for name in ("mel", "waveform", "mel_waveform_shape")})
-    _connect(adapted, n_mels, frames_first, single)
+    _rename(adapted, {name: _unused(adapted, name) for name in _OURS})
+    _connect(adapted, n_mels, frames_first, single, scale)
     try:
         # Not earlier: onnx requires shapes of inputs and outputs that runtimes do not need.
         onnx.checker.check_model(adapted)
@@ -127,7 +129,7 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
             sparse.values.name = names.get(sparse.values.name, sparse.values.name)
 
 
-def _connect(model: onnx.ModelProto, n_mels: int, frames_first: bool, single: bool) -> None:
+def _connect(model: onnx.ModelProto, n_mels: int, frames_first: bool, single: bool, scale: float) -> None:
     """Puts melmill's input before the model's own, and melmill's output after the model's own."""
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -140,10 +142,14 @@ def _connect(model: onnx.ModelProto, n_mels: int, frames_first: bool, single: bo
     # 0 keeps the batch's axis: onnx/docs/Operators.md, Reshape.
     shape = np.array([1 if single else 0, -1], np.int64)
     graph.initializer.append(numpy_helper.from_array(shape, "mel_waveform_shape"))
-    end = helper.make_node("Reshape", [graph.output[0].name, "mel_waveform_shape"], ["waveform"])
+    flat = "waveform" if scale == 1 else "mel_waveform_unscaled"
+    ends = [helper.make_node("Reshape", [graph.output[0].name, "mel_waveform_shape"], [flat])]
+    if scale != 1:
+        graph.initializer.append(numpy_helper.from_array(np.array(scale, np.float32), "mel_waveform_scale"))
+        ends.append(helper.make_node("Mul", [flat, "mel_waveform_scale"], ["waveform"]))
     body = list(graph.node)
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
-    graph.node.extend([begin, *body, end])
+    graph.node.extend([begin, *body, *ends])
     batch = 1 if single else "batch"
     graph.input.append(helper.make_tensor_value_info("mel", TensorProto.FLOAT, [batch, n_mels, "frames"]))
     graph.output.append(

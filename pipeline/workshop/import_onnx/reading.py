@@ -13,6 +13,7 @@ import onnx
 
 from pipeline.checkpoints.state_dict import some
 from pipeline.errors import ConfigError
+from pipeline.workshop.import_onnx.node_order import sort_nodes
 from pipeline.workshop.model_geometry import MAX_MODEL_BYTES, read_model_bytes
 
 _STANDARD = ("", "ai.onnx")
@@ -37,14 +38,14 @@ class ReadOnnx:
 
 
 def read_onnx(path: Path) -> ReadOnnx:
-    """The model in a file, including weights from other files of its folder.
+    """The model in a file, including weights from other files of its folder, with its nodes in order.
 
     Args:
         path: the .onnx file.
 
     Raises:
-        ConfigError: if it cannot be read, is not an ONNX model, is larger than 2 GB with its weights, or uses operators
-            other than ONNX's own, random operators, functions, or files outside its folder.
+        ConfigError: if it cannot be read, is not an ONNX model, is larger than 2 GB with its weights, has nodes in a
+            circle, or uses operators other than ONNX's own, random operators, functions, or files outside its folder.
     """
     content = read_model_bytes(path)
     try:
@@ -57,6 +58,7 @@ def read_onnx(path: Path) -> ReadOnnx:
         _check_operators(model)
         _check_sizes(model, len(content))
         embedded = _embed(model, path.parent, len(content))
+        sort_nodes(model)
     except ConfigError as error:
         raise ConfigError(f"{path}: this model is refused: {error}") from error
     return ReadOnnx(model, hashlib.sha256(content).hexdigest(), embedded)

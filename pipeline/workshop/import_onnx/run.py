@@ -31,6 +31,9 @@ _LENGTHS = (64, 65, 79, 96, 128)
 _TRIED_FRAMES = (129, 257, 513, 1025)
 # Memory of a frame in onnxruntime's arena, in tensors of the size of the largest: measured on HiFi-GAN V1, rounded up.
 _LIVE_TENSORS = 8
+# Full scales of integers that exporters leave in a model, as bits; jik876's HiFi-GAN has MAX_WAV_VALUE = 32768. Speech
+# has a peak of 0.03 to 1 of full scale, except for rounding.
+_FULL_SCALES, _QUIETEST_PEAK, _ROUNDED = (7, 15, 23, 31), 32, 1.001
 # Largest difference between the samples of a batch and those of single mels, relative to the peak.
 _BATCHED = 1e-5
 
@@ -56,7 +59,11 @@ class ImportedOnnx:
 
 
 def import_onnx(
-    path: Path, spec: MelSpec | None = None, halo: tuple[int, int] | None = None, axis: Axis = "auto"
+    path: Path,
+    spec: MelSpec | None = None,
+    halo: tuple[int, int] | None = None,
+    axis: Axis = "auto",
+    scale: float = 1.0,
 ) -> ImportedOnnx:
     """Reads an ONNX model that maps a mel to a waveform, tries it, and gives it a card.
 
@@ -72,19 +79,21 @@ def import_onnx(
         spec: contract of the mels that the model takes; that of its card, if it has one, if None.
         halo: frames of context (left, right); found by trial if None.
         axis: the axis of a mel that comes first, if the shapes do not tell.
+        scale: factor that the model's samples are multiplied by, for a model whose full scale is not 1.
 
     Raises:
         ConfigError: if the file is refused (see `read_onnx`), is not a mel-to-waveform model (see `adapt`), or makes a
             number of samples of a frame that is not the hop of the contract; if the contract is not known; or if the
-            samples are random, or depend on frames that are too far away.
+            samples are random, depend on frames that are too far away, or are far beyond full scale.
     """
     read = read_onnx(path)
     try:
         spec = _contract(read.model, spec)
-        model = adapt(read.model, spec.n_mels, axis)
+        model = adapt(read.model, spec.n_mels, axis, scale)
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
             model, trial = _opened(model, spec, Path(folder))
             rule, least = _found_rule(trial, spec)
+            _check_level(trial, scale)
             heard = _found_halo(trial, spec, halo)
             card = Card(
                 family=USER_FAMILY,
@@ -215,6 +224,23 @@ def _found_halo(trial: _Trial, spec: MelSpec, given: tuple[int, int] | None) -> 
     raise ConfigError(
         f"a change of one frame changes samples {frames // 2} frames away: they depend on the whole mel, so it cannot "
         "be decoded in windows with the same result"
+    )
+
+
+def _check_level(trial: _Trial, scale: float) -> None:
+    """Speech must not have a root mean square over full scale, which no waveform within [-1, 1] has."""
+    waveform = trial.decode(trial.speech[:, : _TRIED_FRAMES[0]]).astype(np.float64)
+    peak, level = float(np.abs(waveform).max(initial=0)), float(np.sqrt(np.mean(waveform**2)))
+    if not math.isfinite(level) or level <= 1:  # samples that are not finite are found with the halo
+        return
+    unscaled = peak / scale
+    full = next((2**bits for bits in _FULL_SCALES if 2**bits / _QUIETEST_PEAK <= unscaled <= _ROUNDED * 2**bits), None)
+    needed = f"1/{full}" if full else f"{1 / unscaled:.3g}"
+    raise ConfigError(
+        f"its samples for speech reach {peak:.6g}, {20 * math.log10(peak):.0f} dB over full scale, which is 1, and "
+        f"would be clipped nearly everywhere. It seems to need --scale {needed}"
+        + (f", for samples in the range of integers of {full.bit_length()} bits" if full else "")
+        + ("" if scale == 1 else f" (this was with --scale {scale:g})")
     )
 
 
