@@ -165,6 +165,7 @@ class GroupedStore:
         return (
             f"grouped, Zarr v{self.zarr_format}: {len(self._listing.mels)} arrays {order} of {self.n_mels} mels, "
             f"{self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}{beside}"
+            f"{self.tree.listed.remark()}"
         )
 
     def catalogue(self) -> Catalogue:

@@ -61,6 +61,7 @@ class PaddedStore:
         children = tree.children()
         found = [array for path in children if (array := tree.array(path)) is not None]
         bare = set(children) - {array.path for array in found}
+        tree.listed.check_none_is_gone(bare, self.url)
         if lost := next((path for path in sorted(bare) if path.lower() in LENGTH_ARRAYS + KEY_ARRAYS), None):
             raise StoreError(f"{self.url}: {lost} is there but has no metadata; restore its metadata, or delete it")
         self.mel = self._find_mel(found)
@@ -148,6 +149,7 @@ class PaddedStore:
         return (
             f"padded, Zarr v{self.zarr_format}: {self.mel.path} {list(self.mel.shape)} {order} {self.mel.dtype}, "
             f"chunks {list(self.mel.chunks)}, lengths from {self._lengths.path}, {keys}"
+            f"{self.tree.listed.remark()}"
         )
 
     @cached_property

@@ -54,6 +54,8 @@ class RaggedStore:
         self.n_mels = self.mel.shape[1]
         self.digest_is_of_content = self.mel.dtype == "float32"  # mels that were halved after packing have other values
         meta = self._texts = tree.array("meta")
+        if meta is None:
+            tree.listed.check_none_is_gone(["meta"], self.url)
         self._check_shapes(meta)
         self._reader = MelArray(tree, self.mel, 1, self.spec)
         self._meta = None if meta is None else ChunkedArray(tree, meta)
@@ -89,6 +91,7 @@ class RaggedStore:
         return (
             f"ragged, Zarr v{self.zarr_format}: {self._keys.shape[0]} utterances, mel {list(self.mel.shape)} "
             f"[frames, mels] {self.mel.dtype}, chunks of {self.mel.chunks[0]} frames{sharding}"
+            f"{self.tree.listed.remark()}"
         )
 
     def catalogue(self) -> Catalogue:
