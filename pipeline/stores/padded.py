@@ -27,6 +27,7 @@ from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, named_mel_axis
 from pipeline.stores.root_attributes import stated_spec
+from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 MEL_ARRAYS = ("mel", "mels", "mel_spec", "mel_spectrogram", "mel_spectrograms", "spectrogram", "features")
@@ -64,6 +65,7 @@ class PaddedStore:
         tree.listed.check_none_is_gone(bare, self.url)
         if lost := next((path for path in sorted(bare) if path.lower() in LENGTH_ARRAYS + KEY_ARRAYS), None):
             raise StoreError(f"{self.url}: {lost} is there but has no metadata; restore its metadata, or delete it")
+        self._arrays = found
         self.mel = self._find_mel(found)
         self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
         self._lengths = self._find_lengths()
@@ -105,11 +107,13 @@ class PaddedStore:
     def _find_lengths(self) -> ArrayMetadata:
         for name in LENGTH_ARRAYS:
             for column in self._columns:
-                if column.path.lower() == name and column.kind == "int":
+                if column.path.lower() == name and column.kind in ("int", "float"):
                     return column
+        named = [f"{each.path} is {each.dtype} {list(each.shape)}" for each in self._arrays if _is_lengths(each)]
         raise StoreError(
-            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} integers says how long its "
-            f"items are; add an array named lengths (or {', '.join(LENGTH_ARRAYS[1:5])})"
+            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} whole numbers says how long "
+            f"its items are{''.join(f' ({each})' for each in named)}; add an array named lengths (or "
+            f"{', '.join(LENGTH_ARRAYS[1:5])})"
         )
 
     def _find_axis(self, n_mels: int | None) -> int:
@@ -153,18 +157,25 @@ class PaddedStore:
         )
 
     @cached_property
+    def _measured(self) -> tuple[NDArray[np.int64], dict[int, str]]:
+        """The lengths of the items [frames], and what is wrong with those that are none."""
+        return read_whole_numbers(self.tree, self._lengths)
+
+    @property
     def _frames(self) -> NDArray[np.int64]:
-        return read_column(self.tree, self._lengths).astype(np.int64)
+        return self._measured[0]
 
     def catalogue(self) -> Catalogue:
         """All items; an item whose length is impossible is a fault. See `MelStore`."""
         count, most = self.mel.shape[0], self.mel.shape[self._frame_axis]
         faults: Faults = {}
+        wrong = self._measured[1]
         good = (self._frames > 0) & (self._frames <= most)
         for index in map(int, np.flatnonzero(~good)):
             length = int(self._frames[index])
             reason = "it has no frames" if length == 0 else f"its length is {length}, but the array holds {most} frames"
-            add_fault(faults, index, f"{reason} ({self._lengths.path}[{index}])")
+            place = f"{reason} ({self._lengths.path}[{index}])"
+            add_fault(faults, index, f"its length is not valid: {wrong[index]}" if index in wrong else place)
         if self._keys is None:
             width = max(6, len(str(count - 1)))
             keys = np.array([f"{index:0{width}d}" for index in range(count)], np.dtypes.StringDType())
@@ -255,6 +266,10 @@ class PaddedStore:
             stop = -(-longest // self.mel.chunks[self._frame_axis])
             needed[(row, slice(None), slice(0, stop)) if self._mel_axis == 1 else (row, slice(0, stop))] = True
         return needed
+
+
+def _is_lengths(column: ArrayMetadata) -> bool:
+    return column.path.lower() in LENGTH_ARRAYS
 
 
 def _is_keys(column: ArrayMetadata, name: str) -> bool:
