@@ -24,6 +24,7 @@ from pipeline.stores.digests import digest, digest_column, metadata_digest, with
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.mel_axis import fitting_axes, has_mel_axes, named_mel_axis, shown_mel_axis
+from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
 from pipeline.stores.zarr_arrays import (
     DOCUMENT_NAMES,
@@ -104,7 +105,11 @@ class GroupedStore:
     def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
         """The number of bands, and the mel axis (of the last two) that most of the arrays show."""
         if not arrays:
-            raise StoreError(f"{self.url} has no array of two dimensions with floating-point values, so it has no mels")
+            others = (self.tree.array(path) for path in self._listing.others[:_FIRST_LOOK])
+            objects = about_object_arrays(array for array in others if array is not None)
+            raise StoreError(
+                f"{self.url} has no array of two dimensions with floating-point values, so it has no mels{objects}"
+            )
         named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names[-2:])) is not None]
         n_mels = self._expected
         if n_mels is None:

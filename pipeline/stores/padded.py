@@ -29,6 +29,7 @@ from pipeline.stores.digests import (
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, has_mel_axes, named_mel_axis
+from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
 from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
@@ -97,6 +98,7 @@ class PaddedStore:
             raise StoreError(
                 f"{self.url} has {len(solid)} arrays of three dimensions ({', '.join(a.path for a in solid)}); "
                 "a padded store has one such array, or names one of them mel"
+                f"{about_object_arrays(found) if not solid else ''}"
             )
         if chosen[0].kind != "float":
             raise StoreError(

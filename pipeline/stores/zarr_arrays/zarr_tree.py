@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -26,6 +27,7 @@ from pipeline.storage.silence import waiting_for
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 from pipeline.stores.zarr_arrays.consolidated_list import ConsolidatedList, Documents, json_object, safe_path
 from pipeline.stores.zarr_arrays.local_files import list_files, read_files, subfolders
+from pipeline.stores.zarr_arrays.zipped import inside_zip
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # Entries of a listing that change when an object is rewritten, best first: S3, Google, Azure, zip, local, memory.
@@ -42,7 +44,8 @@ class ZarrTree:
     """The Zarr group at a URL, opened read-only.
 
     Args:
-        url: local path or any fsspec URL. The attribute `url` is for messages and records: it has no secrets.
+        url: local path or any fsspec URL, also of a .zip that holds the group. The attribute `url` is for messages and
+            records: it has no secrets.
         options: options of the storage client; they may name environment variables.
 
     Raises:
@@ -53,10 +56,9 @@ class ZarrTree:
 
     def __init__(self, url: str, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self.url = public_url(url)
-        self._url = url
-        given = resolved(options)
+        self._url, given = inside_zip(url, resolved(options), *_ABSENT)
         try:
-            self._fs, self._root = open_client(url, given, *_ABSENT)
+            self._fs, self._root = open_client(self._url, given, *_ABSENT)
         except _ABSENT as exc:  # the archive that the URL names
             raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
         self._fs.invalidate_cache()
@@ -83,7 +85,11 @@ class ZarrTree:
             return 2, self._json(".zattrs") or {}, ConsolidatedList(2)
         if self._json(".zarray") is not None:
             raise self._is_an_array()
-        raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); check the path")
+        what = "it is a file; give the group's folder, or a .zip of it" if self._is_file() else "check the path"
+        raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); {what}")
+
+    def _is_file(self) -> bool:
+        return self._local and os.path.isfile(self._root)
 
     def _is_an_array(self) -> StoreError:
         return StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above the array")
