@@ -168,6 +168,8 @@ def kind_of(source: str) -> Kind:
         return "zarr"
     if os.path.isdir(source):
         return _kind_of_folder(source)
+    if source.lower().endswith(".zip") and os.path.isfile(source):
+        return "zarr"
     if not os.path.isfile(source):
         raise ConfigError(f"{source} does not exist; give a folder, an .scp, an .ark, a manifest or a mel store")
     if source.lower().endswith(tuple(f".{extension}" for extension in KALDI_EXTENSIONS)):

@@ -1,11 +1,13 @@
-"""The grouped layout: a tree of groups with one array per utterance, [n_mels, frames] or [frames, n_mels]."""
+"""The grouped layout: a tree of groups with one array per utterance, [n_mels, frames] or [frames, n_mels].
+
+A batch axis of length 1 may come first, as models take it.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +23,19 @@ from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utteran
 from pipeline.stores.digests import digest, digest_column, metadata_digest, with_content_digests
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
-from pipeline.stores.mel_axis import fitting_axes, named_mel_axis, shown_mel_axis
+from pipeline.stores.mel_axis import fitting_axes, has_mel_axes, named_mel_axis, shown_mel_axis
+from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
-from pipeline.stores.zarr_arrays import DOCUMENT_NAMES, ArrayMetadata, UnreadableArray, ZarrTree
+from pipeline.stores.zarr_arrays import (
+    DOCUMENT_NAMES,
+    ArrayMetadata,
+    UnreadableArray,
+    ZarrTree,
+    array_of_object,
+    arrays_of_chunks,
+)
 
 _FIRST_LOOK = 16  # number of arrays whose metadata is read when a store without consolidated metadata is opened
-# Path of a chunk of a two-dimensional array, by the version of Zarr.
-_CHUNK = {2: re.compile(r"(.+?)/\d+[./]\d+"), 3: re.compile(r"(.+)/c[./]\d+[./]\d+")}
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,10 @@ class _Listing:
 class GroupedStore:
     """A store with one array per utterance, whose path is the key. See `MelStore`.
 
-    An array of two dimensions is an utterance; it is a faulty one if its values are not floating or it has another
-    width. An array is also a faulty utterance if it has three or more dimensions, if its metadata cannot be understood,
-    or if it has chunks but no metadata. An array of one dimension or none (pitch, ids) is not an utterance; `describe`
-    counts and names such arrays.
+    An array of two dimensions, or with a batch axis of length 1 before them, is an utterance; it is a faulty one if its
+    values are not floating or it has another width. An array is also a faulty utterance if it has more dimensions, if
+    its metadata cannot be understood, or if it has chunks but no metadata. An array of one dimension or none (pitch,
+    ids) is not an utterance; `describe` counts and names such arrays.
 
     Args:
         tree: objects of the store.
@@ -86,8 +94,7 @@ class GroupedStore:
         objects = self.tree.objects()
         found = {array.path: array for array in self.tree.arrays(objects)}
         others = [path for path, array in found.items() if isinstance(array, ArrayMetadata) and len(array.shape) < 2]
-        pattern = _CHUNK[self.zarr_format]
-        bare = {match[1] for name in objects if (match := pattern.fullmatch(name)) and match[1] not in found}
+        bare = arrays_of_chunks((name for name in objects if array_of_object(name, found) is None), self.zarr_format)
         found |= {
             path: UnreadableArray(path, f"array {path} has chunks but no metadata; restore its metadata")
             for path in bare
@@ -96,10 +103,14 @@ class GroupedStore:
         return _Listing(entries, others, objects)
 
     def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
-        """The number of bands, and the mel axis that most of the arrays show."""
+        """The number of bands, and the mel axis (of the last two) that most of the arrays show."""
         if not arrays:
-            raise StoreError(f"{self.url} has no array of two dimensions with floating-point values, so it has no mels")
-        named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names)) is not None]
+            others = (self.tree.array(path) for path in self._listing.others[:_FIRST_LOOK])
+            objects = about_object_arrays(array for array in others if array is not None)
+            raise StoreError(
+                f"{self.url} has no array of two dimensions with floating-point values, so it has no mels{objects}"
+            )
+        named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names[-2:])) is not None]
         n_mels = self._expected
         if n_mels is None:
             if not named:
@@ -107,18 +118,18 @@ class GroupedStore:
                     f"{self.url}: nothing says which axis of its mels ({_shown(arrays[0])}, ...) holds the mel bands; "
                     "name the dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
                 )
-            n_mels = Counter(array.shape[axis] for array, axis in named).most_common(1)[0][0]
+            n_mels = Counter(array.shape[-2:][axis] for array, axis in named).most_common(1)[0][0]
         votes = Counter(
-            axis for array in arrays if (axis := shown_mel_axis(array.names, array.shape, n_mels)) is not None
+            axis for array in arrays if (axis := shown_mel_axis(array.names[-2:], array.shape[-2:], n_mels)) is not None
         )
         ranked = votes.most_common(2)
-        if not ranked and any(fitting_axes(array.shape, n_mels) for array in arrays):
+        if not ranked and any(fitting_axes(array.shape[-2:], n_mels) for array in arrays):
             raise StoreError(
                 f"{self.url}: both axes of its mels ({_shown(arrays[0])}, ...) fit {n_mels} bands; name the "
                 "dimensions (dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
-        if not any(array.shape[axis] == n_mels for array in arrays for axis in votes):
-            widths = " or ".join(str(width) for width in sorted({array.shape[axis] for array, axis in named}))
+        if not any(array.shape[-2:][axis] == n_mels for array in arrays for axis in votes):
+            widths = " or ".join(str(width) for width in sorted({array.shape[-2:][axis] for array, axis in named}))
             found = f"have {widths} bands" if widths else f"({_shown(arrays[0])}, ...) have no axis of the right length"
             raise ContractError(f"{self.url}: its mels {found}; the contract says {n_mels} bands")
         if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
@@ -134,26 +145,27 @@ class GroupedStore:
         return self._decide([array for array in self._listing.mels if _is_mel(array)])[1]
 
     def _mel_axis(self, array: ArrayMetadata) -> int:
-        """The array's mel axis.
+        """The array's mel axis: 0 or 1 of its last two axes.
 
         Raises:
             BadMelError: if the array is not a mel of this store.
         """
-        if len(array.shape) != 2 or array.kind != "float":
+        if not _is_mel(array):
             raise BadMelError(
-                f"array {array.path} is {array.dtype} {list(array.shape)}; a mel has floating-point values and 2 axes"
+                f"array {array.path} is {array.dtype} {list(array.shape)}; a mel has floating-point values and 2 axes, "
+                "or a batch axis of length 1 before them"
             )
-        named = named_mel_axis(array.names)
-        fits = fitting_axes(array.shape, self.n_mels)
+        named = named_mel_axis(array.names[-2:])
+        fits = fitting_axes(array.shape[-2:], self.n_mels)
         axis = named if named is not None else fits[0] if len(fits) == 1 else self._settled_order
         if axis not in fits:
-            what = f"has {array.shape[axis]} bands" if named is not None else "has no axis of the right length"
+            what = f"has {array.shape[-2:][axis]} bands" if named is not None else "has no axis of the right length"
             raise BadMelError(f"array {_shown(array)} {what}; the store's mels have {self.n_mels} bands")
         try:
             array.check_codecs()
         except StoreError as exc:
             raise BadMelError(str(exc)) from exc
-        if array.shape[1 - axis] == 0:
+        if array.shape[-1 - axis] == 0:
             raise BadMelError(f"array {_shown(array)} has no frames")
         return axis
 
@@ -165,6 +177,7 @@ class GroupedStore:
         return (
             f"grouped, Zarr v{self.zarr_format}: {len(self._listing.mels)} arrays {order} of {self.n_mels} mels, "
             f"{self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}{beside}"
+            f"{self.tree.listed.remark()}"
         )
 
     def catalogue(self) -> Catalogue:
@@ -182,12 +195,12 @@ class GroupedStore:
                 continue
             try:
                 axis = self._mel_axis(array)
-                if named_mel_axis(array.names) is None and axis != self._settled_order:
+                if named_mel_axis(array.names[-2:]) is None and axis != self._settled_order:
                     raise BadMelError(
                         f"array {_shown(array)} has its axes the other way round than most mels of the store; "
                         "name its dimensions if this is intended"
                     )
-                frames[index] = array.shape[1 - axis]
+                frames[index] = array.shape[-1 - axis]
             except BadMelError as exc:
                 faults[index] = str(exc)
         keys = np.array(names, np.dtypes.StringDType())
@@ -199,9 +212,7 @@ class GroupedStore:
         arrays = {entry.path: entry for entry in self._listing.entries}
         stamps: dict[str, list[str]] = {path: [] for path in arrays}
         for name in sorted(name for name in self._listing.objects if not name.endswith(DOCUMENT_NAMES)):
-            path = name
-            while path and path not in stamps:
-                path = path.rpartition("/")[0]
+            path = array_of_object(name, stamps) or ""
             array = arrays.get(path)
             if isinstance(array, ArrayMetadata) and array.object_coordinates(name[len(path) + 1 :]) is not None:
                 stamps[path].append(f"{name[len(path) + 1 :]}\0{self._listing.objects[name]}")
@@ -224,7 +235,7 @@ class GroupedStore:
                 if array is None:
                     raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
                 axis = self._mel_axis(array)
-                self._last = path, MelArray(self.tree, array, axis, self._contract)
+                self._last = path, MelArray(self.tree, array, len(array.shape) - 2 + axis, self._contract)
             except StoreError as exc:  # an error of this one array, while others may be read
                 raise BadMelError(f"utterance {key!r}: {exc}") from exc
         return self._last[1]
@@ -234,13 +245,16 @@ class GroupedStore:
         start, stop = utterance.window(start, stop)
         reader = self._reader(str(utterance.where), utterance.key)
         axis = self._mel_axis(reader.metadata)
-        if reader.metadata.shape[1 - axis] != utterance.frames:
+        if reader.metadata.shape[-1 - axis] != utterance.frames:
             raise BadMelError(
                 f"utterance {utterance.key!r}: its array had {utterance.frames} frames when it was listed, and is now "
                 f"{_shown(reader.metadata)}; check whether the store was replaced, and run again"
             )
         bands, frames = slice(0, self.n_mels), slice(start, stop)
-        values = reader.read((bands, frames) if axis == 0 else (frames, bands), f"utterance {utterance.key!r}")
+        batch = (slice(0, 1),) * (len(reader.metadata.shape) - 2)
+        region = (*batch, bands, frames) if axis == 0 else (*batch, frames, bands)
+        values = reader.read(region, f"utterance {utterance.key!r}")
+        values = values.reshape(values.shape[-2:])
         return np.ascontiguousarray(values if axis == 0 else values.T)
 
     def without_limits(self) -> GroupedStore:
@@ -283,7 +297,7 @@ class GroupedStore:
 
 
 def _is_mel(array: ArrayMetadata) -> bool:
-    return len(array.shape) == 2 and array.kind == "float"
+    return has_mel_axes(array.shape) and array.kind == "float"
 
 
 def _shown(array: ArrayMetadata) -> str:

@@ -13,6 +13,15 @@ FRAME_AXIS_NAMES = frozenset((
 ))  # fmt: skip
 
 
+def has_mel_axes(shape: Sequence[int]) -> bool:
+    """Whether an array has two axes, and before them none but axes of length 1, as the batch axis of models is.
+
+    >>> has_mel_axes((80, 312)), has_mel_axes((1, 80, 312)), has_mel_axes((2, 80, 312)), has_mel_axes((80,))
+    (True, True, False, False)
+    """
+    return len(shape) >= 2 and all(size == 1 for size in shape[:-2])
+
+
 def named_mel_axis(names: Sequence[str | None]) -> int | None:
     """The mel axis by the names of the two axes; None if the names do not tell.
 

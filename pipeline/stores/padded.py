@@ -1,4 +1,7 @@
-"""The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths of the items."""
+"""The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths of the items.
+
+An axis of length 1 may come after the items, as the channel axis that models take.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,10 @@ from pipeline.stores.digests import (
 )
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
-from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, named_mel_axis
+from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, has_mel_axes, named_mel_axis
+from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
+from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 MEL_ARRAYS = ("mel", "mels", "mel_spec", "mel_spectrogram", "mel_spectrograms", "spectrogram", "features")
@@ -61,8 +66,10 @@ class PaddedStore:
         children = tree.children()
         found = [array for path in children if (array := tree.array(path)) is not None]
         bare = set(children) - {array.path for array in found}
+        tree.listed.check_none_is_gone(bare, self.url)
         if lost := next((path for path in sorted(bare) if path.lower() in LENGTH_ARRAYS + KEY_ARRAYS), None):
             raise StoreError(f"{self.url}: {lost} is there but has no metadata; restore its metadata, or delete it")
+        self._arrays = found
         self.mel = self._find_mel(found)
         self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
         self._lengths = self._find_lengths()
@@ -74,7 +81,7 @@ class PaddedStore:
         self._keys = next((c for name in self._key_names() for c in self._columns if _is_keys(c, name)), None)
         spec = self.spec or mel
         self._mel_axis = self._find_axis(spec.n_mels if spec else None)
-        self._frame_axis = 3 - self._mel_axis
+        self._frame_axis = 2 * len(self.mel.shape) - 3 - self._mel_axis
         self.n_mels = self.mel.shape[self._mel_axis]
         self._reader = MelArray(tree, self.mel, self._mel_axis, spec)
         self._texts = {
@@ -84,13 +91,14 @@ class PaddedStore:
         }
 
     def _find_mel(self, found: list[ArrayMetadata]) -> ArrayMetadata:
-        solid = [array for array in found if len(array.shape) == 3]
+        solid = [array for array in found if has_mel_axes(array.shape[1:])]
         named = [array for array in solid if array.path.lower() in MEL_ARRAYS]
         chosen = named if len(named) == 1 else solid
         if len(chosen) != 1:
             raise StoreError(
                 f"{self.url} has {len(solid)} arrays of three dimensions ({', '.join(a.path for a in solid)}); "
                 "a padded store has one such array, or names one of them mel"
+                f"{about_object_arrays(found) if not solid else ''}"
             )
         if chosen[0].kind != "float":
             raise StoreError(
@@ -104,11 +112,13 @@ class PaddedStore:
     def _find_lengths(self) -> ArrayMetadata:
         for name in LENGTH_ARRAYS:
             for column in self._columns:
-                if column.path.lower() == name and column.kind == "int":
+                if column.path.lower() == name and column.kind in ("int", "float"):
                     return column
+        named = [f"{each.path} is {each.dtype} {list(each.shape)}" for each in self._arrays if _is_lengths(each)]
         raise StoreError(
-            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} integers says how long its "
-            f"items are; add an array named lengths (or {', '.join(LENGTH_ARRAYS[1:5])})"
+            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} whole numbers says how long "
+            f"its items are{''.join(f' ({each})' for each in named)}; add an array named lengths (or "
+            f"{', '.join(LENGTH_ARRAYS[1:5])})"
         )
 
     def _find_axis(self, n_mels: int | None) -> int:
@@ -117,19 +127,20 @@ class PaddedStore:
             raise StoreError(
                 f"{self.url}: the dimensions of {self.mel.path} are {list(names)}; the first one must count the items"
             )
-        axis = named_mel_axis(names[1:])
+        axis = named_mel_axis(names[-2:])
+        first = len(shape) - 2
         if n_mels is None and axis is None:
             raise StoreError(
                 f"{self.url}: nothing says which axis of {self.mel.path} {list(shape)} holds the mel bands; name the "
                 "dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
             )
         if n_mels is None or axis is not None:
-            if axis is not None and n_mels is not None and shape[1 + axis] != n_mels:
+            if axis is not None and n_mels is not None and shape[first + axis] != n_mels:
                 raise ContractError(
-                    f"{self.url}: its mels have {shape[1 + axis]} bands, but the contract says {n_mels}"
+                    f"{self.url}: its mels have {shape[first + axis]} bands, but the contract says {n_mels}"
                 )
-            return 1 + (axis or 0)
-        fits = fitting_axes(shape[1:], n_mels)
+            return first + (axis or 0)
+        fits = fitting_axes(shape[-2:], n_mels)
         if not fits:
             raise ContractError(
                 f"{self.url}: no axis of {self.mel.path} {list(shape)} has the contract's {n_mels} bands"
@@ -139,30 +150,38 @@ class PaddedStore:
                 f"{self.url}: both axes of {self.mel.path} {list(shape)} fit {n_mels} bands; name the dimensions "
                 "(dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
-        return 1 + fits[0]
+        return first + fits[0]
 
     def describe(self) -> str:
         """The store in one line. See `MelStore`."""
-        order = "[items, mels, frames]" if self._mel_axis == 1 else "[items, frames, mels]"
+        order = "[items, mels, frames]" if self._mel_axis < self._frame_axis else "[items, frames, mels]"
         keys = f"keys from {self._keys.path}" if self._keys else "keys are item numbers"
         return (
             f"padded, Zarr v{self.zarr_format}: {self.mel.path} {list(self.mel.shape)} {order} {self.mel.dtype}, "
             f"chunks {list(self.mel.chunks)}, lengths from {self._lengths.path}, {keys}"
+            f"{self.tree.listed.remark()}"
         )
 
     @cached_property
+    def _measured(self) -> tuple[NDArray[np.int64], dict[int, str]]:
+        """The lengths of the items [frames], and what is wrong with those that are none."""
+        return read_whole_numbers(self.tree, self._lengths)
+
+    @property
     def _frames(self) -> NDArray[np.int64]:
-        return read_column(self.tree, self._lengths).astype(np.int64)
+        return self._measured[0]
 
     def catalogue(self) -> Catalogue:
         """All items; an item whose length is impossible is a fault. See `MelStore`."""
         count, most = self.mel.shape[0], self.mel.shape[self._frame_axis]
         faults: Faults = {}
+        wrong = self._measured[1]
         good = (self._frames > 0) & (self._frames <= most)
         for index in map(int, np.flatnonzero(~good)):
             length = int(self._frames[index])
             reason = "it has no frames" if length == 0 else f"its length is {length}, but the array holds {most} frames"
-            add_fault(faults, index, f"{reason} ({self._lengths.path}[{index}])")
+            place = f"{reason} ({self._lengths.path}[{index}])"
+            add_fault(faults, index, f"its length is not valid: {wrong[index]}" if index in wrong else place)
         if self._keys is None:
             width = max(6, len(str(count - 1)))
             keys = np.array([f"{index:0{width}d}" for index in range(count)], np.dtypes.StringDType())
@@ -197,9 +216,11 @@ class PaddedStore:
                 f"{self.mel.path} {list(self.mel.shape)} of {self.url}; check whether the store was replaced, and run "
                 "again"
             )
-        parts = {0: slice(item, item + 1), self._mel_axis: slice(0, self.n_mels), self._frame_axis: slice(start, stop)}
-        values = self._reader.read((parts[0], parts[1], parts[2]), f"utterance {utterance.key!r} (item {item})")[0]
-        return np.ascontiguousarray(values if self._mel_axis == 1 else values.T)
+        region = [slice(item, item + 1), *(slice(0, size) for size in self.mel.shape[1:])]
+        region[self._frame_axis] = slice(start, stop)
+        values = self._reader.read(tuple(region), f"utterance {utterance.key!r} (item {item})")
+        values = values.reshape(values.shape[-2:])
+        return np.ascontiguousarray(values if self._mel_axis < self._frame_axis else values.T)
 
     def without_limits(self) -> PaddedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""
@@ -250,9 +271,12 @@ class PaddedStore:
         items = self.mel.chunks[0]
         for row in range(self.mel.grid[0]):
             longest = int(frames[row * items : (row + 1) * items].max(initial=0))
-            stop = -(-longest // self.mel.chunks[self._frame_axis])
-            needed[(row, slice(None), slice(0, stop)) if self._mel_axis == 1 else (row, slice(0, stop))] = True
+            needed[row].swapaxes(0, self._frame_axis - 1)[: -(-longest // self.mel.chunks[self._frame_axis])] = True
         return needed
+
+
+def _is_lengths(column: ArrayMetadata) -> bool:
+    return column.path.lower() in LENGTH_ARRAYS
 
 
 def _is_keys(column: ArrayMetadata, name: str) -> bool:

@@ -18,6 +18,7 @@ from pipeline.stores.digests import DIGEST_BYTES, strings_digest, texts_of
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.root_attributes import RAGGED_VERSION, stated, stated_spec
+from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
 
 
@@ -48,21 +49,23 @@ class RaggedStore:
                 f"{self.url} is a ragged store of version {version!r}; this melmill reads {RAGGED_VERSION}"
             )
         self.mel = self._array("mel", "float", 2)
-        self._offsets = self._array("offsets", "int", 1)
+        self._offsets = self._array("offsets", "int", 1, "float")
         self._keys = self._array("keys", "string", 1)
         self._digests = self._array("digests", "int", 2)
         self.n_mels = self.mel.shape[1]
         self.digest_is_of_content = self.mel.dtype == "float32"  # mels that were halved after packing have other values
         meta = self._texts = tree.array("meta")
+        if meta is None:
+            tree.listed.check_none_is_gone(["meta"], self.url)
         self._check_shapes(meta)
         self._reader = MelArray(tree, self.mel, 1, self.spec)
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
-    def _array(self, name: str, kind: str, dimensions: int) -> ArrayMetadata:
+    def _array(self, name: str, kind: str, dimensions: int, *also: str) -> ArrayMetadata:
         found = self.tree.array(name)
         if found is None:
             raise StoreError(f"{self.url} is a ragged store without the array {name!r}; pack it again")
-        if found.kind != kind or len(found.shape) != dimensions:
+        if found.kind not in (kind, *also) or len(found.shape) != dimensions:
             raise StoreError(
                 f"{self.url}: array {name!r} is {found.dtype} with {len(found.shape)} dimensions; in a ragged store it "
                 f"must be {kind} with {dimensions}"
@@ -89,11 +92,14 @@ class RaggedStore:
         return (
             f"ragged, Zarr v{self.zarr_format}: {self._keys.shape[0]} utterances, mel {list(self.mel.shape)} "
             f"[frames, mels] {self.mel.dtype}, chunks of {self.mel.chunks[0]} frames{sharding}"
+            f"{self.tree.listed.remark()}"
         )
 
     def catalogue(self) -> Catalogue:
         """All utterances; an utterance whose offsets are wrong is a fault. See `MelStore`."""
-        offsets = read_column(self.tree, self._offsets).astype(np.int64)
+        offsets, wrong = read_whole_numbers(self.tree, self._offsets)
+        if wrong:  # an offset bounds two utterances
+            raise StoreError(f"{self.url}: {next(iter(wrong.values()))}; pack the store again")
         keys = read_column(self.tree, self._keys)
         frames, faults = self._frames(offsets)
         key_faults(keys, faults)

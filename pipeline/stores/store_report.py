@@ -21,7 +21,7 @@ from pipeline.stores.padded import PaddedStore
 from pipeline.stores.preset_fit import PresetFit, fit_presets
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.sampling import evenly_spaced
-from pipeline.stores.zarr_arrays import present_chunks
+from pipeline.stores.zarr_arrays import array_of_object, present_chunks
 
 _MOST_NAMED = 1000
 _TOLERANCE = 1e-3  # log units, since float16 mels and other mel code round their values
@@ -211,10 +211,7 @@ def _missing(store: RaggedStore | GroupedStore | PaddedStore) -> tuple[int, int,
     objects = store.tree.objects(common)
     below: dict[str, list[str]] = {array.path: [] for array in arrays}
     for name in objects:
-        path = name
-        while path and path not in below:
-            path = path.rpartition("/")[0]
-        if path:
+        if path := array_of_object(name, below):
             below[path].append(name)
     needed_count, missing_count = 0, 0
     named: list[str] = []

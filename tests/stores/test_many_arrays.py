@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import fsspec
 import numpy as np
 import pytest
 import zarr
-from fsspec.asyn import AsyncFileSystem
-from fsspec.implementations.memory import MemoryFileSystem
+from support.counted_files import Counted, fresh_counted
 from support.making import SPEC, make_grouped, random_mel
 
 from pipeline.errors import StorageError
@@ -24,54 +22,10 @@ from pipeline.stores.zarr_arrays.local_files import list_files, read_files
 MELS = {f"{speaker}/{index}": random_mel(5 + index, index) for speaker in "ab" for index in range(30)}
 
 
-class Counted(AsyncFileSystem):
-    """Memory as an object store: asynchronous, and what is asked of it is counted."""
-
-    protocol = "counted"
-    cachable = False
-    asked: ClassVar[Counter[str]] = Counter()
-    names: ClassVar[list[str]] = []
-    in_flight = most_in_flight = 0
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._memory = MemoryFileSystem()
-
-    async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
-        cls = type(self)
-        cls.asked["get"] += 1
-        cls.names.append(path)
-        cls.in_flight += 1
-        cls.most_in_flight = max(cls.in_flight, cls.most_in_flight)
-        await asyncio.sleep(0.002)
-        cls.in_flight -= 1
-        return self._memory.cat_file(path, start, end)  # type: ignore[no-any-return]
-
-    async def _ls(self, path: str, detail: bool = True, **_: Any) -> Any:
-        type(self).asked["list folder"] += 1
-        return self._memory.ls(path, detail)
-
-    async def _find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, **options: Any) -> Any:
-        type(self).asked["list all"] += 1
-        return self._memory.find(path, detail=options.get("detail", False))
-
-    async def _info(self, path: str, **_: Any) -> Any:
-        return self._memory.info(path)
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return "/" + str(path).removeprefix("counted://").strip("/")
-
-
 @pytest.fixture
-def url(monkeypatch: pytest.MonkeyPatch) -> str:
+def url() -> str:
     """Where Counted finds what is written to memory://many."""
-    fsspec.register_implementation("counted", Counted, clobber=True)
-    memory = fsspec.filesystem("memory")
-    if memory.exists("/many"):
-        memory.rm("/many", recursive=True)
-    Counted.asked, Counted.names, Counted.most_in_flight = Counter(), [], 0
-    return "counted://many"
+    return fresh_counted("many")
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -93,14 +47,22 @@ def test_an_object_store_is_listed_once_and_its_documents_are_fetched_many_at_a_
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata")
+@pytest.mark.parametrize("tells_md5", [True, False])
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_with_consolidated_metadata_no_document_of_an_array_is_fetched(url: str, zarr_format: int) -> None:
+def test_a_document_that_the_listing_proves_is_not_fetched(
+    url: str, zarr_format: int, tells_md5: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counted, "tells_md5", tells_md5)
     make_grouped("memory://many", MELS, zarr_format)
     zarr.consolidate_metadata("memory://many", zarr_format=zarr_format)  # type: ignore[arg-type]
-    listed = open_store(url, mel=SPEC).catalogue()
+    store = open_store(url, mel=SPEC)
+    Counted.asked.clear()
+    listed = store.catalogue()
     assert (len(listed), listed.faults) == (60, {})
-    assert Counted.asked["list all"] == 1
-    assert not [name for name in Counted.names if name.count("/") > 3]  # below a speaker
+    documents = 60 * 2 if zarr_format == 2 else 60 + 2  # attributes, and the groups' own
+    unlisted = 0 if zarr_format == 2 else 2  # the groups' own
+    assert Counted.asked == Counter({"list all": 1, "get": unlisted if tells_md5 else documents})
+    assert "out of date" not in store.describe()
 
 
 def test_names_with_signs_of_patterns_are_read_as_they_are(url: str) -> None:

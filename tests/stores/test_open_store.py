@@ -229,7 +229,7 @@ def test_chunk_bytes_counts_each_touched_chunk_once(tmp_path: Path) -> None:
         (lambda path: make_ragged(path, some_mels(), attributes={"layout": "heap"}), "layout 'heap'"),
         (lambda path: make_ragged(path, some_mels(), offsets=[0, 1, 2]), "do not belong together"),
         (lambda path: drop(path, "digests"), "without the array 'digests'"),
-        (lambda path: drop_lengths(path), "no array of 4 integers"),
+        (lambda path: drop_lengths(path), "no array of 4 whole numbers"),
     ],
 )
 def test_what_is_no_store_is_refused_in_words(tmp_path: Path, make: Any, reason: str) -> None:

@@ -279,7 +279,7 @@ def test_arrays_that_are_no_mels_of_the_store_are_faults_or_named(tmp_path: Path
     group = zarr.open_group(str(tmp_path / "s"), mode="r+")
     group.create_array("wide", data=np.zeros((33, 40), "f4"))
     group.create_array("whole", data=np.zeros((N_MELS, 40), "i2"))
-    group.create_array("batch", data=np.zeros((1, N_MELS, 40), "f4"))
+    group.create_array("batch", data=np.zeros((2, N_MELS, 40), "f4"))
     group.create_array("none", data=np.zeros((N_MELS, 0), "f4"))
     group.create_array("turned", data=np.zeros((40, N_MELS), "f4"))
     group.create_array("pitch", data=np.zeros(40, "f4"))

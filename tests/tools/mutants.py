@@ -190,6 +190,13 @@ MUTANTS = (
         "tests/stores/test_store_faults.py -k missing",
     ),
     Mutant(
+        "the proof that consolidated metadata has an array's own document",
+        "stores/zarr_arrays/consolidated_list.py",
+        '        return same and _is(document, md5.get(f"{path}/.zarray"))\n',
+        "        return True\n",
+        "tests/stores/test_consolidated_lists.py -k what_is_there",
+    ),
+    Mutant(
         "the lock of the output",
         "storage/filelock.py",
         "        fcntl.flock(descriptor, ",

@@ -8,6 +8,7 @@ taken. Nothing here knows what a mel, a layout or a catalogue is.
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray
 from pipeline.stores.zarr_arrays.array_values import ChunkedArray, Region, open_filled, read_column
 from pipeline.stores.zarr_arrays.chunk_presence import present_chunks
+from pipeline.stores.zarr_arrays.object_names import array_of_object, arrays_of_chunks
 from pipeline.stores.zarr_arrays.zarr_tree import DOCUMENT_NAMES, ZarrTree
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Region",
     "UnreadableArray",
     "ZarrTree",
+    "array_of_object",
+    "arrays_of_chunks",
     "open_filled",
     "present_chunks",
     "read_column",

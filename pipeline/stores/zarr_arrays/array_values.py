@@ -158,7 +158,7 @@ class ChunkedArray:
 
 
 def read_column(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
-    """A whole array of integers or strings, `[items, ...]`; strings as numpy's StringDType.
+    """A whole array of numbers or strings, `[items, ...]`; strings as numpy's StringDType.
 
     Args:
         tree: store that holds the array.
@@ -199,8 +199,11 @@ def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
 
 def _piece(tree: ZarrTree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]], part: slice) -> NDArray[Any]:
     first, second = (_values(array, metadata, part) for array in filled)
-    if not np.array_equal(first, second):
-        where = part.start + int(np.argmax((first != second).reshape(len(first), -1).any(axis=1)))
+    same = first == second
+    if first.dtype.kind == "f":
+        same |= np.isnan(first) & np.isnan(second)
+    if not same.all():
+        where = part.start + int(np.argmin(same.reshape(len(first), -1).all(axis=1)))
         raise StoreError(f"array {metadata.path} of {tree.url} has no chunk for item {where}; restore the store")
     return first
 

@@ -1,10 +1,16 @@
-"""Metadata documents and listings of the objects in a Zarr group, read through fsspec. No values."""
+"""Metadata documents and listings of the objects in a Zarr group, read through fsspec. No values.
+
+Consolidated metadata is a list that may be older than the arrays. Each array's own document is read, except where the
+listing of objects proves that the list has the same one; see `ConsolidatedList`.
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import json
-from collections.abc import Collection, Iterator, Mapping
+import os
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -19,7 +25,9 @@ from pipeline.storage import NO_OPTIONS
 from pipeline.storage.clients import open_client
 from pipeline.storage.silence import waiting_for
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
+from pipeline.stores.zarr_arrays.consolidated_list import ConsolidatedList, Documents, json_object, safe_path
 from pipeline.stores.zarr_arrays.local_files import list_files, read_files, subfolders
+from pipeline.stores.zarr_arrays.zipped import inside_zip
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # Entries of a listing that change when an object is rewritten, best first: S3, Google, Azure, zip, local, memory.
@@ -29,15 +37,15 @@ _MOST_ALIKE = 1 << 14  # number of parsed documents that are kept, to be reused 
 _CONCURRENT = 128  # number of documents that are requested from an object store at the same time
 DOCUMENT_NAMES = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 """Names of metadata documents. They are read, and need no stamp."""
-Documents = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
-"""For the path of each array its metadata document, and in v2 its attributes."""
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')  # an ETag of S3, if the object was put in one request
 
 
 class ZarrTree:
     """The Zarr group at a URL, opened read-only.
 
     Args:
-        url: local path or any fsspec URL. The attribute `url` is for messages and records: it has no secrets.
+        url: local path or any fsspec URL, also of a .zip that holds the group. The attribute `url` is for messages and
+            records: it has no secrets.
         options: options of the storage client; they may name environment variables.
 
     Raises:
@@ -48,16 +56,15 @@ class ZarrTree:
 
     def __init__(self, url: str, options: Mapping[str, Any] = NO_OPTIONS) -> None:
         self.url = public_url(url)
-        self._url = url
-        given = resolved(options)
+        self._url, given = inside_zip(url, resolved(options), *_ABSENT)
         try:
-            self._fs, self._root = open_client(url, given, *_ABSENT)
+            self._fs, self._root = open_client(self._url, given, *_ABSENT)
         except _ABSENT as exc:  # the archive that the URL names
             raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
         self._fs.invalidate_cache()
         self._local = isinstance(self._fs, LocalFileSystem)
         self._at_root: list[str] | None = None
-        self.zarr_format, self.attributes, self._consolidated = self._read_root()
+        self.zarr_format, self.attributes, self.listed = self._read_root()
         self.store = self._open_store(given)
 
     def _open_store(self, options: dict[str, Any]) -> Store:
@@ -65,65 +72,52 @@ class ZarrTree:
             return zarr.storage.LocalStore(self._root or "/", read_only=True)
         return zarr.storage.FsspecStore.from_url(self._url, storage_options=options, read_only=True)
 
-    def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], Documents | None]:
+    def _read_root(self) -> tuple[Literal[2, 3], Mapping[str, Any], ConsolidatedList]:
         if (document := self._json("zarr.json")) is not None:
             if document.get("node_type") != "group":
                 raise self._is_an_array()
-            attributes = self._object(document, "attributes")
-            if document.get("consolidated_metadata") is None:
-                return 3, attributes, None
-            return 3, attributes, self._from_v3(self._object(document, "consolidated_metadata", "metadata"))
+            listed = json_object(document, self.url, "consolidated_metadata", "metadata")
+            return 3, json_object(document, self.url, "attributes"), ConsolidatedList.from_v3(listed, self.url)
         if (document := self._json(".zmetadata")) is not None:
-            return 2, self._object(document, "metadata", ".zattrs"), self._from_v2(self._object(document, "metadata"))
+            listed = json_object(document, self.url, "metadata")
+            return 2, self._json(".zattrs") or {}, ConsolidatedList.from_v2(listed, self.url)
         if self._json(".zgroup") is not None:
-            return 2, self._json(".zattrs") or {}, None
+            return 2, self._json(".zattrs") or {}, ConsolidatedList(2)
         if self._json(".zarray") is not None:
             raise self._is_an_array()
-        raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); check the path")
+        what = "it is a file; give the group's folder, or a .zip of it" if self._is_file() else "check the path"
+        raise StoreError(f"there is no Zarr group at {self.url} (neither zarr.json nor .zgroup); {what}")
+
+    def _is_file(self) -> bool:
+        return self._local and os.path.isfile(self._root)
 
     def _is_an_array(self) -> StoreError:
         return StoreError(f"{self.url} is a single Zarr array; a mel store is a group: give the folder above the array")
 
-    def _object(self, document: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-        """The JSON object at a path of names in a document of the root; empty if it is not there.
-
-        Raises:
-            StoreError: if another value is there.
-        """
-        for name in names:
-            document = document.get(name) or {}
-            if not isinstance(document, Mapping):
-                raise StoreError(f"{self.url}: {name} in its metadata is {str(document)[:80]!r}, not a JSON object")
-        return document
-
-    def _from_v3(self, listed: Mapping[str, Any]) -> Documents:
-        arrays = (path for path in listed if self._object(listed, path).get("node_type") == "array")
-        return {_safe(path): (listed[path], {}) for path in arrays}
-
-    def _from_v2(self, listed: Mapping[str, Any]) -> Documents:
-        paths = [name.removesuffix("/.zarray") for name in listed if name.endswith("/.zarray")]
-        return {
-            _safe(path): (self._object(listed, f"{path}/.zarray"), self._object(listed, f"{path}/.zattrs"))
-            for path in paths
-        }
-
     def array(self, path: str) -> ArrayMetadata | None:
-        """Metadata of the array at `path`; None if there is no array.
+        """Metadata of the array at `path`, by its own document; None if there is no array.
 
         Raises:
             StoreError: if the metadata cannot be understood.
         """
-        if self._consolidated is not None and path in self._consolidated:
-            return parse_array(path, *self._consolidated[path])
-        name = _safe(path)
-        if self.zarr_format == 3:
-            document = self._json(f"{name}/zarr.json")
-            return parse_array(path, document) if document and document.get("node_type") == "array" else None
-        document = self._json(f"{name}/.zarray")
-        return parse_array(path, document, self._json(f"{name}/.zattrs")) if document else None
+        name = safe_path(path)
+        document = self._json(f"{name}/{self._document}")
+        if not document or document.get("node_type", "array") != "array":
+            return None
+        beside = (self._json(f"{name}/.zattrs") or {}) if self.zarr_format == 2 else {}
+        array = parse_array(path, document, beside)
+        self.listed.compare(array, (document, beside))
+        return array
+
+    @property
+    def _document(self) -> str:
+        return "zarr.json" if self.zarr_format == 3 else ".zarray"
 
     def children(self, path: str = "") -> list[str]:
-        """Paths of the folders directly in a group, sorted. The folders of the root are listed only once."""
+        """Paths of the folders directly in a group, sorted, with the arrays that consolidated metadata lists there.
+
+        The folders of the root are listed only once.
+        """
         if path:
             return self._list(path)
         if self._at_root is None:
@@ -131,20 +125,25 @@ class ZarrTree:
         return self._at_root
 
     def _list(self, path: str) -> list[str]:
-        if self._consolidated is not None:
-            prefix = f"{path}/" if path else ""
-            below = [name.removeprefix(prefix) for name in self._consolidated if name.startswith(prefix)]
-            return sorted({prefix + name.split("/")[0] for name in below})
+        listed = self.listed.children(path)
+        try:
+            return sorted({*listed, *self._folders(path)})
+        except StoreError:  # an HTTP server that does not list
+            if not listed:
+                raise
+            return listed
+
+    def _folders(self, path: str) -> list[str]:
         if self._local:
             names = self._guard(lambda: subfolders(self._full(path) or "/"))
             return [f"{path}/{name}" if path else name for name in names]
         found = self._guard(lambda: self._fs.ls(self._full(path), detail=True))
-        return sorted(self._relative(entry["name"]) for entry in found if entry["type"] == "directory")
+        return [self._relative(entry["name"]) for entry in found if entry["type"] == "directory"]
 
     def first_arrays(self, limit: int) -> list[ArrayMetadata]:
         """Up to `limit` readable arrays, found by walking down from the root: a look at a store that may be large."""
         found: list[ArrayMetadata] = []
-        pending = self.children()[::-1]
+        pending = (self.listed.children("") or self.children())[::-1]
         while pending and len(found) < limit:
             path = pending.pop()
             try:
@@ -153,53 +152,65 @@ class ZarrTree:
                 continue
             if array is not None:
                 found.append(array)
-            else:
-                pending += self.children(path)[::-1]
+            elif path not in self.listed.entries:  # else it is an array that is gone
+                pending += (self.listed.children(path) or self.children(path))[::-1]
         return found
 
     def objects(self, path: str = "") -> dict[str, str]:
         """All objects below `path`: for the path of each below the root, a stamp that changes when it is rewritten.
 
-        The stamp of a metadata document may be empty.
+        The stamp of a metadata document is the MD5 of its content as hexadecimal; "" where storage does not tell.
         """
         if self._local:
             prefix = f"{path}/" if path else ""
             files = self._guard(lambda: list_files(self._full(path), frozenset(DOCUMENT_NAMES)))
             return {prefix + name: stamp for name, stamp in files.items()} if prefix else files
         listed = self._guard(lambda: self._fs.find(self._full(path), detail=True))
-        return {self._relative(name): _stamp(entry) for name, entry in listed.items()}
+        return {
+            self._relative(name): _md5(entry) if name.endswith(DOCUMENT_NAMES) else _stamp(entry)
+            for name, entry in listed.items()
+        }
 
-    def arrays(self, objects: Collection[str]) -> Iterator[ArrayMetadata | UnreadableArray]:
-        """All arrays, sorted by path: those that consolidated metadata lists, and those that it lacks.
+    def arrays(self, objects: Mapping[str, str]) -> Iterator[ArrayMetadata | UnreadableArray]:
+        """All arrays, sorted by path: those that are there, and those that consolidated metadata lists.
 
         Args:
-            objects: paths of all objects in the store.
+            objects: all objects in the store, with their stamps.
         """
-        known = self._consolidated or {}
-        ending = "/zarr.json" if self.zarr_format == 3 else "/.zarray"
-        paths = sorted({*known, *(name.removesuffix(ending) for name in objects if name.endswith(ending))})
-        alike: dict[Any, ArrayMetadata] = {}  # most arrays of a corpus have the same document as another
+        ending = f"/{self._document}"
+        there = (name.removesuffix(ending) for name in objects if name.endswith(ending))
+        paths = sorted({*self.listed.entries, *there})
+        alike: dict[Any, tuple[ArrayMetadata, Documents]] = {}  # most arrays of a corpus have the documents of another
         for batch in (paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)):
-            unknown = [path for path in batch if path not in known]
-            contents = self._contents([path + ending for path in unknown])
+            proven = {path for path in batch if self.listed.is_proven(path, objects)}
+            unknown = [path for path in batch if path not in proven]
+            contents = self._contents([name for path in unknown if (name := path + ending) in objects])
             if self.zarr_format == 2:
                 contents |= self._contents([name for path in unknown if (name := path + "/.zattrs") in objects])
             for path in batch:
+                if path not in proven and path + ending not in contents:
+                    if lost := self.listed.lost_mel(path):
+                        yield UnreadableArray(path, lost)
+                    continue
                 try:
-                    text = contents.get(path + ending), contents.get(path + "/.zattrs"), _as_text(path, known)
-                    if (array := alike.get(text)) is None:
-                        document, beside = known.get(path) or (
-                            self._parsed(contents, path + ending),
-                            self._parsed(contents, path + "/.zattrs"),
-                        )
-                        if path not in known and document.get("node_type", "array") != "array":
+                    text = contents.get(path + ending) or repr(self.listed.entries[path])
+                    known = alike.get((text, contents.get(path + "/.zattrs")))
+                    if known is None:
+                        own = self.listed.entries[path] if path in proven else self._own(path, contents)
+                        if own[0].get("node_type", "array") != "array":
                             continue
-                        array = parse_array(path, document, beside)
+                        known = parse_array(path, *own), own
                         if len(alike) < _MOST_ALIKE:
-                            alike[text] = array
-                    yield array if array.path == path else replace(array, path=path)
+                            alike[text, contents.get(path + "/.zattrs")] = known
+                    array = known[0] if known[0].path == path else replace(known[0], path=path)
+                    self.listed.compare(array, known[1])
+                    yield array
                 except StoreError as exc:
                     yield UnreadableArray(path, str(exc))
+
+    def _own(self, path: str, contents: Mapping[str, bytes]) -> Documents:
+        document = self._parsed(contents, f"{path}/{self._document}")
+        return document, self._parsed(contents, f"{path}/.zattrs")
 
     def _contents(self, names: list[str]) -> dict[str, bytes]:
         """The content of each object that is there, fetched concurrently if the file system can."""
@@ -258,20 +269,18 @@ class ZarrTree:
             raise StorageError(f"{self.url} cannot be read: {type(exc).__name__}: {exc}") from exc
 
 
-def _as_text(path: str, known: Documents) -> str | None:
-    """An array's documents in consolidated metadata, as text to compare; None if they are not in it."""
-    try:
-        return json.dumps(known[path]) if path in known else None
-    except RecursionError as exc:
-        raise StoreError(f"array {path}: its Zarr metadata is nested too deeply") from exc
-
-
-def _safe(path: str) -> str:
-    if not path or any(part in ("", ".", "..") for part in path.split("/")) or "\0" in path:
-        raise StoreError(f"the store's metadata names the array {path!r}, which would lie outside the store")
-    return path
-
-
 def _stamp(entry: Mapping[str, Any]) -> str:
     written = next((str(entry[name]) for name in _STAMPS if entry.get(name) is not None), "")
     return f"{entry.get('size')}:{written}"
+
+
+def _md5(entry: Mapping[str, Any]) -> str:
+    """MD5 of an object's content as hexadecimal, if its entry in the listing states it; else ""."""
+    if match := _MD5.fullmatch(str(entry.get("ETag"))):
+        return match[1]
+    stated = (
+        entry.get("md5Hash") or entry.get("content_md5") or (entry.get("content_settings") or {}).get("content_md5")
+    )
+    with contextlib.suppress(ValueError, TypeError):
+        return (base64.b64decode(stated) if isinstance(stated, str) else bytes(stated or b"")).hex()
+    return ""
