@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
+from pipeline.pack.audio_files import AudioFile, open_audio
 from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
 
 _BLOCK = 1 << 16  # number of samples read at once
@@ -72,18 +73,22 @@ def read_audio(place: str | Clip, sample_rate: int) -> Iterator[NDArray[np.float
         sample_rate: sample rate that the audio is converted to [Hz].
 
     Raises:
-        SourceError: if the audio cannot be read to its end, is empty, or holds NaN or infinity.
+        SourceError: if the audio cannot be read to its end, is shorter than its header says, is empty, or holds NaN or
+            infinity. A stretch that is whole is read from a file that was cut off after it.
     """
     clip = Clip(place) if isinstance(place, str) else place
     try:
-        with soundfile.SoundFile(clip.path) as file:
-            pieces = _pieces(file, clip)
-            yield from pieces if file.samplerate == sample_rate else _resampled(pieces, file.samplerate, sample_rate)
+        with open_audio(clip.path) as file:
+            pieces, rate = _pieces(file, clip), file.sound.samplerate
+            yield from pieces if rate == sample_rate else _resampled(pieces, rate, sample_rate)
     except (soundfile.SoundFileError, OSError, ValueError) as exc:
         raise SourceError(f"it cannot be read: {exc}") from exc
 
 
-def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
+def _pieces(audio: AudioFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
+    file = audio.sound
+    if audio.cut is not None and (clip.duration is None or _end(clip, file.samplerate) > file.frames):
+        raise SourceError(audio.cut)
     if file.frames == 0:
         raise SourceError("it is empty")
     if clip.channel is not None and clip.channel >= file.channels:
@@ -107,10 +112,9 @@ def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float3
 def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
     """First sample of the clip in the file, and the sample after its last one."""
     start = round(clip.start * file.samplerate)
-    if clip.duration is None:
-        stop = file.frames
-    else:
-        stop = round((clip.start + clip.duration) * file.samplerate)
+    stop = file.frames
+    if clip.duration is not None:
+        stop = _end(clip, file.samplerate)
         if stop > file.frames + CLIP_TOLERANCE * file.samplerate:
             raise SourceError(
                 f"the list says that it ends at {clip.start + clip.duration:g} s, but the file ends after "
@@ -122,6 +126,11 @@ def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
             f"it starts at {clip.start:g} s and has no samples; the file has {file.frames / file.samplerate:g} s"
         )
     return start, stop
+
+
+def _end(clip: Clip, sample_rate: int) -> int:
+    assert clip.duration is not None
+    return round((clip.start + clip.duration) * sample_rate)
 
 
 def _resampled(pieces: Iterator[NDArray[np.float32]], source: int, target: int) -> Iterator[NDArray[np.float32]]:

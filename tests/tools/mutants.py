@@ -39,6 +39,27 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "audio that is shorter than its header says is refused",
+        "pack/audio_lengths.py",
+        "stated.size is None or stated.size <= there:",
+        "True:",
+        "tests/pack/test_audio_lengths.py -k named_by_pack",
+    ),
+    Mutant(
+        "a size that the header leaves open is taken from the file",
+        "pack/audio_files.py",
+        "stated.size is None and stated.field",
+        "False and stated.field",
+        "tests/pack/test_audio_lengths.py -k left_open",
+    ),
+    Mutant(
+        "the checksum of the last frame of FLAC without a length",
+        "pack/flac_length.py",
+        "== int.from_bytes(tail[-2:])",
+        "!= -1",
+        "tests/pack/test_audio_lengths.py -k flac_without",
+    ),
+    Mutant(
         "fsync of an object's content",
         "storage/atomic.py",
         "    sync(file)\n",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
+from pipeline.pack.audio_files import open_audio
 from pipeline.pack.sources import SourceError, list_sources
 
 # Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
@@ -128,7 +129,8 @@ def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
 
 def _read(key: str, path: Path, sample_rate: int) -> Recording | str:
     try:
-        bandwidth = soundfile.info(path).samplerate / 2
+        with open_audio(str(path)) as file:
+            bandwidth = file.sound.samplerate / 2
         waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
     except (SourceError, soundfile.SoundFileError, OSError) as error:
         return f"{path}: {error}"
