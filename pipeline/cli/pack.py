@@ -47,6 +47,8 @@ def pack(
     """
     spec = mel_contract(mel)
     metadata = None if meta is None else read_metadata(str(meta))
+    if metadata is not None and metadata.note:
+        print(f"{metadata.path}: {metadata.note}", file=sys.stderr)
     begun = time.monotonic()
     with progress_shown() as progress:
         result = pack_source(source, str(store), spec, kind, axis, metadata, workers, _shown_on(progress))

@@ -115,12 +115,14 @@ class Listing:
     failures: list[PackFailure] = field(default_factory=list)
 
     def add(self, item: PackItem) -> None:
-        """Takes one item.
+        """Takes one item. An item that is equal to another one, but for its name in messages, is the same.
 
         Raises:
             ConfigError: if another item has its key.
         """
         if (other := self.found.get(item.key)) is not None:
+            if replace(other, path=item.path) == item:
+                return
             raise ConfigError(
                 f"{other.path} and {item.path} in {self.origin} would both get the key {item.key!r}; "
                 "rename or remove one of them"

@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import ConfigError, UtteranceError
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.digests import digest
-from pipeline.stores.metadata_lists import read_metadata
+from pipeline.stores.metadata_lists import Metadata, read_metadata
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class UtteranceMetadata:
         path: path of the list, or None.
         unknown: number of keys in the list that are not utterances of the store.
         digest: digest of all metadata, as hexadecimal; empty if there is none.
+        note: text that says what is strange in the list; empty if nothing is.
     """
 
     store: MelStore
@@ -33,6 +34,7 @@ class UtteranceMetadata:
     path: str | None
     unknown: int
     digest: str
+    note: str = ""
 
     @classmethod
     def read(cls, store: MelStore, catalogue: Catalogue, path: str | None) -> UtteranceMetadata:
@@ -42,9 +44,10 @@ class UtteranceMetadata:
             ConfigError: if the list cannot be read, or has no row for any utterance of the store.
         """
         try:
-            rows = read_metadata(path).rows if path is not None else {}
+            metadata = Metadata("", {}) if path is None else read_metadata(path)
         except ConfigError as error:
             raise ConfigError(f"input.meta: {error}") from error
+        rows = metadata.rows
         listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
         if rows and not listed:
             raise ConfigError(
@@ -53,12 +56,13 @@ class UtteranceMetadata:
             )
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
-        return cls(store, catalogue, listed, path, len(rows) - len(listed), found)
+        return cls(store, catalogue, listed, path, len(rows) - len(listed), found, metadata.note)
 
     def words(self) -> str:
         """What the list has, as text for people."""
         others = f"; {self.unknown} of its rows match no utterance" if self.unknown else ""
-        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}{note}"
 
     def of(self, positions: Iterable[int]) -> dict[str, dict[str, Any]]:
         """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out."""

@@ -39,6 +39,20 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a quotation mark in a .tsv is a character",
+        "stores/metadata_lists.py",
+        'if _delimiter(path) == "," else _tabbed(path)',
+        "if True else _tabbed(path)",
+        "tests/pack/test_pack_meta.py -k is_a_character",
+    ),
+    Mutant(
+        "the end of a stretch in a NeMo key",
+        "pack/manifests.py",
+        "or len(ends[item.key, clip.path]) == 1:",
+        "or True:",
+        "tests/pack/test_pack_manifests.py -k told_apart",
+    ),
+    Mutant(
         "audio that is shorter than its header says is refused",
         "pack/audio_lengths.py",
         "stated.size is None or stated.size <= there:",

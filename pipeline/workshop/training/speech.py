@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import fnmatch
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
 from pipeline.pack.audio_files import open_audio
 from pipeline.pack.sources import SourceError, list_sources
+from pipeline.stores.text_lists import parse_object, read_lines
 
 # Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
 _MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0
@@ -115,11 +115,13 @@ def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
 
 
 def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in read_lines(str(manifest)):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line)
+            row = parse_object(line)
             named = next(row[name] for name in ("audio_filepath", "audio", "path") if isinstance(row.get(name), str))
-        except (ValueError, AttributeError, StopIteration) as error:
+        except (ValueError, StopIteration) as error:
             raise ConfigError(
                 f"{manifest}, line {number}: a row must be a JSON object that names its audio file under "
                 "audio_filepath, audio or path"
