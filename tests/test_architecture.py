@@ -62,7 +62,7 @@ FLOORS = {
         "__init__",
     ],
     "pack": [
-        "audio_lengths result writer",
+        "audio_lengths folders result writer",
         "journal sources",
         "flac_length kaldi_matrix matrices workers zarr_stores",
         "audio_files hdf5 kaldi npy run torch_mels",

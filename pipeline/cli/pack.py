@@ -79,6 +79,8 @@ def _say(result: PackResult, seconds: float) -> None:
     )
     if result.ignored:
         print(f"{result.ignored} files of other kinds were left out")
+    if result.clutter:
+        print(f"{result.clutter} files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...) were left out")
     if result.without_metadata:
         print(f"{len(result.without_metadata)} utterances have no metadata:", file=sys.stderr)
         print_some([f"  {key}" for key in result.without_metadata], sys.stderr)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
-from pipeline.pack.audio_files import AudioFile, open_audio
-from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
+from pipeline.pack.audio_files import AudioFile, open_audio, unread
+from pipeline.pack.sources import Corpus, MelBlocks, SourceError, Sources, list_sources
 
 _BLOCK = 1 << 16  # number of samples read at once
 CLIP_TOLERANCE = 0.1
@@ -24,6 +24,23 @@ AUDIO_EXTENSIONS = frozenset(
     {name.lower() for name in soundfile.available_formats()} - {"raw"}
     | {"aif", "aifc", "mp2", "oga", "opus", "snd", "sph", "wave"}
 )
+
+
+# Extensions of formats that libsndfile does not read. Those of films are not among them.
+_UNREAD = {
+    "m4a": "MPEG-4 (.m4a)",
+    "m4b": "MPEG-4 (.m4b)",
+    "aac": "AAC",
+    "wma": "Windows Media (.wma)",
+    "amr": "AMR",
+    "ape": "Monkey's Audio",
+    "wv": "WavPack",
+    "mka": "Matroska",
+    "weba": "WebM",
+    "shn": "Shorten",
+    "spx": "Speex",
+    "tta": "True Audio",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +68,18 @@ def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
         spec: mel contract of the mels to be made.
 
     Raises:
+        ConfigError, StorageError: as `audio_sources`.
+    """
+    return Corpus(audio_sources(folder), audio_blocks(spec), spec, {"from": "audio"})
+
+
+def audio_sources(folder: str) -> Sources:
+    """The audio files below a folder. Those of formats that libsndfile does not read are failures.
+
+    Raises:
         ConfigError, StorageError: as `list_sources`.
     """
-    return Corpus(list_sources(folder, AUDIO_EXTENSIONS, "audio"), audio_blocks(spec), spec, {"from": "audio"})
+    return list_sources(folder, AUDIO_EXTENSIONS, "audio", {name: unread(kind) for name, kind in _UNREAD.items()})
 
 
 def audio_blocks(spec: MelSpec) -> MelBlocks:

@@ -8,6 +8,7 @@ from typing import Literal
 from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import AUDIO_EXTENSIONS, audio_corpus
+from pipeline.pack.folders import walk
 from pipeline.pack.hdf5 import HDF5_EXTENSIONS, hdf5_corpus
 from pipeline.pack.kaldi import FEATS, KALDI_EXTENSIONS, kaldi_corpus
 from pipeline.pack.manifests import MANIFEST_EXTENSIONS, lhotse_corpus, manifest_kind, nemo_corpus
@@ -15,7 +16,7 @@ from pipeline.pack.matrices import Axis
 from pipeline.pack.npy import NPY_EXTENSIONS, npy_corpus
 from pipeline.pack.result import OnProgress, PackResult
 from pipeline.pack.run import pack
-from pipeline.pack.sources import Corpus, walk
+from pipeline.pack.sources import Corpus
 from pipeline.pack.torch_mels import TORCH_EXTENSIONS, torch_corpus
 from pipeline.pack.zarr_stores import zarr_corpus
 from pipeline.stores.metadata_lists import Metadata

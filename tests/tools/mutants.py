@@ -39,6 +39,13 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "what machines leave lying about is no source",
+        "pack/folders.py",
+        "if _CLUTTER.fullmatch(name):",
+        "if False:",
+        "tests/pack/test_folders.py -k clutter",
+    ),
+    Mutant(
         "a quotation mark in a .tsv is a character",
         "stores/metadata_lists.py",
         'if _delimiter(path) == "," else _tabbed(path)',

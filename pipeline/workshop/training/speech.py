@@ -15,9 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
+from pipeline.pack.audio import audio_sources, read_audio
 from pipeline.pack.audio_files import open_audio
-from pipeline.pack.sources import SourceError, list_sources
+from pipeline.pack.sources import SourceError
 from pipeline.stores.text_lists import parse_object, read_lines
 
 # Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
@@ -78,7 +78,8 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     Raises:
         ConfigError: if there is no speech to train on, or no speech is held out.
     """
-    files = list(_files(sources))
+    left_out: list[str] = []
+    files = list(_files(sources, left_out))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
     utterances = [item for item in read if isinstance(item, Recording)]
@@ -97,14 +98,16 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     for utterance in utterances:
         digest.update(f"{utterance.key}\0{len(utterance.waveform)}\0".encode())
         digest.update(utterance.waveform.tobytes())
-    left_out = tuple(item for item in read if isinstance(item, str))
-    return Speech(train, held_out, left_out, digest.hexdigest())
+    left_out += [item for item in read if isinstance(item, str)]
+    return Speech(train, held_out, tuple(left_out), digest.hexdigest())
 
 
-def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+def _files(sources: Sequence[Path], left_out: list[str]) -> Iterable[tuple[str, Path]]:
     for source in sources:
         if source.is_dir():
-            for file in list_sources(str(source), AUDIO_EXTENSIONS, "audio").items:
+            found = audio_sources(str(source))
+            left_out += [f"{source / failure.path}: {failure.reason}" for failure in found.failures]
+            for file in found.items:
                 yield f"{source.name}/{file.key}", source / file.path
         elif source.suffix == ".jsonl":
             yield from _rows(source)
