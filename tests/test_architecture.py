@@ -66,7 +66,7 @@ FLOORS = {
         "journal sources",
         "flac_length kaldi_matrix matrices workers zarr_stores",
         "audio_files hdf5 kaldi npy run torch_mels",
-        "audio",
+        "audio npz",
         "manifests",
         "kinds",
         "__init__",

@@ -27,7 +27,7 @@ def pack(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Zarr store to make.")],
     mel: Mel = None,
     kind: Annotated[Literal["auto", Kind], typer.Option("--from", help="Kind of SOURCE.")] = "auto",
-    axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy, .h5 and .pt mels.")] = "auto",
+    axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy, .npz, .h5 and .pt mels.")] = "auto",
     meta: Annotated[
         Path | None,
         typer.Option(

@@ -75,7 +75,7 @@ def open_audio(path: str) -> Iterator[AudioFile]:
             offset, form, besides = stated.field
             with contextlib.suppress(struct.error):  # more than the field can hold
                 header = {offset: struct.pack(form, size - stated.begin + besides)}
-        cut = stated and missing_audio(stated, size)
+        cut = None if stated is None else missing_audio(stated, size)
         with _sound(path, _Completed(file, header) if header else None, cut) as sound:
             yield AudioFile(sound, cut)
 
