@@ -27,7 +27,7 @@ def pack(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="Zarr store to make.")],
     mel: Mel = None,
     kind: Annotated[Literal["auto", Kind], typer.Option("--from", help="Kind of SOURCE.")] = "auto",
-    axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy, .h5 and .pt mels.")] = "auto",
+    axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy, .npz, .h5 and .pt mels.")] = "auto",
     meta: Annotated[
         Path | None,
         typer.Option(
@@ -47,6 +47,8 @@ def pack(
     """
     spec = mel_contract(mel)
     metadata = None if meta is None else read_metadata(str(meta))
+    if metadata is not None and metadata.note:
+        print(f"{metadata.path}: {metadata.note}", file=sys.stderr)
     begun = time.monotonic()
     with progress_shown() as progress:
         result = pack_source(source, str(store), spec, kind, axis, metadata, workers, _shown_on(progress))
@@ -77,6 +79,8 @@ def _say(result: PackResult, seconds: float) -> None:
     )
     if result.ignored:
         print(f"{result.ignored} files of other kinds were left out")
+    if result.clutter:
+        print(f"{result.clutter} files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...) were left out")
     if result.without_metadata:
         print(f"{len(result.without_metadata)} utterances have no metadata:", file=sys.stderr)
         print_some([f"  {key}" for key in result.without_metadata], sys.stderr)

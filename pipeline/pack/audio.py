@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel_blocks
 from pipeline.melspec import MelSpec
-from pipeline.pack.sources import Corpus, MelBlocks, SourceError, list_sources
+from pipeline.pack.audio_files import AudioFile, open_audio, unread
+from pipeline.pack.sources import Corpus, MelBlocks, SourceError, Sources, list_sources
 from pipeline.stores.possible_values import LOUD_MARGIN
 
 _BLOCK = 1 << 16  # number of samples read at once
@@ -26,6 +27,23 @@ AUDIO_EXTENSIONS = frozenset(
     {name.lower() for name in soundfile.available_formats()} - {"raw"}
     | {"aif", "aifc", "mp2", "oga", "opus", "snd", "sph", "wave"}
 )
+
+
+# Extensions of formats that libsndfile does not read. Those of films are not among them.
+_UNREAD = {
+    "m4a": "MPEG-4 (.m4a)",
+    "m4b": "MPEG-4 (.m4b)",
+    "aac": "AAC",
+    "wma": "Windows Media (.wma)",
+    "amr": "AMR",
+    "ape": "Monkey's Audio",
+    "wv": "WavPack",
+    "mka": "Matroska",
+    "weba": "WebM",
+    "shn": "Shorten",
+    "spx": "Speex",
+    "tta": "True Audio",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +71,18 @@ def audio_corpus(folder: str, spec: MelSpec) -> Corpus:
         spec: mel contract of the mels to be made.
 
     Raises:
+        ConfigError, StorageError: as `audio_sources`.
+    """
+    return Corpus(audio_sources(folder), audio_blocks(spec), spec, {"from": "audio"})
+
+
+def audio_sources(folder: str) -> Sources:
+    """The audio files below a folder. Those of formats that libsndfile does not read are failures.
+
+    Raises:
         ConfigError, StorageError: as `list_sources`.
     """
-    return Corpus(list_sources(folder, AUDIO_EXTENSIONS, "audio"), audio_blocks(spec), spec, {"from": "audio"})
+    return list_sources(folder, AUDIO_EXTENSIONS, "audio", {name: unread(kind) for name, kind in _UNREAD.items()})
 
 
 def audio_blocks(spec: MelSpec) -> MelBlocks:
@@ -75,19 +102,23 @@ def read_audio(place: str | Clip, sample_rate: int) -> Iterator[NDArray[np.float
         sample_rate: sample rate that the audio is converted to [Hz].
 
     Raises:
-        SourceError: if the audio cannot be read to its end, is empty, holds NaN or infinity, or is more than 26 dB over
-            full scale.
+        SourceError: if the audio cannot be read to its end, is shorter than its header says, is empty, holds NaN or
+            infinity, or is more than 26 dB over full scale. A stretch that is whole is read from a file that was cut
+            off after it.
     """
     clip = Clip(place) if isinstance(place, str) else place
     try:
-        with soundfile.SoundFile(clip.path) as file:
-            pieces = _pieces(file, clip)
-            yield from pieces if file.samplerate == sample_rate else _resampled(pieces, file.samplerate, sample_rate)
+        with open_audio(clip.path) as file:
+            pieces, rate = _pieces(file, clip), file.sound.samplerate
+            yield from pieces if rate == sample_rate else _resampled(pieces, rate, sample_rate)
     except (soundfile.SoundFileError, OSError, ValueError) as exc:
         raise SourceError(f"it cannot be read: {exc}") from exc
 
 
-def _pieces(file: soundfile.SoundFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
+def _pieces(audio: AudioFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
+    file = audio.sound
+    if audio.cut is not None and (clip.duration is None or _end(clip, file.samplerate) > file.frames):
+        raise SourceError(audio.cut)
     if file.frames == 0:
         raise SourceError("it is empty")
     if clip.channel is not None and clip.channel >= file.channels:
@@ -122,10 +153,9 @@ def _too_loud(size: float, at: int) -> str:
 def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
     """First sample of the clip in the file, and the sample after its last one."""
     start = round(clip.start * file.samplerate)
-    if clip.duration is None:
-        stop = file.frames
-    else:
-        stop = round((clip.start + clip.duration) * file.samplerate)
+    stop = file.frames
+    if clip.duration is not None:
+        stop = _end(clip, file.samplerate)
         if stop > file.frames + CLIP_TOLERANCE * file.samplerate:
             raise SourceError(
                 f"the list says that it ends at {clip.start + clip.duration:g} s, but the file ends after "
@@ -137,6 +167,11 @@ def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:
             f"it starts at {clip.start:g} s and has no samples; the file has {file.frames / file.samplerate:g} s"
         )
     return start, stop
+
+
+def _end(clip: Clip, sample_rate: int) -> int:
+    assert clip.duration is not None
+    return round((clip.start + clip.duration) * sample_rate)
 
 
 def _resampled(pieces: Iterator[NDArray[np.float32]], source: int, target: int) -> Iterator[NDArray[np.float32]]:

@@ -8,23 +8,26 @@ from typing import Literal
 from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import AUDIO_EXTENSIONS, audio_corpus
+from pipeline.pack.folders import walk
 from pipeline.pack.hdf5 import HDF5_EXTENSIONS, hdf5_corpus
 from pipeline.pack.kaldi import FEATS, KALDI_EXTENSIONS, kaldi_corpus
 from pipeline.pack.manifests import MANIFEST_EXTENSIONS, lhotse_corpus, manifest_kind, nemo_corpus
 from pipeline.pack.matrices import Axis
 from pipeline.pack.npy import NPY_EXTENSIONS, npy_corpus
+from pipeline.pack.npz import NPZ_EXTENSIONS, npz_corpus
 from pipeline.pack.result import OnProgress, PackResult
 from pipeline.pack.run import pack
-from pipeline.pack.sources import Corpus, walk
+from pipeline.pack.sources import Corpus
 from pipeline.pack.torch_mels import TORCH_EXTENSIONS, torch_corpus
 from pipeline.pack.zarr_stores import zarr_corpus
 from pipeline.stores.metadata_lists import Metadata
 from pipeline.stores.zarr_arrays import DOCUMENT_NAMES
 
-Kind = Literal["audio", "npy", "hdf5", "torch", "kaldi", "nemo", "lhotse", "zarr"]
+Kind = Literal["audio", "npy", "npz", "hdf5", "torch", "kaldi", "nemo", "lhotse", "zarr"]
 _IN_FOLDERS: dict[Kind, frozenset[str]] = {
     "audio": AUDIO_EXTENSIONS,
     "npy": NPY_EXTENSIONS,
+    "npz": NPZ_EXTENSIONS,
     "hdf5": HDF5_EXTENSIONS,
     "torch": TORCH_EXTENSIONS,
     "kaldi": KALDI_EXTENSIONS,
@@ -44,7 +47,7 @@ def pack_source(
     """Packs mels, or the mels of audio, into the ragged store `out`.
 
     An utterance that cannot be packed (unreadable, cut off, empty, not finite) is left out and named in the result.
-    Memory is bounded, whatever the size of the corpus and the length of a file; only a .pt mel is read whole.
+    Memory is bounded, whatever the size of the corpus and the length of a file; only a .pt or .npz mel is read whole.
 
     Mels are made in worker processes, also if there is only one: in a script, call this under
     `if __name__ == "__main__":`. The store is the same, byte for byte, for any number of workers.
@@ -69,8 +72,8 @@ def pack_source(
         InterruptedRunError: if Ctrl-C stopped the packing.
     """
     found: Kind = kind_of(source) if kind == "auto" else kind
-    if axis != "auto" and found not in ("npy", "hdf5", "torch"):
-        raise ConfigError(f"the order of axes in {found} is known; use --axis only for npy, hdf5 and torch")
+    if axis != "auto" and found not in ("npy", "npz", "hdf5", "torch"):
+        raise ConfigError(f"the order of axes in {found} is known; use --axis only for npy, npz, hdf5 and torch")
     return pack(corpus_of(source, spec, found, axis), out, metadata, workers, on_progress)
 
 
@@ -142,6 +145,8 @@ def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto"
             return audio_corpus(source, spec)
         case "npy":
             return npy_corpus(source, spec, axis)
+        case "npz":
+            return npz_corpus(source, spec, axis)
         case "hdf5":
             return hdf5_corpus(source, spec, axis)
         case "torch":
@@ -195,6 +200,8 @@ def _kind_of_folder(folder: str) -> Kind:
     kinds = [kind for kind, known in _IN_FOLDERS.items() if extensions & known]
     if "npy" in kinds and "audio" in kinds:
         kinds.remove("audio")  # mels beside the audio that they were made from
+    if "npz" in kinds and len(kinds) > 1:
+        kinds.remove("npz")  # other features beside the mels or the audio
     if kinds == ["kaldi"]:
         raise ConfigError(f"{folder} holds Kaldi archives; give the .scp that lists them, or one .ark")
     if len(kinds) > 1:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -25,7 +26,8 @@ def nemo_corpus(manifest: str, spec: MelSpec) -> Corpus:
     """The audio of a NeMo manifest: JSON lines with `audio_filepath`, and optionally `offset` and `duration` [s].
 
     The key is the path in the row, without extension and without leading "/" and "../". If there is an offset, the
-    start and the end of the stretch in milliseconds follow. `text`, `speaker` and `lang` (as `language`) become
+    start and the end of the stretch in milliseconds follow; also if several stretches begin at the file's start. Rows
+    that are equal count as one. `text`, `speaker` and `lang` (as `language`) become
     metadata. A relative path is below the folder of the manifest, or if there is no such file, below the current
     folder.
 
@@ -79,6 +81,7 @@ def manifest_kind(path: str) -> str | None:
 def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entry]) -> Corpus:
     listing = Listing(manifest)
     stamps: dict[str, str] = {}
+    items: list[PackItem] = []
     for name, row in _rows(manifest, listing):
         try:
             key, clip, meta = entry(row)
@@ -92,10 +95,30 @@ def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entr
             continue
         place = Clip(path, clip.start, clip.duration, clip.channel)
         stamp = f"{stamps[path]} {clip.start} {clip.duration} {clip.channel}"
-        listing.add(PackItem(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
+        items.append(PackItem(key, f"{key} ({name})", stamp, place, json.dumps(meta) if meta else ""))
+    for item in _told_apart(items) if kind == "nemo" else items:
+        listing.add(item)
     if not listing.found and not listing.failures:
         raise ConfigError(f"{manifest} lists no audio; give a manifest with at least one row")
     return Corpus(listing.sources(), audio_blocks(spec), spec, {"from": kind})
+
+
+def _told_apart(items: Sequence[PackItem]) -> Iterator[PackItem]:
+    """The items, with the stretch in the key of each that begins where its file does, if several of a file do.
+
+    Where only one does, its key is the path alone, so that keys of stores that were packed before stay as they are.
+    """
+    ends: dict[tuple[str, str], set[float | None]] = {}
+    for item in items:
+        if item.place.start == 0:
+            ends.setdefault((item.key, item.place.path), set()).add(item.place.duration)
+    for item in items:
+        clip: Clip = item.place
+        if clip.start or clip.duration is None or len(ends[item.key, clip.path]) == 1:
+            yield item
+        else:
+            key = item.key + _stretch(clip.start, clip.duration)
+            yield replace(item, key=key, path=key + item.path.removeprefix(item.key))
 
 
 def _rows(manifest: str, listing: Listing) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -115,9 +138,14 @@ def _nemo(row: Row) -> Entry:
     while key.startswith("../"):
         key = key.removeprefix("../")
     if start:
-        key += f"-{round(start * 1000)}" + (f"-{round((start + duration) * 1000)}" if duration is not None else "")
+        key += _stretch(start, duration)
     meta = {"text": row.get("text"), "speaker": row.get("speaker"), "language": row.get("lang", row.get("language"))}
     return key, Clip(named, start, duration), _plain(meta)
+
+
+def _stretch(start: float, duration: float | None) -> str:
+    """The start of a stretch, and its end if the row states one, as a key ends with them [ms]."""
+    return f"-{round(start * 1000)}" + (f"-{round((start + duration) * 1000)}" if duration is not None else "")
 
 
 def _lhotse(row: Row) -> Entry:

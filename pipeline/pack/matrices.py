@@ -17,6 +17,8 @@ from pipeline.stores.mel_axis import fitting_axes
 from pipeline.stores.possible_values import PossibleValues
 
 Axis = Literal["auto", "mels-first", "frames-first"]
+MEL_NAMES = ("mel", "mels", "mel_spec", "mel_spectrogram", "melspec", "spectrogram", "feats", "features")
+"""Names that the mel may have in a file of several arrays."""
 _BLOCK = 8192  # number of frames read at once
 
 
@@ -36,6 +38,30 @@ class Matrix(Protocol):
     def __getitem__(self, part: Any) -> Any: ...
 
 
+class _Squeezed:
+    """A matrix without its outer axes of length 1: the first ones, then the last ones, until two are left.
+
+    Args:
+        matrix: matrix with two axes or more.
+    """
+
+    def __init__(self, matrix: Matrix) -> None:
+        shape = tuple(matrix.shape)
+        while len(shape) > 2 and shape[0] == 1:
+            shape = shape[1:]
+        self._front = (0,) * (len(matrix.shape) - len(shape))
+        while len(shape) > 2 and shape[-1] == 1:
+            shape = shape[:-1]
+        self._back = (0,) * (len(matrix.shape) - len(self._front) - len(shape))
+        self._matrix, self.shape, self.dtype = matrix, shape, matrix.dtype
+
+    def __getitem__(self, part: Any) -> Any:
+        if not self._front and not self._back:
+            return self._matrix[part]
+        parts = part if isinstance(part, tuple) else (part, slice(None))
+        return self._matrix[(*self._front, *parts, *self._back)]
+
+
 OpenMatrix = Callable[[Any], AbstractContextManager[Matrix]]
 """A function that opens the matrix at the place of an item, or raises `SourceError`. Picklable."""
 
@@ -48,7 +74,7 @@ def matrix_corpus(
     axis: Axis = "auto",
     usual: Literal["mels-first", "frames-first"] | None = None,
 ) -> Corpus:
-    """A corpus of mels that are matrices.
+    """A corpus of mels that are matrices. Axes of length 1 beside them, as of a batch of one, are removed.
 
     Args:
         sources: items to be packed.
@@ -74,7 +100,7 @@ def _order_of_square(sources: Sources, open_matrix: OpenMatrix, n_mels: int, usu
     for item in sources.items:
         try:
             with open_matrix(item.place) as matrix:
-                shape = tuple(matrix.shape)
+                shape = _Squeezed(matrix).shape
         except SourceError:
             continue
         fits = fitting_axes(shape, n_mels) if len(shape) == 2 else ()
@@ -102,11 +128,13 @@ def _blocks(
     n_mels = spec.n_mels
     possible = PossibleValues.of(spec, n_mels, mel_axis=0, dimensions=2)
     assert possible is not None
-    with open_matrix(place) as matrix:
-        shape = tuple(matrix.shape)
+    with open_matrix(place) as opened:
+        matrix = _Squeezed(opened)
+        shape = matrix.shape
         if len(shape) != 2 or matrix.dtype.kind != "f":
             raise SourceError(
-                f"it holds {matrix.dtype} with {len(shape)} dimensions; a mel is floating-point with 2 dimensions"
+                f"it holds {matrix.dtype} of shape {list(opened.shape)}; a mel is floating-point with 2 dimensions, "
+                "and others of length 1; save each mel in a file of its own"
             )
         if axis == "auto":
             fits = fitting_axes(shape, n_mels)

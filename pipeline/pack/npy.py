@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +30,32 @@ def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     return matrix_corpus(list_sources(folder, NPY_EXTENSIONS, ".npy"), _open, spec, "npy", axis)
 
 
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and data type of the array in a .npy file, which is then at the array's first value.
+
+    Args:
+        file: the file, at its first byte.
+
+    Raises:
+        SourceError: if the array holds Python objects: they are pickled, and a pickle is a program.
+        ValueError: if it is not a .npy file.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise SourceError(
+            "it holds Python objects (a pickle, which may run code), not numbers; save one array of floats per mel: "
+            "numpy.save(path, numpy.asarray(mel, 'float32'))"
+        )
+    return shape, dtype
+
+
 @contextmanager
 def _open(path: str) -> Iterator[NDArray[Any]]:
     try:
+        with open(path, "rb") as file:
+            read_header(file)
         mapped = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, SyntaxError) as exc:
         raise SourceError(f"it cannot be read: {exc}") from exc

@@ -55,6 +55,7 @@ class PackResult:
         restarted: reason why an earlier, interrupted packing could not be resumed; None if there was none, or it was.
         without_metadata: keys in the store that the given metadata lacks.
         unused_metadata: keys in the given metadata that no utterance has.
+        clutter: number of files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...); they are no sources.
     """
 
     store: str
@@ -67,6 +68,7 @@ class PackResult:
     restarted: str | None
     without_metadata: tuple[str, ...] = ()
     unused_metadata: tuple[str, ...] = ()
+    clutter: int = 0
 
 
 OnProgress = Callable[[PackProgress], None]

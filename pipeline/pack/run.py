@@ -89,6 +89,7 @@ def pack(
         restarted=restarted,
         without_metadata=tuple(key for key in packed.keys if key not in metadata.rows) if metadata else (),
         unused_metadata=tuple(sorted(metadata.rows.keys() - metas.keys())) if metadata else (),
+        clutter=sources.clutter,
     )
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.melspec import MelSpec
+from pipeline.pack.folders import walk
 from pipeline.pack.result import PackFailure
 from pipeline.stores.keys import bad_key
 from pipeline.stores.metadata_lists import Metadata
@@ -55,12 +57,14 @@ class Sources:
         items: items to be packed, sorted by key.
         failures: items that cannot be packed, as the listing already shows.
         ignored: number of files with other extensions.
+        clutter: number of files that machines leave lying about.
     """
 
     origin: str
     items: tuple[PackItem, ...]
     failures: tuple[PackFailure, ...] = ()
     ignored: int = 0
+    clutter: int = 0
 
     def digest(self) -> str:
         """A digest that changes when an item is added, removed or rewritten."""
@@ -115,12 +119,14 @@ class Listing:
     failures: list[PackFailure] = field(default_factory=list)
 
     def add(self, item: PackItem) -> None:
-        """Takes one item.
+        """Takes one item. An item that is equal to another one, but for its name in messages, is the same.
 
         Raises:
             ConfigError: if another item has its key.
         """
         if (other := self.found.get(item.key)) is not None:
+            if replace(other, path=item.path) == item:
+                return
             raise ConfigError(
                 f"{other.path} and {item.path} in {self.origin} would both get the key {item.key!r}; "
                 "rename or remove one of them"
@@ -134,10 +140,10 @@ class Listing:
         """Takes an item that cannot be packed."""
         self.failures.append(PackFailure(path.encode("utf-8", "backslashreplace").decode(), reason))
 
-    def sources(self, ignored: int = 0) -> Sources:
+    def sources(self, ignored: int = 0, clutter: int = 0) -> Sources:
         """All items that were found, sorted by key."""
         items = tuple(self.found[key] for key in sorted(self.found))
-        return Sources(self.origin, items, tuple(self.failures), ignored)
+        return Sources(self.origin, items, tuple(self.failures), ignored, clutter)
 
 
 def file_stamp(path: str) -> str:
@@ -150,13 +156,19 @@ def file_stamp(path: str) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def list_sources(folder: str, extensions: Container[str], kind: str) -> Sources:
+def list_sources(
+    folder: str, extensions: Container[str], kind: str, unread: Mapping[str, str] = MappingProxyType({})
+) -> Sources:
     """The files below a folder that have one of the extensions, in upper or lower case; linked folders are followed.
+
+    What machines leave lying about is only counted.
 
     Args:
         folder: folder to be packed.
         extensions: extensions in lower case, without dot.
         kind: name of such files in messages.
+        unread: other extensions of such files, each with the reason why they are not read. They are failures, except
+            where a file of the same key is read.
 
     Raises:
         ConfigError: if there is no such folder, it has no such file, or two files would get the same key.
@@ -164,44 +176,40 @@ def list_sources(folder: str, extensions: Container[str], kind: str) -> Sources:
     """
     if not os.path.isdir(folder):
         raise ConfigError(f"{folder} is not a folder; give the folder of the {kind} files")
-    listing, ignored = Listing(folder), 0
+    listing, ignored, unreadable = Listing(folder), 0, dict[str, str]()
+    clutter: list[str] = []
     try:
-        for path in walk(folder):
+        for path in walk(folder, clutter):
             stem, extension = os.path.splitext(path)
-            if extension[1:].lower() not in extensions:
+            if extension[1:].lower() in extensions:
+                _add_file(listing, folder, path)
+            elif extension[1:].lower() in unread:
+                unreadable[path] = stem.replace(os.sep, "/")
+            else:
                 ignored += 1
-                continue
-            if not _is_utf8(path):
-                shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-                listing.fail(shown, "its name is not valid UTF-8; rename it")
-                continue
-            full = os.path.join(folder, path)
-            if not os.path.isfile(full):
-                listing.fail(path, "it is not a file, or a link to a file that is not there")
-                continue
-            listing.add(PackItem(stem.replace(os.sep, "/"), path, file_stamp(full), full))
     except OSError as exc:
         raise StorageError(f"{folder} cannot be listed: {exc}") from exc
+    for path, key in unreadable.items():
+        if key in listing.found:
+            ignored += 1
+        else:
+            listing.fail(path, unread[os.path.splitext(path)[1][1:].lower()])
     if not listing.found and not listing.failures:
-        raise ConfigError(f"{folder} has no {kind} files ({ignored} other files); give the folder of the {kind} files")
-    return listing.sources(ignored)
+        others = ignored + len(clutter)
+        raise ConfigError(f"{folder} has no {kind} files ({others} other files); give the folder of the {kind} files")
+    return listing.sources(ignored, len(clutter))
 
 
-def walk(folder: str) -> Iterator[str]:
-    """Paths of all files below the folder. A link to a folder above itself is not followed."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    for here, folders, files in os.walk(folder, followlinks=True, onerror=fail):
-        real = os.path.realpath(here)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not os.path.islink(os.path.join(here, name))
-            or not (real + os.sep).startswith(os.path.realpath(os.path.join(here, name)).rstrip(os.sep) + os.sep)
-        )
-        yield from (os.path.relpath(os.path.join(here, name), folder) for name in sorted(files))
+def _add_file(listing: Listing, folder: str, path: str) -> None:
+    if not _is_utf8(path):
+        listing.fail(os.fsencode(path).decode("utf-8", "backslashreplace"), "its name is not valid UTF-8; rename it")
+        return
+    full = os.path.join(folder, path)
+    if not os.path.isfile(full):
+        listing.fail(path, "it is not a file, or a link to a file that is not there")
+        return
+    key = os.path.splitext(path)[0].replace(os.sep, "/")
+    listing.add(PackItem(key, path, file_stamp(full), full))
 
 
 def _is_utf8(path: str) -> bool:

@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.melspec import MelSpec
-from pipeline.pack.matrices import Axis, matrix_corpus
+from pipeline.pack.matrices import MEL_NAMES, Axis, matrix_corpus
 from pipeline.pack.sources import Corpus, SourceError, list_sources
 from pipeline.tensor_files import read_torch_file
 
 TORCH_EXTENSIONS = frozenset({"pt", "pth"})
 MAX_MEL_FILE_BYTES = 256 << 20
 """Largest .pt mel [bytes], since it is read whole: 2.5 hours of 80 bands at 22050/256 frames per second."""
-_TENSOR_NAMES = ("mel", "mels", "mel_spec", "mel_spectrogram", "melspec", "spectrogram", "feats", "features")
 
 
 def torch_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     """The .pt and .pth mels below a folder: each file holds a tensor, or a dict in which one tensor is the mel.
-
-    A leading axis of length 1 (a batch of one) is removed.
 
     Args:
         folder: folder with one mel per file.
@@ -47,13 +44,13 @@ def _open(path: str) -> Iterator[NDArray[Any]]:
     mel = _mel_of(value) if isinstance(value, dict) else value
     if not isinstance(mel, np.ndarray):
         raise SourceError(f"it holds {type(mel).__name__}; a mel must be a tensor")
-    yield mel[0] if mel.ndim == 3 and len(mel) == 1 else mel
+    yield mel
 
 
 def _mel_of(value: dict[Any, Any]) -> Any:
     tensors = {name: each for name, each in value.items() if isinstance(each, np.ndarray)}
-    named = [name for name in _TENSOR_NAMES if name in tensors] or list(tensors)
+    named = [name for name in MEL_NAMES if name in tensors] or list(tensors)
     if len(named) != 1:
         shown = ", ".join(f"{name} {list(each.shape)}" for name, each in list(tensors.items())[:5]) or "no tensor"
-        raise SourceError(f"it does not say which tensor is the mel: it holds {shown}; name it {_TENSOR_NAMES[0]!r}")
+        raise SourceError(f"it does not say which tensor is the mel: it holds {shown}; name it {MEL_NAMES[0]!r}")
     return tensors[named[0]]

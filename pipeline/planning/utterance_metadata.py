@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError, UtteranceError
 from pipeline.planning.fields import Fields, unified
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.digests import digest, digest_column
-from pipeline.stores.metadata_lists import read_metadata
+from pipeline.stores.metadata_lists import Metadata, read_metadata
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class UtteranceMetadata:
         unknown: number of keys in the list that are not utterances of the store.
         digest: digest of all metadata, as hexadecimal; empty if there is none.
         known: fields of this metadata, if an earlier run has written them down; None if they are to be found.
+        note: text that says what is strange in the list; empty if nothing is.
     """
 
     store: MelStore
@@ -40,6 +41,7 @@ class UtteranceMetadata:
     unknown: int
     digest: str
     known: Fields | None = None
+    note: str = ""
 
     @classmethod
     def read(
@@ -57,9 +59,10 @@ class UtteranceMetadata:
             ConfigError: if the list cannot be read, or has no row for any utterance of the store.
         """
         try:
-            rows = read_metadata(path).rows if path is not None else {}
+            metadata = Metadata("", {}) if path is None else read_metadata(path)
         except ConfigError as error:
             raise ConfigError(f"input.meta: {error}") from error
+        rows = metadata.rows
         listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
         if rows and not listed:
             raise ConfigError(
@@ -70,7 +73,7 @@ class UtteranceMetadata:
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
         known = published if published is not None and published["digest"] == found else None
         fields = Fields(known["fields"], tuple(known["notes"])) if known is not None else None
-        return cls(store, catalogue, listed, path, len(rows) - len(listed), found, fields)
+        return cls(store, catalogue, listed, path, len(rows) - len(listed), found, fields, metadata.note)
 
     @cached_property
     def fields(self) -> Fields:
@@ -107,7 +110,8 @@ class UtteranceMetadata:
     def words(self) -> str:
         """What the list has, as text for people."""
         others = f"; {self.unknown} of its rows match no utterance" if self.unknown else ""
-        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}{note}"
 
     def of(self, positions: Iterable[int], as_given: bool = False) -> dict[str, dict[str, Any]]:
         """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from pipeline.errors import ConfigError
 
@@ -49,13 +50,13 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def parse_object(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line.
+    """The JSON object in a line. NaN and infinity, which JSON does not have, are null: pandas writes them for no value.
 
     Raises:
-        ValueError: if the line is not a JSON object, or holds NaN or infinity.
+        ValueError: if the line is not a JSON object.
     """
     try:
-        value = json.loads(line, parse_constant=_refuse)
+        value = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
     if not isinstance(value, dict):
@@ -63,8 +64,9 @@ def parse_object(line: bytes) -> dict[str, Any]:
     return value
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"it holds {constant}, which is not valid JSON")
+def _finite(digits: str) -> float | None:
+    number = float(digits)  # 1e999 is infinite
+    return number if math.isfinite(number) else None
 
 
 def listed_path(named: str, listed_in: str) -> str:

@@ -109,6 +109,11 @@ class _LegacyStorages:
 def _read_zip(content: bytes) -> Any:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
+        if any(entry.filename.endswith("/constants.pkl") or "/code/" in entry.filename for entry in entries):
+            raise CheckpointError(
+                "it is a TorchScript archive (torch.jit.save), a program, which melmill does not run; save its tensors "
+                "with torch.save(dict(torch.jit.load(IN).state_dict()), OUT), or torch.save(mel, OUT) for a mel"
+            )
         # Torch does not compress, so no more is read than the file holds.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise CheckpointError("its zip archive is compressed, which torch never does")

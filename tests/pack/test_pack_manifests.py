@@ -103,7 +103,7 @@ def test_lhotse_cuts_are_stretches_of_a_channel_with_their_supervisions(tmp_path
 @pytest.mark.usefixtures("audio")
 def test_bad_nemo_rows_are_listed_by_line(tmp_path: Path) -> None:
     rows = [
-        {"audio_filepath": "wavs/a.wav"}, "{", "[1]", '{"audio_filepath": "wavs/a.wav", "offset": NaN}', {"text": "x"},
+        {"audio_filepath": "wavs/a.wav"}, "{", "[1]", '{"audio_filepath": "wavs/a.wav", "offset": "0"}', {"text": "x"},
         {"audio_filepath": "wavs/gone.wav"}, {"audio_filepath": "wavs"}, {"audio_filepath": 3},
         {"audio_filepath": "wavs/a.wav", "offset": -1}, {"audio_filepath": "wavs/a.wav", "offset": True},
         {"audio_filepath": "wavs/a.wav", "offset": 9.5}, {"audio_filepath": "wavs/a.wav", "offset": 0.1, "duration": 2},
@@ -149,10 +149,61 @@ def test_what_lhotse_would_run_fetch_or_change_is_listed_and_not_done(tmp_path: 
 @pytest.mark.usefixtures("audio")
 def test_two_rows_of_one_key_and_lists_without_rows_are_errors(tmp_path: Path) -> None:
     row = {"audio_filepath": "wavs/a.wav"}
+    other = {**row, "text": "hi"}
     with pytest.raises(ConfigError, match=r"\(line 1\) and wavs/a \(line 2\) .*'wavs/a'"):
-        nemo_corpus(write(tmp_path / "m.jsonl", [row, row]), SPEC)
+        nemo_corpus(write(tmp_path / "m.jsonl", [row, other]), SPEC)
     with pytest.raises(ConfigError, match="lists no audio"):
         nemo_corpus(write(tmp_path / "m.jsonl", []), SPEC)
+
+
+@pytest.mark.usefixtures("audio")
+def test_stretches_from_a_file_s_start_are_told_apart_by_their_ends(tmp_path: Path) -> None:
+    write_tone(tmp_path / "wavs/alone.wav", 0.5)
+    rows = [
+        {"audio_filepath": "wavs/a.wav", "offset": 0.0, "duration": 0.2, "text": "one"},
+        {"audio_filepath": "wavs/a.wav", "duration": 0.4, "text": "one two"},
+        {"audio_filepath": "wavs/a.wav", "text": "all of it"},
+        {"audio_filepath": "wavs/a.wav", "offset": 0.2, "duration": 0.2, "text": "two"},
+        {"audio_filepath": "wavs/alone.wav", "offset": 0.0, "duration": 0.2},
+        {"audio_filepath": "wavs/alone.wav", "offset": 0.1, "duration": 0.2},
+    ]
+    corpus = nemo_corpus(write(tmp_path / "m.jsonl", [*rows, rows[0], rows[3]]), SPEC)
+    named = {item.key: (item.path, json.loads(item.meta or "{}").get("text")) for item in corpus.sources.items}
+    assert named == {
+        "wavs/a-0-200": ("wavs/a-0-200 (line 1)", "one"),
+        "wavs/a-0-400": ("wavs/a-0-400 (line 2)", "one two"),
+        "wavs/a": ("wavs/a (line 3)", "all of it"),
+        "wavs/a-200-400": ("wavs/a-200-400 (line 4)", "two"),
+        "wavs/alone": ("wavs/alone (line 5)", None),  # as stores have it that were packed before
+        "wavs/alone-100-300": ("wavs/alone-100-300 (line 6)", None),
+    }
+    mels, reasons = made(corpus)
+    assert not reasons
+    assert {key: mel.shape[1] for key, mel in mels.items()} == {
+        key: round(seconds * RATE) // SPEC.hop_length
+        for key, seconds in zip(mels, (0.5, 0.2, 0.4, 0.2, 0.2, 0.2), strict=True)
+    }
+
+
+@pytest.mark.usefixtures("audio")
+def test_two_files_of_one_key_are_refused_whatever_their_stretches(tmp_path: Path) -> None:
+    write_tone(tmp_path / "wavs/a.flac", 0.5)
+    rows = [{"audio_filepath": f"wavs/a.{kind}", "duration": end} for kind, end in (("wav", 0.2), ("flac", 0.4))]
+    with pytest.raises(ConfigError, match="would both get the key 'wavs/a'"):
+        nemo_corpus(write(tmp_path / "m.jsonl", rows), SPEC)
+
+
+@pytest.mark.usefixtures("audio")
+def test_numbers_that_json_does_not_have_are_missing(tmp_path: Path) -> None:
+    row = '{"audio_filepath": "wavs/a.wav", "offset": NaN, "duration": Infinity, "text": NaN, "speaker": 1e999}'
+    (item,) = nemo_corpus(write(tmp_path / "m.jsonl", [row]), SPEC).sources.items
+    assert (item.key, item.meta, item.place.start, item.place.duration) == ("wavs/a", "", 0.0, None)
+
+
+@pytest.mark.usefixtures("audio")
+def test_equal_rows_of_lhotse_count_as_one(tmp_path: Path) -> None:
+    corpus = lhotse_corpus(write(tmp_path / "c.jsonl", [cut("one"), cut("two"), cut("one")]), SPEC)
+    assert [item.key for item in corpus.sources.items] == ["one", "two"]
 
 
 def test_lists_that_unpack_to_more_than_a_list_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

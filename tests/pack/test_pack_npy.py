@@ -110,6 +110,10 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
     assert list(packed) == ["good"]
     assert len(result.failures) == 2
     assert not (tmp_path / "exploded").exists()
+    assert (
+        "Python objects (a pickle, which may run code)"
+        in {each.path: each.reason for each in result.failures}["objects.npy"]
+    )
 
 
 class Bomb:

@@ -183,6 +183,22 @@ def test_text_that_cannot_be_read_any_more_stays_as_it_was_published(job: Build,
     assert reasons(job()) == []
 
 
+def test_plan_and_run_tell_of_texts_with_a_line_break(
+    job: Build, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = list(zarr.open_group(store)["keys"][:2])
+    (tmp_path / "m.csv").write_text(f'key,text\n{first},"Good-bye\n{second},He said it twice"\n')
+    config = job()
+    settings = {"input.meta": tmp_path / "m.csv", "output.shard_seconds": config.output.shard_seconds}
+    flags = ["--store", str(store), "--out", str(tmp_path / "audio"), "--vocoder", config.vocoder.name]
+    flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    for command in ("plan", "run"):
+        with pytest.raises(SystemExit) as end:
+            app([command, *flags, "--scheduler", "synchronous"])
+        assert end.value.code == 0
+        assert f"1 texts have a line break, first that of '{first}' (line 2)" in "".join(capsys.readouterr())
+
+
 def test_plan_and_run_say_how_many_texts_changed_and_what_that_costs(
     job: Build, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,55 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "axes of length 1 beside a mel are removed",
+        "pack/matrices.py",
+        "        while len(shape) > 2 and shape[0] == 1:\n",
+        "        while False:\n",
+        "tests/pack/test_matrices.py -k every_format",
+    ),
+    Mutant(
+        "what machines leave lying about is no source",
+        "pack/folders.py",
+        "if _CLUTTER.fullmatch(name):",
+        "if False:",
+        "tests/pack/test_folders.py -k clutter",
+    ),
+    Mutant(
+        "a quotation mark in a .tsv is a character",
+        "stores/metadata_lists.py",
+        'if _delimiter(path) == "," else _tabbed(path)',
+        "if True else _tabbed(path)",
+        "tests/pack/test_pack_meta.py -k is_a_character",
+    ),
+    Mutant(
+        "the end of a stretch in a NeMo key",
+        "pack/manifests.py",
+        "or len(ends[item.key, clip.path]) == 1:",
+        "or True:",
+        "tests/pack/test_pack_manifests.py -k told_apart",
+    ),
+    Mutant(
+        "audio that is shorter than its header says is refused",
+        "pack/audio_lengths.py",
+        "stated.size is None or stated.size <= there:",
+        "True:",
+        "tests/pack/test_audio_lengths.py -k named_by_pack",
+    ),
+    Mutant(
+        "a size that the header leaves open is taken from the file",
+        "pack/audio_files.py",
+        "stated.size is None and stated.field",
+        "False and stated.field",
+        "tests/pack/test_audio_lengths.py -k left_open",
+    ),
+    Mutant(
+        "the checksum of the last frame of FLAC without a length",
+        "pack/flac_length.py",
+        "== int.from_bytes(tail[-2:])",
+        "!= -1",
+        "tests/pack/test_audio_lengths.py -k flac_without",
+    ),
+    Mutant(
         "fsync of an object's content",
         "storage/atomic.py",
         "    sync(file)\n",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import fnmatch
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from pipeline.pack.audio import AUDIO_EXTENSIONS, read_audio
-from pipeline.pack.sources import SourceError, list_sources
+from pipeline.pack.audio import audio_sources, read_audio
+from pipeline.pack.audio_files import open_audio
+from pipeline.pack.sources import SourceError
+from pipeline.stores.text_lists import parse_object, read_lines
 
 # Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
 _MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0
@@ -77,7 +78,8 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     Raises:
         ConfigError: if there is no speech to train on, or no speech is held out.
     """
-    files = list(_files(sources))
+    left_out: list[str] = []
+    files = list(_files(sources, left_out))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
     utterances = [item for item in read if isinstance(item, Recording)]
@@ -96,14 +98,16 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     for utterance in utterances:
         digest.update(f"{utterance.key}\0{len(utterance.waveform)}\0".encode())
         digest.update(utterance.waveform.tobytes())
-    left_out = tuple(item for item in read if isinstance(item, str))
-    return Speech(train, held_out, left_out, digest.hexdigest())
+    left_out += [item for item in read if isinstance(item, str)]
+    return Speech(train, held_out, tuple(left_out), digest.hexdigest())
 
 
-def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
+def _files(sources: Sequence[Path], left_out: list[str]) -> Iterable[tuple[str, Path]]:
     for source in sources:
         if source.is_dir():
-            for file in list_sources(str(source), AUDIO_EXTENSIONS, "audio").items:
+            found = audio_sources(str(source))
+            left_out += [f"{source / failure.path}: {failure.reason}" for failure in found.failures]
+            for file in found.items:
                 yield f"{source.name}/{file.key}", source / file.path
         elif source.suffix == ".jsonl":
             yield from _rows(source)
@@ -114,11 +118,13 @@ def _files(sources: Sequence[Path]) -> Iterable[tuple[str, Path]]:
 
 
 def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in read_lines(str(manifest)):
+        if not line.strip():
+            continue
         try:
-            row = json.loads(line)
+            row = parse_object(line)
             named = next(row[name] for name in ("audio_filepath", "audio", "path") if isinstance(row.get(name), str))
-        except (ValueError, AttributeError, StopIteration) as error:
+        except (ValueError, StopIteration) as error:
             raise ConfigError(
                 f"{manifest}, line {number}: a row must be a JSON object that names its audio file under "
                 "audio_filepath, audio or path"
@@ -128,7 +134,8 @@ def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
 
 def _read(key: str, path: Path, sample_rate: int) -> Recording | str:
     try:
-        bandwidth = soundfile.info(path).samplerate / 2
+        with open_audio(str(path)) as file:
+            bandwidth = file.sound.samplerate / 2
         waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
     except (SourceError, soundfile.SoundFileError, OSError) as error:
         return f"{path}: {error}"

@@ -52,7 +52,7 @@ def test_nothing_on_one_side_of_the_hold_out_is_an_error(folder: Path, pattern: 
 def test_files_and_manifests_name_audio_too(folder: Path, tmp_path: Path) -> None:
     rows = [{"audio_filepath": "speech/anna/0.wav"}, {"audio": "speech/anna/1.wav"}, {"path": "speech/ben/0.wav"}]
     manifest = tmp_path / "rows.jsonl"
-    manifest.write_text("\n".join(map(json.dumps, rows)))
+    manifest.write_text("\n\n".join(map(json.dumps, rows)) + "\n\n")
     speech = read_speech([manifest, folder / "ben" / "2.wav"], 16000)
     assert sorted(u.key for u in (*speech.train, *speech.held_out)) == [
         "2",
