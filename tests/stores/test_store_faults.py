@@ -264,6 +264,18 @@ def test_wrong_offsets_are_faults_of_their_utterances(
         assert listed[index].frames == 0
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]"])
+def test_a_document_that_is_being_written_fails_only_its_utterance(
+    tmp_path: Path, zarr_format: int, content: bytes
+) -> None:
+    make_grouped(tmp_path / "s", some_mels(), zarr_format=zarr_format)
+    (tmp_path / "s" / "b" / "c" / (".zarray" if zarr_format == 2 else "zarr.json")).write_bytes(content)
+    found = open_store(str(tmp_path / "s"), mel=SPEC).catalogue()
+    assert [str(found.keys[index]) for index in found.faults] == ["b/c"]
+    assert len(found) == len(some_mels())
+
+
 def test_lengths_that_cannot_be_are_faults_of_their_items(tmp_path: Path) -> None:
     make_padded(tmp_path / "s", some_mels(), lengths=[37, 0, 102, -1])
     store = open_store(str(tmp_path / "s"), mel=SPEC)

@@ -193,7 +193,7 @@ class ZarrTree:
                         yield UnreadableArray(path, lost)
                     continue
                 try:
-                    text = contents.get(path + ending) or repr(self.listed.entries[path])
+                    text = repr(self.listed.entries[path]) if path in proven else contents[path + ending]
                     known = alike.get((text, contents.get(path + "/.zattrs")))
                     if known is None:
                         own = self.listed.entries[path] if path in proven else self._own(path, contents)
