@@ -1,4 +1,4 @@
-"""Writes the manifest and the list of failures from the commits, and has the ledger publish them."""
+"""Writes manifest, list of failures and index of shards from the commits, and has the ledger publish them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.config import Job
 from pipeline.errors import MelmillError
-from pipeline.output.layout import FAILURES, JOB, MANIFEST
+from pipeline.output.layout import INDEX, JOB
 from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
 from pipeline.output.publication import METADATA, Publication, Totals
@@ -25,7 +25,7 @@ Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
 def publish(
     ledger: Ledger, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any], metas: Metas
 ) -> Totals:
-    """Write failures.jsonl and manifest.jsonl from the commits, and publish them with the counts in job.json.
+    """Write failures.jsonl, index.json and manifest.jsonl from the commits, and publish them with counts in job.json.
 
     Args:
         ledger: ledger of the output.
@@ -43,13 +43,14 @@ def publish(
     commits = []
     planned = 0
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
-        with ListWriter(folder, job.config.output.store_in_rows) as lists:
+        with ListWriter(folder, _name(job), job.config.output.store_in_rows) as lists:
             for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                 planned += len(shard.members)
                 if missing and not ledger.has_commit(shard.name):
                     continue
                 record = ledger.commit_record(shard.name)
                 commits.append(shard.name)
+                lists.add_shard(record)
                 current = record.metadata == job.metadata
                 lists.add_rows(record.rows if current else _described(record.rows, metas(shard.members.tolist())))
                 lists.add_failures(dataclasses.replace(each, shard=shard.name) for each in record.failures)
@@ -83,7 +84,8 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
         return "nothing was published yet, or published.json is lost or damaged"
     if not publication.complete:
         return "shards could not be made when it was published last"
-    if lost := [name for name in (MANIFEST, FAILURES, JOB) if not exists(ledger.storage, name)]:
+    published = [each.name for each in publication.files]
+    if lost := [name for name in (*published, JOB) if not exists(ledger.storage, name)]:
         return f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone"
     described = ledger.job() or {}
     if "counts" not in described or described.get("run_id") != publication.run_id:
@@ -93,7 +95,14 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
         before[METADATA] = job.metadata
     now = _state(plan, job)
     changed = [what for what in {**now, **before} if before.get(what) != now.get(what)]
-    return f"changed: {', '.join(changed)}" if changed else None
+    if changed:
+        return f"changed: {', '.join(changed)}"
+    return None if INDEX in published else f"it was published by an earlier melmill, which wrote no {INDEX}"
+
+
+def _name(job: Job) -> str:
+    """The name of the output: the last part of its URL."""
+    return job.config.public().output.url.rstrip("/").rpartition("/")[2]
 
 
 def _state(plan: Plan, job: Job) -> dict[str, str]:

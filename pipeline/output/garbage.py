@@ -1,7 +1,8 @@
 """Garbage: what no manifest of a finished run names, and no unfinished run needs. It is found first, deleted on demand.
 
-A commit is needed if (a) the last publication contains it, (b) the manifest names one of its objects, or (c) the run
-that published last, or a later one, made it: a later run may not be finished. All other commits are superseded.
+A commit is needed if (a) the last publication contains it, (b) the manifest or the index names one of its objects, or
+(c) the run that published last, or a later one, made it: a later run may not be finished. All other commits are
+superseded. Manifest and index differ from the last publication after a run that was stopped while it published.
 
 A commit record is deleted first, durably, then its stale mark, then its objects. So after a kill at any moment, each
 commit has all of its objects, and what is left over has no record and is found again.
@@ -21,8 +22,9 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.errors import ConfigError, LostRecordError, StorageError
-from pipeline.output.layout import DATA, MANIFEST, STALE, commit_path, marked_commit, shard_of
+from pipeline.output.layout import DATA, INDEX, MANIFEST, STALE, commit_path, marked_commit, shard_of
 from pipeline.output.ledger import Ledger
+from pipeline.output.shard_index import indexed_shards
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
 
 _SUPERSEDED = "superseded: the last publication consists of other shards"
@@ -78,7 +80,7 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
 
     Raises:
         ConfigError: if there is no melmill output, or if it does not say what was published.
-        StorageError: if it cannot be read, or a commit record or the manifest is damaged.
+        StorageError: if it cannot be read, or a commit record, the manifest or the index is damaged.
     """
     ledger = Ledger(open_storage(url, options))
     ledger.existing_job()
@@ -125,7 +127,7 @@ class _Census:
     Args:
         kept: names of commits that are needed.
         needed: names of the objects of `kept`.
-        listed: shards as the manifest names them: tars, and folders of files.
+        listed: shards as the manifest or the index names them: tars, and folders of files.
         superseded: names of commits that are not needed.
         replaced: names of the objects of `superseded`.
         orphans: names of objects that no commit names.
@@ -155,9 +157,10 @@ def _census(ledger: Ledger) -> _Census:
             f"{ledger.storage.url} does not say which commits its {MANIFEST} consists of. Run the job again: that "
             "publishes it again, and makes nothing that is there already"
         )
+    listed = (listed or set()) | _indexed(ledger)
     published = set(publication.commits) if publication is not None else set()
     generation = publication.generation if publication is not None else 0
-    census = _Census(set(), set(), listed or set(), set(), set(), [])
+    census = _Census(set(), set(), listed, set(), set(), [])
     for record in ledger.commits():
         name, objects = record.name, {each.name for each in record.objects}
         if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
@@ -191,8 +194,23 @@ def _listed(storage: Storage) -> set[str] | None:
     return shards
 
 
+def _indexed(ledger: Ledger) -> set[str]:
+    """The shards that index.json names; none if it is not there, or is a file that no run has written."""
+    try:
+        return indexed_shards(ledger.storage)
+    except FileNotFoundError:
+        return set()
+    except ValueError as error:
+        if not ledger.owns_index():
+            return set()
+        raise StorageError(
+            f"{INDEX} of {ledger.storage.url} cannot be read: {error}. Delete {INDEX}, then run again to publish it "
+            "again"
+        ) from error
+
+
 def _is_listed(name: str, census: _Census) -> bool:
-    """Whether the manifest names an object: as a tar, or as a file in the folder of a shard."""
+    """Whether the manifest or the index names an object: as a tar, or as a file in the folder of a shard."""
     parts = name.split("/")
     return any("/".join(parts[:count]) in census.listed for count in range(1, len(parts) + 1))
 

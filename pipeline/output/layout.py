@@ -1,6 +1,7 @@
 """Every name in an output, written down once, and the one parser of the names of objects.
 
     manifest.jsonl  failures.jsonl  job.json      what readers read
+    index.json                                    the current shards, in the format of wids
     data/000123-1a2b3c4d.tar                      a shard in one tar
     data/000123-1a2b3c4d/KEY.flac                 a shard in files: an audio file and a JSON file for each utterance
     data/000123-1a2b3c4d-5e6f7a8b.tar             the same shard, made beside an object that was damaged
@@ -22,6 +23,8 @@ from pipeline.storage import PRIVATE
 
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
+INDEX = "index.json"
+"""The list of the current shards; see `shard_index`."""
 JOB = "job.json"
 DATA = "data"
 COMMITS = f"{PRIVATE}/commits"

@@ -108,7 +108,8 @@ class Publication:
             and why. Empty in publications of early versions of melmill.
         complete: whether every shard of the plan could be made.
         commits: names of the commits that the publication consists of.
-        files: manifest.jsonl and failures.jsonl as they were published.
+        files: manifest.jsonl, failures.jsonl and index.json as they were published. Early versions of melmill wrote no
+            index.json.
         totals: totals of the manifest.
     """
 

@@ -251,6 +251,8 @@ def test_every_field_on_disk_is_in_the_reference(output: Path) -> None:
         "field of a failure": rows(output, "failures.jsonl")[0],
         "field of `job.json`": job,
         "field of `counts`": job["counts"],
+        "field of `index.json`": {*json.loads((output / "index.json").read_text()), "files"},
+        "field of an entry": {"url", "nsamples", "filesize", "key", "file"},
         "field of a commit record": json.loads(commit.read_text()),
         "field of `published.json`": json.loads((output / "_melmill" / "published.json").read_text()),
         "field of the JSON": sidecar,

@@ -3,6 +3,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.corpora import digests, rows, tiny_vocoder
@@ -84,6 +85,11 @@ def edit_manifest(out: Path, edit: Callable[[list[str]], list[str]]) -> None:
     path.write_text("".join(edit(path.read_text().splitlines(keepends=True))))
 
 
+def edit_index(out: Path, field: str, edit: Callable[[Any], Any]) -> None:
+    index = json.loads((out / "index.json").read_text())
+    (out / "index.json").write_text(json.dumps({**index, field: edit(index[field])}))
+
+
 def cut(path: Path) -> None:
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:5000])
@@ -101,6 +107,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a tar lost": (lambda out: first_tar(out).unlink(), 10, "it should hold"),
     "the manifest lost": (lambda out: (out / "manifest.jsonl").unlink(), 10, "run the job again"),
     "failures lost": (lambda out: (out / "failures.jsonl").unlink(), 10, "run the job again"),
+    "the index lost": (lambda out: (out / "index.json").unlink(), 10, "run the job again"),
+    "a shard lost from the index": (
+        lambda out: edit_index(out, "shardlist", lambda shards: shards[1:]),
+        11,
+        "published with",
+    ),
+    "a number in the index": (lambda out: edit_index(out, "wids_version", lambda version: 2), 11, "published with"),
+    "an index that is no JSON": (lambda out: (out / "index.json").write_text("{"), 11, "published with"),
     "a row lost": (lambda out: edit_manifest(out, lambda lines: lines[1:]), 11, "has no row"),
     "a row twice": (lambda out: edit_manifest(out, lambda lines: lines[:1] + lines), 11, "differs from the commit"),
     "rows in another order": (
@@ -228,10 +242,11 @@ def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: 
         run(job(input__store=str(tmp_path / "other.zarr")))
 
 
-WRITES = ["job.json", "_melmill/publishing.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"]
+LISTS = ["failures.jsonl", "index.json", "manifest.jsonl"]
+WRITES = ["job.json", "_melmill/publishing.json", *LISTS, "_melmill/published.json"]
 
 
-@pytest.mark.parametrize("writes", range(6))
+@pytest.mark.parametrize("writes", range(7))
 def test_an_output_is_whole_wherever_its_publication_stops(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -266,7 +281,7 @@ def stop_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-@pytest.mark.parametrize("writes", [3, 4])
+@pytest.mark.parametrize("writes", [3, 4, 5])
 def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -274,11 +289,11 @@ def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
     stop_after(writes, monkeypatch)
     with pytest.raises(InterruptedRunError):
         run(job(input__meta=str(tmp_path / "m.jsonl")))
-    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 4 else {})
+    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 5 else {})
     assert verify(str(out)).findings == ()
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5])
 def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:

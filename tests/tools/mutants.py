@@ -218,10 +218,31 @@ MUTANTS = (
         "tests/output/test_audit.py::test_an_output_is_whole_wherever_its_publication_stops[4]",
     ),
     Mutant(
+        "the index is published with the manifest",
+        "output/ledger.py",
+        "        self.storage.replace(INDEX, folder / INDEX)\n",
+        "",
+        "tests/output/test_shard_index.py -k regeneration",
+    ),
+    Mutant(
+        "gc keeps what the index names",
+        "output/garbage.py",
+        "(listed or set()) | _indexed(ledger)",
+        "listed or set()",
+        "tests/output/test_shard_index.py -k gc_keeps",
+    ),
+    Mutant(
+        "a file in the place of the index that no run wrote is not overwritten",
+        "planning/prepare.py",
+        "        _check_index(ledger)\n",
+        "        pass\n",
+        "tests/output/test_shard_index.py -k overwritten",
+    ),
+    Mutant(
         "lists are held against their digests while a run is unfinished",
         "output/audit/reading.py",
-        "        for name in (MANIFEST, FAILURES):\n",
-        '        for name in (MANIFEST, FAILURES) if "counts" in described else ():\n',
+        "        for name in (MANIFEST, FAILURES, INDEX):\n",
+        '        for name in (MANIFEST, FAILURES, INDEX) if "counts" in described else ():\n',
         "tests/output/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[1]",
     ),
     Mutant(

@@ -23,7 +23,17 @@ from pipeline.output.audit.shards import (
     publish_again,
     read_record,
 )
-from pipeline.output.layout import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, commit_of, is_shard_name, shard_of
+from pipeline.output.layout import (
+    COMMITS,
+    FAILURES,
+    INDEX,
+    JOB,
+    MANIFEST,
+    PUBLISHED,
+    commit_of,
+    is_shard_name,
+    shard_of,
+)
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import METADATA, Announced, Publication
 from pipeline.output.records import Failure, Row
@@ -32,6 +42,7 @@ from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translat
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
+_LOST_LIST = "it is not there; run the job again to publish it"
 _AHEAD = 2  # shards per thread that are read ahead; their rows are in memory
 
 
@@ -84,7 +95,9 @@ class _Verification:
                 self._listener(event)
         known = publication.files if publication is not None else ()
         known += announced.files if announced is not None else ()
-        for name in (MANIFEST, FAILURES):
+        if publication is not None and any(each.name == INDEX for each in publication.files):
+            self._check_there(INDEX)
+        for name in (MANIFEST, FAILURES, INDEX):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
         return VerifyReport(self._utterances, self._failed, self._seconds, tuple(self._findings))
@@ -168,7 +181,11 @@ class _Verification:
                         what = f"line {number} cannot be read: {error!r}"
                         self._find("corrupt", name, f"{what}. {publish_again(name)}")
         except FileNotFoundError:
-            self._find("missing", name, "it is not there; run the job again to publish it")
+            self._find("missing", name, _LOST_LIST)
+
+    def _check_there(self, name: str) -> None:
+        if not exists(self._ledger.storage, name):
+            self._find("missing", name, _LOST_LIST)
 
     def _check_file(self, name: str, wanted: set[str]) -> None:
         """Compare a list with the digests that it may have: several, if a run was stopped while it published."""
@@ -176,7 +193,7 @@ class _Verification:
             with self._ledger.storage.read(name) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
-            return  # reported when it was read
+            return  # reported elsewhere
         if wanted and sha256 not in wanted:
             what = f"its sha256 is {sha256}, it was published with {' or '.join(sorted(wanted))}"
             self._find("corrupt", name, f"{what}. {publish_again(name)}")
@@ -197,7 +214,7 @@ class _Verification:
         None if the commit record is lost or damaged, which is reported elsewhere.
         """
         if shard is None:
-            return {MANIFEST, FAILURES, JOB}
+            return {MANIFEST, FAILURES, INDEX, JOB}
         if shard not in commits:
             return None if shard in self._lost else set()
         record, _ = read_record(self._ledger, shard)

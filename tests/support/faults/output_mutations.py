@@ -16,7 +16,7 @@ Change = Callable[[Place, random.Random], Expected]
 
 MISSING, CORRUPT, UNEXPECTED = 10, 11, 12
 LISTS = ("manifest.jsonl", "failures.jsonl")
-DOCUMENTS = ("job.json", "_melmill/published.json")
+DOCUMENTS = ("job.json", "index.json", "_melmill/published.json")
 
 
 def some_object(out: Place, rng: random.Random) -> Place:
