@@ -82,6 +82,8 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     publication = ledger.publication()
     if publication is None:
         return "nothing was published yet, or published.json is lost or damaged"
+    if publication.due:
+        return publication.due
     if not publication.complete:
         return "shards could not be made when it was published last"
     published = [each.name for each in publication.files]

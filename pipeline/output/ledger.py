@@ -263,6 +263,11 @@ class Ledger:
         except (FileNotFoundError, ValueError):
             return None
 
-    def delete_publication(self) -> None:
-        """Forget what was published last, so that the next run publishes again."""
-        self.storage.delete(PUBLISHED)
+    def publish_again(self, reason: str) -> None:
+        """Have the next run publish again. What was published stays known until then.
+
+        Args:
+            reason: why, as text for the plan.
+        """
+        if (publication := self.publication()) is not None:  # else the next run publishes anyway
+            self.storage.replace(PUBLISHED, dataclasses.replace(publication, due=reason).to_json())

@@ -111,6 +111,7 @@ class Publication:
         files: manifest.jsonl, failures.jsonl and index.json as they were published. Early versions of melmill wrote no
             index.json.
         totals: totals of the manifest.
+        due: why it is to be published again, as `verify --repair` notes; empty as long as nothing was found.
     """
 
     run_id: str
@@ -120,6 +121,8 @@ class Publication:
     commits: tuple[str, ...]
     files: tuple[StoredObject, ...]
     totals: Totals
+    # Added later: publications without these fields have these values.
+    due: str = ""
 
     def to_json(self) -> bytes:
         """The publication as it is stored."""

@@ -6,6 +6,7 @@ reads it, a run that cannot write it continues, and the times in it are for peop
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import socket
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from pipeline.errors import ConfigError
 from pipeline.events.tally import Amount
 from pipeline.output.layout import MANIFEST, PARTS, STATUS
 from pipeline.output.ledger import Ledger
@@ -166,12 +168,22 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
         ledger.existing_job()
     newest = max(told, key=lambda each: each.written, default=None)
     age = _age(newest) if newest is not None else None
-    publication = ledger.publication()
-    totals = publication.totals if publication is not None and exists(storage, MANIFEST) else None
-    manifest = Holding(totals.utterances, totals.failed, totals.seconds) if totals is not None else None
+    manifest = _manifest(ledger)
     parts = tuple(each for each in told if each.part)
     state = _state_of_parts(parts, holder) if parts else _state(newest, holder, age)
     return Status(storage.url, state, holder, age, newest, manifest, parts)
+
+
+def _manifest(ledger: Ledger) -> Holding | None:
+    if not exists(ledger.storage, MANIFEST):
+        return None
+    if (publication := ledger.publication()) is not None:
+        totals = publication.totals
+        return Holding(totals.utterances, totals.failed, totals.seconds)
+    with contextlib.suppress(ConfigError):  # published.json is lost or damaged; job.json has the same counts
+        if (counts := ledger.existing_job().get("counts")) is not None:
+            return Holding(counts["utterances"], counts["failed"], counts["seconds"])
+    return None
 
 
 def _told(storage: Storage) -> list[RunStatus]:

@@ -10,9 +10,11 @@ from support.corpora import digests, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
-from pipeline.jobs.run import run
+from pipeline.jobs.run import plan, run
 from pipeline.output.audit import repair, verify
+from pipeline.output.garbage import find_garbage
 from pipeline.output.layout import STATUS
+from pipeline.output.status import Holding, read_status
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
@@ -198,6 +200,39 @@ def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: st
         assert made.made_seconds == 0
     assert run(config).run_id == ""
     assert repair(str(out), left) == ()
+
+
+@pytest.mark.parametrize("name", [name for name in DAMAGE if "stranger" not in name])
+def test_a_repair_may_be_repeated_and_hides_nothing_from_status_and_gc(out: Path, name: str) -> None:
+    DAMAGE[name][0](out)
+    there = (out / "manifest.jsonl").exists()
+    found = verify(str(out)).findings
+    repair(str(out), found)
+    assert (read_status(str(out)).manifest == Holding(24, 0, pytest.approx(48, abs=20))) == there
+    again = verify(str(out)).findings
+    assert {each.name for each in again} <= {each.name for each in found} | {"job.json"}
+    repair(str(out), again)
+    assert {(each.kind, each.name) for each in verify(str(out)).findings} == {(each.kind, each.name) for each in again}
+
+
+def test_a_plan_says_why_it_publishes_again_after_a_repair(job: Build, out: Path) -> None:
+    edit_row(out, offset=0)
+    repair(str(out), verify(str(out)).findings)
+    assert (plan(job()).publication_due or "").startswith("verify found manifest.jsonl")
+    assert find_garbage(str(out)).garbage == ()
+
+
+@pytest.mark.parametrize("content", [None, b"{"])
+def test_status_knows_what_the_manifest_holds_when_published_json_is_lost_or_damaged(
+    out: Path, content: bytes | None
+) -> None:
+    before = read_status(str(out)).manifest
+    (out / "_melmill" / "published.json").unlink()
+    if content is not None:
+        (out / "_melmill" / "published.json").write_bytes(content)
+    assert read_status(str(out)).manifest == before
+    (out / "job.json").unlink()
+    assert read_status(str(out)).manifest is None
 
 
 def test_a_commit_record_that_was_made_good_meanwhile_is_kept(out: Path) -> None:

@@ -239,6 +239,13 @@ MUTANTS = (
         "tests/output/test_shard_index.py -k overwritten",
     ),
     Mutant(
+        "what a repair notes is published again",
+        "jobs/publish.py",
+        "    if publication.due:\n        return publication.due\n",
+        "",
+        "tests/output/test_audit.py",
+    ),
+    Mutant(
         "lists are held against their digests while a run is unfinished",
         "output/audit/reading.py",
         "        for name in (MANIFEST, FAILURES, INDEX):\n",
