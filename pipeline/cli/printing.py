@@ -10,6 +10,7 @@ from typing import TextIO
 from pipeline.events import Reason
 
 LINES_SHOWN = 20
+_NAMES_SHOWN = 5
 
 
 def write_line(stream: TextIO, line: str) -> None:
@@ -24,6 +25,16 @@ def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
         print(line, file=stream or sys.stdout)
     if len(lines) > LINES_SHOWN:
         print(f"... and {len(lines) - LINES_SHOWN} more", file=stream or sys.stdout)
+
+
+def others_line(names: Sequence[str]) -> str:
+    """A line about other people's files in an output, with the first of their names.
+
+    >>> others_line(["README.md", "plots/"])
+    "README.md, plots/: not melmill's, left alone"
+    """
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{', '.join(names[:_NAMES_SHOWN])}{more}: not melmill's, left alone"
 
 
 def reason_line(reason: Reason) -> str:

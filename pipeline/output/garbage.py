@@ -22,7 +22,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.errors import ConfigError, LostRecordError, StorageError
-from pipeline.output.layout import DATA, INDEX, MANIFEST, STALE, commit_path, marked_commit, shard_of
+from pipeline.output.layout import DATA, INDEX, MANIFEST, STALE, commit_path, marked_commit, of_others, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.shard_index import indexed_shards
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
@@ -56,10 +56,12 @@ class GarbageReport:
         garbage: objects that can be deleted, in the order of deletion.
         holder: the run that is working on the output, or None. Objects without a commit record may be its work, and
             are not reported then.
+        others: names of files and folders of other people at the top of the output, which are left alone.
     """
 
     garbage: tuple[Garbage, ...]
     holder: str | None
+    others: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -88,8 +90,9 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
     census = _census(ledger)
     superseded = tuple(_superseded(ledger.storage, census))
     if holder is not None:
-        return GarbageReport(superseded, holder)
-    return GarbageReport((*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census)), None)
+        return GarbageReport(superseded, holder, census.others)
+    found = (*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census))
+    return GarbageReport(found, None, census.others)
 
 
 def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
@@ -117,7 +120,7 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
         for each in found:
             ledger.storage.delete(each.name)
         _take_back(ledger, census, {each.name for each in found})
-    return GarbageReport(half_written + found, None)
+    return GarbageReport(half_written + found, None, census.others)
 
 
 @dataclass
@@ -131,6 +134,7 @@ class _Census:
         superseded: names of commits that are not needed.
         replaced: names of the objects of `superseded`.
         orphans: names of objects that no commit names.
+        strangers: files and folders at the top of the output that are not melmill's.
     """
 
     kept: set[str]
@@ -139,6 +143,12 @@ class _Census:
     superseded: set[str]
     replaced: set[str]
     orphans: list[str]
+    strangers: set[str]
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """What is not melmill's, sorted."""
+        return tuple(sorted(self.strangers))
 
     @property
     def gone(self) -> set[str]:
@@ -160,7 +170,7 @@ def _census(ledger: Ledger) -> _Census:
     listed = (listed or set()) | _indexed(ledger)
     published = set(publication.commits) if publication is not None else set()
     generation = publication.generation if publication is not None else 0
-    census = _Census(set(), set(), listed, set(), set(), [])
+    census = _Census(set(), set(), listed, set(), set(), [], set())
     for record in ledger.commits():
         name, objects = record.name, {each.name for each in record.objects}
         if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
@@ -169,7 +179,10 @@ def _census(ledger: Ledger) -> _Census:
         else:
             census.superseded.add(name)
             census.replaced |= objects
-    for name in ledger.storage.list(DATA):
+    for name in ledger.storage.list(""):
+        if (other := of_others(name)) is not None:
+            census.strangers.add(other)
+            continue
         known = name in census.needed or name in census.replaced
         if not known and not _is_listed(name, census) and shard_of(name) is not None:
             census.orphans.append(name)

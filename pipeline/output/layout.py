@@ -116,6 +116,19 @@ def part_path(index: int) -> str:
     return f"{PARTS}/{index:06d}.json"
 
 
+def of_others(path: str) -> str | None:
+    """What other people have put beside the lists, if a path is part of it: a file, or a folder with a final slash.
+
+    Only melmill writes to `data` and `_melmill`, so what is there is never of others.
+
+    >>> of_others("README.md"), of_others("plots/1.png"), of_others("data/notes.txt"), of_others("job.json")
+    ('README.md', 'plots/', None, None)
+    """
+    top, slash, _ = path.partition("/")
+    ours = (DATA, PRIVATE) if slash else (MANIFEST, FAILURES, INDEX, JOB)
+    return None if top in ours else top + slash
+
+
 def _record_in(folder: str, path: str) -> str | None:
     match = _RECORD.fullmatch(path.removeprefix(f"{folder}/")) if path.startswith(f"{folder}/") else None
     return match[1] if match else None

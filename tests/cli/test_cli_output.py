@@ -57,6 +57,16 @@ def test_status_tells_how_a_run_ended(out: Path) -> None:
     assert "left" not in said
 
 
+def test_verify_and_gc_mention_other_peoples_files_once(out: Path) -> None:
+    for name in ("README.md", *(f"{number}.txt" for number in range(6))):
+        (out / name).write_text("mine")
+    for command in ("verify", "gc"):
+        said = melmill(command, out)
+        assert said.count("0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more: not melmill's, left alone\n") == 1
+        assert said.count("left alone") == 1
+        assert "README.md" in json.loads(melmill(command, out, "--json"))["others"]
+
+
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     plain = json.loads((out / STATUS).read_text())
 
@@ -80,6 +90,7 @@ def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     assert "now        gc on here, for 0:00:0" in said
     (out / STATUS).unlink()
     (out / "_melmill" / "published.json").unlink()
+    (out / "job.json").unlink()
     assert melmill("status", out) == "state      no run has written its status\nmanifest   none yet\n"
 
 

@@ -12,7 +12,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.jobs.run import plan, run
 from pipeline.output.audit import repair, verify
-from pipeline.output.garbage import find_garbage
+from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import STATUS
 from pipeline.output.status import Holding, read_status
 from pipeline.storage import LocalStorage
@@ -143,7 +143,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),
     "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
-    "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),
+    "a stranger in a folder among the tars": (
+        lambda out: ((out / "data" / "x").mkdir(), (out / "data" / "x" / "1.tar").write_text("")),
+        12,
+        "no commit record names it",
+    ),
 }
 
 
@@ -341,6 +345,23 @@ def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
     assert [finding.name for finding in report.findings] == ["manifest.jsonl"]
     assert "it was published with" in report.findings[0].what
     assert report.exit_code == 11
+
+
+def test_other_peoples_files_beside_the_manifest_are_named_and_left_alone(job: Build, out: Path) -> None:
+    mine = ["README.md", "metadata.jsonl", "dataset_infos.json", ".gitattributes", "plots/a/1.tar", "manifest.json"]
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    named = (".gitattributes", "README.md", "dataset_infos.json", "manifest.json", "metadata.jsonl", "plots/")
+    report = verify(str(out))
+    assert (report.findings, report.exit_code, report.others) == ((), 0, named)
+    assert repair(str(out), report.findings) == ()
+    assert find_garbage(str(out)).others == named
+    assert collect_garbage(str(out)).others == named
+    run(job(output__subtype="PCM_24"))
+    assert collect_garbage(str(out)).garbage
+    assert verify(str(out)).others == named
+    assert all((out / name).read_text() == "mine" for name in mine)
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from pipeline.output.layout import (
     PUBLISHED,
     commit_of,
     is_shard_name,
+    of_others,
     shard_of,
 )
 from pipeline.output.ledger import Ledger
@@ -76,6 +77,7 @@ class _Verification:
         self._findings: list[Finding] = []
         self._seen: set[str] = set()
         self._lost: set[str] = set()
+        self._others: set[str] = set()
         self._utterances = self._failed = 0
         self._seconds = 0.0
 
@@ -100,7 +102,8 @@ class _Verification:
         for name in (MANIFEST, FAILURES, INDEX):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
-        return VerifyReport(self._utterances, self._failed, self._seconds, tuple(self._findings))
+        found = tuple(self._findings)
+        return VerifyReport(self._utterances, self._failed, self._seconds, found, tuple(sorted(self._others)))
 
     def _find(self, kind: FindingKind, name: str, what: str) -> None:
         self._findings.append(Finding(kind, name, what))
@@ -204,6 +207,9 @@ class _Verification:
             if (known := self._known(shard, commits)) is None:
                 continue
             for name in names:
+                if (other := of_others(name)) is not None:
+                    self._others.add(other)
+                    continue
                 private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
                 if name not in known and not private and commit_of(name) is None:
                     self._find("unexpected", name, "no commit record names it. Delete it, unless a run is at work")
