@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.cli.printing import duration, hours
+from pipeline.cli.printing import duration, hours, size, superseded_line
 from pipeline.cli.run_view import logged_to, run_view
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError, UtteranceError
@@ -78,7 +78,7 @@ def carry_out(
             )
             return
         report = report.published
-    if if_changed and not report.run_id:
+    if if_changed and not report.run_id and not report.deleted.shards:
         return  # the run that quarantined utterances has already said so
     _summarize(report, config.public())
     if report.totals.failed:
@@ -95,6 +95,10 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
         repacked = f"repacked {report.repacked} shards, " if report.repacked else ""
         made = f"{repacked}made {hours(report.made_seconds)}, {speed:.1f} x real time"
         print(f"done in {duration(report.elapsed)}: {made}; {config.output.url}/{MANIFEST} lists {there}")
+    if report.deleted.shards:
+        print(f"deleted {report.deleted.shards} superseded shards, {size(report.deleted.bytes)}")
+    if report.superseded.shards:
+        print(superseded_line(report.superseded, config.output.url))
     if totals.mel_distance_median is not None:
         print(
             f"mel_distance: median {totals.mel_distance_median:.3f}, relative "

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pipeline.events import Reason
+
+if TYPE_CHECKING:
+    from pipeline.output.superseded import Superseded
 
 LINES_SHOWN = 20
 _NAMES_SHOWN = 5
@@ -25,6 +28,11 @@ def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
         print(line, file=stream or sys.stdout)
     if len(lines) > LINES_SHOWN:
         print(f"... and {len(lines) - LINES_SHOWN} more", file=stream or sys.stdout)
+
+
+def superseded_line(beside: Superseded, output: str) -> str:
+    """A line about superseded shards, with the command that deletes them."""
+    return f"superseded {beside.shards} shards, {size(beside.bytes)}: melmill gc {output} --yes deletes them"
 
 
 def others_line(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from pipeline.config import Job
@@ -15,6 +15,7 @@ from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
 from pipeline.output.publication import METADATA, Publication, Totals
 from pipeline.output.records import Failure, Row
+from pipeline.planning.commit_index import CommittedShard
 from pipeline.planning.plan import Plan
 from pipeline.storage import exists, translated
 
@@ -23,7 +24,13 @@ Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
 
 
 def publish(
-    ledger: Ledger, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any], metas: Metas
+    ledger: Ledger,
+    plan: Plan,
+    crashed: Iterable[Failure],
+    job: Job,
+    described: Mapping[str, Any],
+    metas: Metas,
+    earlier: Iterable[CommittedShard] = (),
 ) -> Totals:
     """Write failures.jsonl, index.json and manifest.jsonl from the commits, and publish them with counts in job.json.
 
@@ -34,6 +41,7 @@ def publish(
         job: the job that was done.
         described: content of job.json without the counts.
         metas: gives the current metadata of utterances, for shards that were made with other metadata.
+        earlier: commits that were there before the plan was carried out.
 
     Raises:
         MelmillError: if the counts do not balance, which is a defect. Nothing is published then.
@@ -72,6 +80,7 @@ def publish(
             commits=tuple(commits),
             files=lists.files(),
             totals=totals,
+            superseded=_superseded(earlier, set(commits), job.generation),
         )
         ledger.publish(folder, publication, described)
     return totals
@@ -100,6 +109,11 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     if changed:
         return f"changed: {', '.join(changed)}"
     return None if INDEX in published else f"it was published by an earlier melmill, which wrote no {INDEX}"
+
+
+def _superseded(earlier: Iterable[CommittedShard], current: Set[str], generation: int) -> dict[str, int]:
+    """Size of each commit of an earlier run that is not in the publication, by name."""
+    return {each.name: each.bytes for each in earlier if each.name not in current and each.generation < generation}
 
 
 def _name(job: Job) -> str:

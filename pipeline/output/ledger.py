@@ -263,6 +263,11 @@ class Ledger:
         except (FileNotFoundError, ValueError):
             return None
 
+    def forget_superseded(self) -> None:
+        """Note that nothing is left of the commits that the last publication superseded."""
+        if (publication := self.publication()) is not None:
+            self.storage.replace(PUBLISHED, dataclasses.replace(publication, superseded={}).to_json())
+
     def publish_again(self, reason: str) -> None:
         """Have the next run publish again. What was published stays known until then.
 

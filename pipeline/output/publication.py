@@ -111,6 +111,8 @@ class Publication:
         files: manifest.jsonl, failures.jsonl and index.json as they were published. Early versions of melmill wrote no
             index.json.
         totals: totals of the manifest.
+        superseded: name of each earlier commit that it does not consist of -> size of its objects [bytes]; gc may have
+            deleted some since. None in publications of early versions of melmill.
         due: why it is to be published again, as `verify --repair` notes; empty as long as nothing was found.
     """
 
@@ -122,6 +124,7 @@ class Publication:
     files: tuple[StoredObject, ...]
     totals: Totals
     # Added later: publications without these fields have these values.
+    superseded: Mapping[str, int] | None = None
     due: str = ""
 
     def to_json(self) -> bytes:

@@ -67,6 +67,25 @@ def test_verify_and_gc_mention_other_peoples_files_once(out: Path) -> None:
         assert "README.md" in json.loads(melmill(command, out, "--json"))["others"]
 
 
+def test_run_status_and_verify_name_superseded_shards_and_the_command(
+    out: Path, job: Build, store: Path, vocoder_path: Path
+) -> None:
+    shards, size = len(list((out / "data").iterdir())), sum(each.stat().st_size for each in (out / "data").iterdir())
+    flags = ["--store", store, "--vocoder", vocoder_path, "--subtype", "PCM_24", "--set", "output.shard_seconds=10"]
+    line = f"superseded {shards} shards, {size / 1024:.1f} KiB: melmill gc {out} --yes deletes them\n"
+    if size >= 2**20:
+        line = line.replace(f"{size / 1024:.1f} KiB", f"{size / 2**20:.1f} MiB")
+    for _ in ("it makes", "nothing to do"):
+        assert line in melmill("run", *flags, "--out", out, "--scheduler", "synchronous")
+    assert line in melmill("status", out)
+    assert line in melmill("verify", out)
+    told = {"shards": shards, "bytes": size}
+    assert all(json.loads(melmill(each, out, "--json"))["superseded"] == told for each in ("status", "verify"))
+    said = melmill("run", *flags, "--out", out, "--scheduler", "synchronous", "--set", "output.superseded=delete")
+    assert f"deleted {shards} superseded shards, " in said
+    assert "superseded" not in melmill("status", out) + melmill("verify", out)
+
+
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     plain = json.loads((out / STATUS).read_text())
 

@@ -226,7 +226,7 @@ MUTANTS = (
     ),
     Mutant(
         "gc keeps what the index names",
-        "output/garbage.py",
+        "output/census.py",
         "(listed or set()) | _indexed(ledger)",
         "listed or set()",
         "tests/output/test_shard_index.py -k gc_keeps",
@@ -237,6 +237,20 @@ MUTANTS = (
         "        _check_index(ledger)\n",
         "        pass\n",
         "tests/output/test_shard_index.py -k overwritten",
+    ),
+    Mutant(
+        "a deletion of superseded shards that was stopped is resumed",
+        "output/garbage.py",
+        "if shard_of(name) in known]",
+        "if False]",
+        "tests/jobs/test_tidying.py -k killed",
+    ),
+    Mutant(
+        "nothing is deleted after a publication that is worse than the one before",
+        "jobs/tidying.py",
+        "if not (good and ",
+        "if not (",
+        "tests/jobs/test_tidying.py -k nothing_is_deleted_after",
     ),
     Mutant(
         "what a repair notes is published again",
@@ -446,7 +460,7 @@ MUTANTS = (
     ),
     Mutant(
         "what an unfinished run has committed is no garbage",
-        "output/garbage.py",
+        "output/census.py",
         "record.generation >= generation or ",
         "",
         "tests/output/test_garbage.py",
@@ -489,7 +503,7 @@ MUTANTS = (
     Mutant(
         "a scheduled run says nothing where nothing changed",
         "cli/carry_out.py",
-        "    if if_changed and not report.run_id:\n",
+        "    if if_changed and not report.run_id and not report.deleted.shards:\n",
         "    if False:\n",
         "tests/test_schedules.py -k quarantined_only_once",
     ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.events import Event
+from pipeline.output.superseded import NOTHING, Superseded
 
 FindingKind = Literal["missing", "corrupt", "unexpected"]
 
@@ -60,6 +61,7 @@ class VerifyReport:
         seconds: duration of the audio that was decoded [s].
         findings: all that is wrong; empty if the output is whole.
         others: names of files and folders of other people at the top of the output, which are left alone.
+        superseded: shards that lie beside the current ones until `gc` deletes them.
     """
 
     utterances: int
@@ -67,6 +69,7 @@ class VerifyReport:
     seconds: float
     findings: tuple[Finding, ...]
     others: tuple[str, ...] = ()
+    superseded: Superseded = NOTHING
 
     @property
     def exit_code(self) -> int:

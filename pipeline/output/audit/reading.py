@@ -38,6 +38,7 @@ from pipeline.output.layout import (
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import METADATA, Announced, Publication
 from pipeline.output.records import Failure, Row
+from pipeline.output.superseded import superseded_beside
 from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
@@ -102,8 +103,14 @@ class _Verification:
         for name in (MANIFEST, FAILURES, INDEX):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
-        found = tuple(self._findings)
-        return VerifyReport(self._utterances, self._failed, self._seconds, found, tuple(sorted(self._others)))
+        return VerifyReport(
+            self._utterances,
+            self._failed,
+            self._seconds,
+            tuple(self._findings),
+            tuple(sorted(self._others)),
+            superseded_beside(self._ledger),
+        )
 
     def _find(self, kind: FindingKind, name: str, what: str) -> None:
         self._findings.append(Finding(kind, name, what))
