@@ -17,7 +17,7 @@ from pipeline.errors import MelmillError, UtteranceError
 from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.jobs.report import RunReport
 from pipeline.jobs.run_part import PartReport
-from pipeline.output.layout import FAILURES, MANIFEST
+from pipeline.output.layout import FAILURES, INDEX, MANIFEST
 from pipeline.redaction import redacted
 
 if TYPE_CHECKING:
@@ -85,6 +85,18 @@ def carry_out(
         raise typer.Exit(UtteranceError.exit_code)
 
 
+def _loading(config: JobConfig) -> str:
+    """How a training job loads what was made: the current shards, never all that lies there."""
+    url = config.output.url.rstrip("/")
+    index = f"{url}/{INDEX}"
+    read = f'fsspec.open("{index}").open().read()' if "://" in url else f'pathlib.Path("{index}").read_text()'
+    if config.output.container == "files":
+        return f'to load it: ["{url}/" + each["file"] for each in json.loads({read})["files"]]'
+    before, after = ("pipe:aws s3 cp ", ' + " -"') if url.startswith("s3://") else ("", "")
+    shards = f'["{before}{url}/" + each["url"]{after} for each in json.loads({read})["shardlist"]]'
+    return f'to load it: webdataset.WebDataset({shards})\n        or: wids.ShardListDataset("{index}")'
+
+
 def _summarize(report: RunReport, config: JobConfig) -> None:
     totals = report.totals
     there = f"{totals.utterances} utterances, {hours(totals.seconds)}"
@@ -122,3 +134,5 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
             f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
             f"mended, run: melmill retry {config.output.url}"
         )
+    if report.run_id and totals.utterances:
+        print(_loading(config))

@@ -1,11 +1,13 @@
 """The commands status and gc, in this process: what they print, and their exit codes."""
 
 import json
+import pathlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import shard_readers
 from support.corpora import assert_whole, every_byte
 from typer.testing import CliRunner
 
@@ -84,6 +86,22 @@ def test_run_status_and_verify_name_superseded_shards_and_the_command(
     said = melmill("run", *flags, "--out", out, "--scheduler", "synchronous", "--set", "output.superseded=delete")
     assert f"deleted {shards} superseded shards, " in said
     assert "superseded" not in melmill("status", out) + melmill("verify", out)
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_the_last_lines_of_a_run_load_what_it_made(
+    job: Build, store: Path, vocoder_path: Path, tmp_path: Path, container: str
+) -> None:
+    flags = ["--store", store, "--vocoder", vocoder_path, "--out", tmp_path / "it", "--scheduler", "synchronous"]
+    flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=10"]
+    for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
+        said = melmill("run", *flags, "--subtype", subtype)
+    lines = [line.partition(": ")[2] for line in said.splitlines()[-1 if container == "files" else -2 :]]
+    names = {"json": json, "pathlib": pathlib, "webdataset": shard_readers, "wids": shard_readers}
+    for line in lines:
+        loaded = eval(line, names)  # noqa: S307
+        assert len(list(loaded)) == 24
+    assert "load" not in melmill("run", *flags)
 
 
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:

@@ -1,15 +1,20 @@
 """index.json names the current shards, and nothing else, in the format of wids."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from support.corpora import assert_whole, objects, rows, tiny_vocoder
+from support.pages import PAGES
 from support.shard_readers import ShardListDataset, WebDataset
 
+from pipeline.audio.member_names import DistinctNames, escape
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, StorageError
 from pipeline.jobs.run import plan, run
@@ -39,6 +44,24 @@ def test_wids_finds_each_utterance_of_the_manifest_once_and_in_its_order(out: Pa
     assert index(out)["name"] == "audio"
     assert "files" not in index(out)
     assert len(index(out)["shardlist"]) > 3
+
+
+def unquoted(page: str) -> Callable[[dict[str, str]], str]:
+    """The line of a page that turns `__key__` back, as a function of a sample."""
+    (line,) = re.findall(r"^ +key = (.*)$", PAGES[page].read_text(), re.MULTILINE)
+    return eval(f"lambda sample: {line}", {"unquote": unquote})  # type: ignore[no-any-return]  # noqa: S307
+
+
+@given(st.text(min_size=1, max_size=300))
+@example("ru/voice.1")
+@example("__init__")
+@example("100%25")
+def test_the_line_in_the_docs_turns_the_key_of_a_sample_back(key: str) -> None:
+    names = DistinctNames()
+    for name in (names.distinct(escape(key)), names.distinct(escape(key))):
+        found = re.fullmatch(r"((?:.*/|)[^.]+)[.]([^/]*)", f"{name}.flac")  # webdataset's base_plus_ext
+        assert found is not None
+        assert unquoted("reference/files")({"__key__": found[1]}) == key
 
 
 def test_after_a_regeneration_the_index_names_the_new_shards_alone(job: Build, out: Path, tmp_path: Path) -> None:
