@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.cli.printing import duration, hours
+from pipeline.cli.printing import duration, hours, size, superseded_line
 from pipeline.cli.run_view import logged_to, run_view
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError, UtteranceError
 from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.jobs.report import RunReport
 from pipeline.jobs.run_part import PartReport
-from pipeline.output.layout import FAILURES, MANIFEST
+from pipeline.output.layout import FAILURES, INDEX, MANIFEST
 from pipeline.redaction import redacted
 
 if TYPE_CHECKING:
@@ -78,11 +78,23 @@ def carry_out(
             )
             return
         report = report.published
-    if if_changed and not report.run_id:
+    if if_changed and not report.run_id and not report.deleted.shards:
         return  # the run that quarantined utterances has already said so
     _summarize(report, config.public())
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)
+
+
+def _loading(config: JobConfig) -> str:
+    """How a training job loads what was made: the current shards, never all that lies there."""
+    url = config.output.url.rstrip("/")
+    index = f"{url}/{INDEX}"
+    read = f'fsspec.open("{index}").open().read()' if "://" in url else f'pathlib.Path("{index}").read_text()'
+    if config.output.container == "files":
+        return f'to load it: ["{url}/" + each["file"] for each in json.loads({read})["files"]]'
+    before, after = ("pipe:aws s3 cp ", ' + " -"') if url.startswith("s3://") else ("", "")
+    shards = f'["{before}{url}/" + each["url"]{after} for each in json.loads({read})["shardlist"]]'
+    return f'to load it: webdataset.WebDataset({shards})\n        or: wids.ShardListDataset("{index}")'
 
 
 def _summarize(report: RunReport, config: JobConfig) -> None:
@@ -95,6 +107,10 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
         repacked = f"repacked {report.repacked} shards, " if report.repacked else ""
         made = f"{repacked}made {hours(report.made_seconds)}, {speed:.1f} x real time"
         print(f"done in {duration(report.elapsed)}: {made}; {config.output.url}/{MANIFEST} lists {there}")
+    if report.deleted.shards:
+        print(f"deleted {report.deleted.shards} superseded shards, {size(report.deleted.bytes)}")
+    if report.superseded.shards:
+        print(superseded_line(report.superseded, config.output.url))
     if totals.mel_distance_median is not None:
         print(
             f"mel_distance: median {totals.mel_distance_median:.3f}, relative "
@@ -118,3 +134,5 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
             f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
             f"mended, run: melmill retry {config.output.url}"
         )
+    if report.run_id and totals.utterances:
+        print(_loading(config))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import Access, Json, Output, output_access
-from pipeline.cli.printing import LINES_SHOWN, print_some, size
+from pipeline.cli.printing import LINES_SHOWN, others_line, print_some, size
 from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
 
 
@@ -43,6 +43,8 @@ def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
             f"{output} is in use by {report.holder}: what that makes is not listed, and nothing can be deleted until "
             "it has ended"
         )
+    if report.others:
+        print(others_line(report.others))
     if not report.garbage:
         print(f"nothing to delete: everything that melmill wrote to {output} is still needed")
     elif deleted:

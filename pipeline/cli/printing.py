@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pipeline.events import Reason
 
+if TYPE_CHECKING:
+    from pipeline.output.superseded import Superseded
+
 LINES_SHOWN = 20
+_NAMES_SHOWN = 5
 
 
 def write_line(stream: TextIO, line: str) -> None:
@@ -24,6 +28,21 @@ def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
         print(line, file=stream or sys.stdout)
     if len(lines) > LINES_SHOWN:
         print(f"... and {len(lines) - LINES_SHOWN} more", file=stream or sys.stdout)
+
+
+def superseded_line(beside: Superseded, output: str) -> str:
+    """A line about superseded shards, with the command that deletes them."""
+    return f"superseded {beside.shards} shards, {size(beside.bytes)}: melmill gc {output} --yes deletes them"
+
+
+def others_line(names: Sequence[str]) -> str:
+    """A line about other people's files in an output, with the first of their names.
+
+    >>> others_line(["README.md", "plots/"])
+    "README.md, plots/: not melmill's, left alone"
+    """
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{', '.join(names[:_NAMES_SHOWN])}{more}: not melmill's, left alone"
 
 
 def reason_line(reason: Reason) -> str:

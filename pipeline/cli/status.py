@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.cli.options import Access, Json, Output, output_access
-from pipeline.cli.printing import duration, hours, print_some
+from pipeline.cli.printing import duration, hours, print_some, superseded_line
 from pipeline.output.status import RunStatus, Status, read_status
 
 
@@ -41,6 +41,8 @@ def _print_status(status: Status) -> None:
         print(f"manifest   {manifest.utterances} utterances, {hours(manifest.seconds)}{failed}")
     else:
         print("manifest   none yet")
+    if status.superseded.shards:
+        print(superseded_line(status.superseded, status.output))
 
 
 def _print_parts(parts: Sequence[RunStatus]) -> None:

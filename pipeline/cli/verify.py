@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import Access, Json, Output, output_access
-from pipeline.cli.printing import duration, hours, print_some
+from pipeline.cli.printing import duration, hours, others_line, print_some, superseded_line
 from pipeline.output import audit
 from pipeline.storage import open_output
 
@@ -55,3 +55,7 @@ def _print_verdict(report: audit.VerifyReport, output: str, elapsed: float) -> N
     failed = f", {report.failed} failed" if report.failed else ""
     amount = f"{report.utterances} utterances, {hours(report.seconds)}{failed}"
     print(f"{output}{verdict}{amount}, read again in {duration(elapsed)}")
+    if report.superseded.shards:
+        print(superseded_line(report.superseded, output))
+    if report.others:
+        print(others_line(report.others))

@@ -130,6 +130,9 @@ class OutputConfig(Section):
     """Highest true peak of an utterance [dBTP], with `loudness`: an utterance that would exceed it gets less gain."""
     store_in_rows: StoreInRows = "name"
     """What `source.store` of a row says: the store's name, such as `mels.zarr`, or its whole path or URL."""
+    superseded: Literal["keep", "delete"] = "keep"
+    """What becomes of shards that a publication no longer consists of. `delete` deletes them right after it, as `gc`
+    does, if every shard could be made and the run does not end with exit code 7."""
     options: ClientOptions = {}
     """Options for the client of the output's URL."""
     single_writer: bool = False

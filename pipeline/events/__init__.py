@@ -18,6 +18,7 @@ from pipeline.events.runs import (
     RunFinished,
     RunStarted,
     RunStopping,
+    SupersededDeleted,
     WorkersAwaited,
 )
 from pipeline.events.shards import (
@@ -50,6 +51,7 @@ __all__ = [
     "ShardStarted",
     "ShardTakenOver",
     "Stages",
+    "SupersededDeleted",
     "UtterancesMade",
     "WorkersAwaited",
 ]

@@ -168,6 +168,19 @@ class PartFinished(Event):
 
 
 @dataclass(frozen=True)
+class SupersededDeleted(Event):
+    """Superseded shards were deleted, as `output.superseded: delete` says.
+
+    Args:
+        shards: number of them.
+        bytes: size of their objects.
+    """
+
+    shards: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class RunFinished(Event):
     """The manifest is published, or there was nothing to do.
 

@@ -1,20 +1,21 @@
-"""Writes the manifest and the list of failures from the commits, and has the ledger publish them."""
+"""Writes manifest, list of failures and index of shards from the commits, and has the ledger publish them."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from pipeline.config import Job
 from pipeline.errors import MelmillError
-from pipeline.output.layout import FAILURES, JOB, MANIFEST
+from pipeline.output.layout import INDEX, JOB
 from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
 from pipeline.output.publication import METADATA, Publication, Totals
 from pipeline.output.records import Failure, Row
+from pipeline.planning.commit_index import CommittedShard
 from pipeline.planning.plan import Plan
 from pipeline.storage import exists, translated
 
@@ -23,9 +24,15 @@ Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
 
 
 def publish(
-    ledger: Ledger, plan: Plan, crashed: Iterable[Failure], job: Job, described: Mapping[str, Any], metas: Metas
+    ledger: Ledger,
+    plan: Plan,
+    crashed: Iterable[Failure],
+    job: Job,
+    described: Mapping[str, Any],
+    metas: Metas,
+    earlier: Iterable[CommittedShard] = (),
 ) -> Totals:
-    """Write failures.jsonl and manifest.jsonl from the commits, and publish them with the counts in job.json.
+    """Write failures.jsonl, index.json and manifest.jsonl from the commits, and publish them with counts in job.json.
 
     Args:
         ledger: ledger of the output.
@@ -34,6 +41,7 @@ def publish(
         job: the job that was done.
         described: content of job.json without the counts.
         metas: gives the current metadata of utterances, for shards that were made with other metadata.
+        earlier: commits that were there before the plan was carried out.
 
     Raises:
         MelmillError: if the counts do not balance, which is a defect. Nothing is published then.
@@ -43,13 +51,14 @@ def publish(
     commits = []
     planned = 0
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
-        with ListWriter(folder, job.config.output.store_in_rows) as lists:
+        with ListWriter(folder, _name(job), job.config.output.store_in_rows) as lists:
             for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                 planned += len(shard.members)
                 if missing and not ledger.has_commit(shard.name):
                     continue
                 record = ledger.commit_record(shard.name)
                 commits.append(shard.name)
+                lists.add_shard(record)
                 current = record.metadata == job.metadata
                 lists.add_rows(record.rows if current else _described(record.rows, metas(shard.members.tolist())))
                 lists.add_failures(dataclasses.replace(each, shard=shard.name) for each in record.failures)
@@ -71,6 +80,7 @@ def publish(
             commits=tuple(commits),
             files=lists.files(),
             totals=totals,
+            superseded=_superseded(earlier, set(commits), job.generation),
         )
         ledger.publish(folder, publication, described)
     return totals
@@ -81,9 +91,12 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
     publication = ledger.publication()
     if publication is None:
         return "nothing was published yet, or published.json is lost or damaged"
+    if publication.due:
+        return publication.due
     if not publication.complete:
         return "shards could not be made when it was published last"
-    if lost := [name for name in (MANIFEST, FAILURES, JOB) if not exists(ledger.storage, name)]:
+    published = [each.name for each in publication.files]
+    if lost := [name for name in (*published, JOB) if not exists(ledger.storage, name)]:
         return f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} gone"
     described = ledger.job() or {}
     if "counts" not in described or described.get("run_id") != publication.run_id:
@@ -93,7 +106,19 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
         before[METADATA] = job.metadata
     now = _state(plan, job)
     changed = [what for what in {**now, **before} if before.get(what) != now.get(what)]
-    return f"changed: {', '.join(changed)}" if changed else None
+    if changed:
+        return f"changed: {', '.join(changed)}"
+    return None if INDEX in published else f"it was published by an earlier melmill, which wrote no {INDEX}"
+
+
+def _superseded(earlier: Iterable[CommittedShard], current: Set[str], generation: int) -> dict[str, int]:
+    """Size of each commit of an earlier run that is not in the publication, by name."""
+    return {each.name: each.bytes for each in earlier if each.name not in current and each.generation < generation}
+
+
+def _name(job: Job) -> str:
+    """The name of the output: the last part of its URL."""
+    return job.config.public().output.url.rstrip("/").rpartition("/")[2]
 
 
 def _state(plan: Plan, job: Job) -> dict[str, str]:

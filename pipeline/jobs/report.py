@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.config import Job
-from pipeline.errors import ClippedError, TooManyFailuresError
+from pipeline.errors import ClippedError, MelmillError, TooManyFailuresError
 from pipeline.events import Listener, RunFinished
 from pipeline.output.publication import Totals
+from pipeline.output.superseded import NOTHING, Superseded
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class RunReport:
         made_seconds: seconds of audio that this run made.
         elapsed: wall-clock seconds that this run took.
         repacked: number of shards whose audio this run copied, since only texts had changed.
+        superseded: superseded shards that lie beside the current ones.
+        deleted: superseded shards that this run has deleted, as `output.superseded: delete` says.
     """
 
     run_id: str
@@ -27,6 +30,8 @@ class RunReport:
     made_seconds: float
     elapsed: float
     repacked: int = 0
+    superseded: Superseded = NOTHING
+    deleted: Superseded = NOTHING
 
     @property
     def failure_rate(self) -> float:
@@ -47,7 +52,7 @@ def judge(report: RunReport, job: Job, listener: Listener) -> RunReport:
         TooManyFailuresError: if more utterances failed than `quality.max_failure_rate` allows.
         ClippedError: if more samples were clipped than `quality.max_clipped_rate` allows.
     """
-    config, totals = job.config, report.totals
+    totals = report.totals
     listener(
         RunFinished(
             report.run_id,
@@ -59,9 +64,17 @@ def judge(report: RunReport, job: Job, listener: Listener) -> RunReport:
             report.repacked,
         )
     )
+    if (error := objection(report, job)) is not None:
+        raise error
+    return report
+
+
+def objection(report: RunReport, job: Job) -> MelmillError | None:
+    """The error with which a run ends though all is published; None if what it made is good enough."""
+    config, totals = job.config, report.totals
     limit = config.quality.max_failure_rate
     if report.failure_rate > limit:
-        raise TooManyFailuresError(
+        return TooManyFailuresError(
             f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
             f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
@@ -70,7 +83,7 @@ def judge(report: RunReport, job: Job, listener: Listener) -> RunReport:
     samples = round(totals.seconds * (config.output.sample_rate or job.mel.sample_rate))
     clipped = 0 if config.output.subtype == "FLOAT" else totals.over_full_scale_samples
     if clipped > (most := config.quality.max_clipped_rate) * samples:
-        raise ClippedError(
+        return ClippedError(
             f"{clipped / samples:.1%} of the samples in {config.output.url} are clipped, more than "
             f"quality.max_clipped_rate, {most:.1%}: {clipped} of {samples}, with a peak of "
             f"{totals.peak:.6g} (full scale is 1) in {totals.peak_key}. The manifest lists them all, and they sound "
@@ -78,4 +91,4 @@ def judge(report: RunReport, job: Job, listener: Listener) -> RunReport:
             "vocoder import --scale. If the mels are too loud, compute them again. To accept the audio, pass "
             "--set quality.max_clipped_rate=1"
         )
-    return report
+    return None

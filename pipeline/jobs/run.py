@@ -18,6 +18,7 @@ from pipeline.jobs.steps import (
     replan_stale,
     totals_if_done,
 )
+from pipeline.jobs.tidying import tidied, tidied_later
 from pipeline.melspec import Difference
 from pipeline.planning.plan import Plan, reasons
 from pipeline.planning.prepare import prepare, replan
@@ -146,5 +147,6 @@ def run(
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
                         totals = made.publish(prepared)
                         report = RunReport(run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-                        return judge(report, prepared.job, told)
-    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job, listener)
+                        return judge(tidied(prepared, report, told), prepared.job, told)
+        report = tidied_later(prepared, RunReport("", totals, 0.0, time.monotonic() - begun), listener)
+    return judge(report, prepared.job, listener)

@@ -26,6 +26,7 @@ from pipeline.jobs.steps import (
     replan_stale,
     totals_if_done,
 )
+from pipeline.jobs.tidying import tidied, tidied_later
 from pipeline.output.publication import Totals
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared, prepare, replan
@@ -124,7 +125,7 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
         mine, prepared = prepared, replan(prepared)
         if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-            return judge(report, prepared.job, listener)
+            return judge(tidied(prepared, report, listener), prepared.job, listener)
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
             raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
         return _publish(prepared, made, listener, begun)
@@ -135,12 +136,13 @@ def _publish(prepared: Prepared, made: Made, listener: Listener, begun: float) -
         described = {**describe_job(prepared), "started": made.described["started"]}
         totals = replace(made, described=described).publish(prepared)
         report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
-        return judge(report, prepared.job, told)
+        return judge(tidied(prepared, report, told), prepared.job, told)
 
 
 def _there(prepared: Prepared, totals: Totals, listener: Listener, begun: float) -> RunReport:
     """The report on what is published already."""
-    return judge(RunReport("", totals, 0.0, time.monotonic() - begun), prepared.job, listener)
+    report = tidied_later(prepared, RunReport("", totals, 0.0, time.monotonic() - begun), listener)
+    return judge(report, prepared.job, listener)
 
 
 @contextlib.contextmanager

@@ -65,7 +65,8 @@ class Made:
         """Publish what is committed. Raises the errors of `jobs.publish.publish`."""
         finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         metas = prepared.sidecars.metadata.of
-        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas)
+        earlier = prepared.scan.commits.shards
+        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas, earlier)
 
 
 def totals_if_done(prepared: Prepared, retry: bool) -> Totals | None:

@@ -1,10 +1,7 @@
 """Garbage: what no manifest of a finished run names, and no unfinished run needs. It is found first, deleted on demand.
 
-A commit is needed if (a) the last publication contains it, (b) the manifest names one of its objects, or (c) the run
-that published last, or a later one, made it: a later run may not be finished. All other commits are superseded.
-
-A commit record is deleted first, durably, then its stale mark, then its objects. So after a kill at any moment, each
-commit has all of its objects, and what is left over has no record and is found again.
+`census` says what is needed. A commit record is deleted first, durably, then its stale mark, then its objects. So after
+a kill at any moment, each commit has all of its objects, and what is left over has no record and is found again.
 """
 
 from __future__ import annotations
@@ -12,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from pipeline.errors import ConfigError, LostRecordError, StorageError
-from pipeline.output.layout import DATA, MANIFEST, STALE, commit_path, marked_commit, shard_of
+from pipeline.errors import LostRecordError
+from pipeline.output.census import Census, take_census
+from pipeline.output.layout import DATA, STALE, commit_path, marked_commit, shard_of
 from pipeline.output.ledger import Ledger
+from pipeline.output.superseded import Superseded
 from pipeline.storage import NO_OPTIONS, SCRATCH, Storage, open_storage
 
 _SUPERSEDED = "superseded: the last publication consists of other shards"
@@ -54,10 +52,12 @@ class GarbageReport:
         garbage: objects that can be deleted, in the order of deletion.
         holder: the run that is working on the output, or None. Objects without a commit record may be its work, and
             are not reported then.
+        others: names of files and folders of other people at the top of the output, which are left alone.
     """
 
     garbage: tuple[Garbage, ...]
     holder: str | None
+    others: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -78,16 +78,17 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
 
     Raises:
         ConfigError: if there is no melmill output, or if it does not say what was published.
-        StorageError: if it cannot be read, or a commit record or the manifest is damaged.
+        StorageError: if it cannot be read, or a commit record, the manifest or the index is damaged.
     """
     ledger = Ledger(open_storage(url, options))
     ledger.existing_job()
     holder = ledger.storage.holder()
-    census = _census(ledger)
+    census = take_census(ledger)
     superseded = tuple(_superseded(ledger.storage, census))
     if holder is not None:
-        return GarbageReport(superseded, holder)
-    return GarbageReport((*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census)), None)
+        return GarbageReport(superseded, holder, census.others)
+    found = (*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census))
+    return GarbageReport(found, None, census.others)
 
 
 def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
@@ -108,96 +109,42 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
     ledger.existing_job()
     half_written = tuple(_half_written(ledger.storage))  # taking the lock deletes it
     with ledger.storage.lock(f"gc on {socket.gethostname()}, process {os.getpid()}"):
-        census = _census(ledger)
+        census = take_census(ledger)
         found = (*_superseded(ledger.storage, census), *_left(ledger.storage, census))
-        for name in sorted(census.gone):
-            ledger.delete_commit(name)
-        for each in found:
-            ledger.storage.delete(each.name)
-        _take_back(ledger, census, {each.name for each in found})
-    return GarbageReport(half_written + found, None)
+        _delete(ledger, census, found)
+    return GarbageReport(half_written + found, None, census.others)
 
 
-@dataclass
-class _Census:
-    """Commits and objects, sorted by whether they are needed.
+def delete_superseded(ledger: Ledger) -> Superseded:
+    """Delete the superseded shards of an output that this process has locked, as `collect_garbage` does.
 
-    Args:
-        kept: names of commits that are needed.
-        needed: names of the objects of `kept`.
-        listed: shards as the manifest names them: tars, and folders of files.
-        superseded: names of commits that are not needed.
-        replaced: names of the objects of `superseded`.
-        orphans: names of objects that no commit names.
+    Objects that other attempts left stay. Wherever it is stopped, the output is whole, and the next call deletes the
+    rest. Returns what was deleted.
+
+    Raises:
+        StorageError: if something cannot be read or deleted.
     """
-
-    kept: set[str]
-    needed: set[str]
-    listed: set[str]
-    superseded: set[str]
-    replaced: set[str]
-    orphans: list[str]
-
-    @property
-    def gone(self) -> set[str]:
-        """Commits whose records must be gone before objects are deleted.
-
-        Those of orphans are among them: a process may have deleted their records and died before that was durable.
-        """
-        return self.superseded | {shard for name in self.orphans if (shard := shard_of(name)) is not None} - self.kept
-
-
-def _census(ledger: Ledger) -> _Census:
+    census = take_census(ledger)
     publication = ledger.publication()
-    listed = _listed(ledger.storage)
-    if publication is None and listed is not None:
-        raise ConfigError(
-            f"{ledger.storage.url} does not say which commits its {MANIFEST} consists of. Run the job again: that "
-            "publishes it again, and makes nothing that is there already"
-        )
-    published = set(publication.commits) if publication is not None else set()
-    generation = publication.generation if publication is not None else 0
-    census = _Census(set(), set(), listed or set(), set(), set(), [])
-    for record in ledger.commits():
-        name, objects = record.name, {each.name for each in record.objects}
-        if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
-            census.kept.add(name)
-            census.needed |= objects
-        else:
-            census.superseded.add(name)
-            census.replaced |= objects
-    for name in ledger.storage.list(DATA):
-        known = name in census.needed or name in census.replaced
-        if not known and not _is_listed(name, census) and shard_of(name) is not None:
-            census.orphans.append(name)
-    return census
+    known = set((publication.superseded if publication is not None else None) or {})
+    census.orphans = [name for name in census.orphans if shard_of(name) in known]  # of a deletion that was stopped
+    found = [*_superseded(ledger.storage, census), *_orphans(ledger.storage, census)]
+    _delete(ledger, census, found)
+    ledger.forget_superseded()
+    return Superseded(len(census.gone), sum(each.bytes for each in found if shard_of(each.name) is not None))
 
 
-def _listed(storage: Storage) -> set[str] | None:
-    """The shards that manifest.jsonl names; None if there is no manifest."""
-    shards = set()
-    try:
-        with storage.read(MANIFEST) as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    shards.add(str(json.loads(line)["shard"]))
-                except (ValueError, KeyError, TypeError) as error:
-                    raise StorageError(
-                        f"line {number} of {MANIFEST} of {storage.url} cannot be read: {error!r}. Delete {MANIFEST}, "
-                        "then run again to publish it again"
-                    ) from error
-    except FileNotFoundError:
-        return None
-    return shards
+def _delete(ledger: Ledger, census: Census, found: Iterable[Garbage]) -> None:
+    """Delete commit records, durably, and then the rest of what was found."""
+    names = [each.name for each in found]
+    for name in sorted(census.gone):
+        ledger.delete_commit(name)
+    for name in names:
+        ledger.storage.delete(name)
+    _take_back(ledger, census, set(names))
 
 
-def _is_listed(name: str, census: _Census) -> bool:
-    """Whether the manifest names an object: as a tar, or as a file in the folder of a shard."""
-    parts = name.split("/")
-    return any("/".join(parts[:count]) in census.listed for count in range(1, len(parts) + 1))
-
-
-def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
+def _superseded(storage: Storage, census: Census) -> Iterator[Garbage]:
     """What belongs to superseded commits, in the order of deletion.
 
     Only objects that a listing of the data folder has: a record cannot name a file elsewhere.
@@ -212,14 +159,17 @@ def _superseded(storage: Storage, census: _Census) -> Iterator[Garbage]:
     return (Garbage(name, _size(storage, name), _SUPERSEDED) for name in names)
 
 
-def _left(storage: Storage, census: _Census) -> Iterator[Garbage]:
+def _left(storage: Storage, census: Census) -> Iterator[Garbage]:
     """Stale marks and objects that belong to no commit."""
     commits = census.kept | census.superseded
     for path, name in _marks(storage):
         if name not in commits:
             yield Garbage(path, _size(storage, path), _MARK)
-    for name in census.orphans:
-        yield Garbage(name, _size(storage, name), _ORPHAN)
+    yield from _orphans(storage, census)
+
+
+def _orphans(storage: Storage, census: Census) -> Iterator[Garbage]:
+    return (Garbage(name, _size(storage, name), _ORPHAN) for name in census.orphans)
 
 
 def _marks(storage: Storage) -> Iterator[tuple[str, str | None]]:
@@ -242,7 +192,7 @@ def _size(storage: Storage, name: str) -> int:
         return 0  # it was deleted meanwhile
 
 
-def _take_back(ledger: Ledger, census: _Census, deleted: set[str]) -> None:
+def _take_back(ledger: Ledger, census: Census, deleted: set[str]) -> None:
     """Undo commits that attempts made meanwhile, after their run had ended, if objects of them were deleted."""
     for name in set(ledger.commit_names()) - census.kept:
         with contextlib.suppress(LostRecordError):  # the attempt took it back itself

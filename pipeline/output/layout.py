@@ -1,6 +1,7 @@
 """Every name in an output, written down once, and the one parser of the names of objects.
 
     manifest.jsonl  failures.jsonl  job.json      what readers read
+    index.json                                    the current shards, in the format of wids
     data/000123-1a2b3c4d.tar                      a shard in one tar
     data/000123-1a2b3c4d/KEY.flac                 a shard in files: an audio file and a JSON file for each utterance
     data/000123-1a2b3c4d-5e6f7a8b.tar             the same shard, made beside an object that was damaged
@@ -22,6 +23,8 @@ from pipeline.storage import PRIVATE
 
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
+INDEX = "index.json"
+"""The list of the current shards; see `shard_index`."""
 JOB = "job.json"
 DATA = "data"
 COMMITS = f"{PRIVATE}/commits"
@@ -111,6 +114,19 @@ def marked_commit(path: str) -> str | None:
 def part_path(index: int) -> str:
     """The path of the status of one part of a job."""
     return f"{PARTS}/{index:06d}.json"
+
+
+def of_others(path: str) -> str | None:
+    """What other people have put beside the lists, if a path is part of it: a file, or a folder with a final slash.
+
+    Only melmill writes to `data` and `_melmill`, so what is there is never of others.
+
+    >>> of_others("README.md"), of_others("plots/1.png"), of_others("data/notes.txt"), of_others("job.json")
+    ('README.md', 'plots/', None, None)
+    """
+    top, slash, _ = path.partition("/")
+    ours = (DATA, PRIVATE) if slash else (MANIFEST, FAILURES, INDEX, JOB)
+    return None if top in ours else top + slash
 
 
 def _record_in(folder: str, path: str) -> str | None:

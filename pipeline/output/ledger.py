@@ -13,6 +13,7 @@ from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, St
 from pipeline.output.layout import (
     COMMITS,
     FAILURES,
+    INDEX,
     JOB,
     MANIFEST,
     PUBLISHED,
@@ -225,9 +226,9 @@ class Ledger:
     def publish(self, folder: Path, publication: Publication, described: Mapping[str, Any]) -> None:
         """Put a publication in place. Each of its files replaces the one before atomically.
 
-        The order is: announce the publication, then failures.jsonl, manifest.jsonl, published.json, and job.json with
-        the counts. So wherever this is stopped, the manifest names only what is there, its digest is known, and counts
-        in job.json say that all is published.
+        The order is: announce the publication, then failures.jsonl, index.json, manifest.jsonl, published.json, and
+        job.json with the counts. So wherever this is stopped, manifest and index name only what is there, their digests
+        are known, and counts in job.json say that all is published.
 
         Args:
             folder: scratch folder that holds the publication's files, under their names in the output.
@@ -236,6 +237,7 @@ class Ledger:
         """
         self._announce(publication)
         self.storage.replace(FAILURES, folder / FAILURES)
+        self.storage.replace(INDEX, folder / INDEX)
         self.storage.replace(MANIFEST, folder / MANIFEST)
         self.storage.replace(PUBLISHED, publication.to_json())
         self.write_job({**described, "counts": dataclasses.asdict(publication.totals)})
@@ -248,6 +250,11 @@ class Ledger:
             files += before.files  # that publication was stopped, and some of its files may be in place
         self.storage.replace(PUBLISHING, Announced(publication.run_id, tuple(dict.fromkeys(files))).to_json())
 
+    def owns_index(self) -> bool:
+        """Whether a run has published an index.json, or was about to. Early versions of melmill wrote none."""
+        listings = (self.publication(), self.announced())
+        return any(each.name == INDEX for listing in listings if listing is not None for each in listing.files)
+
     def announced(self) -> Announced | None:
         """What was announced last; None if nothing was, or if publishing.json is damaged."""
         try:
@@ -256,6 +263,16 @@ class Ledger:
         except (FileNotFoundError, ValueError):
             return None
 
-    def delete_publication(self) -> None:
-        """Forget what was published last, so that the next run publishes again."""
-        self.storage.delete(PUBLISHED)
+    def forget_superseded(self) -> None:
+        """Note that nothing is left of the commits that the last publication superseded."""
+        if (publication := self.publication()) is not None:
+            self.storage.replace(PUBLISHED, dataclasses.replace(publication, superseded={}).to_json())
+
+    def publish_again(self, reason: str) -> None:
+        """Have the next run publish again. What was published stays known until then.
+
+        Args:
+            reason: why, as text for the plan.
+        """
+        if (publication := self.publication()) is not None:  # else the next run publishes anyway
+            self.storage.replace(PUBLISHED, dataclasses.replace(publication, due=reason).to_json())

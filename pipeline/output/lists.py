@@ -1,4 +1,4 @@
-"""Writes manifest.jsonl and failures.jsonl of the next publication, line by line, into a scratch folder."""
+"""Writes manifest.jsonl, failures.jsonl and index.json of the next publication, entry by entry, to a scratch folder."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from types import TracebackType
 from typing import IO, Self
 
 from pipeline.config import StoreInRows
-from pipeline.output.layout import FAILURES, MANIFEST
+from pipeline.output.layout import FAILURES, INDEX, MANIFEST
 from pipeline.output.publication import Sums, Totals
 from pipeline.output.published_rows import published
-from pipeline.output.records import Failure, Row, StoredObject
+from pipeline.output.records import Failure, Row, ShardRecord, StoredObject
+from pipeline.output.shard_index import IndexWriter
+
+_LISTS = (MANIFEST, FAILURES, INDEX)
 
 
 class ListWriter:
-    """Writes both lists and adds up what is in them. Use as a context; the files are whole when it ends.
+    """Writes the three lists and adds up what is in them. Use as a context; the files are whole when it ends.
 
     Args:
-        folder: scratch folder that gets the two files, under their names in the output.
+        folder: scratch folder that gets the three files, under their names in the output.
+        name: name of the output, for the index.
         store: what `source.store` of a row says: the store's name, or its whole URL.
     """
 
-    def __init__(self, folder: Path, store: StoreInRows = "name") -> None:
+    def __init__(self, folder: Path, name: str, store: StoreInRows = "name") -> None:
         self._folder = folder
+        self._name = name
         self._store = store
         self._sums = Sums()
         self._failed = 0
@@ -33,16 +38,23 @@ class ListWriter:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
-            self._rows, self._failures = (
-                opened.enter_context(open(self._folder / name, "w", encoding="utf-8")) for name in (MANIFEST, FAILURES)
+            self._rows, self._failures, index = (
+                opened.enter_context(open(self._folder / name, "w", encoding="utf-8")) for name in _LISTS
             )
+            self._index = IndexWriter(index, self._name)
             self._open = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open.close()
+        with self._open:
+            if kind is None:
+                self._index.finish()
+
+    def add_shard(self, record: ShardRecord) -> None:
+        """List the objects of the next shard in the index. Its rows and failures are added by themselves."""
+        self._index.add(record)
 
     def add_rows(self, rows: Iterable[Row]) -> None:
         """Write the rows of the next utterances that were made."""
@@ -61,8 +73,8 @@ class ListWriter:
         return self._sums.totals(self._failed)
 
     def files(self) -> tuple[StoredObject, ...]:
-        """Both files with size and digest, after the context has ended."""
-        return tuple(StoredObject.of(name, self._folder / name) for name in (MANIFEST, FAILURES))
+        """The three files with size and digest, after the context has ended."""
+        return tuple(StoredObject.of(name, self._folder / name) for name in _LISTS)
 
     def _write_line(self, file: IO[str], value: Row | Failure) -> None:
         file.write(json.dumps(published(value, self._store)) + "\n")

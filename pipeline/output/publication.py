@@ -108,8 +108,12 @@ class Publication:
             and why. Empty in publications of early versions of melmill.
         complete: whether every shard of the plan could be made.
         commits: names of the commits that the publication consists of.
-        files: manifest.jsonl and failures.jsonl as they were published.
+        files: manifest.jsonl, failures.jsonl and index.json as they were published. Early versions of melmill wrote no
+            index.json.
         totals: totals of the manifest.
+        superseded: name of each earlier commit that it does not consist of -> size of its objects [bytes]; gc may have
+            deleted some since. None in publications of early versions of melmill.
+        due: why it is to be published again, as `verify --repair` notes; empty as long as nothing was found.
     """
 
     run_id: str
@@ -119,6 +123,9 @@ class Publication:
     commits: tuple[str, ...]
     files: tuple[StoredObject, ...]
     totals: Totals
+    # Added later: publications without these fields have these values.
+    superseded: Mapping[str, int] | None = None
+    due: str = ""
 
     def to_json(self) -> bytes:
         """The publication as it is stored."""

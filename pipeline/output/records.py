@@ -214,6 +214,11 @@ class ShardRecord:
         """Duration of the audio in the shard [s]."""
         return sum(row.duration for row in self.rows)
 
+    @property
+    def size(self) -> int:
+        """Size of the shard's objects [bytes]."""
+        return sum(each.bytes for each in self.objects)
+
     def to_json(self) -> bytes:
         """The record as it is stored."""
         return json.dumps(sealed({"version": RECORD_VERSION, **dataclasses.asdict(self)})).encode()

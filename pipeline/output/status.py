@@ -6,6 +6,7 @@ reads it, a run that cannot write it continues, and the times in it are for peop
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import socket
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from pipeline.errors import ConfigError
 from pipeline.events.tally import Amount
 from pipeline.output.layout import MANIFEST, PARTS, STATUS
 from pipeline.output.ledger import Ledger
+from pipeline.output.superseded import NOTHING, Superseded, superseded_beside
 from pipeline.storage import NO_OPTIONS, Storage, exists, open_storage
 
 STATUS_VERSION = 1
@@ -122,6 +125,7 @@ class Status:
         manifest: totals of the manifest, as it was published; None if there is no manifest.
         parts: statuses of the parts of a job, if it is not published yet. Then `state` is that of all of them together,
             and `run` is the part that wrote last.
+        superseded: shards that lie beside the current ones until `gc` deletes them.
     """
 
     output: str
@@ -131,6 +135,7 @@ class Status:
     run: RunStatus | None
     manifest: Holding | None
     parts: tuple[RunStatus, ...] = ()
+    superseded: Superseded = NOTHING
 
     def to_dict(self) -> dict[str, Any]:
         """The status as plain JSON values, for dashboards. Names and meanings change only with `version`.
@@ -140,6 +145,7 @@ class Status:
         run       {state, run_id, host, process, started, written, progressed, planned, done, in_flight, failed,
                   speed, left, error, part}, as in RunStatus; the three amounts are {shards, utterances, seconds}
         parts     [run, ...], one for each part of a job in parts; empty once the job is published
+        superseded   {shards, bytes}
         """
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
@@ -166,12 +172,22 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
         ledger.existing_job()
     newest = max(told, key=lambda each: each.written, default=None)
     age = _age(newest) if newest is not None else None
-    publication = ledger.publication()
-    totals = publication.totals if publication is not None and exists(storage, MANIFEST) else None
-    manifest = Holding(totals.utterances, totals.failed, totals.seconds) if totals is not None else None
+    manifest = _manifest(ledger)
     parts = tuple(each for each in told if each.part)
     state = _state_of_parts(parts, holder) if parts else _state(newest, holder, age)
-    return Status(storage.url, state, holder, age, newest, manifest, parts)
+    return Status(storage.url, state, holder, age, newest, manifest, parts, superseded_beside(ledger))
+
+
+def _manifest(ledger: Ledger) -> Holding | None:
+    if not exists(ledger.storage, MANIFEST):
+        return None
+    if (publication := ledger.publication()) is not None:
+        totals = publication.totals
+        return Holding(totals.utterances, totals.failed, totals.seconds)
+    with contextlib.suppress(ConfigError):  # published.json is lost or damaged; job.json has the same counts
+        if (counts := ledger.existing_job().get("counts")) is not None:
+            return Holding(counts["utterances"], counts["failed"], counts["seconds"])
+    return None
 
 
 def _told(storage: Storage) -> list[RunStatus]:

@@ -27,6 +27,7 @@ class CommittedShard(ShardId):
         failed: number of them that were quarantined.
         current: whether its JSON files are known to say what they are to say.
         retold: number of its utterances whose metadata has changed since; 0 if it is not the newest of its number.
+        bytes: size of its objects.
     """
 
     generation: int
@@ -35,6 +36,7 @@ class CommittedShard(ShardId):
     failed: int = 0
     current: bool = False
     retold: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def _without_rows(record: ShardRecord, alike: dict[Ingredients, Ingredients], cu
         utterances=len(record.rows) + len(record.failures),
         failed=len(record.failures),
         current=current,
+        bytes=record.size,
     )
 
 

@@ -15,9 +15,10 @@ from pipeline.audio.loudness import check_installed
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference
-from pipeline.output.layout import DATA, shard_path
+from pipeline.output.layout import DATA, INDEX, shard_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord
+from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
 from pipeline.planning.plan import Plan, plan_shards
@@ -94,6 +95,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if described is not None and not adopt:
         _check_same_store(described, config)
     stated = config.input.stated_spec()
+    if described is not None:
+        _check_index(ledger)
     source = config.input
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
@@ -215,6 +218,21 @@ def _absolute(config: JobConfig) -> JobConfig:
 def _place(url: str) -> str:
     """A URL or path in a form that can be compared with others."""
     return url if "://" in url else os.path.realpath(url)
+
+
+def _check_index(ledger: Ledger) -> None:
+    """Refuse an output of an early version of melmill, which wrote no index, if another file has the index's name."""
+    if ledger.owns_index():
+        return
+    try:
+        indexed_shards(ledger.storage)
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise ConfigError(
+            f"{ledger.storage.url}/{INDEX} is where melmill writes the list of shards, but holds something else: "
+            f"{error}. Move that file away, then run again"
+        ) from error
 
 
 def _check_same_store(described: dict[str, Any], config: JobConfig) -> None:

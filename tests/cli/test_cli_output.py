@@ -1,11 +1,13 @@
 """The commands status and gc, in this process: what they print, and their exit codes."""
 
 import json
+import pathlib
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import shard_readers
 from support.corpora import assert_whole, every_byte
 from typer.testing import CliRunner
 
@@ -57,6 +59,51 @@ def test_status_tells_how_a_run_ended(out: Path) -> None:
     assert "left" not in said
 
 
+def test_verify_and_gc_mention_other_peoples_files_once(out: Path) -> None:
+    for name in ("README.md", *(f"{number}.txt" for number in range(6))):
+        (out / name).write_text("mine")
+    for command in ("verify", "gc"):
+        said = melmill(command, out)
+        assert said.count("0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more: not melmill's, left alone\n") == 1
+        assert said.count("left alone") == 1
+        assert "README.md" in json.loads(melmill(command, out, "--json"))["others"]
+
+
+def test_run_status_and_verify_name_superseded_shards_and_the_command(
+    out: Path, job: Build, store: Path, vocoder_path: Path
+) -> None:
+    shards, size = len(list((out / "data").iterdir())), sum(each.stat().st_size for each in (out / "data").iterdir())
+    flags = ["--store", store, "--vocoder", vocoder_path, "--subtype", "PCM_24", "--set", "output.shard_seconds=10"]
+    line = f"superseded {shards} shards, {size / 1024:.1f} KiB: melmill gc {out} --yes deletes them\n"
+    if size >= 2**20:
+        line = line.replace(f"{size / 1024:.1f} KiB", f"{size / 2**20:.1f} MiB")
+    for _ in ("it makes", "nothing to do"):
+        assert line in melmill("run", *flags, "--out", out, "--scheduler", "synchronous")
+    assert line in melmill("status", out)
+    assert line in melmill("verify", out)
+    told = {"shards": shards, "bytes": size}
+    assert all(json.loads(melmill(each, out, "--json"))["superseded"] == told for each in ("status", "verify"))
+    said = melmill("run", *flags, "--out", out, "--scheduler", "synchronous", "--set", "output.superseded=delete")
+    assert f"deleted {shards} superseded shards, " in said
+    assert "superseded" not in melmill("status", out) + melmill("verify", out)
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_the_last_lines_of_a_run_load_what_it_made(
+    job: Build, store: Path, vocoder_path: Path, tmp_path: Path, container: str
+) -> None:
+    flags = ["--store", store, "--vocoder", vocoder_path, "--out", tmp_path / "it", "--scheduler", "synchronous"]
+    flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=10"]
+    for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
+        said = melmill("run", *flags, "--subtype", subtype)
+    lines = [line.partition(": ")[2] for line in said.splitlines()[-1 if container == "files" else -2 :]]
+    names = {"json": json, "pathlib": pathlib, "webdataset": shard_readers, "wids": shard_readers}
+    for line in lines:
+        loaded = eval(line, names)  # noqa: S307
+        assert len(list(loaded)) == 24
+    assert "load" not in melmill("run", *flags)
+
+
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     plain = json.loads((out / STATUS).read_text())
 
@@ -80,6 +127,7 @@ def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
     assert "now        gc on here, for 0:00:0" in said
     (out / STATUS).unlink()
     (out / "_melmill" / "published.json").unlink()
+    (out / "job.json").unlink()
     assert melmill("status", out) == "state      no run has written its status\nmanifest   none yet\n"
 
 

@@ -20,7 +20,7 @@ import onnx
 import pytest
 import yaml
 import zarr
-from support import corpora
+from support import corpora, shard_readers
 from support.corpora import TINY, rows
 from support.pages import DOCS, LANES, PAGES, blocks, called, console, lane_of, masked, needs, shell, wanted_code
 from support.paths import PROMPTS, ROOT
@@ -83,6 +83,9 @@ def place(
         elif needs(page) == "store" or page == "reference/python":
             shutil.copytree(small_store, tmp_path / "mels.zarr")
         monkeypatch.chdir(tmp_path)
+        if needs(page) == "output":
+            shutil.copytree(small_store, tmp_path / "mels.zarr")
+            assert called("melmill run --store mels.zarr --out audio --vocoder griffin-lim").code == 0
         return tmp_path
 
     return make
@@ -119,7 +122,8 @@ def test_the_commands_and_examples_of_a_page_run_in_order(page: str, place: Call
             )
         elif block.language == "python" and lane_of(block) != "extras":
             (folder / "example.py").write_text(block.body)
-            runpy.run_path(str(folder / "example.py"), run_name="__main__")
+            with shard_readers.installed():
+                runpy.run_path(str(folder / "example.py"), run_name="__main__")
 
 
 def test_the_commands_with_extras_of_the_main_lane_run(place: Callable[[str], Path], tmp_path: Path) -> None:
@@ -251,6 +255,8 @@ def test_every_field_on_disk_is_in_the_reference(output: Path) -> None:
         "field of a failure": rows(output, "failures.jsonl")[0],
         "field of `job.json`": job,
         "field of `counts`": job["counts"],
+        "field of `index.json`": {*json.loads((output / "index.json").read_text()), "files"},
+        "field of an entry": {"url", "nsamples", "filesize", "key", "file"},
         "field of a commit record": json.loads(commit.read_text()),
         "field of `published.json`": json.loads((output / "_melmill" / "published.json").read_text()),
         "field of the JSON": sidecar,
@@ -300,6 +306,11 @@ def test_every_room_of_the_house_is_in_the_design() -> None:
 
 
 # ---- the README, and what pages name
+
+
+def test_no_page_reads_shards_by_a_glob() -> None:
+    for name, path in PAGES.items():
+        assert not re.search(r"data/\S*[*{]\S*\.tar|\bglob\b", path.read_text()), name
 
 
 def test_the_readme_is_short() -> None:

@@ -3,15 +3,18 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.corpora import digests, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
-from pipeline.jobs.run import run
+from pipeline.jobs.run import plan, run
 from pipeline.output.audit import repair, verify
+from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import STATUS
+from pipeline.output.status import Holding, read_status
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
@@ -84,6 +87,11 @@ def edit_manifest(out: Path, edit: Callable[[list[str]], list[str]]) -> None:
     path.write_text("".join(edit(path.read_text().splitlines(keepends=True))))
 
 
+def edit_index(out: Path, field: str, edit: Callable[[Any], Any]) -> None:
+    index = json.loads((out / "index.json").read_text())
+    (out / "index.json").write_text(json.dumps({**index, field: edit(index[field])}))
+
+
 def cut(path: Path) -> None:
     path.chmod(0o644)
     path.write_bytes(path.read_bytes()[:5000])
@@ -101,6 +109,14 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a tar lost": (lambda out: first_tar(out).unlink(), 10, "it should hold"),
     "the manifest lost": (lambda out: (out / "manifest.jsonl").unlink(), 10, "run the job again"),
     "failures lost": (lambda out: (out / "failures.jsonl").unlink(), 10, "run the job again"),
+    "the index lost": (lambda out: (out / "index.json").unlink(), 10, "run the job again"),
+    "a shard lost from the index": (
+        lambda out: edit_index(out, "shardlist", lambda shards: shards[1:]),
+        11,
+        "published with",
+    ),
+    "a number in the index": (lambda out: edit_index(out, "wids_version", lambda version: 2), 11, "published with"),
+    "an index that is no JSON": (lambda out: (out / "index.json").write_text("{"), 11, "published with"),
     "a row lost": (lambda out: edit_manifest(out, lambda lines: lines[1:]), 11, "has no row"),
     "a row twice": (lambda out: edit_manifest(out, lambda lines: lines[:1] + lines), 11, "differs from the commit"),
     "rows in another order": (
@@ -127,7 +143,11 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], int, str]] = {
     "a commit that is none": (lambda out: spoil(first_commit(out)), 11, "it has no seal"),
     "a commit lost": (lambda out: first_commit(out).unlink(), 10, "is not there. Run again"),
     "a stranger among the tars": (lambda out: (out / "data" / "x.tar").write_text(""), 12, "no commit record names it"),
-    "a stranger beside the manifest": (lambda out: (out / "notes.txt").write_text(""), 12, "no commit record names it"),
+    "a stranger in a folder among the tars": (
+        lambda out: ((out / "data" / "x").mkdir(), (out / "data" / "x" / "1.tar").write_text("")),
+        12,
+        "no commit record names it",
+    ),
 }
 
 
@@ -186,6 +206,39 @@ def test_after_a_repair_the_next_run_makes_the_output_whole(job: Build, name: st
     assert repair(str(out), left) == ()
 
 
+@pytest.mark.parametrize("name", [name for name in DAMAGE if "stranger" not in name])
+def test_a_repair_may_be_repeated_and_hides_nothing_from_status_and_gc(out: Path, name: str) -> None:
+    DAMAGE[name][0](out)
+    there = (out / "manifest.jsonl").exists()
+    found = verify(str(out)).findings
+    repair(str(out), found)
+    assert (read_status(str(out)).manifest == Holding(24, 0, pytest.approx(48, abs=20))) == there
+    again = verify(str(out)).findings
+    assert {each.name for each in again} <= {each.name for each in found} | {"job.json"}
+    repair(str(out), again)
+    assert {(each.kind, each.name) for each in verify(str(out)).findings} == {(each.kind, each.name) for each in again}
+
+
+def test_a_plan_says_why_it_publishes_again_after_a_repair(job: Build, out: Path) -> None:
+    edit_row(out, offset=0)
+    repair(str(out), verify(str(out)).findings)
+    assert (plan(job()).publication_due or "").startswith("verify found manifest.jsonl")
+    assert find_garbage(str(out)).garbage == ()
+
+
+@pytest.mark.parametrize("content", [None, b"{"])
+def test_status_knows_what_the_manifest_holds_when_published_json_is_lost_or_damaged(
+    out: Path, content: bytes | None
+) -> None:
+    before = read_status(str(out)).manifest
+    (out / "_melmill" / "published.json").unlink()
+    if content is not None:
+        (out / "_melmill" / "published.json").write_bytes(content)
+    assert read_status(str(out)).manifest == before
+    (out / "job.json").unlink()
+    assert read_status(str(out)).manifest is None
+
+
 def test_a_commit_record_that_was_made_good_meanwhile_is_kept(out: Path) -> None:
     commit = next((out / "_melmill" / "commits").iterdir())
     content = commit.read_bytes()
@@ -228,10 +281,11 @@ def test_an_output_without_job_json_still_belongs_to_its_store(job: Build, out: 
         run(job(input__store=str(tmp_path / "other.zarr")))
 
 
-WRITES = ["job.json", "_melmill/publishing.json", "failures.jsonl", "manifest.jsonl", "_melmill/published.json"]
+LISTS = ["failures.jsonl", "index.json", "manifest.jsonl"]
+WRITES = ["job.json", "_melmill/publishing.json", *LISTS, "_melmill/published.json"]
 
 
-@pytest.mark.parametrize("writes", range(6))
+@pytest.mark.parametrize("writes", range(7))
 def test_an_output_is_whole_wherever_its_publication_stops(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -266,7 +320,7 @@ def stop_after(writes: int, patch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-@pytest.mark.parametrize("writes", [3, 4])
+@pytest.mark.parametrize("writes", [3, 4, 5])
 def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -274,11 +328,11 @@ def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
     stop_after(writes, monkeypatch)
     with pytest.raises(InterruptedRunError):
         run(job(input__meta=str(tmp_path / "m.jsonl")))
-    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 4 else {})
+    assert rows(out)[0]["meta"] == ({"text": "new"} if writes == 5 else {})
     assert verify(str(out)).findings == ()
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 4])
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5])
 def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
@@ -291,6 +345,23 @@ def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
     assert [finding.name for finding in report.findings] == ["manifest.jsonl"]
     assert "it was published with" in report.findings[0].what
     assert report.exit_code == 11
+
+
+def test_other_peoples_files_beside_the_manifest_are_named_and_left_alone(job: Build, out: Path) -> None:
+    mine = ["README.md", "metadata.jsonl", "dataset_infos.json", ".gitattributes", "plots/a/1.tar", "manifest.json"]
+    for name in mine:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("mine")
+    named = (".gitattributes", "README.md", "dataset_infos.json", "manifest.json", "metadata.jsonl", "plots/")
+    report = verify(str(out))
+    assert (report.findings, report.exit_code, report.others) == ((), 0, named)
+    assert repair(str(out), report.findings) == ()
+    assert find_garbage(str(out)).others == named
+    assert collect_garbage(str(out)).others == named
+    run(job(output__subtype="PCM_24"))
+    assert collect_garbage(str(out)).garbage
+    assert verify(str(out)).others == named
+    assert all((out / name).read_text() == "mine" for name in mine)
 
 
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:

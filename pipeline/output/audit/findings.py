@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.events import Event
+from pipeline.output.superseded import NOTHING, Superseded
 
 FindingKind = Literal["missing", "corrupt", "unexpected"]
 
@@ -20,7 +21,8 @@ class Finding:
 
     Args:
         kind: missing (an object that should be there is not), corrupt (an object is not as it was written: bytes or
-            lines were changed, lost or added) or unexpected (an object that no record names).
+            lines were changed, lost or added) or unexpected (an object in `data` or `_melmill` that no record
+            names).
         name: name of the object, or of the utterance in it.
         what: text that says what is wrong, and what to do.
         shard: name of the commit whose audio is damaged or missing; None if only lists or records are.
@@ -58,12 +60,16 @@ class VerifyReport:
         failed: number of rows in failures.jsonl.
         seconds: duration of the audio that was decoded [s].
         findings: all that is wrong; empty if the output is whole.
+        others: names of files and folders of other people at the top of the output, which are left alone.
+        superseded: shards that lie beside the current ones until `gc` deletes them.
     """
 
     utterances: int
     failed: int
     seconds: float
     findings: tuple[Finding, ...]
+    others: tuple[str, ...] = ()
+    superseded: Superseded = NOTHING
 
     @property
     def exit_code(self) -> int:

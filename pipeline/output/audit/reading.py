@@ -23,15 +23,28 @@ from pipeline.output.audit.shards import (
     publish_again,
     read_record,
 )
-from pipeline.output.layout import COMMITS, FAILURES, JOB, MANIFEST, PUBLISHED, commit_of, is_shard_name, shard_of
+from pipeline.output.layout import (
+    COMMITS,
+    FAILURES,
+    INDEX,
+    JOB,
+    MANIFEST,
+    PUBLISHED,
+    commit_of,
+    is_shard_name,
+    of_others,
+    shard_of,
+)
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import METADATA, Announced, Publication
 from pipeline.output.records import Failure, Row
+from pipeline.output.superseded import superseded_beside
 from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
 Item = TypeVar("Item")
 Line = TypeVar("Line", Row, Failure)
 
+_LOST_LIST = "it is not there; run the job again to publish it"
 _AHEAD = 2  # shards per thread that are read ahead; their rows are in memory
 
 
@@ -65,6 +78,7 @@ class _Verification:
         self._findings: list[Finding] = []
         self._seen: set[str] = set()
         self._lost: set[str] = set()
+        self._others: set[str] = set()
         self._utterances = self._failed = 0
         self._seconds = 0.0
 
@@ -84,10 +98,19 @@ class _Verification:
                 self._listener(event)
         known = publication.files if publication is not None else ()
         known += announced.files if announced is not None else ()
-        for name in (MANIFEST, FAILURES):
+        if publication is not None and any(each.name == INDEX for each in publication.files):
+            self._check_there(INDEX)
+        for name in (MANIFEST, FAILURES, INDEX):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
-        return VerifyReport(self._utterances, self._failed, self._seconds, tuple(self._findings))
+        return VerifyReport(
+            self._utterances,
+            self._failed,
+            self._seconds,
+            tuple(self._findings),
+            tuple(sorted(self._others)),
+            superseded_beside(self._ledger),
+        )
 
     def _find(self, kind: FindingKind, name: str, what: str) -> None:
         self._findings.append(Finding(kind, name, what))
@@ -168,7 +191,11 @@ class _Verification:
                         what = f"line {number} cannot be read: {error!r}"
                         self._find("corrupt", name, f"{what}. {publish_again(name)}")
         except FileNotFoundError:
-            self._find("missing", name, "it is not there; run the job again to publish it")
+            self._find("missing", name, _LOST_LIST)
+
+    def _check_there(self, name: str) -> None:
+        if not exists(self._ledger.storage, name):
+            self._find("missing", name, _LOST_LIST)
 
     def _check_file(self, name: str, wanted: set[str]) -> None:
         """Compare a list with the digests that it may have: several, if a run was stopped while it published."""
@@ -176,7 +203,7 @@ class _Verification:
             with self._ledger.storage.read(name) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
-            return  # reported when it was read
+            return  # reported elsewhere
         if wanted and sha256 not in wanted:
             what = f"its sha256 is {sha256}, it was published with {' or '.join(sorted(wanted))}"
             self._find("corrupt", name, f"{what}. {publish_again(name)}")
@@ -187,6 +214,9 @@ class _Verification:
             if (known := self._known(shard, commits)) is None:
                 continue
             for name in names:
+                if (other := of_others(name)) is not None:
+                    self._others.add(other)
+                    continue
                 private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
                 if name not in known and not private and commit_of(name) is None:
                     self._find("unexpected", name, "no commit record names it. Delete it, unless a run is at work")
@@ -197,7 +227,7 @@ class _Verification:
         None if the commit record is lost or damaged, which is reported elsewhere.
         """
         if shard is None:
-            return {MANIFEST, FAILURES, JOB}
+            return {MANIFEST, FAILURES, INDEX, JOB}
         if shard not in commits:
             return None if shard in self._lost else set()
         record, _ = read_record(self._ledger, shard)

@@ -20,7 +20,7 @@ def repair(
     """Prepare an output so that the next run of its job mends what was found. Makes and publishes nothing itself.
 
     A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
-    the next run makes the record's shard again, or adopts its object if that is whole. published.json is deleted, so
+    the next run makes the record's shard again, or adopts its object if that is whole. published.json gets a note, so
     that the next run publishes the lists again. Unexpected objects are left alone.
 
     Args:
@@ -54,7 +54,7 @@ def repair(
             if finding.kind == "corrupt" and finding.name == JOB:
                 ledger.delete_job()
                 done[f"{JOB} is deleted: the next run will write it again"] = None
-        ledger.delete_publication()
+        ledger.publish_again(f"verify found {found[0].name} {found[0].kind}")
         done["the manifest will be published again"] = None
     return tuple(done)
 

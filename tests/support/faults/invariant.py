@@ -28,8 +28,9 @@ def assert_readable(out: Place) -> None:
     """What a reader may count on at any moment, also after a kill: the manifest names only what is there, whole.
 
     Cheap enough to be asked while a run goes on: every object that a row names is there and reaches past the row's
-    last byte, and its audio begins as audio does.
+    last byte, and its audio begins as audio does. Likewise the index.
     """
+    assert_index_readable(out)
     try:
         lines = (out / "manifest.jsonl").read_text().splitlines()
     except FileNotFoundError:
@@ -42,3 +43,15 @@ def assert_readable(out: Place) -> None:
             audio = file.read(row["bytes"])
         assert len(audio) == row["bytes"], row["key"]
         assert audio[:4] in (b"fLaC", b"RIFF"), row["key"]
+
+
+def assert_index_readable(out: Place) -> None:
+    """Every object that index.json names is there and has its size."""
+    try:
+        index = json.loads((out / "index.json").read_text())
+    except FileNotFoundError:
+        return
+    entries = [*index["shardlist"], *index.get("files", [])]
+    assert {each.get("url") or each["file"]: each["filesize"] for each in entries} == {
+        name: len((out / name).read_bytes()) for name in (each.get("url") or each["file"] for each in entries)
+    }

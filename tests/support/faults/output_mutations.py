@@ -16,7 +16,7 @@ Change = Callable[[Place, random.Random], Expected]
 
 MISSING, CORRUPT, UNEXPECTED = 10, 11, 12
 LISTS = ("manifest.jsonl", "failures.jsonl")
-DOCUMENTS = ("job.json", "_melmill/published.json")
+DOCUMENTS = ("job.json", "index.json", "_melmill/published.json")
 
 
 def some_object(out: Place, rng: random.Random) -> Place:
@@ -95,8 +95,14 @@ def exchange(out: Place, rng: random.Random) -> Expected:
 def add_stray(out: Place, rng: random.Random) -> Expected:
     there = some_object(out, rng)
     shard = sorted((out / "data").iterdir())[0].name.removesuffix(".tar")
-    names = ["notes.txt", "data/x.tar", "data/000009-0123abcd.tar", f"data/{shard}-deadbeef.tar", "data/sub/x.flac"]
-    names += [f"data/{shard}/zzz.flac", "_melmill/commits/notes.txt", "_melmill/commits/000001.json", "manifest.json"]
+    names = [
+        "data/notes.txt",
+        "data/x.tar",
+        "data/000009-0123abcd.tar",
+        f"data/{shard}-deadbeef.tar",
+        "data/sub/x.flac",
+    ]
+    names += [f"data/{shard}/zzz.flac", "_melmill/commits/notes.txt", "_melmill/commits/000001.json"]
     name = rng.choice(names)
     (out / name).parent.mkdir(exist_ok=True)
     copy(there, out / name)
