@@ -268,7 +268,8 @@ def test_the_json_is_what_dashboards_were_promised(job: Build) -> None:
     promise = Status.to_dict.__doc__ or ""
     amount = {"shards", "utterances", "seconds"}
     assert plain["version"] == 1
-    assert set(plain) == {"version", "output", "state", "holder", "age", "run", "manifest", "parts"}
+    assert set(plain) == {"version", "output", "state", "holder", "age", "run", "manifest", "parts", "superseded"}
+    assert set(plain["superseded"]) == {"shards", "bytes"}
     assert set(plain["manifest"]) == {"utterances", "failed", "seconds"}
     assert set(plain["run"]["planned"]) == set(plain["run"]["done"]) == set(plain["run"]["in_flight"]) == amount
     for name in {*plain, *plain["run"], *plain["manifest"], *amount}:
