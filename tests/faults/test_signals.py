@@ -30,7 +30,10 @@ WORKERS = 2
 LOCAL = {"cluster__kind": "local", "cluster__workers": WORKERS}
 CLUSTERS: list[dict[str, Any]] = [LOCAL, {"cluster__kind": "synchronous"}]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
-PLAIN = re.compile(r"  \d+ shards: |note:|run|stopping:|shard|melmill:|done|nothing|mel_distance|the audio does not")
+PLAIN = re.compile(
+    r"  \d+ shards: |note:|run|stopping:|shard|melmill:|done|nothing|mel_distance|the audio does not|to load it:|"
+    r" +or: wids"
+)
 
 
 @pytest.fixture
