@@ -600,6 +600,24 @@ def test_changed_texts_and_another_sidecar_copy_the_audio_and_decode_nothing(
     assert pipeline.run(full).run_id == ""
 
 
+@pytest.mark.parametrize("name", FINISHED)
+def test_texts_that_are_taken_away_go_from_the_files_too(place: Place, name: str) -> None:
+    old = place(name)
+    shutil.rmtree(old.place / "mels.zarr" / "meta")
+    report = pipeline.run(old.config())
+    assert (report.repacked, report.made_seconds) == (len(old.expected["plan"]["done"]), 0.0)
+    assert_whole(old)
+    current = {row["shard"] for row in old.rows()}
+    for shard in current:
+        said = (
+            (old.out / shard).read_bytes()
+            if shard.endswith(".tar")
+            else b"".join(path.read_bytes() for path in (old.out / shard).glob("*.json"))
+        )
+        assert b"text of" not in said
+    assert pipeline.run(old.config()).run_id == ""
+
+
 @pytest.mark.parametrize("name", SUPERSEDED)
 def test_gc_deletes_what_is_superseded_and_nothing_else(place: Place, name: str) -> None:
     old = place(name)

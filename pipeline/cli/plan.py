@@ -31,9 +31,9 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     for note in found.metadata_notes:
         print(f"note      {note}")
     print(f"output    {found.output}")
-    made = sum(len(shard.members) for shard in found.decoded)
-    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.decoded)} shards")
-    if (texts := texts_line(found.texts_changed, found.repacked, len(found.decoded))) is not None:
+    made = sum(len(shard.members) for shard in found.shards_to_decode)
+    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.shards_to_decode)} shards")
+    if (texts := texts_line(found.texts_changed, found.repacked, len(found.shards_to_decode))) is not None:
         print(f"texts     {texts}")
     print_some([f"          {reason_line(reason)}" for reason in found.reasons])
     print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")

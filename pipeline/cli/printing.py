@@ -39,10 +39,10 @@ def others_line(names: Sequence[str]) -> str:
     """A line about other people's files in an output, with the first of their names.
 
     >>> others_line(["README.md", "plots/"])
-    "README.md, plots/: not melmill's, left alone"
+    'melmill did not write README.md, plots/, and leaves them alone'
     """
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{', '.join(names[:_NAMES_SHOWN])}{more}: not melmill's, left alone"
+    return f"melmill did not write {', '.join(names[:_NAMES_SHOWN])}{more}, and leaves them alone"
 
 
 def reason_line(reason: Reason) -> str:
@@ -59,7 +59,8 @@ def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
     """
     if not repacked and not changed:
         return None
-    return f"{changed} texts changed: {repacked} shards are repacked, {vocoded} vocoded"
+    told = f"{changed} texts changed: " if changed else ""
+    return f"{told}{repacked} shards are repacked, {vocoded} vocoded"
 
 
 def hours(seconds: float) -> str:

@@ -69,7 +69,7 @@ def run(
     4          mel contract does not fit             choose another vocoder
     5          another run works on this output      wait for it
     6          storage or cluster failed             run again: it resumes
-    7          too many failed, or most is clipped   read the message
+    7          too many failures or clipped samples  read the message
     75         interrupted                           run again: it resumes
     """
 

@@ -63,7 +63,9 @@ class Tally:
         elif isinstance(event, ShardCommitted):
             self._shards.pop(event.shard, None)
             self.done = Amount(
-                self.done.shards + 1, self.done.utterances + event.made, self.done.seconds + event.seconds
+                self.done.shards + 1,
+                self.done.utterances + event.made,
+                self.done.seconds + (0.0 if event.copied else event.seconds),
             )
             self._done_failed += event.failed
             self.stages += event.stages
@@ -75,7 +77,11 @@ class Tally:
     def in_flight(self) -> Amount:
         """Shards that workers have begun and not committed, with the utterances and audio made of them so far."""
         under_way = self._shards.values()
-        return Amount(len(under_way), sum(each.made for each in under_way), sum(each.seconds for each in under_way))
+        return Amount(
+            len(under_way),
+            sum(each.made for each in under_way),
+            sum(each.seconds for each in under_way if not each.copied),
+        )
 
     @property
     def made(self) -> int:

@@ -1,9 +1,8 @@
 """Evidence in mel values: do they contradict their contract, and which contract would they fit?
 
 In: samples of mels as arrays, and contracts. Out: contradictions with a message, utterances that do not fit among those
-that do, and the contracts that fit. All of it
-is pure. This room must not know where mels are stored, what a contradiction leads to (`planning` refuses or warns), or
-how a vocoder sounds.
+that do, and the contracts that fit. All of it is pure. This room must not know where mels are stored, what a
+contradiction leads to (`planning` refuses or warns), or how a vocoder sounds.
 """
 
 from pipeline.evidence.judgement import STRETCH, Judgement, judge, judge_presets, listed, middle, misfit

@@ -14,6 +14,7 @@ from pipeline.output.layout import INDEX, JOB
 from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
 from pipeline.output.publication import METADATA, Publication, Totals
+from pipeline.output.published_rows import last_part
 from pipeline.output.records import Failure, Row
 from pipeline.planning.commit_index import CommittedShard
 from pipeline.planning.plan import Plan
@@ -51,7 +52,7 @@ def publish(
     commits = []
     planned = 0
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
-        with ListWriter(folder, _name(job), job.config.output.store_in_rows) as lists:
+        with ListWriter(folder, last_part(job.config.public().output.url), job.config.output.store_in_rows) as lists:
             for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
                 planned += len(shard.members)
                 if missing and not ledger.has_commit(shard.name):
@@ -114,11 +115,6 @@ def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
 def _superseded(earlier: Iterable[CommittedShard], current: Set[str], generation: int) -> dict[str, int]:
     """Size of each commit of an earlier run that is not in the publication, by name."""
     return {each.name: each.bytes for each in earlier if each.name not in current and each.generation < generation}
-
-
-def _name(job: Job) -> str:
-    """The name of the output: the last part of its URL."""
-    return job.config.public().output.url.rstrip("/").rpartition("/")[2]
 
 
 def _state(plan: Plan, job: Job) -> dict[str, str]:

@@ -182,10 +182,10 @@ def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
         output=job.config.public().output.url,
         shards=len(own),
         utterances=sum(len(shard.members) for shard in own),
-        seconds=sum(shard.seconds for shard in own),
+        seconds=sum(shard.seconds for shard in own if not shard.copied_from),
         workers=cluster.worker_count(),
         reasons=reasons(own),
-        texts_changed=sum(shard.retold for shard in own),
+        texts_changed=sum(shard.texts_changed for shard in own),
         repacked=sum(bool(shard.copied_from) for shard in own),
     )
 
@@ -196,7 +196,7 @@ def _left(prepared: Prepared, part: Part, listener: Listener) -> Iterator[Planne
         if part != WHOLE and prepared.ledger.has_commit(shard.name):
             continue
         if not part.owns(shard):
-            listener(ShardTakenOver(shard.number, len(shard.members), shard.seconds))
+            listener(ShardTakenOver(shard.number, len(shard.members), 0.0 if shard.copied_from else shard.seconds))
         yield shard
 
 

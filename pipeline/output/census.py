@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.output.layout import INDEX, MANIFEST, of_others, shard_of
+from pipeline.output.layout import DATA, INDEX, MANIFEST, of_others, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.shard_index import indexed_shards
 from pipeline.storage import Storage
@@ -28,7 +28,6 @@ class Census:
         superseded: names of commits that are not needed.
         replaced: names of the objects of `superseded`.
         orphans: names of objects that no commit names.
-        strangers: files and folders at the top of the output that are not melmill's.
     """
 
     kept: set[str]
@@ -37,12 +36,6 @@ class Census:
     superseded: set[str]
     replaced: set[str]
     orphans: list[str]
-    strangers: set[str]
-
-    @property
-    def others(self) -> tuple[str, ...]:
-        """What is not melmill's, sorted."""
-        return tuple(sorted(self.strangers))
 
     @property
     def gone(self) -> set[str]:
@@ -70,7 +63,7 @@ def take_census(ledger: Ledger) -> Census:
     listed = (listed or set()) | _indexed(ledger)
     published = set(publication.commits) if publication is not None else set()
     generation = publication.generation if publication is not None else 0
-    census = Census(set(), set(), listed, set(), set(), [], set())
+    census = Census(set(), set(), listed, set(), set(), [])
     for record in ledger.commits():
         name, objects = record.name, {each.name for each in record.objects}
         if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
@@ -79,14 +72,16 @@ def take_census(ledger: Ledger) -> Census:
         else:
             census.superseded.add(name)
             census.replaced |= objects
-    for name in ledger.storage.list(""):
-        if (other := of_others(name)) is not None:
-            census.strangers.add(other)
-            continue
+    for name in ledger.storage.list(DATA):
         known = name in census.needed or name in census.replaced
         if not known and not _is_listed(name, census) and shard_of(name) is not None:
             census.orphans.append(name)
     return census
+
+
+def others_beside(storage: Storage) -> tuple[str, ...]:
+    """Files and folders at the top of the output that are not melmill's, sorted."""
+    return tuple(sorted({other for name in storage.list("") if (other := of_others(name)) is not None}))
 
 
 def _listed(storage: Storage) -> set[str] | None:

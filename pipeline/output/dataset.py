@@ -24,7 +24,7 @@ from pipeline.audio.encode import decoded, pcm_bytes, quantize
 from pipeline.config import Subtype
 from pipeline.errors import ConfigError, StorageError
 from pipeline.output.common_fields import COMMON_FIELDS
-from pipeline.output.layout import JOB, MANIFEST
+from pipeline.output.layout import JOB, MANIFEST, audio_object
 from pipeline.storage import NO_OPTIONS
 from pipeline.storage.ranges import Ranges
 
@@ -90,7 +90,7 @@ class AudioDataset:
                 f"{where} has {len(samples)} samples, {MANIFEST} says {num_samples}. {_verify(self._ranges.url)}"
             )
         if self._check and _pcm_sha256(samples, subtype) != digest:
-            raise StorageError(f"{where} is not what {MANIFEST} has the digest of. {_verify(self._ranges.url)}")
+            raise StorageError(f"{where} does not have the digest that {MANIFEST} states. {_verify(self._ranges.url)}")
         return AudioItem(key, samples, sample_rate, meta)
 
     def _audio(self, key: str, name: str, start: int, size: int) -> tuple[NDArray[np.float32], int]:
@@ -99,8 +99,8 @@ class AudioDataset:
             return decoded(encoded)
         except FileNotFoundError as error:
             raise StorageError(
-                f"{self._ranges.url}/{name}, which holds {key!r}, is not there. If the output was published again and "
-                f"collected since this dataset was opened, open it again; else {_verify(self._ranges.url)}"
+                f"{self._ranges.url}/{name}, which holds {key!r}, is not there. If superseded shards were "
+                f"deleted since this dataset was opened, open it again; else {_verify(self._ranges.url)}"
             ) from error
         except soundfile.LibsndfileError as error:
             raise StorageError(
@@ -132,7 +132,8 @@ def read(url: str, options: Mapping[str, Any] = NO_OPTIONS, check: bool = False)
             lines.write(json.dumps(_needed(json.loads(line)), separators=(",", ":")).encode())
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(
-                f"line {number} of {ranges.url}/{MANIFEST} is no row of a manifest ({error!r}). {_verify(ranges.url)}"
+                f"line {number} of {ranges.url}/{MANIFEST} is not a valid row of a manifest ({error!r}). "
+                f"{_verify(ranges.url)}"
             ) from error
         ends.append(lines.tell())
     return AudioDataset(ranges, lines.getvalue(), np.array(ends, np.int64), check)
@@ -140,10 +141,9 @@ def read(url: str, options: Mapping[str, Any] = NO_OPTIONS, check: bool = False)
 
 def _needed(row: dict[str, Any]) -> list[Any]:
     """What a dataset keeps of a row of the manifest."""
-    shard = str(row["shard"])
     return [
         str(row["key"]),
-        shard if shard.endswith(".tar") else f"{shard}/{row['member']}",
+        audio_object(str(row["shard"]), str(row["member"])),
         int(row["offset"]),
         int(row["bytes"]),
         int(row["num_samples"]),

@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Any
 
 from pipeline.errors import LostRecordError
-from pipeline.output.census import Census, take_census
+from pipeline.output.census import Census, others_beside, take_census
 from pipeline.output.layout import DATA, STALE, commit_path, marked_commit, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.superseded import Superseded
@@ -86,9 +86,9 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
     census = take_census(ledger)
     superseded = tuple(_superseded(ledger.storage, census))
     if holder is not None:
-        return GarbageReport(superseded, holder, census.others)
+        return GarbageReport(superseded, holder, others_beside(ledger.storage))
     found = (*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census))
-    return GarbageReport(found, None, census.others)
+    return GarbageReport(found, None, others_beside(ledger.storage))
 
 
 def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
@@ -112,7 +112,7 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
         census = take_census(ledger)
         found = (*_superseded(ledger.storage, census), *_left(ledger.storage, census))
         _delete(ledger, census, found)
-    return GarbageReport(half_written + found, None, census.others)
+    return GarbageReport(half_written + found, None, others_beside(ledger.storage))
 
 
 def delete_superseded(ledger: Ledger) -> Superseded:

@@ -132,3 +132,8 @@ def of_others(path: str) -> str | None:
 def _record_in(folder: str, path: str) -> str | None:
     match = _RECORD.fullmatch(path.removeprefix(f"{folder}/")) if path.startswith(f"{folder}/") else None
     return match[1] if match else None
+
+
+def audio_object(shard: str, member: str) -> str:
+    """Name of the object that holds an utterance's audio: its shard's tar, or the audio's own file."""
+    return shard if shard.endswith(".tar") else f"{shard}/{member}"

@@ -164,8 +164,9 @@ class Ledger:
         wanted = (shard.fingerprint, shard.revision, shard.texts)
         if record is not None and (record.fingerprint, record.revision, record.texts) != wanted:
             raise StorageError(
-                f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint {record.fingerprint}, "
-                f"not {shard.fingerprint}. Run again: this shard will get another name"
+                f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint, revision and texts are "
+                f"{(record.fingerprint, record.revision, record.texts)}, not {wanted}. Run again: this shard will get "
+                "another name"
             )
         return record
 

@@ -28,7 +28,7 @@ class ListWriter:
         store: what `source.store` of a row says: the store's name, or its whole URL.
     """
 
-    def __init__(self, folder: Path, name: str, store: StoreInRows = "name") -> None:
+    def __init__(self, folder: Path, name: str, store: StoreInRows) -> None:
         self._folder = folder
         self._name = name
         self._store = store

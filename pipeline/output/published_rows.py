@@ -19,16 +19,16 @@ def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
     """
     plain = dataclasses.asdict(value)
     if store == "name":
-        plain["source"]["store"] = store_name(value.source.store)
+        plain["source"]["store"] = last_part(value.source.store)
     if isinstance(value, Failure):
         return plain
     return {"key": plain.pop("key"), **common_fields(value.meta), **plain}
 
 
-def store_name(url: str) -> str:
-    """The last part of a store's path or URL. A name is its own name.
+def last_part(url: str) -> str:
+    """The last part of a path or URL. A name is its own name.
 
-    >>> store_name("s3://corpora/2026/mels.zarr/"), store_name("mels.zarr")
+    >>> last_part("s3://corpora/2026/mels.zarr/"), last_part("mels.zarr")
     ('mels.zarr', 'mels.zarr')
     """
     return url.rstrip("/").rpartition("/")[2] or url

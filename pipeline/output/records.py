@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.config import Subtype
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
-from pipeline.output.layout import shard_name
+from pipeline.output.layout import audio_object, shard_name
 
 RECORD_VERSION = 1
 
@@ -86,7 +86,7 @@ class Row:
     @property
     def object_name(self) -> str:
         """Name of the object that holds the audio: the shard's tar, or the audio's own file."""
-        return self.shard if self.shard.endswith(".tar") else f"{self.shard}/{self.member}"
+        return audio_object(self.shard, self.member)
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Row:

@@ -147,7 +147,9 @@ def _too_loud(size: float, at: int) -> str:
         "audio is that loud"
     )
     looks = next((bits for bits in (8, 16, 24, 32) if size <= 2 ** (bits - 1)), None)
-    return text if looks is None else f"{text}. They may be integers of {looks} bits: divide them by {2 ** (looks - 1)}"
+    if looks is None:
+        return text
+    return f"{text}. The samples may be integers of {looks} bits: divide them by {2 ** (looks - 1)}"
 
 
 def _range(file: soundfile.SoundFile, clip: Clip) -> tuple[int, int]:

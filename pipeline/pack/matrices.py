@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol
 
@@ -19,6 +19,8 @@ from pipeline.stores.possible_values import PossibleValues
 Axis = Literal["auto", "mels-first", "frames-first"]
 MEL_NAMES = ("mel", "mels", "mel_spec", "mel_spectrogram", "melspec", "spectrogram", "feats", "features")
 """Names that the mel may have in a file of several arrays."""
+MAX_WHOLE_BYTES = 256 << 20
+"""Largest mel that is read whole [bytes]: 2.5 hours of 80 bands at 22050/256 frames per second."""
 _BLOCK = 8192  # number of frames read at once
 
 
@@ -118,6 +120,24 @@ def _order_of_square(sources: Sources, open_matrix: OpenMatrix, n_mels: int, usu
     return axes.pop() if squares else None
 
 
+def mel_name(names: Collection[str], kind: str, shown: Sequence[str]) -> str:
+    """The name of the mel in a file of several arrays.
+
+    Args:
+        names: names of all arrays.
+        kind: what the file's format calls an array.
+        shown: the arrays, as text for an error.
+
+    Raises:
+        SourceError: if it is not clear which array is the mel.
+    """
+    named = [name for name in MEL_NAMES if name in names] or list(names)
+    if len(named) != 1:
+        held = ", ".join(shown[:5])[:200] or f"no {kind}"
+        raise SourceError(f"it does not say which {kind} is the mel: it holds {held}; name it {MEL_NAMES[0]!r}")
+    return named[0]
+
+
 def _mel_axis(axis: Axis) -> int:
     return 0 if axis == "mels-first" else 1
 
@@ -133,8 +153,8 @@ def _blocks(
         shape = matrix.shape
         if len(shape) != 2 or matrix.dtype.kind != "f":
             raise SourceError(
-                f"it holds {matrix.dtype} of shape {list(opened.shape)}; a mel is floating-point with 2 dimensions, "
-                "and others of length 1; save each mel in a file of its own"
+                f"it holds {matrix.dtype} of shape {list(opened.shape)}; a mel has floating-point values and 2 "
+                "dimensions, besides those of length 1; save each mel in a file of its own"
             )
         if axis == "auto":
             fits = fitting_axes(shape, n_mels)
@@ -155,11 +175,9 @@ def _blocks(
 
 
 def _check_possible(mel: NDArray[np.float32], possible: PossibleValues, first_frame: int) -> None:
-    beyond = ((mel < possible.low) | (mel > possible.high)) & np.isfinite(mel)
+    beyond = possible.beyond(mel) & np.isfinite(mel)
     if beyond.any():
         band, frame = np.argwhere(beyond)[0].tolist()
         raise SourceError(
-            f"the value {mel[band, frame]:g} in band {band} of frame {first_frame + frame} is not possible under the "
-            f"mel contract, which allows {possible.low[band, 0]:.1f} to {possible.high[band, 0]:.1f} there; the values "
-            "are damaged, or they have another contract"
+            f"the value {mel[band, frame]:g} in band {band} of frame {first_frame + frame} {possible.allowed(band)}"
         )

@@ -13,13 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
-from pipeline.pack.matrices import MEL_NAMES, Axis, matrix_corpus
+from pipeline.pack.matrices import MAX_WHOLE_BYTES, Axis, matrix_corpus, mel_name
 from pipeline.pack.npy import read_header
 from pipeline.pack.sources import Corpus, SourceError, list_sources
 
 NPZ_EXTENSIONS = frozenset({"npz"})
-MAX_ARRAY_BYTES = 256 << 20
-"""Largest mel in a .npz [bytes], since it is read whole: 2.5 hours of 80 bands at 22050/256 frames per second."""
 
 
 def npz_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
@@ -48,19 +46,15 @@ def _open(path: str) -> Iterator[NDArray[Any]]:
 
 def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     arrays = {each.filename.removesuffix(".npy"): each for each in archive.infolist() if each.filename.endswith(".npy")}
-    named = [name for name in MEL_NAMES if name in arrays] or list(arrays)
-    if len(named) != 1:
-        shown = ", ".join(list(arrays)[:5])[:200] or "no array"
-        raise SourceError(f"it does not say which array is the mel: it holds {shown}; name it {MEL_NAMES[0]!r}")
-    return arrays[named[0]]
+    return arrays[mel_name(arrays, "array", list(arrays))]
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """The array of a member. Its shape is checked before memory is taken for it."""
     with archive.open(member) as file:
         shape, dtype = read_header(file)
-        if (size := math.prod(shape) * dtype.itemsize) > MAX_ARRAY_BYTES:
-            raise SourceError(f"its array takes {size} bytes, more than {MAX_ARRAY_BYTES}; save it as .npy")
+        if (size := math.prod(shape) * dtype.itemsize) > MAX_WHOLE_BYTES:
+            raise SourceError(f"its array takes {size} bytes, more than {MAX_WHOLE_BYTES}; save it as .npy")
     with archive.open(member) as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
         file.read(1)  # to the end, where zipfile checks the checksum

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.melspec import MelSpec
-from pipeline.pack.matrices import MEL_NAMES, Axis, matrix_corpus
+from pipeline.pack.matrices import MAX_WHOLE_BYTES, Axis, matrix_corpus, mel_name
 from pipeline.pack.sources import Corpus, SourceError, list_sources
 from pipeline.tensor_files import read_torch_file
 
 TORCH_EXTENSIONS = frozenset({"pt", "pth"})
-MAX_MEL_FILE_BYTES = 256 << 20
-"""Largest .pt mel [bytes], since it is read whole: 2.5 hours of 80 bands at 22050/256 frames per second."""
 
 
 def torch_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
@@ -38,7 +36,7 @@ def torch_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
 @contextmanager
 def _open(path: str) -> Iterator[NDArray[Any]]:
     try:
-        value = read_torch_file(Path(path), MAX_MEL_FILE_BYTES)
+        value = read_torch_file(Path(path), MAX_WHOLE_BYTES)
     except CheckpointError as exc:
         raise SourceError(str(exc)) from exc
     mel = _mel_of(value) if isinstance(value, dict) else value
@@ -49,8 +47,4 @@ def _open(path: str) -> Iterator[NDArray[Any]]:
 
 def _mel_of(value: dict[Any, Any]) -> Any:
     tensors = {name: each for name, each in value.items() if isinstance(each, np.ndarray)}
-    named = [name for name in MEL_NAMES if name in tensors] or list(tensors)
-    if len(named) != 1:
-        shown = ", ".join(f"{name} {list(each.shape)}" for name, each in list(tensors.items())[:5]) or "no tensor"
-        raise SourceError(f"it does not say which tensor is the mel: it holds {shown}; name it {MEL_NAMES[0]!r}")
-    return tensors[named[0]]
+    return tensors[mel_name(tensors, "tensor", [f"{name} {list(each.shape)}" for name, each in tensors.items()])]

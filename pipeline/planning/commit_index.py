@@ -17,7 +17,7 @@ from pipeline.stores.base import Catalogue
 
 @dataclass(frozen=True, slots=True)
 class CommittedShard(ShardId):
-    """One commit record without its rows. It takes a quarter of a kilobyte of memory.
+    """One commit record without its rows. It takes about a third of a kilobyte of memory.
 
     Args:
         number, fingerprint, revision, texts: the identity of the shard; see ShardId.
@@ -26,7 +26,8 @@ class CommittedShard(ShardId):
         utterances: number of utterances that were made or quarantined in it.
         failed: number of them that were quarantined.
         current: whether its JSON files are known to say what they are to say.
-        retold: number of its utterances whose metadata has changed since; 0 if it is not the newest of its number.
+        texts_changed: number of its utterances whose metadata has changed since; 0 if it is not the newest of its
+            number.
         bytes: size of its objects.
     """
 
@@ -35,7 +36,7 @@ class CommittedShard(ShardId):
     utterances: int
     failed: int = 0
     current: bool = False
-    retold: int = 0
+    texts_changed: int = 0
     bytes: int = 0
 
 
@@ -82,8 +83,8 @@ def index_commits(
         digests = dict(_digests(newest))
         found = dict(zip(digests, positions.find(list(digests)), strict=True))
         if sidecars is not None:
-            current, retold = sidecars.compare(newest, {key: at for key, at in found.items() if at >= 0})
-            shards[line] = replace(shards[line], current=current, retold=retold)
+            current, texts_changed = sidecars.compare(newest, {key: at for key, at in found.items() if at >= 0})
+            shards[line] = replace(shards[line], current=current, texts_changed=texts_changed)
         for position, digest in zip(found.values(), digests.values(), strict=True):
             if position < 0 or _is_newer(shards, int(home[position]), line):
                 continue

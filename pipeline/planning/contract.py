@@ -95,7 +95,7 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
         source: contract of the store's mels.
 
     Returns:
-        What could not be judged, and which utterances do not fit, as text; None if there is nothing of both.
+        What could not be judged, and which utterances do not fit, as text; None if there is neither.
 
     Raises:
         ContractError: if the values contradict the contract. The message says what was found, and which contract the

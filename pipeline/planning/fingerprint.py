@@ -72,8 +72,8 @@ def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old:
     made_with = old.ingredients.sidecar or "plain"
     if made_with != sidecar:
         return f"sidecar {made_with} -> {sidecar}"
-    if newest is not None and newest.retold:
-        return f"{newest.retold} of {members} texts changed"
+    if newest is not None and newest.texts_changed:
+        return f"{newest.texts_changed} of {members} texts changed"
     return "the fields of the metadata changed" if newest is old else f"the audio of {old.name} is to have other texts"
 
 

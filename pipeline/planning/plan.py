@@ -53,7 +53,7 @@ class PlannedShard(ShardId):
         seconds: duration of the audio in it, from the frame counts [s].
         reason: why it is to be made; empty if it is there.
         failed: number of utterances that are quarantined in it, if it is there.
-        retold: number of its utterances whose metadata has changed.
+        texts_changed: number of its utterances whose metadata has changed.
         copied_from: name of the commit whose audio is copied, since only texts changed; empty if it is decoded.
     """
 
@@ -61,7 +61,7 @@ class PlannedShard(ShardId):
     seconds: float
     reason: str
     failed: int = 0
-    retold: int = 0
+    texts_changed: int = 0
     copied_from: str = ""
 
 
@@ -88,24 +88,24 @@ class Plan:
     worker_bytes: int
 
     @property
-    def decoded(self) -> tuple[PlannedShard, ...]:
+    def shards_to_decode(self) -> tuple[PlannedShard, ...]:
         """The shards of `todo` whose audio is decoded from mels. That of the others is copied."""
         return tuple(shard for shard in self.todo if not shard.copied_from)
 
     @property
     def repacked(self) -> int:
         """Number of shards whose audio is copied, since only texts changed."""
-        return len(self.todo) - len(self.decoded)
+        return len(self.todo) - len(self.shards_to_decode)
 
     @property
     def texts_changed(self) -> int:
         """Number of utterances of `todo` whose metadata has changed."""
-        return sum(shard.retold for shard in self.todo)
+        return sum(shard.texts_changed for shard in self.todo)
 
     @property
     def seconds(self) -> float:
         """Duration of the audio to decode [s]."""
-        return sum(shard.seconds for shard in self.decoded)
+        return sum(shard.seconds for shard in self.shards_to_decode)
 
     @property
     def read_amplification(self) -> float:
@@ -159,7 +159,7 @@ class Plan:
             "refused": [{"key": failure.key, "reason": failure.reason} for failure in self.refused],
             "texts_changed": self.texts_changed,
             "shards_repacked": self.repacked,
-            "shards_vocoded": len(self.decoded),
+            "shards_vocoded": len(self.shards_to_decode),
             "hours_to_make": self.seconds / 3600,
             "read_amplification": self.read_amplification,
             "worker_bytes": self.worker_bytes,
@@ -228,7 +228,7 @@ def plan_shards(
         if not decision.reason:
             done.append(planned)
             continue
-        todo.append(replace(planned, retold=old.retold if old is not None else 0))
+        todo.append(replace(planned, texts_changed=old.texts_changed if old is not None else 0))
         if not planned.copied_from:
             wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
             read += _read_bytes(catalogue, members, chunk_bytes)

@@ -95,8 +95,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     if described is not None and not adopt:
         _check_same_store(described, config)
     stated = config.input.stated_spec()
-    if described is not None:
-        _check_index(ledger)
+    _check_index(ledger)
     source = config.input
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
@@ -221,7 +220,7 @@ def _place(url: str) -> str:
 
 
 def _check_index(ledger: Ledger) -> None:
-    """Refuse an output of an early version of melmill, which wrote no index, if another file has the index's name."""
+    """Refuse an output for which no run has written an index yet, if another file has the index's name."""
     if ledger.owns_index():
         return
     try:

@@ -82,7 +82,7 @@ class UtteranceMetadata:
             return self.known
         return Fields.of(self._rows()) if self.digest else Fields({})
 
-    @property
+    @cached_property
     def state(self) -> str:
         """Digest of all metadata as it is written, with the types of its fields, as hexadecimal; empty if none."""
         return digest(self.digest, json.dumps(self.fields.types, sort_keys=True)).hex() if self.digest else ""

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,25 +60,24 @@ def metadata_digest(metadata: ArrayMetadata) -> bytes:
 
 
 def strings_digest(tree: ZarrTree, metadata: ArrayMetadata) -> bytes:
-    """Digest of an array of strings, 16 bytes; if it cannot be read as a whole, digest of the error's message."""
-    try:
-        return digest(*map(str, read_column(tree, metadata)))
-    except StoreError as error:  # the utterances whose strings can be read are converted all the same
-        return digest(str(error))
+    """Digest of an array of strings, 16 bytes; for strings that cannot be read, of the error's message."""
+    return digest(*texts_of(tree, metadata))
 
 
 def texts_of(tree: ZarrTree, metadata: ArrayMetadata) -> Iterator[str]:
-    """The strings of an array of strings. For one that cannot be read, the error's message."""
+    """The strings of an array of strings. For those of a chunk that cannot be read, the error's message."""
     try:
         yield from map(str, read_column(tree, metadata))
         return
     except StoreError:
         array = ChunkedArray(tree, metadata)
-    for index in range(metadata.shape[0]):
+    size = metadata.chunks[0]
+    for start in range(0, metadata.shape[0], size):
+        stop = min(start + size, metadata.shape[0])
         try:
-            yield str(array.read((slice(index, index + 1),), f"{metadata.path}[{index}]")[0])
+            yield from map(str, array.read((slice(start, stop),), f"{metadata.path}[{start}]"))
         except (StoreError, UtteranceError) as error:
-            yield str(error)
+            yield from repeat(str(error), stop - start)
 
 
 def with_content_digests(store: MelStore, listed: Catalogue) -> Catalogue:

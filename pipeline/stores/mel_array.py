@@ -49,7 +49,7 @@ class MelArray:
         if not np.isfinite(values).all():
             raise self._not_finite(values, region, name, origin)
         if self._possible is not None:
-            beyond = (values < self._possible.low) | (values > self._possible.high)
+            beyond = self._possible.beyond(values)
             if beyond.any():
                 raise self._impossible(self._possible, values, beyond, region, name, origin)
         return values
@@ -83,9 +83,7 @@ class MelArray:
         value = values[tuple(i - part.start for i, part in zip(position, region, strict=True))]
         return BadMelError(
             f"{name}: the value {value:g} in band {band} of frame {position[self._frame_axis] - origin} "
-            f"{self._place(position)} is not possible under its mel contract, which allows "
-            f"{possible.low.flat[band]:.1f} to {possible.high.flat[band]:.1f} there; the values are damaged, or they "
-            "have another contract"
+            f"{self._place(position)} {possible.allowed(band)}"
         )
 
     def _place(self, position: tuple[int, ...]) -> str:

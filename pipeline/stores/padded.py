@@ -164,7 +164,7 @@ class PaddedStore:
 
     @cached_property
     def _measured(self) -> tuple[NDArray[np.int64], dict[int, str]]:
-        """The lengths of the items [frames], and what is wrong with those that are none."""
+        """The lengths of the items [frames], and what is wrong with those that are not valid."""
         return read_whole_numbers(self.tree, self._lengths)
 
     @property

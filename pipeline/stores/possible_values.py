@@ -49,3 +49,14 @@ class PossibleValues:
         high = mel_ceiling(spec) + LOUD_MARGIN * spec.log_scale / np.asarray(scale)
         both = (np.broadcast_to(each, n_mels).astype(np.float32).reshape(shape) for each in (low, high))
         return cls(*both)
+
+    def beyond(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which values are not possible."""
+        return (values < self.low) | (values > self.high)
+
+    def allowed(self, band: int) -> str:
+        """What a band may have, as text for an error."""
+        return (
+            f"is not possible under the mel contract, which allows {self.low.flat[band]:.1f} to "
+            f"{self.high.flat[band]:.1f} there; the values are damaged, or they have another contract"
+        )

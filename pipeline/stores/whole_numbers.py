@@ -10,7 +10,7 @@ from pipeline.stores.zarr_arrays import ArrayMetadata, ZarrTree, read_column
 
 
 def read_whole_numbers(tree: ZarrTree, array: ArrayMetadata) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """The values of an array of whole numbers, and what is wrong with those that are none.
+    """The values of an array of whole numbers, and what is wrong with those that are not whole.
 
     A fraction shows that the array does not count frames (but seconds, say), so it is refused as a whole. A value that
     is NaN, as xarray fills gaps, or too large for its data type to hold every whole number is wrong alone.

@@ -139,7 +139,7 @@ class Attempt:
             return there if self._holds_the_same(file, made.name, path, rows) else None
 
     def _holds_the_same(self, file: IO[bytes], name: str, ours: Path, rows: list[Row]) -> bool:
-        """Whether a tar, or the single file of a row, holds our PCM and our texts. A time stamp in it may differ."""
+        """Whether a tar holds our PCM and our texts, or a file our PCM. A time stamp in it may differ."""
         try:
             if self._container == "files":
                 row = next((row for row in rows if row.object_name == name), None)

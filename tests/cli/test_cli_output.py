@@ -64,8 +64,11 @@ def test_verify_and_gc_mention_other_peoples_files_once(out: Path) -> None:
         (out / name).write_text("mine")
     for command in ("verify", "gc"):
         said = melmill(command, out)
-        assert said.count("0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more: not melmill's, left alone\n") == 1
-        assert said.count("left alone") == 1
+        assert (
+            said.count("melmill did not write 0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more, and leaves them alone\n")
+            == 1
+        )
+        assert said.count("leaves them alone") == 1
         assert "README.md" in json.loads(melmill(command, out, "--json"))["others"]
 
 

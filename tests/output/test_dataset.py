@@ -214,7 +214,7 @@ def test_where_nothing_is_published_it_says_so(job: Build, tmp_path: Path) -> No
     lines = (tmp_path / "elsewhere").read_text().splitlines()
     for bad in ('{"key": "u"', "[]", '{"key": "u"}', ""):
         (out / "manifest.jsonl").write_text("\n".join([*lines[:2], bad, *lines[3:]]) + "\n")
-        with pytest.raises(ConfigError, match=r"line 3 of .*manifest\.jsonl is no row of a manifest"):
+        with pytest.raises(ConfigError, match=r"line 3 of .*manifest\.jsonl is not a valid row of a manifest"):
             pipeline.read(str(out))
     (out / "manifest.jsonl").write_text("")
     assert len(pipeline.read(str(out))) == 0

@@ -16,7 +16,7 @@ from pipeline.jobs.run import plan, run
 from pipeline.output.audit import verify
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import PUBLISHED
-from pipeline.output.published_rows import store_name
+from pipeline.output.published_rows import last_part
 from pipeline.planning.prepare import prepare
 
 Build = Callable[..., JobConfig]
@@ -66,8 +66,8 @@ def test_no_alias_stands_for_two_fields() -> None:
     ],
 )
 def test_a_stores_name_is_the_last_part_of_its_place(url: str, name: str) -> None:
-    assert store_name(url) == name
-    assert store_name(name) == name
+    assert last_part(url) == name
+    assert last_part(name) == name
 
 
 def test_rows_have_text_speaker_and_language_at_the_top_and_all_of_meta(job: Build, tmp_path: Path, texts: str) -> None:

@@ -140,6 +140,15 @@ def test_a_file_of_that_name_that_no_run_wrote_is_not_overwritten(job: Build, ou
     assert (out / INDEX).read_text() == content
 
 
+def test_nor_is_it_where_no_run_has_been_yet(job: Build) -> None:
+    other = Path(job().output.url).parent / "new"
+    other.mkdir()
+    (other / INDEX).write_text("mine")
+    with pytest.raises(ConfigError, match=r"index\.json"):
+        run(job(output__url=str(other)))
+    assert {path.name: path.read_text() for path in other.iterdir()} == {INDEX: "mine"}
+
+
 def test_gc_keeps_what_the_index_of_a_stopped_publication_names(
     job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def test_several_mels_in_one_array_are_refused_with_the_way_out(tmp_path: Path, 
     write(tmp_path / f"two.{name}", np.stack([random_mel(30)] * 2))
     packed, reasons = made(corpus_of(str(tmp_path), SPEC))
     assert list(packed) == ["good"]
-    assert "of shape [2, 20, 30]; a mel is floating-point with 2" in reasons[f"two.{name}"]
+    assert "of shape [2, 20, 30]; a mel has floating-point values and 2 dimensions" in reasons[f"two.{name}"]
     assert "save each mel in a file of its own" in reasons[f"two.{name}"]
 
 
@@ -90,7 +90,7 @@ def test_the_mel_among_the_arrays_of_an_npz_is_found_by_its_name(tmp_path: Path)
 
 
 def test_damaged_and_dangerous_npz_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz, "MAX_ARRAY_BYTES", 100_000)
+    monkeypatch.setattr(npz, "MAX_WHOLE_BYTES", 100_000)
     np.savez(tmp_path / "good.npz", random_mel(30))
     np.savez(tmp_path / "objects.npz", np.array([{"mel": 1}], object))
     np.savez_compressed(tmp_path / "bomb.npz", np.zeros((N_MELS, 100_000), np.float32))

@@ -42,7 +42,7 @@ def test_bad_files_are_listed_and_nothing_in_them_runs(folder: Path, monkeypatch
         for name in whole.namelist():
             content = whole.read(name)
             other.writestr(name, content.replace(b"mel", b"abc") if name.endswith(".pkl") else content)
-    monkeypatch.setattr(torch_mels, "MAX_MEL_FILE_BYTES", 5000)
+    monkeypatch.setattr(torch_mels, "MAX_WHOLE_BYTES", 5000)
     (folder / "long.pt").write_bytes(b"PK\x03\x04" + bytes(5000))
     mels, reasons = made(torch_corpus(str(folder), SPEC))
     assert set(mels) == {"tensor", "batch_half", "dict", "legacy"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,7 @@ def test_a_value_that_no_mel_holds_is_named_with_its_place(tmp_path: Path, layou
     mels["b/c"][3, 41] = value
     MAKERS[layout](tmp_path / "s", mels)
     store = open_store(str(tmp_path / "s"), mel=SPEC)
-    with pytest.raises(BadMelError, match=r"'b/c'.*in band 3 of frame 41 \(.*is not possible under its mel contract"):
+    with pytest.raises(BadMelError, match=r"'b/c'.*in band 3 of frame 41 \(.*is not possible under the mel contract"):
         store.read(by_key(store)["b/c"])
     assert readable(store, BadMelError) == {"a": True, "b/c": False, "ünï": True, "d": True}
 
@@ -324,6 +326,21 @@ def test_meta_that_is_no_object_fails_its_utterance(tmp_path: Path, text: str) -
     assert store.meta(listed[3]) == {"a": 1}
     with pytest.raises(UtteranceError, match=r"meta\[1\]"):
         store.meta(listed[1])
+
+
+def test_a_text_that_changes_beside_damaged_ones_is_noticed(tmp_path: Path) -> None:
+    url, digests = tmp_path / "s", []
+    for last in ("same", "same", "other"):
+        shutil.rmtree(url, ignore_errors=True)
+        make_ragged(url, some_mels())
+        group = zarr.open_group(str(url), mode="r+")
+        texts = group.create_array("meta", shape=(4,), chunks=(2,), dtype=str)
+        texts[...] = np.array(["{}", "{}", "{}", json.dumps({"text": last})], np.dtypes.StringDType())
+        (url / "meta" / "c" / "0").write_bytes(b"damaged")
+        store = open_store(str(url))
+        digests.append(store.meta_digest())
+        assert list(store.meta_texts())[2:] == ["{}", json.dumps({"text": last})]
+    assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("layout", ["grouped", "padded"])

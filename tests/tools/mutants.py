@@ -290,8 +290,8 @@ MUTANTS = (
     Mutant(
         "a file in the place of the index that no run wrote is not overwritten",
         "planning/prepare.py",
-        "        _check_index(ledger)\n",
-        "        pass\n",
+        "    _check_index(ledger)\n",
+        "    pass\n",
         "tests/output/test_shard_index.py -k overwritten",
     ),
     Mutant(

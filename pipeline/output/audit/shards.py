@@ -14,7 +14,7 @@ from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.audit.findings import Finding, ShardVerified
 from pipeline.output.layout import FAILURES, MANIFEST, commit_path
 from pipeline.output.ledger import Ledger
-from pipeline.output.published_rows import store_name
+from pipeline.output.published_rows import last_part
 from pipeline.output.records import Failure, Row, ShardRecord
 from pipeline.storage import Storage
 
@@ -101,7 +101,7 @@ def _compare(
 
 def _with_store_name(row: Row | Failure) -> Row | Failure:
     """The row as a list has it that names the store alone. Commit records have its whole URL."""
-    return replace(row, source=replace(row.source, store=store_name(row.source.store)))
+    return replace(row, source=replace(row.source, store=last_part(row.source.store)))
 
 
 def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:
