@@ -15,9 +15,12 @@ from pipeline.errors import CheckpointError
 # Words that may stand before any part of a key.
 _ANYWHERE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 # Words that stand before the whole key, and hold all that there is.
-_AROUND = ("module", *_ANYWHERE)
+_AROUND = ("module", "_forward_module", "state_dict", *_ANYWHERE)
 # Words that stand before the whole key of a generator, with discriminators or other copies beside it.
-_NAMES = ("model_g", "generator", "model", "net_g", "netG", "vocoder", "ema", "ema_model", "model_ema", "generator_ema")
+_NAMES = (
+    *("model_g", "generator", "gen", "G", "model", "net", "net_g", "netG", "vocoder", "hifigan", "student"),
+    *("ema", "ema_model", "model_ema", "averaged_model", "generator_ema", "ema_generator"),
+)
 _MOST_WORDS, _MOST_PREFIXES = 6, 64
 # The only tensor beside the module in torch.optim.swa_utils.AveragedModel.
 _BESIDE = {"n_averaged"}

@@ -73,7 +73,7 @@ def take_census(ledger: Ledger) -> Census:
             census.superseded.add(name)
             census.replaced |= objects
     for name in ledger.storage.list(DATA):
-        known = name in census.needed or name in census.replaced
+        known = name in census.needed or name in census.replaced or of_others(name) is not None
         if not known and not _is_listed(name, census) and shard_of(name) is not None:
             census.orphans.append(name)
     return census

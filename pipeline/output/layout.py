@@ -20,6 +20,7 @@ import hashlib
 import re
 
 from pipeline.storage import PRIVATE
+from pipeline.storage.clutter import is_clutter
 
 MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
@@ -119,11 +120,14 @@ def part_path(index: int) -> str:
 def of_others(path: str) -> str | None:
     """What other people have put beside the lists, if a path is part of it: a file, or a folder with a final slash.
 
-    Only melmill writes to `data` and `_melmill`, so what is there is never of others.
+    Only melmill writes to `data` and `_melmill`, so what is there is never of others, except for what systems leave
+    lying about.
 
-    >>> of_others("README.md"), of_others("plots/1.png"), of_others("data/notes.txt"), of_others("job.json")
-    ('README.md', 'plots/', None, None)
+    >>> of_others("README.md"), of_others("plots/1.png"), of_others("data/notes.txt"), of_others("data/.DS_Store")
+    ('README.md', 'plots/', None, 'data/.DS_Store')
     """
+    if is_clutter(path):
+        return path
     top, slash, _ = path.partition("/")
     ours = (DATA, PRIVATE) if slash else (MANIFEST, FAILURES, INDEX, JOB)
     return None if top in ours else top + slash

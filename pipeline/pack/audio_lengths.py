@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 # Sizes that programs write where they cannot seek back to the header, such as into a pipe: 0, the largest number less
-# what the header takes (ffmpeg, LAME), 2 GiB less a page or the header (SoX, espeak, arecord), 0x7F000000 (SoX: AIFF).
-_UNKNOWN_32 = (range(0x7EFFFF00, 0x7F000011), range(0x7FFFF000, 0x80000001), range(0xFFFFFF00, 1 << 32))
+# what the header takes (ffmpeg, LAME), 2 GiB less a page or the header and less a part of a frame (SoX, espeak,
+# arecord), 0x7F000000 (SoX: AIFF).
+_UNKNOWN_32 = (range(0x7EFFFF00, 0x7F000011), range(0x7FFFE000, 0x80000001), range(0xFFFFFF00, 1 << 32))
 _UNKNOWN_64 = (range(0x7FFFFFFFFFFFF000, 1 << 64),)
 _VOC_SOUND = (1, 2, 9)  # types of blocks that hold samples
 _MAT4_BYTES = (8, 4, 4, 2, 2, 1)  # bytes of a value by the digit for its precision

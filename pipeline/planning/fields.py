@@ -20,7 +20,6 @@ FieldType = str | Mapping[str, Any]
 MAX_FIELDS = 1000
 """Fields beyond this number are passed through as they are."""
 _INTEGERS = range(-(2**63), 2**63)
-_KINDS = {"text": "text", "integer": "a number", "number": "a number", "boolean": "true or false"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Fields:
                 if (found := type_of(value)) is not None:
                     known = types[name]
                     types[name] = found if known is None else _merged(known, found)
-                    kinds[name][_kind(found)] += 1
+                    kinds[name][_kind(value)] += 1
         settled = {name: _settled(known, count - kinds[name].total()) for name, known in types.items()}
         notes = [
             note for name, known in types.items() if (note := _note(name, known, settled[name], kinds[name], count))
@@ -138,14 +137,24 @@ def _note(name: str, known: FieldType | None, settled: FieldType, kinds: Counter
     if missing := rows - kinds.total():
         parts.append(f"missing in {missing}")
     elif len(parts) == 1:
-        parts = [f"{next(iter(kinds))} of several shapes in {rows} rows"]
+        (kind,) = kinds
+        beyond = f"a number in {rows} rows, some beyond 64 bits"
+        parts = [beyond if kind == "a number" else f"{kind} of several shapes in {rows} rows"]
     return f"{name} is {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}: it becomes text"
 
 
-def _kind(found: FieldType) -> str:
-    if isinstance(found, str):
-        return _KINDS[found]
-    return "a list" if "list" in found else "an object"
+def _kind(value: Any) -> str:
+    match value:
+        case str():
+            return "text"
+        case bool():
+            return "true or false"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "a number"
 
 
 def _is_known(found: FieldType | None) -> bool:

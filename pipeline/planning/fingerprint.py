@@ -74,7 +74,7 @@ def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old:
         return f"sidecar {made_with} -> {sidecar}"
     if newest is not None and newest.texts_changed:
         return f"{newest.texts_changed} of {members} texts changed"
-    return "the fields of the metadata changed" if newest is old else f"the audio of {old.name} is to have other texts"
+    return "the fields of the metadata changed" if newest is old else "its audio is there with other texts"
 
 
 def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,15 +54,23 @@ def parse_object(line: bytes) -> dict[str, Any]:
     """The JSON object in a line. NaN and infinity, which JSON does not have, are null: pandas writes them for no value.
 
     Raises:
-        ValueError: if the line is not a JSON object.
+        ValueError: if the line is not a JSON object, or a name occurs twice in it.
     """
     try:
-        value = json.loads(line, parse_constant=lambda _: None, parse_float=_finite)
+        value = json.loads(line, parse_constant=lambda _: None, parse_float=_finite, object_pairs_hook=_object)
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
     if not isinstance(value, dict):
         raise ValueError(f"it is {type(value).__name__}, not a JSON object")
     return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {twice!r} occurs more than once in an object")
+    return found
 
 
 def _finite(digits: str) -> float | None:

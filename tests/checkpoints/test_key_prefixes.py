@@ -23,6 +23,7 @@ STATES["pwg-hifigan"] = renamed(
 PREFIXES = [
     "module.", "_orig_mod.", "_fsdp_wrapped_module.", "generator.", "model.", "ema.", "module._orig_mod.",
     "_orig_mod.module.", "generator.module.", "model.generator._orig_mod.", "module.model_g.", "ema_model.module.",
+    "_forward_module.", "averaged_model.module.", "state_dict.gen.", "G.",
 ]  # fmt: skip
 
 

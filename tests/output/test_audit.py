@@ -364,6 +364,24 @@ def test_other_peoples_files_beside_the_manifest_are_named_and_left_alone(job: B
     assert all((out / name).read_text() == "mine" for name in mine)
 
 
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_what_systems_leave_lying_about_is_no_finding(job: Build, tmp_path: Path, container: str) -> None:
+    config = job(output__container=container, output__url=str(tmp_path / "seen"))
+    run(config)
+    seen = Path(config.output.url)
+    names = {"data/.DS_Store", "data/@eaDir/x@SynoEAStream", "data/._x.tar", "_melmill/commits/.DS_Store", "Thumbs.db"}
+    if container == "files":
+        names.add(f"{rows(seen)[0]['shard']}/.DS_Store")
+    for name in names:
+        (seen / name).parent.mkdir(exist_ok=True)
+        (seen / name).write_text("clutter")
+    report = verify(str(seen))
+    assert (report.findings, set(report.others)) == ((), names)
+    assert collect_garbage(str(seen)).garbage == ()
+    assert all((seen / name).exists() for name in names)
+    assert run(config).run_id == ""
+
+
 def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:
     run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
     assert verify(str(out)).findings == ()

@@ -75,7 +75,10 @@ def put(name: bytes, behind: int, form: str, value: int) -> Bytes:
 
 
 OPEN_SIZES = [
-    *[("WAV", put(b"data", 4, "<I", size)) for size in (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, 0xFFFFFFD4)],
+    *[
+        ("WAV", put(b"data", 4, "<I", size))
+        for size in (0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x7FFFEFFF, 0x80000000, 0xFFFFFFD4)
+    ],
     *[("WAVEX", put(b"data", 4, "<I", size)) for size in (0, 0xFFFFFFFF)],
     *[("RF64", put(b"ds64", 16, "<Q", size)) for size in (0, 2**64 - 1, 2**63 - 1)],
     *[("W64", put(b"data", 16, "<Q", size)) for size in (0, 24, 2**64 - 1, 2**63 - 1)],

@@ -22,6 +22,7 @@ CLUTTER = (
     ".~lock.texts.csv#", "@eaDir/a.EXT", "@eaDir/a.EXT/SYNOAUDIO_01APIC_03.jpg", "#recycle/a.EXT", ".Trashes/501/a.EXT",
     "$RECYCLE.BIN/a.EXT", "System Volume Information/IndexerVolumeGuid", "lost+found/a.EXT", ".AppleDouble/a.EXT",
     ".nfs000000000001", ".ipynb_checkpoints/a.EXT", "Icon\r",
+    ".Trash-1000/files/a.EXT", ".stversions/a.EXT", ".snapshot/daily/a.EXT", ".git/a.EXT", ".venv/lib/a.EXT",
 )  # fmt: skip
 
 

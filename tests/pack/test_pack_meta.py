@@ -122,6 +122,12 @@ def test_numbers_that_json_does_not_have_are_missing(tmp_path: Path) -> None:
     assert rows_of(tmp_path / "m.jsonl", text) == {"a": {"v": [None, 1], "n": 2.5}}
 
 
+def test_a_name_that_occurs_twice_in_a_row_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"key": "a"}\n{"key": "b", "key": "c", "text": "whose?"}\n')
+    with pytest.raises(ConfigError, match=r"2.*the name 'key' occurs more than once"):
+        read_metadata(str(tmp_path / "m.jsonl"))
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

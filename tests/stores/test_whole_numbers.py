@@ -43,11 +43,11 @@ def test_whole_floats_are_taken(tmp_path: Path, layout: str, zarr_format: int, d
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize(
-    ("layout", "values"), [("padded", [37.0, 64, 4.5, 101]), ("ragged", [0, 37, 101.25, 106, 207])]
+    ("layout", "values"), [("padded", [37.0, 64.5, 4.5, 101.5]), ("ragged", [0, 37.5, 101.25, 106.5, 207])]
 )
-def test_a_fraction_refuses_the_array(tmp_path: Path, layout: str, zarr_format: int, values: list[float]) -> None:
+def test_fractions_refuse_the_array(tmp_path: Path, layout: str, zarr_format: int, values: list[float]) -> None:
     name = "lengths" if layout == "padded" else "offsets"
-    with pytest.raises(StoreError, match=rf"{name} is float64, and {name}\[2\] is {values[2]}, which is not a whole"):
+    with pytest.raises(StoreError, match=rf"{name} is float64, and {name}\[1\] is {values[1]}, which is not a whole"):
         rewritten(tmp_path / "s", layout, zarr_format, values, "float64").catalogue()
 
 
@@ -56,6 +56,7 @@ def test_a_fraction_refuses_the_array(tmp_path: Path, layout: str, zarr_format: 
     ("value", "dtype", "reason"),
     [
         (np.nan, "float64", r"lengths[1] is nan (float64), not a number"),
+        (230.5, "float64", r"lengths[1] is 230.5 (float64), not a whole number"),
         (np.inf, "float32", r"lengths[1] is inf (float32), and float32 holds whole numbers only below 16777216"),
         (2.0**53, "float64", r"and float64 holds whole numbers only below 9007199254740992"),
         (2050, "float16", r"lengths[1] is 2050.0 (float16), and float16 holds whole numbers only below 2048"),

@@ -48,7 +48,7 @@ MUTANTS = (
     Mutant(
         "what machines leave lying about is no source",
         "pack/folders.py",
-        "if _CLUTTER.fullmatch(name):",
+        "if is_clutter_file(name):",
         "if False:",
         "tests/pack/test_folders.py -k clutter",
     ),

@@ -103,7 +103,7 @@ def test_a_changed_text_copies_the_audio_of_its_shard_and_of_no_other(
     texts = {key: f"first {key}" for key in keys} | {keys[0]: "corrected", keys[-1]: "corrected, too"}
     listed(tmp_path / "texts.jsonl", texts)
     planned = plan(build())
-    assert (planned.texts_changed, planned.repacked, len(planned.decoded), planned.seconds) == (2, 2, 0, 0.0)
+    assert (planned.texts_changed, planned.repacked, len(planned.shards_to_decode), planned.seconds) == (2, 2, 0, 0.0)
     assert {shard.reason.partition(" of ")[0] for shard in planned.todo} == {"1"}
     report, shards = made(build())
     assert [shard.copied for shard in shards] == [True, True]

@@ -97,7 +97,7 @@ def test_another_kind_copies_all_audio_and_going_back_makes_nothing(
     for kind, before in (("full", "plain"), ("none", "full")):
         planned = plan(build(kind))
         assert {shard.reason for shard in planned.todo} == {f"sidecar {before} -> {kind}"}
-        assert (planned.decoded, planned.texts_changed) == ((), 0)
+        assert (planned.shards_to_decode, planned.texts_changed) == ((), 0)
         events: list[Event] = []
         run(build(kind), events.append)
         assert all(event.copied for event in events if isinstance(event, ShardCommitted))

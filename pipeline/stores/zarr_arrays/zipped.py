@@ -36,6 +36,8 @@ def inside_zip(url: str, options: dict[str, Any], *absent: type[Exception]) -> t
     local = "://" not in path
     if not url.lower().endswith(".zip") or "::" in url or (local and not os.path.isfile(path)):
         return url, options
+    if local and not zipfile.is_zipfile(path):
+        raise StoreError(f"{path} is not a zip archive, or is cut off; copy it again")
     given: Mapping[str, Any] = options if local or not options else {url.partition("://")[0]: options}
     try:
         client, _ = open_client(f"zip://::{url}", given, *absent)
