@@ -64,7 +64,7 @@ FLOORS = {
     "pack": [
         "audio_lengths folders result writer",
         "journal sources",
-        "flac_length kaldi_matrix matrices workers zarr_stores",
+        "flac_length mp3_length kaldi_matrix matrices workers zarr_stores",
         "audio_files hdf5 kaldi npy run torch_mels",
         "audio npz",
         "manifests",

@@ -13,6 +13,7 @@ import soundfile
 
 from pipeline.pack.audio_lengths import missing_audio, stated_audio
 from pipeline.pack.flac_length import stated_length
+from pipeline.pack.mp3_length import PrefixedFile, completed_mp3
 from pipeline.pack.sources import SourceError
 
 # Formats of audio that libsndfile does not read, by what their content begins with.
@@ -76,11 +77,12 @@ def open_audio(path: str) -> Iterator[AudioFile]:
             with contextlib.suppress(struct.error):  # more than the field can hold
                 header = {offset: struct.pack(form, size - stated.begin + besides)}
         cut = None if stated is None else missing_audio(stated, size)
-        with _sound(path, _Completed(file, header) if header else None, cut) as sound:
+        whole = _Completed(file, header) if header else completed_mp3(file) if stated is None else None
+        with _sound(path, whole, cut) as sound:
             yield AudioFile(sound, cut)
 
 
-def _sound(path: str, completed: _Completed | None, cut: str | None) -> soundfile.SoundFile:
+def _sound(path: str, completed: _Completed | PrefixedFile | None, cut: str | None) -> soundfile.SoundFile:
     try:
         return soundfile.SoundFile(completed or path)
     except soundfile.LibsndfileError:

@@ -46,6 +46,13 @@ MUTANTS = (
         "tests/pack/test_matrices.py -k every_format",
     ),
     Mutant(
+        "an MP3 that does not state its length is read to its end",
+        "pack/audio_files.py",
+        "completed_mp3(file) if stated is None else None",
+        "None",
+        "tests/pack/test_mp3_length.py -k to_its_end",
+    ),
+    Mutant(
         "what machines leave lying about is no source",
         "pack/folders.py",
         "if is_clutter_file(name):",
