@@ -73,7 +73,7 @@ def test_a_name_that_two_shards_share_is_never_taken_for_the_other(job: Build) -
     record = next(ledger.commits())
     other = dataclasses.replace(record, fingerprint=record.fingerprint[:8] + "0" * 24)
     assert other.name == record.name
-    with pytest.raises(StorageError, match=f"fingerprint {record.fingerprint}, not {other.fingerprint}"):
+    with pytest.raises(StorageError, match=f"{record.fingerprint}.*, not .*{other.fingerprint}"):
         ledger.find_commit(other.id)
     with pytest.raises(StorageError, match="Run again"):
         ledger.put_commit(other)
