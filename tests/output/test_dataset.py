@@ -233,7 +233,7 @@ def test_audio_that_is_cut_off_gone_or_changed_is_named(job: Build) -> None:
     changed[end - 1] ^= 1  # an exponent
     tar.write_bytes(changed)
     assert pipeline.read(str(out))[0].key == row["key"]
-    with pytest.raises(StorageError, match=rf"{row['shard']}: .* does not have the digest that manifest.jsonl states.*melmill verify"):
+    with pytest.raises(StorageError, match=rf"{row['shard']}: .* does not have the digest .*melmill verify"):
         pipeline.read(str(out), check=True)[0]
     tar.write_bytes(whole[: end - 400])
     with pytest.raises(StorageError, match=rf"{row['shard']}.*{row['bytes'] - 400} bytes|has \d+ samples"):
