@@ -16,7 +16,7 @@ class Superseded:
     """Shards that the last publication does not consist of, made before it.
 
     Args:
-        shards: number of them.
+        shards: the number of superseded shards.
         bytes: size of their objects.
     """
 

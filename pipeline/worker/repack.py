@@ -63,7 +63,7 @@ def repacked(
     except (DamagedRecordError, LostRecordError, FileNotFoundError, _DamagedAudioError) as error:
         logger.warning("shard %s: its audio is decoded, since it cannot be copied: %s", task.name, error)
         return None
-    rows, failures = [], []
+    rows, failures, seconds = [], [], 0.0
     texts = _texts(task, old, store, job)
     before = {row.key: row for row in old.rows}
     quarantined = {failure.key: failure for failure in old.failures}
@@ -76,8 +76,8 @@ def repacked(
         with _audio(copies[row.object_name], row, attempt.folder) as encoded:
             told = dataclasses.replace(row, source=source, meta=texts[row.key])
             rows.append(add_to_shard(told, encoded, job, attempt))
+        seconds += row.duration
         if report is not None:
-            seconds = sum(row.duration for row in rows)
             report(UtterancesMade(task.number, len(rows), len(failures), seconds, copied=True))
     return rows, failures
 
@@ -110,8 +110,13 @@ def _copies(storage: Storage, record: ShardRecord, folder: Path) -> Iterator[tup
         path = folder / f"copied-{number}"
         with open(path, "wb") as copy:
             found = _copy(storage, name, copy)
-        if found != known.get(name):
-            raise _DamagedAudioError(f"it is damaged: {found}, its commit record says {known.get(name)}")
+        if (wanted := known.get(name)) is None:
+            raise _DamagedAudioError(f"a row names {name}, which is not an object of its commit record")
+        if found != wanted:
+            raise _DamagedAudioError(
+                f"{name} holds {found.bytes} bytes with sha256 {found.sha256}, its commit record says {wanted.bytes} "
+                f"bytes with {wanted.sha256}"
+            )
         yield name, path
 
 

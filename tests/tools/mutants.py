@@ -346,7 +346,7 @@ MUTANTS = (
     Mutant(
         "the digest check before audio is copied",
         "worker/repack.py",
-        "        if found != known.get(name):\n",
+        "        if found != wanted:\n",
         "        if found is None:\n",
         "tests/worker/test_repack.py -k damaged_or_gone",
     ),
