@@ -62,9 +62,9 @@ FLOORS = {
         "__init__",
     ],
     "pack": [
-        "audio_lengths folders result writer",
+        "audio_lengths folders ogg_length result writer",
         "journal sources",
-        "flac_length mp3_length kaldi_matrix matrices workers zarr_stores",
+        "audio_tails flac_length mp3_length kaldi_matrix matrices workers zarr_stores",
         "audio_files hdf5 kaldi npy run torch_mels",
         "audio npz",
         "manifests",

@@ -1,4 +1,4 @@
-"""Opens audio files: one that is cut off says so, and one that states no length is read to its end."""
+"""Opens audio files. One that holds more or less than its header states says so; one that states none is read whole."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any, BinaryIO
 import soundfile
 
 from pipeline.pack.audio_lengths import missing_audio, stated_audio
-from pipeline.pack.flac_length import stated_length
+from pipeline.pack.audio_tails import audio_end
+from pipeline.pack.flac_length import flac_fault, stated_length
 from pipeline.pack.mp3_length import PrefixedFile, completed_mp3
+from pipeline.pack.ogg_length import ogg_fault
 from pipeline.pack.sources import SourceError
 
 # Formats of audio that libsndfile does not read, by what their content begins with.
@@ -28,6 +30,7 @@ _UNREAD: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xf1", "AAC"),
     (0, b"\xff\xf9", "AAC"),
     (28, b"Speex  ", "Speex"),
+    (28, b"\x7fFLAC", "FLAC in Ogg"),
 )
 _NO_AUDIO: tuple[tuple[bytes, str], ...] = (
     (b"\0\5\x16\7", "it is a resource fork of macOS, not audio; take the file of this name without ._"),
@@ -47,7 +50,7 @@ class AudioFile:
 
     Args:
         sound: the file, at its first sample.
-        cut: text that says how much of its audio is missing; None if it is all there.
+        cut: text that says which part of its audio is missing, or would not be read; None if all is read.
     """
 
     sound: soundfile.SoundFile
@@ -59,7 +62,7 @@ def open_audio(path: str) -> Iterator[AudioFile]:
     """Opens an audio file in any format that libsndfile reads.
 
     A size or length that the header leaves open, as it is written into a pipe or before the end of a recording, is
-    taken from the file.
+    taken from the file. What follows the audio, such as tags, is not read as audio.
 
     Args:
         path: path of the file.
@@ -70,16 +73,27 @@ def open_audio(path: str) -> Iterator[AudioFile]:
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        stated = stated_audio(file)
-        header = stated_length(file)
-        if stated is not None and stated.size is None and stated.field is not None:
-            offset, form, besides = stated.field
-            with contextlib.suppress(struct.error):  # more than the field can hold
-                header = {offset: struct.pack(form, size - stated.begin + besides)}
-        cut = None if stated is None else missing_audio(stated, size)
-        whole = _Completed(file, header) if header else completed_mp3(file) if stated is None else None
-        with _sound(path, whole, cut) as sound:
+        completed, cut = _completed(file, size)
+        with _sound(path, completed, cut) as sound:
             yield AudioFile(sound, cut)
+
+
+def _completed(file: BinaryIO, size: int) -> tuple[_Completed | PrefixedFile | None, str | None]:
+    """The file as libsndfile reads it right, None for as it is; and which part of its audio is not read."""
+    stated = stated_audio(file)
+    if stated is None:
+        if header := stated_length(file):
+            cut = flac_fault(file)
+            return _Completed(file, header, size), cut
+        completed, cut = completed_mp3(file)
+        return completed, cut or flac_fault(file) or ogg_fault(file)
+    end, more = audio_end(file, stated, size)
+    header = {}
+    if stated.size is None and stated.field is not None:
+        offset, form, besides = stated.field
+        with contextlib.suppress(struct.error):  # more than the field can hold
+            header = {offset: struct.pack(form, end - stated.begin + besides)}
+    return _Completed(file, header, end) if header or end < size else None, missing_audio(stated, size) or more
 
 
 def _sound(path: str, completed: _Completed | PrefixedFile | None, cut: str | None) -> soundfile.SoundFile:
@@ -100,22 +114,30 @@ def _sound(path: str, completed: _Completed | PrefixedFile | None, cut: str | No
 
 
 class _Completed:
-    """A file with other bytes in its header, as libsndfile reads it.
+    """A file with other bytes in its header, and without what follows its audio, as libsndfile reads it.
 
     Args:
         file: file, opened for reading.
         header: bytes by their offset in the file.
+        end: number of bytes that are read.
     """
 
-    def __init__(self, file: BinaryIO, header: Mapping[int, bytes]) -> None:
+    def __init__(self, file: BinaryIO, header: Mapping[int, bytes], end: int) -> None:
         self._file = file
         self._header = header
-        self.seek, self.tell = file.seek, file.tell
+        self._end = end
+        self.tell = file.tell
         file.seek(0)
+
+    def __repr__(self) -> str:
+        return repr(self._file.name)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset + self._end if whence == os.SEEK_END else offset, whence % 2)
 
     def readinto(self, buffer: Any) -> int:
         begin = self._file.tell()
-        content = bytearray(self._file.read(len(buffer)))
+        content = bytearray(self._file.read(max(0, min(len(buffer), self._end - begin))))
         for offset, value in self._header.items():
             for place, byte in enumerate(value, offset - begin):
                 if 0 <= place < len(content):

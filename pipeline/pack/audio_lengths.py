@@ -1,8 +1,9 @@
 """The length that a container of audio states in its header, by which a file that was cut off is known.
 
 libsndfile reads what is there and says nothing of what is missing. Formats after its sources (src/wav.c, rf64.c,
-aiff.c, au.c, w64.c, nist.c, voc.c, caf.c, svx.c, avr.c, wve.c, mat4.c, mat5.c, mpc2k.c) and RFC 3533 (Ogg). IRCAM, PAF,
-PVF, XI and SD2 state no length of their audio. FLAC, MP3, HTK and SDS do, and libsndfile itself refuses less.
+aiff.c, au.c, w64.c, nist.c, voc.c, caf.c, svx.c, avr.c, wve.c, mat4.c, mat5.c, mpc2k.c). IRCAM, PAF, PVF, XI and SD2
+state no length of their audio. HTK and SDS do, and libsndfile itself refuses less. FLAC, MP3 and Ogg have modules of
+their own.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import Any, BinaryIO
 
 # Sizes that programs write where they cannot seek back to the header, such as into a pipe: 0, the largest number less
 # what the header takes (ffmpeg, LAME), 2 GiB less a page or the header and less a part of a frame (SoX, espeak,
 # arecord), 0x7F000000 (SoX: AIFF).
 _UNKNOWN_32 = (range(0x7EFFFF00, 0x7F000011), range(0x7FFFE000, 0x80000001), range(0xFFFFFF00, 1 << 32))
 _UNKNOWN_64 = (range(0x7FFFFFFFFFFFF000, 1 << 64),)
-_VOC_SOUND = (1, 2, 9)  # types of blocks that hold samples
+_VOC_SOUND, _VOC_KINDS = (1, 2, 9), 9  # types of blocks that hold samples; number of types
+_VOC_MISCOUNTED = 16  # SoX counts 8 bytes too few
 _MAT4_BYTES = (8, 4, 4, 2, 2, 1)  # bytes of a value by the digit for its precision
-_OGG_TAIL = (255 * 255 + 27 + 255) * 2  # two of the largest pages [bytes]
+
+ChunkAt = Callable[[BinaryIO, int], tuple[bytes, int]]
+"""A function that gives the name of the chunk at an offset, and the offset after it. It raises `ValueError` or
+`struct.error` if no chunk is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +40,14 @@ class StatedAudio:
         size: size of the audio [bytes]; None if the header leaves it open.
         field: place of an open size in the header: its offset, its format as in `struct`, and the number of bytes that
             it counts beside the audio; None if libsndfile needs no size there.
+        chunk_at: function that reads the chunks of such a file; None if it has none.
     """
 
     container: str
     begin: int
     size: int | None
     field: tuple[int, str, int] | None = None
+    chunk_at: ChunkAt | None = None
 
 
 def stated_audio(file: BinaryIO) -> StatedAudio | None:
@@ -83,7 +91,7 @@ def missing_audio(stated: StatedAudio, size: int) -> str | None:
     )
 
 
-def _unpack(file: BinaryIO, offset: int, form: str) -> tuple[int, ...]:
+def _unpack(file: BinaryIO, offset: int, form: str) -> tuple[Any, ...]:
     file.seek(offset)
     return struct.unpack(form, file.read(struct.calcsize(form)))
 
@@ -94,53 +102,53 @@ def _known(size: int, unknown: tuple[range, ...], besides: int = 0) -> int | Non
     return None if open_size else size - besides
 
 
-def _chunks(file: BinaryIO, begin: int, size: int, order: str) -> Iterator[tuple[bytes, int, int]]:
-    """Name, first byte and size of each chunk of a RIFF or IFF file."""
-    while begin + 8 <= size:
-        name, length = struct.unpack(f"{order}4sI", _bytes(file, begin, 8))
-        if not name.isascii() or not name.decode().isprintable():
-            raise ValueError(f"no chunk begins at byte {begin}")
-        yield name, begin + 8, length
-        begin += 8 + length + length % 2
+def _chunk(file: BinaryIO, at: int, form: str, counted: int = 0, aligned: int = 2) -> tuple[bytes, int]:
+    """A chunk: a header with a name of letters and a size, then the content.
+
+    Args:
+        file: file of audio.
+        at: offset of the chunk.
+        form: format of the header, as in `struct`.
+        counted: number of bytes of the header that the size includes.
+        aligned: number of bytes that the sizes of chunks are filled up to a multiple of.
+    """
+    name, length = _unpack(file, at, form)
+    if not name[:4].isascii() or not name[:4].decode().isprintable() or length < counted:
+        raise ValueError(f"no chunk begins at byte {at}")
+    return name, at + struct.calcsize(form) - counted + length + -length % aligned
 
 
-def _bytes(file: BinaryIO, offset: int, count: int) -> bytes:
-    file.seek(offset)
-    return file.read(count)
+def _chunks(file: BinaryIO, begin: int, size: int, chunk_at: ChunkAt) -> Iterator[tuple[bytes, int]]:
+    """Name and offset of each chunk."""
+    while begin < size:
+        name, end = chunk_at(file, begin)
+        yield name, begin
+        begin = end
 
 
 def _riff(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
     order = ">" if head.startswith(b"RIFX") else "<"
     container = "RF64" if head[:4] in (b"RF64", b"BW64") else "WAV"
-    place = 0
-    for name, begin, length in _chunks(file, 12, size, order):
+    place, chunk_at = 0, partial(_chunk, form=f"{order}4sI")
+    for name, at in _chunks(file, 12, size, chunk_at):
         if name == b"ds64":
-            place = begin + 8
-        elif name == b"data" and place and length == 0xFFFFFFFF:
-            (large,) = _unpack(file, place, "<Q")
-            return StatedAudio(container, begin, _known(large, _UNKNOWN_64), (place, "<Q", 0))
-        elif name == b"data" and length == 0 and _only_chunks(file, begin, size, order):
-            return StatedAudio(container, begin, 0)
+            place = at + 16
         elif name == b"data":
-            return StatedAudio(container, begin, _known(length, _UNKNOWN_32), (begin - 4, f"{order}I", 0))
+            (length,) = _unpack(file, at + 4, f"{order}I")
+            if place and length == 0xFFFFFFFF:
+                (large,) = _unpack(file, place, "<Q")
+                return StatedAudio(container, at + 8, _known(large, _UNKNOWN_64), (place, "<Q", 0), chunk_at)
+            return StatedAudio(container, at + 8, _known(length, _UNKNOWN_32), (at + 4, f"{order}I", 0), chunk_at)
     return None
-
-
-def _only_chunks(file: BinaryIO, begin: int, size: int, order: str) -> bool:
-    """Whether nothing but whole chunks follows, so that a size of 0 is meant."""
-    try:
-        ends = [start + length + length % 2 for _, start, length in _chunks(file, begin, size, order)]
-    except ValueError:
-        return False
-    return (ends[-1] if ends else begin) in (size, size + 1)
 
 
 def _iff(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
     container, besides = ("AIFF", 8) if head[8:11] == b"AIF" else ("8SVX", 0)
-    for name, begin, length in _chunks(file, 12, size, ">"):
+    chunk_at = partial(_chunk, form=">4sI")
+    for name, at in _chunks(file, 12, size, chunk_at):
         if name in (b"SSND", b"BODY"):
-            known = _known(length, _UNKNOWN_32, besides)
-            return StatedAudio(container, begin + besides, known, (begin - 4, ">I", besides))
+            known = _known(_unpack(file, at + 4, ">I")[0], _UNKNOWN_32, besides)
+            return StatedAudio(container, at + 8 + besides, known, (at + 4, ">I", besides), chunk_at)
     return None
 
 
@@ -151,18 +159,19 @@ def _au(file: BinaryIO, head: bytes, size: int) -> StatedAudio:
 
 
 def _w64(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
+    chunk_at = partial(_chunk, form="<16sQ", counted=24, aligned=8)
     begin = 40
     while begin + 24 <= size:
-        (length,) = _unpack(file, begin + 16, "<Q")
-        if _bytes(file, begin, 4) == b"data":
-            return StatedAudio("W64", begin + 24, _known(length, _UNKNOWN_64, besides=24))
+        name, length = _unpack(file, begin, "<16sQ")
+        if name.startswith(b"data"):
+            return StatedAudio("W64", begin + 24, _known(length, _UNKNOWN_64, besides=24), None, chunk_at)
         begin += max(24, length + -length % 8)
     return None
 
 
 def _nist(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
     begin = int(head[8:16])
-    header = _bytes(file, 0, begin)
+    (header,) = _unpack(file, 0, f"{begin}s")
     stated = {name: int(value) for name, value in re.findall(rb"^(\w+) -i (\d+)", header, re.MULTILINE)}
     if b"shorten" in header or not stated.get(b"sample_count"):
         return None
@@ -173,25 +182,41 @@ def _nist(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
 
 
 def _voc(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
+    """The first block that holds samples, and the terminator after it, without which libsndfile does not read it."""
     (begin,) = struct.unpack("<H", head[20:22])
-    first = begin
-    while begin + 4 <= size:
+    kind = 0
+    while kind not in _VOC_SOUND:
         kind, low, high = _unpack(file, begin, "<BHB")
-        length = low + (high << 16)
-        if kind == 0:
-            break
-        if begin + 4 + length > size and kind in _VOC_SOUND and length != 0xFFFFFF:
-            return StatedAudio("VOC", first, begin + 4 + length - first)
-        begin += 4 + length
-    return None
+        begin += 4 + (0 if kind in _VOC_SOUND else low + (high << 16))
+    length = low + (high << 16)
+    if length in (0, 0xFFFFFF):
+        return None
+    follows = size - begin - length
+    if follows > 0 and follows % (1 << 24) <= _VOC_MISCOUNTED:  # libsndfile writes what a field of 24 bits can hold
+        length += follows
+    elif follows > 0 and _unpack(file, begin + length, "B")[0] == 0:
+        length += 1
+    return StatedAudio("VOC", begin, length, None, _voc_block)
+
+
+def _voc_block(file: BinaryIO, at: int) -> tuple[bytes, int]:
+    """A block without samples. libsndfile would read those of a second block with its header among them."""
+    (kind,) = _unpack(file, at, "B")
+    if kind == 0:
+        return b"end", at + 1
+    low, high = _unpack(file, at + 1, "<HB")
+    if kind > _VOC_KINDS or kind in _VOC_SOUND:
+        raise ValueError(f"no block begins at byte {at}")
+    return b"block", at + 4 + low + (high << 16)
 
 
 def _caf(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
     begin = 8
     while begin + 12 <= size:
-        name, length = struct.unpack(">4sq", _bytes(file, begin, 12))
+        name, length = _unpack(file, begin, ">4sq")
         if name == b"data":  # its first four bytes count edits
-            return StatedAudio("CAF", begin + 16, None if length <= 4 else length - 4, (begin + 4, ">q", 4))
+            known, chunk_at = None if length <= 4 else length - 4, partial(_chunk, form=">4sq", aligned=1)
+            return StatedAudio("CAF", begin + 16, known, (begin + 4, ">q", 4), chunk_at)
         if length < 0:
             return None
         begin += 12 + length
@@ -213,41 +238,52 @@ def _mpc2k(file: BinaryIO, head: bytes, size: int) -> StatedAudio:
 
 
 def _mat4(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
+    """The first matrix of more than one value."""
     begin = 0
-    while begin + 20 <= size:
-        order = "<" if _unpack(file, begin, "<I")[0] < 1000 else ">"
-        kind, rows, columns, _, name = _unpack(file, begin, f"{order}5I")
-        begin += 20 + name
-        stated = StatedAudio("MAT4", begin, rows * columns * _MAT4_BYTES[kind // 10 % 10])
+    while begin < size:
+        kind, rows, columns, name = _mat4_header(file, begin)
         if rows * columns > 1:
-            return stated
-        begin += stated.size or 0
+            length = rows * columns * _MAT4_BYTES[kind // 10 % 10]
+            return StatedAudio("MAT4", begin + 20 + name, length, None, _mat4_matrix)
+        _, begin = _mat4_matrix(file, begin)
     return None
+
+
+def _mat4_header(file: BinaryIO, at: int) -> tuple[int, int, int, int]:
+    """Type, rows, columns and length of the name of a matrix."""
+    order = "<" if _unpack(file, at, "<I")[0] < 1000 else ">"
+    kind, rows, columns, _, name = _unpack(file, at, f"{order}5I")
+    if kind >= 5000 or not 0 < name <= 64:
+        raise ValueError(f"no matrix begins at byte {at}")
+    return kind, rows, columns, name
+
+
+def _mat4_matrix(file: BinaryIO, at: int) -> tuple[bytes, int]:
+    kind, rows, columns, name = _mat4_header(file, at)
+    return b"matrix", at + 20 + name + rows * columns * _MAT4_BYTES[kind // 10 % 10]
 
 
 def _mat5(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
-    order = "<" if _bytes(file, 126, 2) == b"IM" else ">"
-    begin = 128
-    while begin + 8 <= size:
-        kind, length = _unpack(file, begin, f"{order}II")
-        begin += 8
-        if kind == 14 or kind >> 16:  # a matrix, whose parts follow, or a value within the eight bytes
-            continue
-        if begin + length > size:
-            return StatedAudio("MAT5", begin, length)
-        begin += length + -length % 8
-    return None
+    """The largest part of a matrix."""
+    element = partial(_mat5_element, order="<" if _unpack(file, 126, "2s")[0] == b"IM" else ">")
+    found, begin = StatedAudio("MAT5", 0, 0), 128
+    while begin < size:
+        try:
+            name, end = element(file, begin)
+        except (struct.error, ValueError):
+            break
+        if name == b"values" and end - begin - 8 > (found.size or 0):
+            found = StatedAudio("MAT5", begin + 8, end - begin - 8, None, element)
+        begin = end + (begin - end) % 8
+    return found if found.size else None
 
 
-def _ogg(file: BinaryIO, head: bytes, size: int) -> StatedAudio | None:
-    """The last page, whose header states its length; an Ogg stream states no other."""
-    begin = max(0, size - _OGG_TAIL)
-    tail = _bytes(file, begin, _OGG_TAIL)
-    at = tail.rfind(b"OggS\0")
-    segments = tail[at + 26] if at + 26 < len(tail) else 255
-    table = tail[at + 27 : at + 27 + segments]
-    length = sum(table) if len(table) == segments else 255 * segments
-    return StatedAudio("last Ogg page's", begin + at + 27 + segments, length) if at >= 0 else None
+def _mat5_element(file: BinaryIO, at: int, order: str) -> tuple[bytes, int]:
+    """A part of a matrix; of a matrix, whose parts follow, and of a value within the eight bytes, these bytes."""
+    kind, length = _unpack(file, at, f"{order}II")
+    if not 0 < kind & 0xFFFF <= 19 or kind >> 16 > 4:
+        raise ValueError(f"no element begins at byte {at}")
+    return (b"header", at + 8) if kind == 14 or kind >> 16 else (b"values", at + 8 + length)
 
 
 _CONTAINERS: tuple[tuple[bytes, Callable[[BinaryIO, bytes, int], StatedAudio | None]], ...] = (
@@ -263,5 +299,4 @@ _CONTAINERS: tuple[tuple[bytes, Callable[[BinaryIO, bytes, int], StatedAudio | N
     (rb"\x01\x04.{16}..[\0\x01]", _mpc2k),
     (rb".{20}samplerate\0", _mat4),
     (rb"MATLAB 5\.0 MAT-file", _mat5),
-    (rb"OggS\0", _ogg),
 )

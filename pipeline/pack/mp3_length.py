@@ -1,12 +1,14 @@
-"""The length of MP3 files that do not state it: libsndfile only estimates it then, by the bitrate of the first frame.
+"""The length of MP3 files. Where it is not stated, libsndfile only estimates it, by the bitrate of the first frame.
 
-All frames are counted, and the number is stated in a frame before the first, as encoders do (the Xing header).
+All frames are counted. A number that is not stated is stated in a frame before the first, as encoders do (the Xing
+header); files that have more frames than they state are told, since libsndfile does not read those.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 # ISO/IEC 11172-3, 2.4.2.3, and 13818-3, 2.4.2.3: layer III [kbit/s], by the index in a frame's header.
@@ -18,10 +20,15 @@ _ID3_BYTES = 10
 _FIRST_WITHIN = 1 << 16  # where the first frame is looked for [bytes]
 _TAGS = (b"Xing", b"Info", b"VBRI")  # the frame that states the number of frames has one of these in it
 _HAS_FRAMES = 1  # flag of the Xing header
+_MISCOUNTED = (
+    2  # number of frames by which encoders miscount: they count the frame of the number, or leave out the last
+)
 
 
-def completed_mp3(file: BinaryIO) -> PrefixedFile | None:
-    """An MP3 file with its number of frames stated; None if the file states it itself, or is no MP3.
+def completed_mp3(file: BinaryIO) -> tuple[PrefixedFile | None, str | None]:
+    """An MP3 file with its number of frames stated, and a text that says what libsndfile would not read of it.
+
+    The first is None if the file states the number itself, or is no MP3; the second if all is read.
 
     Args:
         file: the file, which stays open; its position moves.
@@ -32,16 +39,45 @@ def completed_mp3(file: BinaryIO) -> PrefixedFile | None:
     start = _after_id3(file)
     size = file.seek(0, os.SEEK_END)
     if start is None or size <= start:
-        return None
+        return None, None
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         first = _first_frame(content, start)
-        if first is None or any(tag in content[first : first + _frame_bytes(content, first)] for tag in _TAGS):
-            return None
-        frames, at = 0, first
+        if first is None:
+            return None, None
+        stated = _stated_frames(content[first : first + _frame_bytes(content, first)])
+        frames = sum(1 for _ in _frames(content, first))
+        if stated is None:
+            return PrefixedFile(_xing_frame(content[first : first + 4], frames), file, first), None
+    if not stated or frames - 1 - stated <= _MISCOUNTED:
+        return None, None
+    return None, (
+        f"its MP3 header states {stated} frames of audio, and the file holds {frames - 1}, perhaps since files were "
+        "joined; the others would not be read; ffmpeg -i IN OUT.flac reads them all"
+    )
+
+
+def _stated_frames(frame: bytes) -> int | None:
+    """The number of frames that the first frame states; 0 if it is another one of that kind, None if it is audio."""
+    for tag in _TAGS:
+        if (at := frame.find(tag)) >= 0:
+            if tag == b"VBRI":
+                return int.from_bytes(frame[at + 14 : at + 18])
+            return int.from_bytes(frame[at + 8 : at + 12]) if frame[at + 7] & _HAS_FRAMES else 0
+    return None
+
+
+def _frames(content: mmap.mmap, at: int) -> Iterator[int]:
+    """Offset of each frame; what lies between frames, such as the tags of files that were joined, is passed over."""
+    while True:
         while more := _frame_bytes(content, at):
-            frames += 1
+            yield at
             at += more
-        return PrefixedFile(_xing_frame(content[first : first + 4], frames), file, first)
+        if content[at : at + 3] == b"ID3":
+            at += _ID3_BYTES + _synchsafe(content[at + 6 : at + _ID3_BYTES])
+        found = _first_frame(content, at)
+        if found is None:
+            return
+        at = found
 
 
 class PrefixedFile:
@@ -59,6 +95,9 @@ class PrefixedFile:
         self._begin = begin
         self._size = len(prefix) + file.seek(0, os.SEEK_END) - begin
         self._at = 0
+
+    def __repr__(self) -> str:
+        return repr(self._file.name)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As of a file."""
@@ -84,9 +123,14 @@ def _after_id3(file: BinaryIO) -> int | None:
     """Offset after an ID3 tag, 0 if there is none; None if the file does not begin as an MP3 does."""
     file.seek(0)
     head = file.read(_ID3_BYTES)
-    if head[:3] == b"ID3" and len(head) == _ID3_BYTES:  # the size has seven bits in each byte
-        return _ID3_BYTES + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+    if head[:3] == b"ID3" and len(head) == _ID3_BYTES:
+        return _ID3_BYTES + _synchsafe(head[6:])
     return 0 if head[:1] == b"\xff" else None
+
+
+def _synchsafe(size: bytes) -> int:
+    """The size of an ID3 tag, which has seven bits in each byte."""
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(size)))
 
 
 def _first_frame(content: mmap.mmap, start: int) -> int | None:

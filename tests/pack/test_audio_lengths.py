@@ -85,7 +85,6 @@ OPEN_SIZES = [
     *[("AIFF", put(b"SSND", 4, ">I", size)) for size in (0, 8, 0xFFFFFFFF, 0x7F000008)],
     *[("AU", put(b".snd", 8, ">I", size)) for size in (0, 0xFFFFFFFF)],
     *[("CAF", put(b"data", 4, ">q", size)) for size in (0, -1)],
-    *[("VOC", put(b"\x1a\x1a", 8, "<H", size)) for size in (0,)],
     ("NIST", lambda content: content.replace(b"sample_count -i 36000", b"sample_count -i 0    ")),
     ("NIST", lambda content: content.replace(b"sample_count -i 36000", b"comments_here -i 1000")),
 ]

@@ -70,4 +70,4 @@ def test_one_that_is_cut_off_is_named(tmp_path: Path) -> None:
 def test_what_is_no_mp3_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x").write_bytes(content)
     with open(tmp_path / "x", "rb") as file:
-        assert completed_mp3(file) is None
+        assert completed_mp3(file) == (None, None)
