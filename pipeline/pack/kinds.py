@@ -180,10 +180,8 @@ def kind_of(source: str) -> Kind:
     if source.lower().endswith(tuple(f".{extension}" for extension in KALDI_EXTENSIONS)):
         return "kaldi"
     manifest = manifest_kind(source) if source.lower().endswith(MANIFEST_EXTENSIONS) else None
-    if manifest == "nemo":
-        return "nemo"
-    if manifest == "lhotse":
-        return "lhotse"
+    if manifest is not None:
+        return manifest
     raise ConfigError(
         f"the kind of {source} is not recognized; a manifest must be JSON lines of NeMo (audio_filepath) or of lhotse "
         "(cuts or recordings). For audio or mels give the folder of the files, or give the kind with --from"

@@ -5,81 +5,79 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import Clip, audio_blocks
-from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, file_stamp
+from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, Sources, file_stamp
 from pipeline.stores.text_lists import listed_path, parse_object, read_lines
 
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+ManifestKind = Literal["nemo", "lhotse"]
+_AUDIO_FIELDS = ("audio_filepath", "audio", "path")  # names that the field with the path has in NeMo's rows and others'
 
 Row = Mapping[str, Any]
 Entry = tuple[str, Clip, dict[str, Any]]  # key, audio with the path that the row names, metadata
 
 
 def nemo_corpus(manifest: str, spec: MelSpec) -> Corpus:
-    """The audio of a NeMo manifest: JSON lines with `audio_filepath`, and optionally `offset` and `duration` [s].
-
-    The key is the path in the row, without extension and without leading "/" and "../". If there is an offset, the
-    start and the end of the stretch in milliseconds follow; also if several stretches begin at the file's start. Rows
-    that are equal count as one. `text`, `speaker` and `lang` (as `language`) become
-    metadata. A relative path is below the folder of the manifest, or if there is no such file, below the current
-    folder.
+    """The audio of a NeMo manifest, as `manifest_sources` lists it, made into mels.
 
     Args:
         manifest: path of the manifest; `.gz` is unpacked.
         spec: mel contract of the mels to be made.
+
+    Raises:
+        ConfigError: as `manifest_sources`.
+    """
+    return Corpus(manifest_sources(manifest, "nemo"), audio_blocks(spec), spec, {"from": "nemo"})
+
+
+def lhotse_corpus(manifest: str, spec: MelSpec) -> Corpus:
+    """The audio of lhotse's cuts or recordings, as `manifest_sources` lists it, made into mels.
+
+    Args:
+        manifest: path of the manifest; `.gz` is unpacked.
+        spec: mel contract of the mels to be made.
+
+    Raises:
+        ConfigError: as `manifest_sources`.
+    """
+    return Corpus(manifest_sources(manifest, "lhotse"), audio_blocks(spec), spec, {"from": "lhotse"})
+
+
+def manifest_sources(manifest: str, kind: ManifestKind) -> Sources:
+    """The audio that a manifest lists; each item's place is a `Clip`. A row that cannot be used is a failure.
+
+    nemo: JSON lines with the audio's path in `audio_filepath`, `audio` or `path`, and optionally `offset` and
+    `duration` [s]. The key is `key` if the row has it. Otherwise it is the path as the row has it, an absolute one as
+    it is seen from the folder of the manifest; without extension and without leading "../". So it does not depend on
+    the other rows. If there is an offset, the start and the end of the stretch in milliseconds follow; also if several
+    stretches begin at the file's start. `text`, `speaker` and `lang` (as `language`) become metadata.
+
+    lhotse: JSON lines, each a MonoCut or a Recording. The key is the `id`. `text`, `speaker` and `language` of a cut's
+    supervisions become metadata: the texts in order, and a speaker or language if all supervisions agree. A row whose
+    audio is not simply in one file (commands, which are never run, URLs, audio within the manifest, mixed and perturbed
+    cuts) is a failure.
+
+    A relative path is below the folder of the manifest, or if there is no such file, below the current folder. Rows
+    that are equal count as one.
+
+    Args:
+        manifest: path of the manifest; `.gz` is unpacked.
+        kind: kind of the manifest.
 
     Raises:
         ConfigError: if the manifest cannot be read, lists nothing, or two rows get the same key.
     """
-    return _corpus(manifest, spec, "nemo", _nemo)
-
-
-def lhotse_corpus(manifest: str, spec: MelSpec) -> Corpus:
-    """The audio of lhotse's cuts or recordings: JSON lines, each a MonoCut or a Recording.
-
-    The key is the `id`. `text`, `speaker` and `language` of a cut's supervisions become metadata: the texts in order,
-    and a speaker or language if all supervisions agree. Paths are resolved as in `nemo_corpus`. A row whose audio is
-    not simply in one file (commands, which are never run, URLs, audio within the manifest, mixed and perturbed cuts) is
-    listed as a failure.
-
-    Args:
-        manifest: path of the manifest; `.gz` is unpacked.
-        spec: mel contract of the mels to be made.
-
-    Raises:
-        ConfigError: if the manifest cannot be read, lists nothing, or two rows have the same id.
-    """
-    return _corpus(manifest, spec, "lhotse", _lhotse)
-
-
-def manifest_kind(path: str) -> str | None:
-    """The kind of a manifest by its first row, "nemo" or "lhotse"; None if it is neither.
-
-    Raises:
-        ConfigError: if the file cannot be read.
-    """
-    for _, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = parse_object(line)
-        except ValueError:
-            return None
-        if "audio_filepath" in row:
-            return "nemo"
-        return "lhotse" if "recording" in row or "sources" in row or str(row.get("type")).endswith("Cut") else None
-    return None
-
-
-def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entry]) -> Corpus:
-    listing = Listing(manifest)
+    field = "key" if kind == "nemo" else "id"
+    listing = Listing(manifest, way_out=f"give each of these rows a field {field!r} of its own, or remove one of them")
+    entry = partial(_nemo, os.path.dirname(os.path.abspath(manifest))) if kind == "nemo" else _lhotse
     stamps: dict[str, str] = {}
     items: list[PackItem] = []
     for name, row in _rows(manifest, listing):
@@ -100,7 +98,26 @@ def _corpus(manifest: str, spec: MelSpec, kind: str, entry: Callable[[Row], Entr
         listing.add(item)
     if not listing.found and not listing.failures:
         raise ConfigError(f"{manifest} lists no audio; give a manifest with at least one row")
-    return Corpus(listing.sources(), audio_blocks(spec), spec, {"from": kind})
+    return listing.sources()
+
+
+def manifest_kind(path: str) -> ManifestKind | None:
+    """The kind of a manifest by its first row that is a JSON object; None if it is neither.
+
+    Raises:
+        ConfigError: if the file cannot be read.
+    """
+    for _, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = parse_object(line)
+        except ValueError:
+            return None
+        if "recording" in row or "sources" in row or str(row.get("type")).endswith("Cut"):
+            return "lhotse"
+        return "nemo" if any(name in row for name in _AUDIO_FIELDS) else None
+    return None
 
 
 def _told_apart(items: Sequence[PackItem]) -> Iterator[PackItem]:
@@ -131,16 +148,21 @@ def _rows(manifest: str, listing: Listing) -> Iterator[tuple[str, dict[str, Any]
             listing.fail(f"line {number}", f"it is not a valid JSON object: {exc}")
 
 
-def _nemo(row: Row) -> Entry:
-    named = _text(row, "audio_filepath")
+def _nemo(folder: str, row: Row) -> Entry:
+    named = _text(row, next((name for name in _AUDIO_FIELDS if row.get(name) is not None), _AUDIO_FIELDS[0]))
     start, duration = _seconds(row, "offset") or 0.0, _seconds(row, "duration")
-    key = str(PurePosixPath(os.path.normpath(named)).with_suffix("")).lstrip("/")
-    while key.startswith("../"):
-        key = key.removeprefix("../")
-    if start:
-        key += _stretch(start, duration)
+    key = _text(row, "key") if row.get("key") is not None else _key(named, folder, start, duration)
     meta = {"text": row.get("text"), "speaker": row.get("speaker"), "language": row.get("lang", row.get("language"))}
     return key, Clip(named, start, duration), _plain(meta)
+
+
+def _key(named: str, folder: str, start: float, duration: float | None) -> str:
+    """The key of a stretch by its path, which is seen from the folder of the list if it is absolute."""
+    path = os.path.relpath(named, folder) if os.path.isabs(named) else os.path.normpath(named)
+    key = str(PurePosixPath(path).with_suffix(""))
+    while key.startswith("../"):
+        key = key.removeprefix("../")
+    return key + (_stretch(start, duration) if start else "")
 
 
 def _stretch(start: float, duration: float | None) -> str:

@@ -112,11 +112,13 @@ class Listing:
         origin: path of the folder or list, or URL of the store, that they are found in.
         found: items by key.
         failures: items that cannot be packed.
+        way_out: text that says what to do if two items would get the same key.
     """
 
     origin: str
     found: dict[str, PackItem] = field(default_factory=dict)
     failures: list[PackFailure] = field(default_factory=list)
+    way_out: str = "rename or remove one of them"
 
     def add(self, item: PackItem) -> None:
         """Takes one item. An item that is equal to another one, but for its name in messages, is the same.
@@ -128,8 +130,7 @@ class Listing:
             if replace(other, path=item.path) == item:
                 return
             raise ConfigError(
-                f"{other.path} and {item.path} in {self.origin} would both get the key {item.key!r}; "
-                "rename or remove one of them"
+                f"{other.path} and {item.path} in {self.origin} would both get the key {item.key!r}; {self.way_out}"
             )
         if reason := bad_key(item.key):
             self.fail(item.path, reason)

@@ -16,6 +16,7 @@ from support.packing import SPEC, write_tone
 
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
+from pipeline.pack import kind_of
 from pipeline.pack.manifests import lhotse_corpus, nemo_corpus
 from pipeline.stores import text_lists as lines
 
@@ -49,12 +50,11 @@ def test_nemo_rows_are_stretches_with_text_speaker_and_language(
     monkeypatch.chdir(tmp_path / "elsewhere")
     corpus = nemo_corpus(write(tmp_path / "manifest.json", rows), SPEC)
     metas = {source.key: json.loads(source.meta or "{}") for source in corpus.sources.items}
-    absolute = str(tmp_path / "elsewhere/c").lstrip("/")
     assert metas == {
         "wavs/a": {"text": "hi", "speaker": 7, "language": "en"},
         "wavs/a-100-300": {"text": "cut"},
         "wavs/a-250": {},
-        absolute: {},
+        "elsewhere/c": {},
     }
     mels, reasons = made(corpus)
     assert not reasons
@@ -191,6 +191,40 @@ def test_two_files_of_one_key_are_refused_whatever_their_stretches(tmp_path: Pat
     rows = [{"audio_filepath": f"wavs/a.{kind}", "duration": end} for kind, end in (("wav", 0.2), ("flac", 0.4))]
     with pytest.raises(ConfigError, match="would both get the key 'wavs/a'"):
         nemo_corpus(write(tmp_path / "m.jsonl", rows), SPEC)
+
+
+def test_an_absolute_path_gives_the_key_of_the_relative_one_whatever_the_other_rows_are(tmp_path: Path) -> None:
+    for name in ("lists/near/a.wav", "data/b.wav", "b.wav"):
+        write_tone(tmp_path / name, 0.3)
+    keys = {"near/a.wav": "near/a", "../data/b.wav": "data/b", "../b.wav": "b"}
+    for form in ("{}", f"{tmp_path}/lists/{{}}"):
+        for count in (3, 1):
+            named = dict(list(keys.items())[-count:])
+            path = write(tmp_path / "lists/m.jsonl", [{"audio_filepath": form.format(name)} for name in named])
+            assert {item.key for item in nemo_corpus(path, SPEC).sources.items} == set(named.values())
+
+
+@pytest.mark.usefixtures("audio")
+def test_two_rows_of_one_key_are_told_to_take_keys_of_their_own_and_do(tmp_path: Path) -> None:
+    write_tone(tmp_path / "x/wavs/a.wav", 0.3)
+    rows: list[dict[str, Any]] = [{"audio_filepath": "../wavs/a.wav"}, {"audio_filepath": "../../wavs/a.wav"}]
+    path = tmp_path / "x/lists/m.jsonl"
+    path.parent.mkdir(parents=True)
+    with pytest.raises(ConfigError, match="would both get the key 'wavs/a'; give each of these rows a field 'key'"):
+        nemo_corpus(write(path, rows), SPEC)
+    rows[1]["key"] = "other"
+    assert [item.key for item in nemo_corpus(write(path, rows), SPEC).sources.items] == ["other", "wavs/a"]
+    rows[1]["key"] = 3
+    (failure,) = nemo_corpus(write(path, rows), SPEC).sources.failures
+    assert failure.reason == "its key is 3; it must be a text"
+
+
+@pytest.mark.usefixtures("audio")
+@pytest.mark.parametrize("field", ["audio_filepath", "audio", "path"])
+def test_the_path_of_the_audio_has_one_of_three_names(tmp_path: Path, field: str) -> None:
+    path = write(tmp_path / "m.jsonl", ["", {field: "wavs/a.wav", "text": "hi"}])
+    assert kind_of(path) == "nemo"
+    assert [item.key for item in nemo_corpus(path, SPEC).sources.items] == ["wavs/a"]
 
 
 @pytest.mark.usefixtures("audio")

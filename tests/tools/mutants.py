@@ -67,6 +67,20 @@ MUTANTS = (
         "tests/pack/test_pack_meta.py -k is_a_character",
     ),
     Mutant(
+        "training reads the stretches of a list",
+        "workshop/training/speech.py",
+        'f"{source}, {item.path}", item.place)',
+        'f"{source}, {item.path}", Clip(item.place.path))',
+        "tests/workshop/training/test_speech.py -k as_pack_reads_it",
+    ),
+    Mutant(
+        "the key of an absolute path is seen from the list's folder",
+        "pack/manifests.py",
+        "os.path.relpath(named, folder) if os.path.isabs(named) else ",
+        "",
+        "tests/pack/test_pack_manifests.py -k absolute_path",
+    ),
+    Mutant(
         "the end of a stretch in a NeMo key",
         "pack/manifests.py",
         "or len(ends[item.key, clip.path]) == 1:",

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def train(
     sources: Annotated[
-        list[Path], typer.Argument(metavar="SPEECH...", help="Folders with audio, audio files, or .jsonl manifests.")
+        list[Path],
+        typer.Argument(metavar="SPEECH...", help="Folders with audio, audio files, or NeMo or lhotse manifests."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="NAME.onnx", help="Model to make.")],
     mel: Mel = None,

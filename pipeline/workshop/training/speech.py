@@ -6,7 +6,7 @@ import concurrent.futures
 import fnmatch
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from pipeline.pack.audio import audio_sources, read_audio
+from pipeline.pack.audio import Clip, audio_sources, read_audio
 from pipeline.pack.audio_files import open_audio
+from pipeline.pack.manifests import MANIFEST_EXTENSIONS, manifest_kind, manifest_sources
 from pipeline.pack.sources import SourceError
-from pipeline.stores.text_lists import parse_object, read_lines
 
 # Shorter utterances hold hardly any speech. Longer ones are cut: other voices teach more than the rest of a long one.
 _MIN_SECONDS, _MAX_SECONDS = 0.75, 60.0
@@ -31,7 +31,7 @@ class Recording:
     """One recording.
 
     Args:
-        key: path of the file as it was given, without extension.
+        key: path of the file as it was given, without extension; in a list, its key there.
         waveform: the samples, `[samples] float32` at the spec's sample rate, with a peak of `PEAK`.
         bandwidth: half of the file's sample rate [Hz]; above it there is nothing to learn.
     """
@@ -66,8 +66,7 @@ class Speech:
 def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None = None) -> Speech:
     """Reads audio folders, audio files and manifests, with all processors.
 
-    A manifest is a .jsonl file whose rows name an audio file under `audio_filepath`, `audio` or `path`, relative to the
-    manifest.
+    Folders and manifests are read as `pack` reads them: a manifest's stretch of a file is an utterance.
 
     Args:
         sources: folders, files or manifests.
@@ -79,9 +78,10 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
         ConfigError: if there is no speech to train on, or no speech is held out.
     """
     left_out: list[str] = []
-    files = list(_files(sources, left_out))
+    listed = list(_listed(sources, left_out))
     with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        read = list(pool.map(lambda file: _read(file[0], file[1], sample_rate), files))
+        read = list(pool.map(lambda each: _read(each, sample_rate), listed))
+    left_out += [item for item in read if isinstance(item, str)]
     utterances = [item for item in read if isinstance(item, Recording)]
     if hold_out is None:
         held = {utterance.key for utterance in utterances[:: min(50, max(1, len(utterances) // 2))]}
@@ -92,55 +92,58 @@ def read_speech(sources: Sequence[Path], sample_rate: int, hold_out: str | None 
     if not train or not held_out:
         raise ConfigError(
             f"{len(train)} utterances to train on and {len(held_out)} held out by {hold_out or 'every fiftieth'}, of "
-            f"{len(files)} files; both must be more than 0"
+            f"{len(listed)} found; both must be more than 0"
+            + (f"; {len(left_out)} were left out, first {left_out[0]}" if left_out else "")
         )
     digest = hashlib.sha256()
     for utterance in utterances:
         digest.update(f"{utterance.key}\0{len(utterance.waveform)}\0".encode())
         digest.update(utterance.waveform.tobytes())
-    left_out += [item for item in read if isinstance(item, str)]
     return Speech(train, held_out, tuple(left_out), digest.hexdigest())
 
 
-def _files(sources: Sequence[Path], left_out: list[str]) -> Iterable[tuple[str, Path]]:
+@dataclass(frozen=True)
+class _Listed:
+    """An utterance that a source lists: its key, its name in messages, and where it is."""
+
+    key: str
+    name: str
+    clip: Clip
+
+
+def _listed(sources: Sequence[Path], left_out: list[str]) -> Iterator[_Listed]:
     for source in sources:
         if source.is_dir():
             found = audio_sources(str(source))
             left_out += [f"{source / failure.path}: {failure.reason}" for failure in found.failures]
-            for file in found.items:
-                yield f"{source.name}/{file.key}", source / file.path
-        elif source.suffix == ".jsonl":
-            yield from _rows(source)
+            for item in found.items:
+                yield _Listed(f"{source.name}/{item.key}", str(source / item.path), Clip(str(source / item.path)))
+        elif source.is_file() and source.name.lower().endswith(MANIFEST_EXTENSIONS):
+            if (kind := manifest_kind(str(source))) is None:
+                raise ConfigError(
+                    f"{source} is not a manifest: its first row must be a JSON object of NeMo (audio_filepath) or of "
+                    "lhotse (a cut or recording)"
+                )
+            rows = manifest_sources(str(source), kind)
+            left_out += [f"{source}, {failure.path}: {failure.reason}" for failure in rows.failures]
+            for item in rows.items:
+                yield _Listed(item.key, f"{source}, {item.path}", item.place)
         elif source.is_file():
-            yield source.stem, source
+            yield _Listed(source.stem, str(source), Clip(str(source)))
         else:
             raise ConfigError(f"{source}: there is no such folder, audio file or manifest")
 
 
-def _rows(manifest: Path) -> Iterable[tuple[str, Path]]:
-    for number, line in read_lines(str(manifest)):
-        if not line.strip():
-            continue
-        try:
-            row = parse_object(line)
-            named = next(row[name] for name in ("audio_filepath", "audio", "path") if isinstance(row.get(name), str))
-        except (ValueError, StopIteration) as error:
-            raise ConfigError(
-                f"{manifest}, line {number}: a row must be a JSON object that names its audio file under "
-                "audio_filepath, audio or path"
-            ) from error
-        yield str(Path(named).with_suffix("")), manifest.parent / named
-
-
-def _read(key: str, path: Path, sample_rate: int) -> Recording | str:
+def _read(listed: _Listed, sample_rate: int) -> Recording | str:
     try:
-        with open_audio(str(path)) as file:
+        with open_audio(listed.clip.path) as file:
             bandwidth = file.sound.samplerate / 2
-        waveform = np.concatenate([np.empty(0, np.float32), *read_audio(str(path), sample_rate)])
+        waveform = np.concatenate([np.empty(0, np.float32), *read_audio(listed.clip, sample_rate)])
     except (SourceError, soundfile.SoundFileError, OSError) as error:
-        return f"{path}: {error}"
+        return f"{listed.name}: {error}"
     waveform = waveform[: int(_MAX_SECONDS * sample_rate)]
     peak = float(np.abs(waveform).max(initial=0))
     if len(waveform) < _MIN_SECONDS * sample_rate or peak == 0:
-        return f"{path}: {len(waveform) / sample_rate:.2f} s with peak {peak:.2g}: too short or too quiet to train on"
-    return Recording(key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))
+        seconds = len(waveform) / sample_rate
+        return f"{listed.name}: {seconds:.2f} s with peak {peak:.2g}: too short or too quiet to train on"
+    return Recording(listed.key, waveform * np.float32(PEAK / peak), min(bandwidth, sample_rate / 2))

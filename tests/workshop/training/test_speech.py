@@ -1,5 +1,6 @@
 """Reading speech: folders, files, manifests, what is held out and what is left out."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline import open_store
 from pipeline.errors import ConfigError
+from pipeline.melspec import preset
+from pipeline.pack import pack_source
 from pipeline.workshop.training.speech import PEAK, read_speech
 
 RNG = np.random.default_rng(0)
@@ -62,12 +66,55 @@ def test_files_and_manifests_name_audio_too(folder: Path, tmp_path: Path) -> Non
     ]
 
 
-@pytest.mark.parametrize("row", ["{", "[]", '{"text": "a"}', '{"audio": 3}'])
-def test_a_row_without_audio_is_an_error_that_names_the_line(tmp_path: Path, row: str) -> None:
-    manifest = tmp_path / "rows.jsonl"
-    manifest.write_text('{"audio": "a.wav"}\n' + row)
-    with pytest.raises(ConfigError, match=r"rows.jsonl, line 2"):
-        read_speech([manifest], 16000)
+def test_a_manifest_is_read_as_pack_reads_it(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches, blank lines, paths below the list's folder or the current one, .gz, bad rows: all that pack reads."""
+    long = noise(tmp_path / "long.wav", seconds=6.0)
+    whole, _ = soundfile.read(long, dtype="float32")
+    monkeypatch.chdir(folder)
+    rows = [
+        '{"audio_filepath": "../long.wav", "offset": 1.0, "duration": 2.0}',
+        "",
+        '{"audio_filepath": "../long.wav", "offset": 4.0, "duration": 1.5, "text": "b"}',
+        '{"audio_filepath": "anna/1.wav", "duration": 1.0}',
+        f'{{"audio_filepath": "{tmp_path}/lists/../speech/ben/2.wav"}}',
+        '{"audio_filepath": "../gone.wav"}',
+        '{"audio_filepath": "../long.wav", "offset": 5.0, "duration": 2.0}',
+        '{"text": "a"}',
+        "{",
+    ]
+    (tmp_path / "lists").mkdir()
+    manifest = tmp_path / "lists/rows.json.gz"
+    manifest.write_bytes(gzip.compress("\n".join(rows).encode()))
+    speech = read_speech([manifest], 16000)
+    found = {each.key: each for each in (*speech.train, *speech.held_out)}
+    packed = pack_source(str(manifest), str(tmp_path / "packed.zarr"), preset("hifigan-22k"), workers=1)
+    keys = [str(key) for key in open_store(str(tmp_path / "packed.zarr")).catalogue().keys]
+    assert sorted(found) == keys == ["anna/1", "long-1000-3000", "long-4000-5500", "speech/ben/2"]
+    stretch = whole[16000:48000]
+    np.testing.assert_allclose(found["long-1000-3000"].waveform, stretch * PEAK / np.abs(stretch).max(), atol=1e-5)
+    reasons = [reason.removeprefix(f"{manifest}, ") for reason in speech.left_out]
+    assert reasons == [f"{each.path}: {each.reason}" for each in packed.failures]
+    assert len(reasons) == 4
+
+
+def test_cuts_of_lhotse_are_read(folder: Path, tmp_path: Path) -> None:
+    recording = {"id": "r", "sources": [{"type": "file", "channels": [0], "source": "speech/anna/0.wav"}]}
+    cuts = [
+        {"id": name, "start": start, "duration": 0.8, "channel": 0, "recording": recording, "type": "MonoCut"}
+        for name, start in (("one", 0.0), ("two", 0.2))
+    ]
+    (tmp_path / "cuts.jsonl").write_text("\n".join(map(json.dumps, cuts)))
+    speech = read_speech([tmp_path / "cuts.jsonl"], 16000, hold_out="two")
+    assert {each.key: len(each.waveform) for each in (*speech.train, *speech.held_out)} == {"one": 12800, "two": 12800}
+
+
+def test_what_is_no_manifest_is_an_error_and_a_list_of_bad_rows_says_why(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(ConfigError, match=r"rows.jsonl is not a manifest: its first row must be"):
+        read_speech([tmp_path / "rows.jsonl"], 16000)
+    (tmp_path / "rows.jsonl").write_text('{"audio": "a.wav"}\n{"audio": "b.wav"}\n')
+    with pytest.raises(ConfigError, match=r"2 were left out, first .*rows.jsonl, line 1: there is no file"):
+        read_speech([tmp_path / "rows.jsonl"], 16000)
 
 
 def test_what_teaches_nothing_is_left_out_with_its_reason(folder: Path) -> None:
