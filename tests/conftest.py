@@ -10,12 +10,12 @@ import soundfile
 from hypothesis import settings
 from support.corpora import SPEC, tiny_vocoder
 from support.hifigans import small_hifigan
+from support.packs import pack_npy
 from support.paths import PROMPTS
 
 from pipeline import redaction
 from pipeline.config import JobConfig
 from pipeline.dsp.mel import log_mel
-from pipeline.pack import pack_npy
 
 _TESTS = Path(__file__).parent
 LANES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 COMPONENT_BYTES = 200
 """Longest part of a name [bytes]; a longer name is cut into folders. File systems allow 255 bytes with extension."""
@@ -16,7 +16,8 @@ def escape(key: str) -> str:
     """The name of a key's member, without extension: percent-encoded (RFC 3986), also dots and leading underscores.
 
     WebDataset takes everything after the first dot of a base name as the extension, and skips names like `__x__`.
-    A name of more than `COMPONENT_BYTES` is cut by "/", which an escaped key does not otherwise contain.
+    A name of more than `COMPONENT_BYTES` is cut by "/", which an escaped key does not otherwise contain. So the key of
+    a name, also of one that `DistinctNames` changed, is `unquote(name.replace("/", ""))`, as the docs say.
 
     >>> escape("ru/voice.1")
     'ru%2Fvoice%2E1'
@@ -48,12 +49,3 @@ class DistinctNames:
 
 def _cut(name: str) -> str:
     return "/".join(name[i : i + COMPONENT_BYTES] for i in range(0, len(name), COMPONENT_BYTES))
-
-
-def unescape(name: str) -> str:
-    """The key that `escape` was given, also for a name that `DistinctNames` changed.
-
-    >>> unescape("ru%2Fvoice%2E1")
-    'ru/voice.1'
-    """
-    return "" if name == "%" else unquote(name.replace("/", ""), errors="surrogatepass")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -11,10 +12,11 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.mel_option import Mel, mel_contract
-from pipeline.cli.printing import duration, hours, print_some
+from pipeline.cli.options import Json
+from pipeline.cli.printing import LINES_SHOWN, duration, hours, print_some
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.errors import UtteranceError
-from pipeline.pack import Axis, Kind, PackProgress, PackResult, pack_source, read_metadata
+from pipeline.pack import FAILURES_SUFFIX, Axis, Kind, PackProgress, PackResult, pack_source, read_metadata
 
 
 def pack(
@@ -37,13 +39,14 @@ def pack(
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Number of processes (default: one per core).")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a mel store from audio, or from mels in other formats.
 
     If an earlier packing was interrupted, this continues it. The key of an utterance is the path of its file below the
     folder, without extension.
 
-    Exit code 3: some sources could not be packed.
+    Exit code 3: some sources could not be packed. STORE.failures.jsonl lists them.
     """
     spec = mel_contract(mel)
     metadata = None if meta is None else read_metadata(str(meta))
@@ -52,7 +55,10 @@ def pack(
     begun = time.monotonic()
     with progress_shown() as progress:
         result = pack_source(source, str(store), spec, kind, axis, metadata, workers, _shown_on(progress))
-    _say(result, time.monotonic() - begun)
+    if as_json:
+        print(json.dumps(result.to_dict()))
+    else:
+        _say(result, time.monotonic() - begun)
     if result.failures:
         raise typer.Exit(UtteranceError.exit_code)
 
@@ -90,3 +96,5 @@ def _say(result: PackResult, seconds: float) -> None:
     if result.failures:
         print(f"{len(result.failures)} sources could not be packed and are not in the store:", file=sys.stderr)
         print_some([f"  {failure.path}: {failure.reason}" for failure in result.failures], sys.stderr)
+        if len(result.failures) > LINES_SHOWN:
+            print(f"{result.store}{FAILURES_SUFFIX} lists all of them", file=sys.stderr)

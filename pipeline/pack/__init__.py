@@ -6,12 +6,13 @@ names each source that could not be packed. A source is listed by its module her
 Nothing here knows vocoders, jobs or outputs, and what is in a source is never run as code.
 """
 
-from pipeline.pack.kinds import Kind, kind_of, pack_audio, pack_npy, pack_source
+from pipeline.pack.kinds import Kind, kind_of, pack_source
 from pipeline.pack.matrices import Axis
-from pipeline.pack.result import PackFailure, PackProgress, PackResult
+from pipeline.pack.result import FAILURES_SUFFIX, PackFailure, PackProgress, PackResult
 from pipeline.stores.metadata_lists import Metadata, read_metadata
 
 __all__ = [
+    "FAILURES_SUFFIX",
     "Axis",
     "Kind",
     "Metadata",
@@ -19,8 +20,6 @@ __all__ = [
     "PackProgress",
     "PackResult",
     "kind_of",
-    "pack_audio",
-    "pack_npy",
     "pack_source",
     "read_metadata",
 ]

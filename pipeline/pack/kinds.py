@@ -77,59 +77,6 @@ def pack_source(
     return pack(corpus_of(source, spec, found, axis), out, metadata, workers, on_progress)
 
 
-def pack_audio(
-    folder: str,
-    out: str,
-    spec: MelSpec,
-    workers: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> PackResult:
-    """Packs the mels of all audio below a folder into the ragged store `out`. See `pack_source`.
-
-    An utterance's key is its path below the folder, with "/" and without extension. Channels are averaged. Audio of
-    another sample rate is resampled (soxr, very high quality).
-
-    Args:
-        folder: folder with audio in any format that libsndfile reads.
-        out: local path of the new store.
-        spec: mel contract of the mels to be made.
-        workers: number of worker processes; None for one per processor.
-        on_progress: callback that is given the progress at the start and after each file.
-
-    Raises:
-        ConfigError: if `out` exists, there is no audio, two files get the same key, or no file can be packed.
-        OwnedError: if another process packs to `out`.
-        StorageError: if `out` cannot be written.
-        InterruptedRunError: if Ctrl-C stopped the packing.
-    """
-    return pack(audio_corpus(folder, spec), out, None, workers, on_progress)
-
-
-def pack_npy(
-    folder: str,
-    out: str,
-    spec: MelSpec,
-    axis: Axis = "auto",
-    workers: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> PackResult:
-    """Packs all .npy mels below a folder into the ragged store `out`, as `pack_audio` packs audio.
-
-    Args:
-        folder: folder with one mel per file, `[n_mels, frames]` or `[frames, n_mels]`, floating.
-        out: local path of the new store.
-        spec: mel contract that the mels have.
-        axis: axis of a mel that comes first, as in `matrix_corpus`.
-        workers: number of worker processes; None for one per processor.
-        on_progress: callback that is given the progress at the start and after each file.
-
-    Raises:
-        ConfigError: if the order of a mel cannot be found, and as `pack_audio`.
-        OwnedError, StorageError, InterruptedRunError: as `pack_audio`.
-    """
-    return pack(npy_corpus(folder, spec, axis), out, None, workers, on_progress)
-
-
 def corpus_of(source: str, spec: MelSpec | None, kind: Kind, axis: Axis = "auto") -> Corpus:
     """The corpus that `pack_source` packs. Arguments as there.
 

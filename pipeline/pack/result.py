@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class PackResult:
         utterances: number of utterances in the store.
         frames: number of frames in the store.
         seconds: duration of all mels in the store [s].
-        failures: utterances that could not be packed and are not in the store; the caller should name them.
+        failures: utterances that could not be packed and are not in the store; the caller should name them. If there
+            are any, `<store>.failures.jsonl` has one JSON object for each, with `path` and `reason`.
         ignored: number of files in the folder that were left out because of their extension.
         kept: number of utterances that an earlier, interrupted packing had already done.
         restarted: reason why an earlier, interrupted packing could not be resumed; None if there was none, or it was.
@@ -70,5 +73,11 @@ class PackResult:
     unused_metadata: tuple[str, ...] = ()
     clutter: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """The result as plain JSON values, with all failures."""
+        return dataclasses.asdict(self)
 
+
+FAILURES_SUFFIX = ".failures.jsonl"
+"""What the list of failures has after the name of the store, beside which it lies."""
 OnProgress = Callable[[PackProgress], None]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.journal import Journal, Packed
-from pipeline.pack.result import OnProgress, PackProgress, PackResult
+from pipeline.pack.result import FAILURES_SUFFIX, OnProgress, PackFailure, PackProgress, PackResult
 from pipeline.pack.sources import Corpus, MelBlocks, Sources
 from pipeline.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.pack.writer import ShardWriter, write_metadata
-from pipeline.storage.atomic import sync
+from pipeline.storage.atomic import atomic_write, sync
 from pipeline.storage.filelock import open_lock, try_lock
 from pipeline.stores.metadata_lists import Metadata
 
@@ -68,13 +69,10 @@ def pack(
             journal.close()
         packed = journal.packed
         failures = (*sources.failures, *packed.failures)
+        listed = _list_failures(target, failures, bool(packed.keys))
         if not packed.keys:
             shutil.rmtree(partial)
-            raise ConfigError(
-                f"no utterance in {sources.origin} could be packed ({len(failures)} tried): "
-                + "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
-                + (f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else "")
-            )
+            raise ConfigError(_nothing_packed(sources.origin, failures, listed))
         metas = {source.key: source.meta for source in sources.items}
         _publish(partial, target, spec, packed, [metas[key] for key in packed.keys])
     frames = sum(packed.frames)
@@ -180,6 +178,28 @@ def _publish(partial: Path, target: Path, spec: MelSpec, packed: Packed, metas: 
     os.rename(partial / "store", target)
     sync(target.parent)
     shutil.rmtree(partial)
+
+
+def _nothing_packed(origin: str, failures: Sequence[PackFailure], listed: Path) -> str:
+    named = "; ".join(f"{each.path}: {each.reason}" for each in failures[:_NAMED])
+    more = f"; and {len(failures) - _NAMED} more, in {listed}" if len(failures) > _NAMED else ""
+    return f"no utterance in {origin} could be packed ({len(failures)} tried): {named}{more}"
+
+
+def _list_failures(target: Path, failures: Sequence[PackFailure], packed: bool) -> Path:
+    """Writes the list of failures beside the store; its path.
+
+    It is removed if there are none, or if nothing was packed and the error names them all.
+    """
+    path = target.with_name(target.name + FAILURES_SUFFIX)
+    if not failures or (not packed and len(failures) <= _NAMED):
+        path.unlink(missing_ok=True)
+        return path
+    with atomic_write(path) as file:
+        for failure in failures:
+            row = {"path": failure.path, "reason": failure.reason}
+            file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+    return path
 
 
 def _refuse_existing(target: Path) -> None:

@@ -29,6 +29,7 @@ from pipeline.stores.digests import (
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
 from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, has_mel_axes, named_mel_axis
+from pipeline.stores.number_columns import NumberColumns
 from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
 from pipeline.stores.whole_numbers import read_whole_numbers
@@ -40,6 +41,8 @@ LENGTH_ARRAYS = (
     "frames", "frame_counts",
 )  # fmt: skip
 KEY_ARRAYS = ("keys", "key", "ids", "id", "utt_id", "utt_ids", "utterance_id", "utterance_ids", "names", "name")
+
+_NAMED = 10  # number of arrays that a line names that are no metadata
 
 
 class PaddedStore:
@@ -89,6 +92,10 @@ class PaddedStore:
             for column in self._columns
             if column.kind == "string" and column is not self._keys
         }
+        used = (self._lengths, self._keys)
+        self._numbers = NumberColumns(
+            tree, [each for each in self._columns if each not in used and each.path != self.mel.names[0]]
+        )
 
     def _find_mel(self, found: list[ArrayMetadata]) -> ArrayMetadata:
         solid = [array for array in found if has_mel_axes(array.shape[1:])]
@@ -159,8 +166,26 @@ class PaddedStore:
         return (
             f"padded, Zarr v{self.zarr_format}: {self.mel.path} {list(self.mel.shape)} {order} {self.mel.dtype}, "
             f"chunks {list(self.mel.chunks)}, lengths from {self._lengths.path}, {keys}"
-            f"{self.tree.listed.remark()}"
+            f"{self._about_metadata()}{self.tree.listed.remark()}"
         )
+
+    def _about_metadata(self) -> str:
+        """Which arrays are metadata, and which are not, as text."""
+        names = [*self._texts, *self._numbers.names]
+        used = {
+            self.mel.path,
+            self._lengths.path,
+            self._keys.path if self._keys else "",
+            self.mel.names[0] or "",
+            *names,
+        }
+        others = {each.path: f"{each.path} {list(each.shape)} {each.dtype}" for each in self._arrays}
+        others |= {name: f"{name} ({why})" for name, why in self._numbers.unread.items()}
+        left_out = [words for name, words in others.items() if name not in used]
+        if len(left_out) > _NAMED:
+            left_out[_NAMED:] = [f"{len(left_out) - _NAMED} more"]
+        told = (f", {what} {', '.join(found)}" for what, found in (("metadata from", names), ("without", left_out)))
+        return "".join(words for words, found in zip(told, (names, left_out), strict=True) if found)
 
     @cached_property
     def _measured(self) -> tuple[NDArray[np.int64], dict[int, str]]:
@@ -229,26 +254,32 @@ class PaddedStore:
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
-        """The item's values in the store's other string arrays (text, speaker, ...). See `MelStore`."""
+        """The item's values in the store's other arrays of strings and numbers (text, speaker, ...). See `MelStore`."""
         item = int(utterance.where)
-        return {
+        texts = {
             path: str(column.read((slice(item, item + 1),), f"{path} of utterance {utterance.key!r}")[0])
             for path, column in self._texts.items()
         }
+        return texts | self._numbers.at(item)
 
     def meta_digest(self) -> bytes:
-        """Digest of the store's other string arrays. See `MelStore`."""
+        """Digest of the store's other arrays of strings and numbers. See `MelStore`."""
         columns = [
             path.encode() + strings_digest(self.tree, self._texts[path].metadata) for path in sorted(self._texts)
         ]
+        columns += self._numbers.digests()
         return digest(*columns) if columns else b""
 
     def meta_texts(self) -> Iterator[str]:
-        """The items' values in the store's other string arrays. See `MelStore`."""
-        if not self._texts:
+        """The items' values in the store's other arrays of strings and numbers. See `MelStore`."""
+        if not self._texts and not self._numbers.names:
             return repeat("", self.mel.shape[0])
         columns = [texts_of(self.tree, column.metadata) for column in self._texts.values()]
-        return (json.dumps(dict(zip(self._texts, values, strict=True))) for values in zip(*columns, strict=True))
+        rows = zip(*columns, strict=True) if columns else repeat((), self.mel.shape[0])
+        return (
+            json.dumps(dict(zip(self._texts, values, strict=True)) | self._numbers.at(item))
+            for item, values in enumerate(rows)
+        )
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 from support.corpora import SPEC, assert_whole, rows
+from support.packs import pack_npy
 from support.paths import PROMPTS
 
 import pipeline
@@ -22,7 +23,6 @@ from pipeline.config import JobConfig, OutputConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
 from pipeline.output.records import Row, ShardRecord, sealed
-from pipeline.pack import pack_npy
 from pipeline.vocoders import decode_windows
 from pipeline.vocoders.griffin_lim import GriffinLim
 

@@ -1,10 +1,13 @@
 import posixpath
+from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.member_keys import unescape
 
-from pipeline.audio.member_names import COMPONENT_BYTES, escape, unescape
+from pipeline.audio.member_names import COMPONENT_BYTES, escape
 
 HOSTILE = [
     "../../etc/passwd",
@@ -45,6 +48,14 @@ def test_every_key_comes_back(key: str) -> None:
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_two_keys_never_share_a_name(one: str, other: str) -> None:
     assert (escape(one) == escape(other)) == (one == other)
+
+
+@given(st.text(min_size=1, max_size=300))
+def test_the_line_in_the_docs_turns_every_key_of_an_utterance_back(key: str) -> None:
+    sample = {"__key__": escape(key)}
+    assert unquote(sample["__key__"].replace("/", "")) == key
+    docs = (Path(__file__).parents[2] / "docs/reference/files.md").read_text()
+    assert 'unquote(sample["__key__"].replace("/", ""))' in docs
 
 
 def test_plain_keys_stay_readable() -> None:

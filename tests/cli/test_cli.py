@@ -82,6 +82,11 @@ def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path,
     assert f"1 utterances have no metadata:\n  {keys[1]}\n" in said
     assert "1 keys of the metadata belong to no utterance:\n  nobody\n" in said
     assert "1 sources could not be packed and are not in the store:\n  line 3: there is no file" in said
+    listed = tmp_path / "mels.zarr.failures.jsonl"
+    assert json.loads(listed.read_text())["path"] == "line 3"
+    again = [*arguments[:1], tmp_path / "again.zarr", *arguments[2:], "--workers", 1, "--json"]
+    found = json.loads(melmill("pack", *again, code=3).splitlines()[0])
+    assert (found["utterances"], found["failures"]) == (2, [json.loads(listed.read_text())])
     called("run", "--store", store, "--out", out, "--vocoder", vocoder_path, "--scheduler", "synchronous")
     metas = {row["key"]: row["meta"] for row in rows(out)}
     first = {"text": paths[0].stem, "language": "it", "speaker": "carlo"}

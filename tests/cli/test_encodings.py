@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.corpora import SPEC, rows
-
-from pipeline.pack import pack_npy
+from support.packs import pack_npy
 
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0"}
 TERMINALS = {

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from support.corpora import SPEC, digests, rows
 from support.faults.places import Place, rmtree
 from support.faults.scale import trials
+from support.member_keys import unescape
+from support.packs import pack_npy
 
-from pipeline.audio.member_names import escape, unescape
+from pipeline.audio.member_names import escape
 from pipeline.config import JobConfig
 from pipeline.jobs.run import run
 from pipeline.output.audit import verify
-from pipeline.pack import pack_npy
 from pipeline.storage import LocalStorage
 from pipeline.stores.keys import MAX_KEY_BYTES
 

@@ -18,6 +18,7 @@ from support.faults.invariant import Reference, assert_invariant, assert_readabl
 from support.faults.places import Place, count_files, located, rmtree
 from support.faults.processes import ended, events_in, session_of, start, until, workers_of
 from support.faults.scale import seeded, trials
+from support.packs import pack_npy
 
 from pipeline.cluster import local
 from pipeline.cluster.dask_executor import WINDOW_PER_THREAD
@@ -26,7 +27,6 @@ from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardStarted
 from pipeline.jobs.run import plan, run
 from pipeline.output.layout import COMMITS
-from pipeline.pack import pack_npy
 
 Build = Callable[..., JobConfig]
 

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from support.corpora import SPEC, assert_whole, digests, every_byte, rows, tiny_vocoder
 from support.faults.children import ahead
+from support.packs import pack_npy
 from support.recipes import mail_of, start_by_cron
 
 from pipeline.config import JobConfig
@@ -24,7 +25,6 @@ from pipeline.jobs.report import RunReport
 from pipeline.jobs.run import plan, run
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.layout import COMMITS
-from pipeline.pack import pack_npy
 
 
 @dataclass

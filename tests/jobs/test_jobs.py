@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import zarr
 from support.corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny_vocoder
+from support.packs import pack_npy
 
 from pipeline.audio.encode import quantize
 from pipeline.audio.levels import Levels
@@ -25,7 +26,6 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import Event, OtherProcessor, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import plan, run
-from pipeline.pack import pack_npy
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
 from pipeline.vocoders import vocode

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny_vocoder
+from support.packs import pack_npy
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, MelmillError, OwnedError, StorageError
@@ -17,7 +18,6 @@ from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import COMMITS, MANIFEST, PUBLISHED, STALE
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import ShardRecord, sealed, unsealed
-from pipeline.pack import pack_npy
 from pipeline.planning.prepare import prepare
 from pipeline.storage import SCRATCH, LocalStorage
 from pipeline.worker.convert import convert_shard

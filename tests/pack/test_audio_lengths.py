@@ -12,8 +12,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 from support.packing import SPEC, write_tone
+from support.packs import pack_audio
 
-from pipeline.pack import pack_audio, pack_source
+from pipeline.pack import pack_source
 from pipeline.pack.audio import Clip, read_audio
 from pipeline.pack.sources import SourceError
 from pipeline.workshop.training.speech import read_speech

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +18,12 @@ import pytest
 import soundfile
 import soxr
 from support.packing import SPEC, contents, start_packing, write_tone
+from support.packs import pack_audio
 from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
-from pipeline.pack import PackProgress, pack_audio, writer
+from pipeline.pack import PackProgress, writer
 from pipeline.stores import inspect_store, open_store
 
 
@@ -323,9 +326,9 @@ def test_a_packing_stopped_at_any_file_ends_the_same(tmp_path: Path) -> None:
 _MEASURED = """
 import resource, sys
 from pipeline.melspec import MelSpec
-from pipeline.pack import pack_audio
+from pipeline.pack import pack_source
 spec = MelSpec(16000, 512, 256, 512, 20, 0.0, 8000.0, "slaney", "slaney", 1, "ln", 1e-5, "same")
-result = pack_audio(sys.argv[1], sys.argv[2], spec, workers=1)
+result = pack_source(sys.argv[1], sys.argv[2], spec, "audio", workers=1)
 peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(result.frames, *peaks)
 """
@@ -364,3 +367,30 @@ def test_float_audio_in_the_range_of_integers_is_named_and_the_others_packed(tmp
     assert re.match(r"sample \d+ is [\d.]+, \d\d dB over full scale, .* divide them by 32768$", reasons["int16.wav"])
     assert reasons["int24.wav"].endswith("integers of 24 bits: divide them by 8388608")
     assert reasons["unscaled.wav"].endswith("no audio is that loud")
+
+
+def test_all_failures_are_listed_beside_the_store_until_a_packing_without_any(tmp_path: Path) -> None:
+    for number in range(8):
+        write_tone(tmp_path / f"in/{number}.wav", 0.3)
+        if number < 7:
+            (tmp_path / f"in/{number}.wav").write_bytes(b"RIFF nothing")
+    listed = tmp_path / "s.zarr.failures.jsonl"
+    result = pack_audio(str(tmp_path / "in"), str(tmp_path / "s.zarr"), SPEC, workers=1)
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    assert rows == [{"path": each.path, "reason": each.reason} for each in result.failures]
+    assert json.loads(json.dumps(result.to_dict()))["failures"] == rows
+    assert [row["path"] for row in rows] == [f"{number}.wav" for number in range(7)]
+    for number in range(7):
+        write_tone(tmp_path / f"in/{number}.wav", 0.3)
+    shutil.rmtree(tmp_path / "s.zarr")
+    pack_audio(str(tmp_path / "in"), str(tmp_path / "s.zarr"), SPEC, workers=1)
+    assert not listed.exists()
+
+
+def test_if_nothing_can_be_packed_the_error_says_where_all_reasons_are(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in range(7):
+        (tmp_path / f"in/{number}.wav").write_bytes(b"RIFF nothing")
+    with pytest.raises(ConfigError, match=r"; and 2 more, in .*s.zarr.failures.jsonl"):
+        pack_audio(str(tmp_path / "in"), str(tmp_path / "s.zarr"), SPEC, workers=1)
+    assert len((tmp_path / "s.zarr.failures.jsonl").read_text().splitlines()) == 7

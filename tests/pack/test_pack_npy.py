@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from support.making import N_MELS, SPEC, random_mel
+from support.packs import pack_npy
 
 from pipeline.errors import ConfigError
-from pipeline.pack import PackResult, pack_npy, workers
+from pipeline.pack import PackResult, workers
 from pipeline.stores import open_store
 
 

@@ -188,6 +188,44 @@ def test_meta_is_passed_through_from_every_layout(tmp_path: Path) -> None:
         assert [store.meta(u) for u in store.catalogue()] == [{"text": u.key} for u in store.catalogue()]
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_numbers_of_the_items_of_a_padded_store_are_metadata(tmp_path: Path, zarr_format: int) -> None:
+    mels = {key: random_mel(5) for key in "abc"}
+    make_padded(tmp_path / "p", mels, zarr_format)
+    group = zarr.open_group(tmp_path / "p", mode="r+")
+    columns = {
+        "speaker_id": np.zeros(3, np.int16),  # zarr leaves out chunks of nothing but the fill value
+        "snr": np.array([0.1, np.nan, np.inf], np.float32),
+        "gain": np.array([0.1, 0.2, 1e300]),
+        "clean": np.array([True, False, True]),
+        "large": np.array([0, 1, 2**64 - 1], np.uint64),
+    }
+    for name, values in columns.items():
+        group.create_array(name, data=values)
+    group.create_array("embedding", data=np.ones((3, 4), np.float32))
+    store = open_store(str(tmp_path / "p"), mel=SPEC)
+    catalogue = store.catalogue()
+    expected = [
+        {"speaker_id": 0, "snr": 0.1, "gain": 0.1, "clean": True, "large": 0},
+        {"speaker_id": 0, "gain": 0.2, "clean": False, "large": 1},
+        {"speaker_id": 0, "gain": 1e300, "clean": True, "large": 2**64 - 1},
+    ]
+    assert [store.meta(each) for each in catalogue] == expected
+    assert [json.loads(text) for text in store.meta_texts()] == expected
+    assert [type(value) for value in store.meta(catalogue[0]).values()].count(bool) == 1
+    metadata = store.describe().partition("metadata from ")[2]
+    assert set(metadata.partition(", without ")[0].split(", ")) == set(columns)
+    assert metadata.endswith(", without embedding [3, 4] float32")
+    before = store.meta_digest()
+    group["snr"][0] = 0.2
+    assert open_store(str(tmp_path / "p"), mel=SPEC).meta_digest() != before
+    (chunk,) = [path for path in (tmp_path / "p/snr").rglob("*") if path.is_file() and path.name in ("0", "0.0")]
+    chunk.write_bytes(b"not a chunk")
+    damaged = open_store(str(tmp_path / "p"), mel=SPEC)
+    assert [store.keys() for store in map(damaged.meta, catalogue)] == [columns.keys() - {"snr"}] * 3
+    assert "without embedding [3, 4] float32, snr (array snr of" in damaged.describe()
+
+
 def test_a_padded_store_without_keys_numbers_its_items(tmp_path: Path) -> None:
     make_padded(tmp_path / "s", some_mels())
     del zarr.open_group(str(tmp_path / "s"), mode="r+")["keys"]

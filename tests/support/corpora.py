@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from support.packs import pack_npy
 
 from pipeline.checkpoints.hifigan import build_hifigan
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.melspec import PRESETS
 from pipeline.output.audit import verify
-from pipeline.pack import pack_npy
 from pipeline.stores import open_store
 from pipeline.vocoders import Vocoder, load_vocoder
 

@@ -18,7 +18,7 @@ _SCRIPT = """
 import multiprocessing, sys, time
 from pipeline.errors import MelmillError
 from pipeline.melspec import preset
-from pipeline.pack import pack_audio, writer
+from pipeline.pack import pack_source, writer
 
 writer.SHARD_FRAMES, writer.CHUNK_FRAMES = 2048, 256
 
@@ -29,7 +29,7 @@ def wait(progress):
 
 if __name__ == "__main__":
     try:
-        pack_audio(sys.argv[1], sys.argv[2], preset("hifigan-22k"), workers=2, on_progress=wait)
+        pack_source(sys.argv[1], sys.argv[2], preset("hifigan-22k"), "audio", workers=2, on_progress=wait)
     except MelmillError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         sys.exit(error.exit_code)

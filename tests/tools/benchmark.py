@@ -11,11 +11,11 @@ import numpy as np
 import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.packs import pack_audio
 from support.paths import PROMPTS
 
 import pipeline
 from pipeline.dsp.mel import log_mel
-from pipeline.pack import pack_audio
 
 SPEC = pipeline.PRESETS["hifigan-22k"]
 ROUNDS = 3

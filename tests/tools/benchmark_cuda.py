@@ -15,10 +15,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.corpora import SPEC
 from support.cuda_card import free_bytes
+from support.packs import pack_audio, pack_npy
 from support.paths import DATA, PROMPTS
 
 import pipeline
-from pipeline.pack import pack_audio, pack_npy
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder

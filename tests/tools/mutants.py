@@ -67,6 +67,20 @@ MUTANTS = (
         "tests/pack/test_pack_meta.py -k is_a_character",
     ),
     Mutant(
+        "numbers of the items of a padded store are metadata",
+        "stores/padded.py",
+        "        return texts | self._numbers.at(item)\n",
+        "        return texts\n",
+        "tests/stores/test_open_store.py -k numbers_of_the_items",
+    ),
+    Mutant(
+        "all failures of a packing are listed beside the store",
+        "pack/run.py",
+        "        for failure in failures:\n            row",
+        "        for failure in failures[:5]:\n            row",
+        "tests/pack/test_pack_audio.py -k beside_the_store",
+    ),
+    Mutant(
         "training reads the stretches of a list",
         "workshop/training/speech.py",
         'f"{source}, {item.path}", item.place)',

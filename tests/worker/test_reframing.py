@@ -9,13 +9,13 @@ import pytest
 import soundfile
 import zarr
 from support.corpora import assert_whole, rows
+from support.packs import pack_npy
 
 import pipeline
 from pipeline.config import JobConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ContractError
 from pipeline.melspec import PRESETS, convert_mel
-from pipeline.pack import pack_npy
 from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.worker.reframing import Reframing

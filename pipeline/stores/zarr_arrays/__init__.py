@@ -6,7 +6,7 @@ taken. Nothing here knows what a mel, a layout or a catalogue is.
 """
 
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray
-from pipeline.stores.zarr_arrays.array_values import ChunkedArray, Region, open_filled, read_column
+from pipeline.stores.zarr_arrays.array_values import ChunkedArray, Region, open_filled, read_column, read_numbers
 from pipeline.stores.zarr_arrays.chunk_presence import present_chunks
 from pipeline.stores.zarr_arrays.object_names import array_of_object, arrays_of_chunks
 from pipeline.stores.zarr_arrays.zarr_tree import DOCUMENT_NAMES, ZarrTree
@@ -23,4 +23,5 @@ __all__ = [
     "open_filled",
     "present_chunks",
     "read_column",
+    "read_numbers",
 ]

@@ -168,15 +168,32 @@ def read_column(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
         StoreError: if the array is too large, or a chunk is missing or does not decode.
         StorageError: if storage fails.
     """
+    # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing.
+    return _column(tree, metadata, ("", "\x01") if metadata.kind == "string" else (0, 1))
+
+
+def read_numbers(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
+    """A whole array of numbers, `[items, ...]`. A missing chunk has the fill value, as Zarr has it.
+
+    Args:
+        tree: store that holds the array.
+        metadata: metadata of the array.
+
+    Raises:
+        StoreError: if the array is too large, or a chunk does not decode.
+        StorageError: if storage fails.
+    """
+    return _column(tree, metadata, (metadata.document.get("fill_value"),))
+
+
+def _column(tree: ZarrTree, metadata: ArrayMetadata, fills: tuple[Any, ...]) -> NDArray[Any]:
     if math.prod(metadata.shape) > MAX_COLUMN_ITEMS:
         raise StoreError(
             f"array {metadata.path} of {tree.url} has the shape {list(metadata.shape)}, more than {MAX_COLUMN_ITEMS} "
             "items; split the store"
         )
     metadata.check_codecs()
-    fills = ("", "\x01") if metadata.kind == "string" else (0, 1)
     try:
-        # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing.
         filled = [open_filled(tree, metadata, fill) for fill in fills]
         pieces = [_piece(tree, metadata, filled, part) for part in _parts(metadata)]
         return np.concatenate(pieces) if pieces else _values(filled[0], metadata, slice(0, 0))
@@ -198,7 +215,10 @@ def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
 
 
 def _piece(tree: ZarrTree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]], part: slice) -> NDArray[Any]:
-    first, second = (_values(array, metadata, part) for array in filled)
+    first, *others = (_values(array, metadata, part) for array in filled)
+    if not others:
+        return first
+    (second,) = others
     same = first == second
     if first.dtype.kind == "f":
         same |= np.isnan(first) & np.isnan(second)
@@ -213,7 +233,7 @@ def _values(array: zarr.Array[Any], metadata: ArrayMetadata, items: slice) -> ND
     return _strings(values) if metadata.kind == "string" else values
 
 
-def open_filled(tree: ZarrTree, metadata: ArrayMetadata, fill: float | str) -> zarr.Array[Any]:
+def open_filled(tree: ZarrTree, metadata: ArrayMetadata, fill: Any) -> zarr.Array[Any]:
     """The array with `fill` as its fill value, whatever its metadata states. Nothing is written.
 
     Raises:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import webdataset
+from support.member_keys import unescape
 
 from pipeline.audio.containers import open_sink
 from pipeline.audio.containers.files import FilesSink
 from pipeline.audio.containers.tar import TarSink
-from pipeline.audio.member_names import escape, unescape
+from pipeline.audio.member_names import escape
 from pipeline.config import Container
 
 KEYS = ["one", "a/b.c", "ключ", "k" * 300, "__x__", ".."]

@@ -13,10 +13,10 @@ import pytest
 from support.corpora import SPEC, digests
 from support.faults.invariant import Reference
 from support.faults.places import ON_S3, ObjectPath, Place
+from support.packs import pack_npy
 
 from pipeline.config import JobConfig
 from pipeline.jobs.run import run
-from pipeline.pack import pack_npy
 from pipeline.stores import open_store
 
 UTTERANCES = 12

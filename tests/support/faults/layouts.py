@@ -10,9 +10,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from support.corpora import SPEC
+from support.packs import pack_npy
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from pipeline.pack import pack_npy, writer
+from pipeline.pack import writer
 
 CHUNK = 16
 """Frames of a chunk, or an inner chunk of a shard."""
