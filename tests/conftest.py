@@ -75,6 +75,12 @@ def vocoder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_vocoder(tmp_path_factory.mktemp("vocoder") / "tiny.onnx")
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> str:
+    """Another vocoder: the tiny one with other weights."""
+    return str(tiny_vocoder(tmp_path / "other.onnx", seed=1))
+
+
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The .onnx of a small random HiFi-GAN with odd kernels: 20 bands, hop 16."""

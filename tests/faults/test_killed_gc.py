@@ -1,13 +1,12 @@
 """gc is killed before and after each of its deletions, and the output is whole."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from support.corpora import tiny_vocoder
 from support.faults.invariant import Reference, assert_invariant, assert_readable
 from support.faults.places import ON_S3, Place, copy, copytree, located, move, rmtree
 from support.faults.scale import FULL
+from support.killing import Killed, dies_at
 
 from pipeline.config import JobConfig
 from pipeline.jobs.run import run
@@ -16,36 +15,13 @@ from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import STALE
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import StoredObject
-from pipeline.storage import Storage, open_storage
+from pipeline.storage import open_storage
 
 Build = Callable[..., JobConfig]
 
 
 STEP = 1 if FULL or not ON_S3 else 3
 """From one point to the next; odd, so that both sorts are met."""
-
-
-class Killed(BaseException):
-    """What no code catches."""
-
-
-def dies_at(out: Place, point: int, patch: pytest.MonkeyPatch) -> None:
-    """Make the deletions stop at a point: before the first is 0, after it 1, before the second 2.
-
-    So each state is met twice: one is resumed, the other is not.
-    """
-    kind, passed = type(open_storage(str(out))), 0
-    delete = kind.delete
-
-    def counted(storage: Storage, name: str) -> None:
-        nonlocal passed
-        for step in (lambda: None, lambda: delete(storage, name)):
-            step()
-            if passed == point:
-                raise Killed
-            passed += 1
-
-    patch.setattr(kind, "delete", counted)
 
 
 def missing(out: Place) -> list[StoredObject]:
@@ -55,12 +31,12 @@ def missing(out: Place) -> list[StoredObject]:
 
 
 @pytest.fixture
-def used(small_job: Build, tmp_path: Path) -> tuple[Place, JobConfig]:
+def used(small_job: Build, other: str) -> tuple[Place, JobConfig]:
     """An output with a superseded vocoder, one of whose shards is marked stale, and an object of a dead attempt."""
     out = located(small_job().output.url)
     run(small_job())
     old = Ledger(open_storage(str(out))).commit_names()
-    config = small_job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1)))
+    config = small_job(vocoder__name=other)
     run(config)
     open_storage(str(out)).replace(f"{STALE}/{old[0]}.json", b"{}")
     copy(out / "data" / f"{old[1]}.tar", out / "data" / "000099-0123abcd.tar")
@@ -78,7 +54,7 @@ def test_gc_killed_at_every_point_leaves_a_whole_output(
         rmtree(made, ignore_errors=True)
         copytree(out, made)
         with pytest.MonkeyPatch.context() as patch:
-            dies_at(made, points, patch)
+            dies_at(str(made), points, patch)
             try:
                 collect_garbage(str(made))
                 break

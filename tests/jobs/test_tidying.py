@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from support.corpora import assert_whole, digests, every_byte, objects, rows, tiny_vocoder
+from support.corpora import assert_whole, digests, every_byte, objects, rows
 from support.faults.invariant import assert_readable
+from support.killing import Killed, dies_at, interrupted_after
 
 from pipeline.config import JobConfig
-from pipeline.errors import InterruptedRunError, TooManyFailuresError
+from pipeline.errors import TooManyFailuresError
 from pipeline.events import Event, SupersededDeleted
 from pipeline.jobs.run import run
 from pipeline.jobs.run_part import publish_parts, run_part
@@ -27,12 +28,6 @@ from pipeline.planning.parts import Part
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]
-
-
-@pytest.fixture
-def other(tmp_path: Path) -> str:
-    """Another vocoder."""
-    return str(tiny_vocoder(tmp_path / "other.onnx", seed=1))
 
 
 def size_of(out: Path) -> Superseded:
@@ -110,25 +105,6 @@ def test_superseded_shards_that_were_kept_are_deleted_once_the_job_says_so(job: 
     assert_whole(out, 24)
 
 
-class Killed(BaseException):
-    """What no code catches."""
-
-
-def dies_at(point: int, patch: pytest.MonkeyPatch) -> None:
-    """Make deletions stop at a point: before the first is 0, after it 1, before the second 2."""
-    delete, passed = LocalStorage.delete, 0
-
-    def counted(storage: LocalStorage, name: str) -> None:
-        nonlocal passed
-        for step in (lambda: None, lambda: delete(storage, name)):
-            step()
-            if passed == point:
-                raise Killed
-            passed += 1
-
-    patch.setattr(LocalStorage, "delete", counted)
-
-
 def test_a_run_killed_at_every_deletion_leaves_a_whole_output_and_the_next_one_deletes_the_rest(
     job: Build, other: str, tmp_path: Path
 ) -> None:
@@ -140,7 +116,7 @@ def test_a_run_killed_at_every_deletion_leaves_a_whole_output_and_the_next_one_d
         out = Path(config.output.url)
         run(first)
         with pytest.MonkeyPatch.context() as patch:
-            dies_at(point, patch)
+            dies_at(str(out), point, patch)
             if point == 99:
                 run(config)
             else:
@@ -197,22 +173,12 @@ def test_nothing_is_deleted_after_a_publication_that_is_not_complete(job: Build,
     assert_whole(out, 24)
 
 
-def test_an_interrupted_run_deletes_nothing(job: Build, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_deletes_nothing(job: Build, other: str) -> None:
     config = job(output__superseded="delete", vocoder__name=other)
     out = Path(config.output.url)
     run(job())
     before = digests(out)
-    put, done = Ledger.put_commit, iter(range(2))
-
-    def stopping(ledger: Ledger, record: Any) -> Any:
-        if next(done, None) is None:
-            raise KeyboardInterrupt
-        return put(ledger, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "put_commit", stopping)
-        with pytest.raises(InterruptedRunError):
-            run(config)
+    interrupted_after(config, 2)
     assert digests(out) == before
     assert_readable(out)
 

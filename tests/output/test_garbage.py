@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny_vocoder
+from support.corpora import SPEC, assert_whole, digests, every_byte, objects, rows
+from support.killing import interrupted_after
 from support.packs import pack_npy
 
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError, InterruptedRunError, MelmillError, OwnedError, StorageError
+from pipeline.errors import ConfigError, MelmillError, OwnedError, StorageError
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import plan, run
 from pipeline.jobs.steps import describe_job
@@ -26,12 +27,6 @@ Build = Callable[..., JobConfig]
 CONTAINERS = ["tar", "files"]
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> str:
-    """Another vocoder."""
-    return str(tiny_vocoder(tmp_path / "other.onnx", seed=1))
-
-
 def commits(out: Path) -> set[str]:
     return set(Ledger(LocalStorage(out)).commit_names())
 
@@ -45,23 +40,6 @@ def committed(config: JobConfig) -> int:
     events: list[Event] = []
     run(config, events.append)
     return sum(isinstance(event, ShardCommitted) for event in events)
-
-
-def killed_after(config: JobConfig, shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that dies between the object and the commit record of its next shard."""
-    put, done = Ledger.put_commit, 0
-
-    def die(ledger: Ledger, record: ShardRecord) -> ShardRecord:
-        nonlocal done
-        if done == shards:
-            raise KeyboardInterrupt
-        done += 1
-        return put(ledger, record)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "put_commit", die)
-        with pytest.raises(InterruptedRunError):
-            run(config)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -132,14 +110,12 @@ def test_after_gc_the_old_vocoder_makes_its_shards_anew(job: Build, other: str) 
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_after_a_killed_run_its_commits_are_kept_and_resumed(
-    job: Build, other: str, container: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_killed_run_its_commits_are_kept_and_resumed(job: Build, other: str, container: str) -> None:
     config = job(output__container=container, vocoder__name=other)
     out = Path(config.output.url)
     run(job(output__container=container))
     first = set(objects(out))
-    killed_after(config, 2, monkeypatch)
+    interrupted_after(config, 2)
     half = out / SCRATCH / "dead" / "shard.tar"
     half.parent.mkdir(parents=True)
     half.write_bytes(b"half")
@@ -157,9 +133,9 @@ def test_after_a_killed_run_its_commits_are_kept_and_resumed(
     assert_whole(out, 24)
 
 
-def test_before_the_first_publication_all_commits_are_kept(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_the_first_publication_all_commits_are_kept(job: Build) -> None:
     out = Path(job().output.url)
-    killed_after(job(), 2, monkeypatch)
+    interrupted_after(job(), 2)
     assert len(collect_garbage(str(out)).garbage) == 1
     assert len(commits(out)) == len(objects(out)) == len(plan(job()).done) == 2
     run(job())
@@ -352,7 +328,7 @@ def test_an_attempt_that_outlives_its_run_takes_its_commit_back_if_gc_took_its_o
 
 def test_the_record_of_a_left_object_is_deleted_durably_before_it(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier gc may have been stopped when the record was gone and that was not durable."""
-    killed_after(job(), 2, monkeypatch)
+    interrupted_after(job(), 2)
     (orphan,) = names(Path(job().output.url))
     deleted: list[str] = []
     with monkeypatch.context() as patch:
@@ -365,7 +341,7 @@ def test_gc_takes_a_commit_back_that_comes_while_its_objects_are_deleted(
     job: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = Path(job().output.url)
-    killed_after(job(), 2, monkeypatch)
+    interrupted_after(job(), 2)
     (orphan,) = names(out)
     record = next(Ledger(LocalStorage(out)).commits())
     number, _, fingerprint = orphan.removeprefix("data/").removesuffix(".tar").partition("-")
