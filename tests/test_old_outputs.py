@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 
 import pipeline
 from pipeline.cli import app
+from pipeline.output.not_measured import without_nulls
 
 DATA = Path(__file__).parent / "data" / "outputs"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
@@ -210,9 +211,12 @@ NEW_IN_A_ROW = ("text", "speaker", "language")
 
 
 def row_then(row: Row) -> Row:
-    """A row or failure without what it has had since then, and with its store's name in place of the whole path."""
+    """A row or failure without what it has had since then, with its store's name in place of the whole path.
+
+    What was not measured is null in old manifests, and a number in new ones.
+    """
     named = row["source"]["store"].rpartition("/")[2]
-    kept = {name: value for name, value in row.items() if name not in NEW_IN_A_ROW}
+    kept = {name: value for name, value in without_nulls(row).items() if name not in NEW_IN_A_ROW}
     return kept | {"source": {**row["source"], "store": named}}
 
 
@@ -285,7 +289,7 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
     return {name for name in stamps for each in names if name == each or name.startswith(f"{each}/")}
 
 
-NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked")
+NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again")
 NEW_IN_A_JOB = ("sidecar", "store_in_rows")
 NEW_IN_A_COMMIT = ("texts", "copied_from")
 """What plans, jobs and commit records have had since then."""

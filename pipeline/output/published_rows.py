@@ -1,4 +1,8 @@
-"""Rows as manifest.jsonl and failures.jsonl have them: fields that readers look for first, and no path of the maker."""
+"""Rows as manifest.jsonl and failures.jsonl have them.
+
+Fields that readers look for first stand at the top, no path of the maker is in them, and no row of the manifest has
+null where another has a number.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from typing import Any
 
 from pipeline.config import StoreInRows
 from pipeline.output.common_fields import common_fields
+from pipeline.output.not_measured import without_nulls
 from pipeline.output.records import Failure, Row
 
 
@@ -22,7 +27,7 @@ def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
         plain["source"]["store"] = last_part(value.source.store)
     if isinstance(value, Failure):
         return plain
-    return {"key": plain.pop("key"), **common_fields(value.meta), **plain}
+    return {"key": plain.pop("key"), **common_fields(value.meta), **without_nulls(plain)}
 
 
 def last_part(url: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.config import Subtype
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import audio_object, shard_name
+from pipeline.output.not_measured import with_nulls
 
 RECORD_VERSION = 1
 
@@ -95,7 +96,7 @@ class Row:
         told = {name: plain[name] for name in COMMON_FIELDS if name in plain}
         if told and told != common_fields(plain["meta"]):
             raise TypeError(f"{', '.join(told)} are {list(told.values())}, which are not those of its meta")
-        plain = {name: value for name, value in plain.items() if name not in told}
+        plain = with_nulls({name: value for name, value in plain.items() if name not in told})
         return cls(**{**plain, "source": Source(**plain["source"])})
 
 

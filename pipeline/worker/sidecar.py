@@ -9,11 +9,9 @@ from typing import IO, Any
 from pipeline.audio.member_names import escape
 from pipeline.config import Job, Sidecar
 from pipeline.output.common_fields import common_fields
+from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.output.records import Row
 from pipeline.worker.attempt import Attempt
-
-NOT_MEASURED = -1.0
-"""Stands for a mel distance that was not measured: readers infer a type from the first files, and null has none."""
 
 
 def sidecar(row: Row, kind: Sidecar) -> bytes | None:
@@ -25,7 +23,7 @@ def sidecar(row: Row, kind: Sidecar) -> bytes | None:
         fields |= common_fields(row.meta)
     fields |= {"sample_rate": row.sample_rate, "num_samples": row.num_samples, "duration": row.duration}
     if kind == "full":
-        distance = row.mel_distance if row.mel_distance is not None else NOT_MEASURED
+        distance = row.mel_distance if row.mel_distance is not None else NO_DISTANCE
         fields |= {"peak": row.peak, "rms_dbfs": row.rms_dbfs, "mel_distance": distance}
     return json.dumps({**fields, "meta": row.meta}).encode()
 

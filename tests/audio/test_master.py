@@ -22,6 +22,7 @@ from pipeline.audio.resample import resampled_length
 from pipeline.config import JobConfig, OutputConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
+from pipeline.output.not_measured import NO_LOUDNESS
 from pipeline.output.records import Row, ShardRecord, sealed
 from pipeline.vocoders import decode_windows
 from pipeline.vocoders.griffin_lim import GriffinLim
@@ -62,7 +63,7 @@ def test_rate_and_loudness_as_asked_for_and_the_distance_of_the_vocoders_own_wav
     pipeline.run(job(**common, output__url=str(plain)))
     pipeline.run(job(**common, output__url=str(asked), output__sample_rate=16000, output__loudness=-27.0))
     for before, after in zip(rows(plain), rows(asked), strict=True):
-        assert (before["gain_db"], before["loudness"], before["sample_rate"]) == (0.0, None, 22050)
+        assert (before["gain_db"], before["loudness"], before["sample_rate"]) == (0.0, NO_LOUDNESS, 22050)
         assert after["num_samples"] == resampled_length(before["num_samples"], 22050, 16000)
         assert after["duration"] == after["num_samples"] / 16000
         assert after["mel_distance"] == before["mel_distance"]

@@ -26,6 +26,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import Event, OtherProcessor, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import plan, run
+from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
 from pipeline.vocoders import vocode
@@ -537,4 +538,5 @@ def test_an_utterance_that_trips_the_vocoder_or_the_memory_is_quarantined(
 def test_mel_distance_can_be_left_out(job: Build) -> None:
     config = job(quality__mel_distance=False)
     run(config)
-    assert {row["mel_distance"] for row in rows(out_of(config))} == {None}
+    for name in ("mel_distance", "mel_distance_relative"):
+        assert {row[name] for row in rows(out_of(config))} == {NO_DISTANCE}

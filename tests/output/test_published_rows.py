@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zarr
-from support.corpora import assert_whole, objects, rows
+from support.corpora import SPEC, assert_whole, objects, rows
+from support.packs import pack_npy
 
+from pipeline.audio.levels import SILENCE_DBFS
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.events import Event, ShardCommitted
@@ -16,7 +19,9 @@ from pipeline.jobs.run import plan, run
 from pipeline.output.audit import verify
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import PUBLISHED
+from pipeline.output.not_measured import NO_LOUDNESS
 from pipeline.output.published_rows import last_part
+from pipeline.output.records import Row
 from pipeline.planning.prepare import prepare
 
 Build = Callable[..., JobConfig]
@@ -47,6 +52,44 @@ def test_common_fields_are_found_under_their_usual_names(
     meta: dict[str, Any], text: str, speaker: str, language: str
 ) -> None:
     assert common_fields(meta) == {"text": text, "speaker": speaker, "language": language}
+
+
+def kinds(value: Any) -> Any:
+    """The types in a value, as a reader infers them."""
+    return {name: kinds(each) for name, each in value.items()} if isinstance(value, dict) else type(value)
+
+
+def test_every_field_has_one_type_in_all_rows_though_some_utterances_were_not_measured(
+    job: Build, mels: Path, tmp_path: Path
+) -> None:
+    """Readers infer the type of a column from the first rows, and refuse or lose what differs later."""
+    (tmp_path / "few").mkdir()
+    for number, path in enumerate(sorted(mels.rglob("*.npy"))[:4]):
+        mel = np.load(path)
+        np.save(tmp_path / "few" / f"{number}.npy", mel if number else mel[:, :20])  # under 400 ms: it has no loudness
+    pack_npy(str(tmp_path / "few"), str(tmp_path / "few.zarr"), SPEC, workers=1)
+    out = Path(job().output.url)
+    settings = {"output__loudness": -23.0, "output__shard_seconds": 1, "input__store": str(tmp_path / "few.zarr")}
+    run(job(**settings, vocoder__name="griffin-lim", quality__mel_distance=False))
+    (out / rows(out)[-1]["shard"]).unlink()
+    report = run(job(**settings, vocoder__name="griffin-lim"))
+    first, *_, last = found = rows(out)
+    assert len({json.dumps(kinds(row), default=str) for row in found}) == 1
+    assert type(None) not in kinds(first).values()
+    assert [first[name] for name in ("loudness", "mel_distance", "mel_distance_relative")] == [-200.0, -1.0, -1.0]
+    assert last["mel_distance"] > 0
+    assert last["loudness"] == pytest.approx(-23, abs=6)
+    assert report.totals.mel_distance_worst_key == last["key"]
+    assert_whole(out, 4)
+
+
+def test_a_manifest_with_null_is_read_as_one_without(job: Build) -> None:
+    """Early versions of melmill wrote null."""
+    run(job())
+    row = rows(Path(job().output.url))[0]
+    assert Row.from_dict(row) == Row.from_dict({**row, "loudness": None})
+    assert Row.from_dict(row).loudness is None
+    assert NO_LOUDNESS == SILENCE_DBFS
 
 
 def test_no_alias_stands_for_two_fields() -> None:

@@ -12,6 +12,7 @@ from support.corpora import assert_whole, digests, objects, rows
 from pipeline.config import JobConfig
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import plan, run
+from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.planning.prepare import prepare
 
 Build = Callable[..., JobConfig]
@@ -80,7 +81,7 @@ def test_each_kind_has_its_fields_in_every_file(
 
 def test_a_distance_that_was_not_measured_has_the_type_of_one_that_was(job: Build, tmp_path: Path) -> None:
     run(job(output__sidecar="full", quality__mel_distance=False))
-    assert {each["mel_distance"] for each in sidecars(tmp_path / "audio")} == {-1.0}
+    assert {each["mel_distance"] for each in sidecars(tmp_path / "audio")} == {NO_DISTANCE}
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
