@@ -6,12 +6,14 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
 from pipeline.output.layout import (
     COMMITS,
+    DATA,
     FAILURES,
     INDEX,
     JOB,
@@ -22,11 +24,15 @@ from pipeline.output.layout import (
     commit_of,
     commit_path,
     marked_commit,
+    of_others,
     stale_path,
 )
 from pipeline.output.publication import Announced, Publication
 from pipeline.output.records import ShardId, ShardRecord, sealed_text, unsealed
-from pipeline.storage import PRIVATE, Storage, exists
+from pipeline.storage import Storage, exists
+
+_ZARR = ("zarr.json", ".zgroup", ".zarray")
+"""Files that say: this folder is a group or an array of Zarr, v3 or v2."""
 
 
 class Ledger:
@@ -47,21 +53,29 @@ class Ledger:
         If job.json was lost, the part of it that the commit records know: the generation, and the store.
 
         Raises:
-            ConfigError: if job.json cannot be read, or the folder holds files that are not melmill's.
+            ConfigError: if job.json cannot be read, or files that are not melmill's are in the way.
             StorageError: if storage fails.
         """
         described = self._job_json() or self._job_of_commits()
         if described is not None:
             return described
-        stranger = next((name for name in self.storage.list("") if not name.startswith(f"{PRIVATE}/")), None)
-        if stranger is not None:
+        if (stranger := self._in_the_way()) is not None:
             if (described := self._job_json()) is not None:  # another run has just begun
                 return described
+            holds = f"the output {self.storage.url} holds {stranger} but no {JOB}"
+            if stranger in _ZARR:
+                raise ConfigError(f"{holds}, so it is a Zarr store. Choose another folder")
             raise ConfigError(
-                f"the output {self.storage.url} holds {stranger} but no {JOB}, so it is not melmill's. Choose an empty "
-                "or new folder"
+                f"{holds}, so {stranger} is not melmill's, and lies where melmill writes. Move it away, or choose "
+                "another folder"
             )
         return None
+
+    def _in_the_way(self) -> str | None:
+        """A file of other people for which a new output has no room; other files may lie beside it."""
+        lists = (name for name in (*_ZARR, MANIFEST, FAILURES, INDEX) if exists(self.storage, name))
+        objects = (name for name in self.storage.list(DATA) if of_others(name) is None)
+        return next(chain(lists, objects), None)
 
     def _job_json(self) -> dict[str, Any] | None:
         try:

@@ -26,6 +26,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import Event, OtherProcessor, RunFinished, RunStarted, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import plan, run
+from pipeline.output.garbage import collect_garbage
 from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
@@ -466,11 +467,48 @@ def test_an_output_of_another_job_is_refused_and_adopted_when_told(job: Build, s
     assert run(config).run_id == ""  # it is this job's from now on
 
 
-def test_a_folder_of_something_else_is_not_taken_for_an_output(job: Build, tmp_path: Path) -> None:
-    (tmp_path / "audio").mkdir()
-    (tmp_path / "audio" / "thesis.tex").write_text("mine")
-    with pytest.raises(ConfigError, match=r"holds thesis\.tex but no job\.json"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("data/train.parquet", "lies where melmill writes. Move it away"),
+        ("data/000000-0123abcd.tar", "lies where melmill writes. Move it away"),
+        ("manifest.jsonl", "lies where melmill writes. Move it away"),
+        ("failures.jsonl", "lies where melmill writes. Move it away"),
+        ("index.json", "lies where melmill writes. Move it away"),
+        ("job.json", "is not as melmill writes it"),
+        ("zarr.json", "so it is a Zarr store. Choose another folder"),
+        (".zgroup", "so it is a Zarr store. Choose another folder"),
+    ],
+)
+def test_a_folder_in_which_something_is_in_the_way_is_refused(
+    job: Build, tmp_path: Path, name: str, words: str
+) -> None:
+    path = tmp_path / "audio" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ConfigError) as told:
         run(job())
+    assert words in str(told.value)
+    assert name in str(told.value)
+    assert [each for each in (tmp_path / "audio").rglob("*") if each.is_file()] == [path]
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_a_folder_that_holds_other_peoples_files_becomes_an_output_and_they_are_left_alone(
+    job: Build, tmp_path: Path, container: str
+) -> None:
+    theirs = {"README.md": b"---\nlicense: cc0-1.0\n---\n", "metadata.jsonl": b"{}\n", "plots/1.png": b"x"}
+    theirs |= {".DS_Store": b"x", "data/.DS_Store": b"x", "dataset_infos.json": b"{}"}
+    out = tmp_path / "audio"
+    for name, content in theirs.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(content)
+    run(job(output__container=container))
+    assert_whole(out, 24)
+    assert run(job(output__container=container)).run_id == ""
+    assert collect_garbage(str(out)).garbage == ()
+    assert {name: (out / name).read_bytes() for name in theirs} == theirs
 
 
 @pytest.mark.parametrize("below", ["audio", "mel/audio", "."])
