@@ -53,7 +53,8 @@ class Ranges:
         try:
             with waiting_for(f"reading {self.url}/{name}"):
                 path = f"{root}/{quote(name) if root.startswith(_WEB) else name}"
-                content = client.cat_file(path, start or None, None if size is None else start + size)
+                stop = None if size is None else start + size
+                content = client.cat_file(path, start=start or None, end=stop)  # s3fs has another second parameter
         except (MelmillError, FileNotFoundError):
             raise
         except Exception as error:  # each client has its own errors

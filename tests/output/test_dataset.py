@@ -120,10 +120,13 @@ class _InMemory(MemoryFileSystem):
         super().__init__(*arguments, **more)
         self.process = os.getpid()
 
-    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **more: Any) -> bytes:
+    def cat_file(  # type: ignore[override]  # the parameters are those of s3fs
+        self, path: str, version_id: str | None = None, start: int | None = None, end: int | None = None
+    ) -> bytes:
+        assert version_id is None
         assert self.process == os.getpid()
         self.requests.append((path, start, end))
-        return super().cat_file(path, start, end, **more)
+        return bytes(super().cat_file(path, start, end))
 
 
 class _Forked:

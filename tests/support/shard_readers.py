@@ -6,19 +6,38 @@ place, so that what the pages show is run.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 from unittest import mock
 from urllib.parse import urlparse
 
 Sample = dict[str, Any]
+
+
+def opened(url: str) -> IO[bytes]:
+    """A tar, or what a `pipe:` URL's command writes, as `gopen_pipe` of webdataset/gopen.py runs it."""
+    if not url.startswith("pipe:"):
+        return open(url, "rb")
+    return io.BytesIO(subprocess.run(url[5:], shell=True, check=True, capture_output=True).stdout)
+
+
+def fetched(url: str, folder: str) -> str:
+    """A local file with what is at a path or `s3://` URL, as `default_cmds` of wids/wids_dl.py get it."""
+    if not url.startswith("s3://"):
+        return url
+    local = os.path.join(folder, url.replace("/", "%"))
+    subprocess.run(f"aws s3 cp '{url}' '{local}'", shell=True, check=True)
+    return local
 
 
 def samples_of(tar: str) -> Iterator[Sample]:
@@ -27,7 +46,7 @@ def samples_of(tar: str) -> Iterator[Sample]:
     As `base_plus_ext` and `group_by_keys` of webdataset/tariterators.py; of names like `__x__`, nothing.
     """
     current: Sample = {}
-    with tarfile.open(tar) as members:
+    with opened(tar) as file, tarfile.open(fileobj=file) as members:
         for member in members:
             if not member.isfile() or re.fullmatch(r"__.*__", os.path.basename(member.name)):
                 continue
@@ -61,7 +80,11 @@ class ShardListDataset:
     """The samples of an index by number, as wids/wids_specs.py and wids/wids.py read it."""
 
     def __init__(self, index: str) -> None:
-        self.spec = json.loads(Path(index).read_bytes())
+        with tempfile.TemporaryDirectory() as cache:
+            self._read(index, cache)
+
+    def _read(self, index: str, cache: str) -> None:
+        self.spec = json.loads(Path(fetched(index, cache)).read_bytes())
         assert self.spec["wids_version"] == 1, "Unknown wids_version"
         shards = self.spec.get("shardlist", [])
         assert shards, "No shards found"
@@ -69,7 +92,9 @@ class ShardListDataset:
         for shard in shards:
             url = urlparse(shard["url"])
             assert not any((url.scheme, url.netloc, url.params, url.query, url.fragment)), shard["url"]
-            path = os.path.normpath(os.path.join(os.path.dirname(index), url.path))
+            base = urlparse(os.path.dirname(index))
+            path = base._replace(path=os.path.normpath(os.path.join(base.path, url.path))).geturl()
+            path = fetched(path, cache)
             found = list(samples_of(path))
             assert len(found) == shard["nsamples"], path
             assert os.stat(path).st_size == shard["filesize"], path

@@ -1,0 +1,124 @@
+"""Those who train load from a bucket: with `pipeline.read`, and with the lines that `run` prints."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+import pytest
+from support import shard_readers
+from support.faults.invariant import Reference
+from support.faults.places import ObjectPath
+from support.s3_server import Server
+from typer.testing import CliRunner
+
+import pipeline
+from pipeline.audio.encode import pcm_bytes, quantize
+from pipeline.cli import app
+from pipeline.config import JobConfig
+from pipeline.jobs.run import run
+from pipeline.output.ledger import Ledger
+from pipeline.storage import open_storage
+
+Build = Callable[..., JobConfig]
+
+
+@pytest.fixture
+def config(small_job: Build, folder: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """A job whose output is in the bucket; its superseded shards lie beside, made with another subtype."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+
+    def build(**settings: Any) -> JobConfig:
+        return small_job(output__url=f"{folder}/audio", **settings)
+
+    return build
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`aws s3 cp URL FILE`, as the AWS CLI has it, on the path of commands."""
+    program = tmp_path / "bin" / "aws"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys, fsspec\n"
+        "assert sys.argv[1:3] == ['s3', 'cp'], sys.argv\n"
+        "content = fsspec.open(sys.argv[3]).open().read()\n"
+        "file = sys.stdout.buffer if sys.argv[4] == '-' else open(sys.argv[4], 'wb')\n"
+        "file.write(content)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def digests(dataset: pipeline.AudioDataset) -> dict[str, str]:
+    return {
+        item.key: hashlib.sha256(pcm_bytes(quantize(item.samples, "PCM_16")[0], "PCM_16")).hexdigest()
+        for item in map(dataset.__getitem__, range(len(dataset)))
+    }
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_read_gives_what_was_made_in_this_process_and_in_others(
+    config: Build, reference: Reference, container: str
+) -> None:
+    run(config(output__container=container, output__subtype="PCM_24"))
+    made = config(output__container=container)
+    run(made)
+    dataset = pipeline.read(made.output.url, check=True)
+    assert digests(dataset) == reference.digests
+    assert digests(pickle.loads(pickle.dumps(dataset))) == reference.digests  # noqa: S301
+    for method in ("fork", "spawn"):
+        with multiprocessing.get_context(method).Pool(1) as pool:
+            assert pool.apply(digests, (dataset,)) == reference.digests
+
+
+def test_read_takes_the_clients_options(
+    config: Build, reference: Reference, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = config()
+    run(made)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert digests(pipeline.read(made.output.url, {"endpoint_url": server.endpoint})) == reference.digests
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_the_last_lines_of_a_run_load_what_it_made(
+    config: Build, small_store: Path, vocoder_path: Path, reference: Reference, container: str
+) -> None:
+    url = config().output.url
+    flags = ["--store", str(small_store), "--vocoder", str(vocoder_path), "--out", url, "--scheduler", "synchronous"]
+    flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=1"]
+    for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
+        said = CliRunner().invoke(app, ["run", *flags, "--subtype", subtype]).stdout
+    names = {"json": json, "fsspec": fsspec, "webdataset": shard_readers, "wids": shard_readers}
+    lines = [line.partition(": ")[2] for line in said.splitlines()[-1 if container == "files" else -2 :]]
+    for line in lines:
+        loaded = list(eval(line, names))  # noqa: S307
+        if container == "tar":
+            assert {unquote(each["__key__"]) for each in loaded} == reference.digests.keys()
+        assert len(loaded) == len(reference.digests)
+
+
+@pytest.mark.parametrize("container", ["tar", "files"])
+def test_superseded_shards_are_deleted_from_a_bucket_after_publication(config: Build, container: str) -> None:
+    run(config(output__container=container, output__subtype="PCM_24"))
+    out = ObjectPath(config().output.url)
+    before = {str(path) for path in (out / "data").rglob("*")}
+    old = Ledger(open_storage(str(out))).commit_names()
+    report = run(config(output__container=container, output__superseded="delete"))
+    assert report.deleted.shards == len(old) > 2
+    after = {str(path) for path in out.rglob("*")}
+    assert not before & after
+    assert not {name for name in after if any(each in name for each in old)}
+    assert pipeline.verify(str(out)).findings == ()
+    assert pipeline.find_garbage(str(out)).garbage == ()
+    assert subprocess.run([sys.executable, "-m", "pipeline", "verify", str(out)], capture_output=True).returncode == 0
