@@ -40,11 +40,10 @@ def verify(
             print(f"{output} is in use by {holder}: verify it again when that has ended")
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print_some(repaired)
-        if repaired:
+        ours = [each for each in report.findings if not each.superseded]  # gc deletes the others
+        if repaired and any(each.kind != "unexpected" for each in ours):
             print("now run the job again: that mends the output")
-        elif holder is None and any(
-            finding.kind == "corrupt" or finding.shard is not None for finding in report.findings
-        ):
+        elif not repaired and holder is None and any(each.kind == "corrupt" or each.shard is not None for each in ours):
             print(f"to have the next run mend this: melmill verify {output} --repair")
     raise typer.Exit(report.exit_code)
 

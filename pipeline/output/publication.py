@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import statistics
 from array import array
 from collections.abc import Mapping
@@ -126,6 +127,19 @@ class Publication:
     # Added later: publications without these fields have these values.
     superseded: Mapping[str, int] | None = None
     due: str = ""
+
+    def supersedes(self, name: str, generation: int) -> bool:
+        """Whether a commit is superseded: the publication does not contain it, and it was made before.
+
+        Args:
+            name: name of the commit.
+            generation: number of the run that made it.
+        """
+        return generation < self.generation and name not in self._names
+
+    @functools.cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.commits)
 
     def to_json(self) -> bytes:
         """The publication as it is stored."""

@@ -47,5 +47,5 @@ def _sizes(ledger: Ledger, publication: Publication) -> Iterator[tuple[str, int]
     for name in set(ledger.commit_names()).difference(publication.commits):
         with contextlib.suppress(LostRecordError, DamagedRecordError):  # verify finds those
             record = ledger.commit_record(name)
-            if record.generation < publication.generation:
+            if publication.supersedes(name, record.generation):
                 yield name, record.size

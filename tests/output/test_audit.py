@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.corpora import digests, rows, tiny_vocoder
+from support.corpora import assert_whole, digests, rows, tiny_vocoder
 
+from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.jobs.run import plan, run
@@ -334,11 +335,11 @@ def test_an_output_is_whole_wherever_other_metadata_stops_being_published(
 
 @pytest.mark.parametrize("writes", [1, 2, 3, 4, 5])
 def test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished(
-    job: Build, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+    job: Build, out: Path, other: str, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
     stop_after(writes, monkeypatch)
     with pytest.raises(InterruptedRunError):
-        run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+        run(job(vocoder__name=other))
     last = rows(out)[-1]["shard"]
     edit_manifest(out, lambda lines: [line for line in lines if last not in line])
     report = verify(str(out))
@@ -382,9 +383,81 @@ def test_what_systems_leave_lying_about_is_no_finding(job: Build, tmp_path: Path
     assert run(config).run_id == ""
 
 
-def test_superseded_shards_are_not_unexpected(job: Build, out: Path, tmp_path: Path) -> None:
-    run(job(vocoder__name=str(tiny_vocoder(tmp_path / "other.onnx", seed=1))))
+def test_superseded_shards_are_not_unexpected(job: Build, out: Path, other: str) -> None:
+    run(job(vocoder__name=other))
     assert verify(str(out)).findings == ()
+
+
+SUPERSEDED: dict[str, Callable[[Path, Path], object]] = {
+    "a bit of audio": lambda tar, commit: flip(tar, 2000),
+    "a tar cut short": lambda tar, commit: cut(tar),
+    "a tar lost": lambda tar, commit: tar.unlink(),
+    "a commit that is none": lambda tar, commit: spoil(commit),
+    "a commit lost": lambda tar, commit: commit.unlink(),
+}
+"""Damage to a superseded shard."""
+
+
+@pytest.fixture(params=SUPERSEDED)
+def damaged(job: Build, out: Path, other: str, request: pytest.FixtureRequest) -> JobConfig:
+    """The job of an output, a superseded shard of which is damaged."""
+    tar, commit = first_tar(out), first_commit(out)
+    config = job(vocoder__name=other)
+    run(config)
+    SUPERSEDED[request.param](tar, commit)
+    return config
+
+
+def melmill(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as end:
+        app([str(word) for word in words])
+    return int(end.value.code or 0), "".join(capsys.readouterr())
+
+
+def follow(out: Path, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Do what a text says: delete files, then collect garbage."""
+    for name in re.findall(r"Delete (_melmill/[^ ]+json)", told) + re.findall(r"unexpected: (\S+): .* Delete it", told):
+        (out / name).unlink(missing_ok=True)  # --repair has deleted what it says
+    if f"melmill gc {out} --yes" in told:
+        melmill(capsys, "gc", out, "--yes")
+
+
+def test_what_verify_says_of_a_damaged_superseded_shard_makes_the_output_whole(
+    damaged: JobConfig, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = digests(out)
+    code, told = melmill(capsys, "verify", out)
+    assert code in (10, 11, 12)
+    assert "run again to have" not in told
+    assert "--repair" not in told
+    assert all(each.superseded or each.kind == "unexpected" for each in verify(str(out)).findings)
+    follow(out, told, capsys)
+    assert verify(str(out)).findings == ()
+    assert run(damaged).run_id == ""
+    assert_whole(out, 24)
+    assert digests(out) == before
+
+
+def test_after_a_repair_gc_deletes_a_damaged_superseded_shard_and_nothing_is_published_again(
+    damaged: JobConfig, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, told = melmill(capsys, "verify", out, "--repair")
+    assert "run the job again" not in told
+    assert "will be made again" not in told
+    assert "published again" not in told
+    assert run(damaged).run_id == ""
+    follow(out, told, capsys)
+    assert verify(str(out)).findings == ()
+    assert find_garbage(str(out)).garbage == ()
+    assert_whole(out, 24)
+
+
+def test_after_a_repair_a_damaged_superseded_shard_is_not_used_again(damaged: JobConfig, job: Build, out: Path) -> None:
+    repair(str(out), verify(str(out)).findings)
+    run(job())
+    assert {each.kind for each in verify(str(out)).findings} <= {"unexpected"}
+    collect_garbage(str(out))
+    assert_whole(out, 24)
 
 
 def test_a_folder_without_output_is_refused(tmp_path: Path) -> None:

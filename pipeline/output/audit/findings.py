@@ -26,12 +26,14 @@ class Finding:
         name: name of the object, or of the utterance in it.
         what: text that says what is wrong, and what to do.
         shard: name of the commit whose audio is damaged or missing; None if only lists or records are.
+        superseded: whether the shard is superseded, so that no run makes it again.
     """
 
     kind: FindingKind
     name: str
     what: str
     shard: str | None = None
+    superseded: bool = False
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class _Verification:
             self._check_failures()
             replaced = self._ledger.stale()  # made again since, or about to be: nobody needs what is left of them
             unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
-            check = partial(check_unpublished, self._ledger)
+            check = partial(check_unpublished, self._ledger, publication)
             for event, found in _ahead(pool, check, unread, _AHEAD * threads):
                 self._findings += found
                 self._listener(event)

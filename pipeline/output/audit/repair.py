@@ -21,7 +21,8 @@ def repair(
 
     A shard with damaged or missing audio is marked stale. A commit record or job.json that cannot be read is deleted:
     the next run makes the record's shard again, or adopts its object if that is whole. published.json gets a note, so
-    that the next run publishes the lists again. Unexpected objects are left alone.
+    that the next run publishes the lists again. If a damaged shard is superseded, no run makes it again, none uses it
+    again, and nothing is published again for its sake: `gc` deletes it. Unexpected objects are left alone.
 
     Args:
         url: URL or path of the output.
@@ -45,18 +46,26 @@ def repair(
         for finding in found:
             if finding.shard is not None:
                 ledger.mark_stale(finding.shard, f"verify found {finding.name} {finding.kind}")
-                done[f"shard {finding.shard} will be made again"] = None
+                done[f"shard {finding.shard} {_fate(ledger, finding)}"] = None
                 continue
             commit = commit_of(finding.name) if finding.kind == "corrupt" else None
             if commit is not None and not _is_readable(ledger, commit):  # another run may have repaired it since
                 ledger.delete_commit(commit)
-                done[f"{finding.name} is deleted: its shard will be made again"] = None
+                done[f"{finding.name} is deleted: its shard {_fate(ledger, finding)}"] = None
             if finding.kind == "corrupt" and finding.name == JOB:
                 ledger.delete_job()
                 done[f"{JOB} is deleted: the next run will write it again"] = None
-        ledger.publish_again(f"verify found {found[0].name} {found[0].kind}")
-        done["the manifest will be published again"] = None
+        if (first := next((each for each in found if not each.superseded), None)) is not None:
+            ledger.publish_again(f"verify found {first.name} {first.kind}")
+            done["the manifest will be published again"] = None
     return tuple(done)
+
+
+def _fate(ledger: Ledger, finding: Finding) -> str:
+    """What becomes of the shard of a finding, as the end of a sentence."""
+    if finding.superseded:
+        return f"is superseded and will not be used again: melmill gc {ledger.storage.url} --yes deletes it"
+    return "will be made again"
 
 
 def _is_readable(ledger: Ledger, commit: str) -> bool:
