@@ -7,7 +7,7 @@ CUDA := build/cuda
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
-  mutated_stores hostile_keys
+  mutated_stores hostile_keys needed_again
 # A test to each core as it gets free, and no threads of numpy's beside it.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.cli.printing import duration, hours, size, superseded_line
+from pipeline.cli.printing import duration, hours, made_line, size, superseded_line
 from pipeline.cli.run_view import logged_to, run_view
 from pipeline.config import JobConfig
 from pipeline.errors import MelmillError, UtteranceError
@@ -72,9 +72,10 @@ def carry_out(
         raise typer.Exit(code) from error
     if isinstance(report, PartReport):
         if report.published is None:
+            made = made_line(report.made_seconds, report.repacked)
             print(
-                f"done in {duration(report.elapsed)}: this part made {hours(report.made_seconds)}; other parts are "
-                "still at work, and the last of them publishes"
+                f"done in {duration(report.elapsed)}: this part {made}; other parts are still at work, and the last of "
+                "them publishes"
             )
             return
         report = report.published
@@ -90,6 +91,8 @@ def _loading(config: JobConfig) -> str:
     url = config.output.url.rstrip("/")
     index = f"{url}/{INDEX}"
     read = f'fsspec.open("{index}").open().read()' if "://" in url else f'pathlib.Path("{index}").read_text()'
+    if "://" in url and not url.startswith(("s3://", "gs://")):  # for which those two have no command
+        return f'to load it: pipeline.read("{url}")'
     if config.output.container == "files":
         return f'to load it: ["{url}/" + each["file"] for each in json.loads({read})["files"]]'
     before, after = ("pipe:aws s3 cp ", ' + " -"') if url.startswith("s3://") else ("", "")
@@ -103,9 +106,7 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
     if not report.run_id:
         print(f"nothing to do: {config.output.url} already holds {there}")
     else:
-        speed = report.made_seconds / report.elapsed if report.elapsed else 0.0
-        repacked = f"repacked {report.repacked} shards, " if report.repacked else ""
-        made = f"{repacked}made {hours(report.made_seconds)}, {speed:.1f} x real time"
+        made = made_line(report.made_seconds, report.repacked, report.elapsed)
         print(f"done in {duration(report.elapsed)}: {made}; {config.output.url}/{MANIFEST} lists {there}")
     if report.deleted.shards:
         print(f"deleted {report.deleted.shards} superseded shards, {size(report.deleted.bytes)}")

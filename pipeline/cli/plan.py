@@ -6,7 +6,7 @@ import json
 
 from pipeline.cli.job_flags import JobFlags, with_job_flags
 from pipeline.cli.options import Json
-from pipeline.cli.printing import hours, print_some, reason_line, size, texts_line
+from pipeline.cli.printing import hours, needed_again_line, print_some, reason_line, size, texts_line
 from pipeline.jobs import run as jobs
 
 
@@ -39,6 +39,8 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")
     quarantined = sum(shard.failed for shard in found.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
+    if found.needed_again:
+        print(f"again     {needed_again_line(found.needed_again)}")
     if found.publication_due is not None:
         print(f"publish   {found.publication_due}")
     print(f"refused   {len(found.refused)} utterances")

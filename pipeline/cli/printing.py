@@ -35,6 +35,11 @@ def superseded_line(beside: Superseded, output: str) -> str:
     return f"superseded {beside.shards} shards, {size(beside.bytes)}: melmill gc {output} --yes deletes them"
 
 
+def needed_again_line(shards: int) -> str:
+    """A line about superseded shards that are current again."""
+    return f"{shards} superseded shards are needed again: the run reads them before it publishes them"
+
+
 def others_line(names: Sequence[str]) -> str:
     """A line about other people's files in an output, with the first of their names.
 
@@ -61,6 +66,22 @@ def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
         return None
     told = f"{changed} texts changed: " if changed else ""
     return f"{told}{repacked} shards are repacked, {vocoded} vocoded"
+
+
+def made_line(seconds: float, repacked: int, elapsed: float = 0.0) -> str:
+    """What a run or a part of a job has made, after its subject.
+
+    Args:
+        seconds: duration of the audio that was vocoded [s].
+        repacked: number of shards whose audio was copied.
+        elapsed: wall-clock time that it took [s]; 0.0 if no speed is to be told.
+
+    >>> made_line(90, 2, 10), made_line(0, 4, 10)
+    ('repacked 2 shards, made 1.5 min, 9.0 x real time', 'repacked 4 shards, vocoded nothing')
+    """
+    made = f"made {hours(seconds)}" if seconds else "vocoded nothing"
+    speed = f", {seconds / elapsed:.1f} x real time" if seconds and elapsed else ""
+    return f"repacked {repacked} shards, {made}{speed}" if repacked else f"{made}{speed}"
 
 
 def hours(seconds: float) -> str:

@@ -15,7 +15,16 @@ from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
 from typing import Self, TextIO
 
-from pipeline.cli.printing import LINES_SHOWN, duration, hours, reason_line, texts_line, write_line
+from pipeline.cli.printing import (
+    LINES_SHOWN,
+    duration,
+    hours,
+    needed_again_line,
+    reason_line,
+    size,
+    texts_line,
+    write_line,
+)
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.events import (
     ContractDoubted,
@@ -29,6 +38,7 @@ from pipeline.events import (
     RunStopping,
     ShardAbandoned,
     ShardRetried,
+    SupersededNeeded,
     WorkersAwaited,
 )
 from pipeline.events.tally import Tally
@@ -58,6 +68,8 @@ def run_view(log_json: bool, progress: bool = True) -> RunView:
 
 def progress_line(tally: Tally) -> str:
     """How far a run is, for people."""
+    if not tally.planned.seconds:  # audio is copied, at most
+        return f"{tally.made} of {tally.planned.utterances} utterances, {tally.failed} failed"
     return (
         f"{tally.made} of {tally.planned.utterances} utterances, {hours(tally.made_seconds)} of "
         f"{hours(tally.planned.seconds)}, {tally.speed:.1f} x real time, {tally.failed} failed, "
@@ -86,6 +98,8 @@ def noticed(event: Event) -> str | None:
         return f"metadata: {event.words}"
     if isinstance(event, PublicationDue):
         return f"publishing the manifest: {event.reason}"
+    if isinstance(event, SupersededNeeded):
+        return f"{needed_again_line(event.shards)}, {size(event.bytes)}"
     if isinstance(event, OtherProcessor):
         return (
             f"note: this run uses another kind of processor ({event.processor}) than the one that made the earlier "

@@ -19,6 +19,7 @@ from pipeline.events.runs import (
     RunStarted,
     RunStopping,
     SupersededDeleted,
+    SupersededNeeded,
     WorkersAwaited,
 )
 from pipeline.events.shards import (
@@ -52,6 +53,7 @@ __all__ = [
     "ShardTakenOver",
     "Stages",
     "SupersededDeleted",
+    "SupersededNeeded",
     "UtterancesMade",
     "WorkersAwaited",
 ]

@@ -168,6 +168,19 @@ class PartFinished(Event):
 
 
 @dataclass(frozen=True)
+class SupersededNeeded(Event):
+    """Superseded shards are needed again. Their objects are read now, and damaged shards are made again.
+
+    Args:
+        shards: number of them.
+        bytes: size of their objects.
+    """
+
+    shards: int
+    bytes: int
+
+
+@dataclass(frozen=True)
 class SupersededDeleted(Event):
     """Superseded shards were deleted, as `output.superseded: delete` says.
 

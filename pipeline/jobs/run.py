@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config import ClusterConfig, JobConfig
 from pipeline.events import Listener, Reason
+from pipeline.jobs.needed_again import needed_again
 from pipeline.jobs.publish import why_due
 from pipeline.jobs.report import RunReport, judge
 from pipeline.jobs.reporting import reporting
@@ -39,6 +40,8 @@ class RunPlan(Plan):
         unverified: description of what the store's values could not show of its contract; None if there is nothing.
         metadata: description of the list of metadata; None if the job names no list.
         metadata_notes: sentences about the fields of the metadata that become text.
+        needed_again: number of shards that are there and superseded; a run reads their objects before it publishes
+            them.
         publication_due: reason why the manifest is published although no shard is to be made; None if it is not.
         cluster: the section `cluster` of the job.
     """
@@ -51,6 +54,7 @@ class RunPlan(Plan):
     unverified: str | None
     metadata: str | None
     metadata_notes: tuple[str, ...]
+    needed_again: int
     publication_due: str | None
     cluster: ClusterConfig
 
@@ -73,6 +77,7 @@ class RunPlan(Plan):
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "metadata_notes": list(self.metadata_notes),
+            "needed_again": self.needed_again,
             "publish": self.publication_due,
             **self.to_dict(),
         }
@@ -102,6 +107,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         unverified=prepared.unverified,
         metadata=None if metadata.path is None else metadata.words(),
         metadata_notes=metadata.fields.notes,
+        needed_again=len(needed_again(prepared)),
         publication_due=None if found.todo else why_due(prepared.ledger, found, prepared.job),
         cluster=prepared.job.config.cluster,
     )
@@ -141,12 +147,13 @@ def run(
                 prepared = replan(prepared)  # another run may have ended since
                 totals = totals_if_done(prepared, retry)
                 if totals is None:
-                    prepared = replan_stale(prepared, retry)
-                    run_id = prepared.job.run_id
-                    with reporting(prepared.ledger.storage, run_id, listener) as told:
+                    with reporting(prepared.ledger.storage, prepared.job.run_id, listener) as told:
+                        prepared = replan_stale(prepared, told, retry)
                         made = make_shards(prepared, told, 0 if retry else config.quality.give_up_after)
                         totals = made.publish(prepared)
-                        report = RunReport(run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
+                        report = RunReport(
+                            prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked
+                        )
                         return judge(tidied(prepared, report, told), prepared.job, told)
         report = tidied_later(prepared, RunReport("", totals, 0.0, time.monotonic() - begun), listener)
     return judge(report, prepared.job, listener)

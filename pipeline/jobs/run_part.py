@@ -47,12 +47,14 @@ class PartReport:
         made_seconds: seconds of audio that this part made.
         elapsed: wall-clock seconds that this part took.
         published: report on what is published, by this part or another; None while other parts are at work.
+        repacked: number of shards whose audio this part copied, since only texts had changed.
     """
 
     run_id: str
     made_seconds: float
     elapsed: float
     published: RunReport | None
+    repacked: int = 0
 
 
 def run_part(config: JobConfig, part: Part, listener: Listener = lambda event: None, adopt: bool = False) -> PartReport:
@@ -81,13 +83,13 @@ def run_part(config: JobConfig, part: Part, listener: Listener = lambda event: N
             return PartReport("", 0.0, report.elapsed, report)
         _check_same_job(prepared)
         run_id, storage = prepared.job.run_id, prepared.ledger.storage
-        with _shared(storage, f"part {part} of {owner(prepared.job)}"):
-            prepared = replan_stale(replan(prepared), retry=False)
-            with reporting(storage, run_id, listener, part) as told:
-                made = make_shards(prepared, told, config.quality.give_up_after, part)
-                told(PartFinished(run_id, str(part), made.seconds, time.monotonic() - begun))
-        published = _publish_if_last(prepared, made, listener, begun)
-        return PartReport(run_id, made.seconds, time.monotonic() - begun, published)
+        sharing = _shared(storage, f"part {part} of {owner(prepared.job)}")
+        with sharing, reporting(storage, run_id, listener, part) as told:
+            prepared = replan_stale(replan(prepared), told, chosen=part.owns)
+            made = make_shards(prepared, told, config.quality.give_up_after, part)
+            told(PartFinished(run_id, str(part), made.seconds, time.monotonic() - begun))
+        published = _publish_if_last(prepared, part, made, listener, begun)
+        return PartReport(run_id, made.seconds, time.monotonic() - begun, published, made.repacked)
 
 
 def publish_parts(config: JobConfig, listener: Listener = lambda event: None, adopt: bool = False) -> RunReport:
@@ -109,14 +111,18 @@ def publish_parts(config: JobConfig, listener: Listener = lambda event: None, ad
         if (totals := totals_if_done(prepared, retry=False)) is not None:
             return _there(prepared, totals, listener, begun)
         with prepared.ledger.storage.lock(owner(prepared.job)):
-            prepared = replan(prepared)
-            if prepared.plan.todo or prepared.lost:
+            prepared = replan_stale(replan(prepared), listener)
+            if prepared.plan.todo:
                 raise UnfinishedError(_unfinished(prepared))
             return _publish(prepared, Made((), 0.0, describe_job(prepared)), listener, begun)
 
 
-def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: float) -> RunReport | None:
-    """Publish, unless other parts are at work: then the last of them does it."""
+def _publish_if_last(prepared: Prepared, part: Part, made: Made, listener: Listener, begun: float) -> RunReport | None:
+    """Publish, unless other parts are at work: then the last of them does it.
+
+    A part reads the superseded shards of its own that are needed again when it begins. Other parts may not have begun,
+    so the one that publishes reads theirs.
+    """
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(prepared.ledger.storage.lock(owner(prepared.job)))
@@ -126,8 +132,9 @@ def _publish_if_last(prepared: Prepared, made: Made, listener: Listener, begun: 
         if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = RunReport(prepared.job.run_id, totals, made.seconds, time.monotonic() - begun, made.repacked)
             return judge(tidied(prepared, report, listener), prepared.job, listener)
+        prepared = replan_stale(prepared, listener, chosen=lambda shard: not part.owns(shard))
         if {shard.name for shard in prepared.plan.todo} - {shard.name for shard in mine.plan.todo}:
-            raise UnfinishedError(_unfinished(prepared))  # commits were deleted meanwhile, or the store was changed
+            raise UnfinishedError(_unfinished(prepared))  # shards were found damaged, or commits or mels were changed
         return _publish(prepared, made, listener, begun)
 
 
@@ -187,7 +194,7 @@ def _work(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unfinished(prepared: Prepared) -> str:
-    lacking = [shard.name for shard in prepared.plan.todo] or list(prepared.lost)
+    lacking = [shard.name for shard in prepared.plan.todo]
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
         f"{prepared.job.config.output.url}: {len(lacking)} shards are still to be made ({names}), so nothing was "

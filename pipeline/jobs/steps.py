@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
@@ -36,6 +36,7 @@ from pipeline.events import (
     ShardStarted,
     ShardTakenOver,
 )
+from pipeline.jobs.needed_again import damaged_since
 from pipeline.jobs.publish import publish, why_due
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import Totals
@@ -84,9 +85,23 @@ def totals_if_done(prepared: Prepared, retry: bool) -> Totals | None:
     return publication.totals
 
 
-def replan_stale(prepared: Prepared, retry: bool) -> Prepared:
-    """Mark commits stale whose objects are lost (and, with `retry`, those with failures), then plan again."""
-    marks = dict(prepared.lost)
+def replan_stale(
+    prepared: Prepared, listener: Listener, retry: bool = False, chosen: Callable[[PlannedShard], bool] = WHOLE.owns
+) -> Prepared:
+    """Mark commits stale whose objects are lost or damaged, then plan again.
+
+    Only the objects of superseded shards that are needed again are read.
+
+    Args:
+        prepared: the job, planned.
+        listener: callable that is told how much is read.
+        retry: whether commits with quarantined utterances are marked, too.
+        chosen: whether the objects of a committed shard are read, if it is needed again.
+
+    Raises:
+        StorageError: if storage fails.
+    """
+    marks = {**prepared.lost, **damaged_since(prepared, listener, chosen)}
     for shard in prepared.plan.done:
         if retry and shard.failed:
             marks[shard.name] = (

@@ -61,17 +61,16 @@ def take_census(ledger: Ledger) -> Census:
             "publishes it again, and makes nothing that is there already"
         )
     listed = (listed or set()) | _indexed(ledger)
-    published = set(publication.commits) if publication is not None else set()
-    generation = publication.generation if publication is not None else 0
     census = Census(set(), set(), listed, set(), set(), [])
     for record in ledger.commits():
         name, objects = record.name, {each.name for each in record.objects}
-        if name in published or record.generation >= generation or any(_is_listed(each, census) for each in objects):
-            census.kept.add(name)
-            census.needed |= objects
-        else:
+        superseded = publication is not None and publication.supersedes(name, record.generation)
+        if superseded and not any(_is_listed(each, census) for each in objects):
             census.superseded.add(name)
             census.replaced |= objects
+        else:
+            census.kept.add(name)
+            census.needed |= objects
     for name in ledger.storage.list(DATA):
         known = name in census.needed or name in census.replaced or of_others(name) is not None
         if not known and not _is_listed(name, census) and shard_of(name) is not None:

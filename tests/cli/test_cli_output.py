@@ -12,6 +12,7 @@ from support.corpora import assert_whole, every_byte
 from typer.testing import CliRunner
 
 from pipeline.cli import app
+from pipeline.cli.carry_out import _loading
 from pipeline.config import JobConfig
 from pipeline.jobs import run as jobs
 from pipeline.jobs.run import run
@@ -170,3 +171,15 @@ def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
     monkeypatch.setattr(jobs, "run", lambda *_: jobs.RunReport("run", totals, 70.0, 7.0))
     arguments = ["--store", job().input.store, "--out", job().output.url]
     assert ("the audio does not match its mels" in melmill("run", *arguments)) == told
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("az://corpus/audio", 'to load it: pipeline.read("az://corpus/audio")'),
+        ("s3://corpus/audio", 'or: wids.ShardListDataset("s3://corpus/audio/index.json")'),
+        ("gs://corpus/audio", 'or: wids.ShardListDataset("gs://corpus/audio/index.json")'),
+    ],
+)
+def test_the_last_line_is_of_a_reader_that_can_read_the_output(job: Build, url: str, words: str) -> None:
+    assert _loading(job(output__url=url)).endswith(words)

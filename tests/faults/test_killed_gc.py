@@ -1,4 +1,4 @@
-"""gc is killed before and after each of its deletions, and the output is whole."""
+"""gc, or a run that deletes what it superseded, is killed before and after each deletion, and the output is whole."""
 
 from collections.abc import Callable
 
@@ -75,3 +75,36 @@ def test_gc_killed_at_every_point_leaves_a_whole_output(
             collect_garbage(str(made))
             assert_invariant(made, reference)
     assert points >= 2 * (shards + 1 + shards + 1)
+
+
+def test_a_run_killed_while_it_deletes_leaves_a_whole_output_and_the_next_one_deletes_the_rest(
+    few_job: Build, other: str, few_reference: Reference, outputs: Place
+) -> None:
+    made = located(few_job().output.url)
+    config = few_job(output__superseded="delete", vocoder__name=other)
+    back = few_job(output__superseded="delete")
+    run(few_job())
+    out = move(made, outputs / "made")
+    superseded = len(Ledger(open_storage(str(out))).commit_names())
+    points = 0
+    while True:
+        rmtree(made, ignore_errors=True)
+        copytree(out, made)
+        with pytest.MonkeyPatch.context() as patch:
+            dies_at(str(made), points, patch)
+            try:
+                run(config)
+                break
+            except Killed:
+                points += STEP
+        assert_readable(made)
+        assert not missing(made)
+        assert verify(str(made)).exit_code in (0, 12)
+        run(config if points % 2 else back)  # or what was being deleted is wanted back
+        assert find_garbage(str(made)).garbage == ()
+        if points % 2:
+            assert verify(str(made)).findings == ()
+        else:
+            assert_invariant(made, few_reference)
+    assert points >= 2 * (superseded + superseded)
+    assert find_garbage(str(made)).garbage == ()

@@ -10,7 +10,7 @@ import pytest
 import zarr
 from support.corpora import assert_whole, digests, every_byte, objects, rows
 from support.faults.invariant import assert_readable
-from support.killing import Killed, dies_at, interrupted_after
+from support.killing import interrupted_after
 
 from pipeline.config import JobConfig
 from pipeline.errors import TooManyFailuresError
@@ -103,30 +103,6 @@ def test_superseded_shards_that_were_kept_are_deleted_once_the_job_says_so(job: 
     report = run(config)
     assert (report.run_id, report.deleted, report.superseded) == ("", wanted, NOTHING)
     assert_whole(out, 24)
-
-
-def test_a_run_killed_at_every_deletion_leaves_a_whole_output_and_the_next_one_deletes_the_rest(
-    job: Build, other: str, tmp_path: Path
-) -> None:
-    for point in (*range(0, 14, 3), 99):
-        first, config = (
-            job(output__url=str(tmp_path / str(point)), output__superseded="delete", vocoder__name=name)
-            for name in (job().vocoder.name, other)
-        )
-        out = Path(config.output.url)
-        run(first)
-        with pytest.MonkeyPatch.context() as patch:
-            dies_at(str(out), point, patch)
-            if point == 99:
-                run(config)
-            else:
-                with pytest.raises(Killed):
-                    run(config)
-        assert_readable(out)
-        assert verify(str(out)).exit_code in (0, 12)
-        run(config)
-        assert find_garbage(str(out)).garbage == ()
-        assert_whole(out, 24)
 
 
 def test_what_dead_attempts_left_is_not_deleted_by_a_run(job: Build, other: str) -> None:

@@ -220,6 +220,6 @@ def test_plan_and_run_say_how_many_texts_changed_and_what_that_costs(
         assert end.value.code == 0
         printed = "".join(capsys.readouterr())
         assert told in printed
-        assert told != said or f"repacked {count} shards, made 0.0 min, 0.0 x real time" in printed
+        assert told != said or f": repacked {count} shards, vocoded nothing; " in printed
     (tmp_path / "audio" / "manifest.jsonl").unlink()
     assert reasons(job(input__meta=path)) == ["manifest.jsonl is gone"]
