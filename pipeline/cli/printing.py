@@ -35,9 +35,10 @@ def superseded_line(beside: Superseded, output: str) -> str:
     return f"superseded {beside.shards} shards, {size(beside.bytes)}: melmill gc {output} --yes deletes them"
 
 
-def needed_again_line(shards: int) -> str:
-    """A line about superseded shards that are current again."""
-    return f"{shards} superseded shards are needed again: the run reads them before it publishes them"
+def needed_again_line(shards: int, size: str = "") -> str:
+    """A line about superseded shards that are needed again, with the size of their objects if it is known."""
+    amount = f", {size}," if size else ""
+    return f"{shards} superseded shards{amount} are needed again: the run reads them before it publishes them"
 
 
 def others_line(names: Sequence[str]) -> str:

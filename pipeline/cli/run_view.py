@@ -99,7 +99,7 @@ def noticed(event: Event) -> str | None:
     if isinstance(event, PublicationDue):
         return f"publishing the manifest: {event.reason}"
     if isinstance(event, SupersededNeeded):
-        return f"{needed_again_line(event.shards)}, {size(event.bytes)}"
+        return needed_again_line(event.shards, size(event.bytes))
     if isinstance(event, OtherProcessor):
         return (
             f"note: this run uses another kind of processor ({event.processor}) than the one that made the earlier "

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -183,3 +184,16 @@ def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
 )
 def test_the_last_line_is_of_a_reader_that_can_read_the_output(job: Build, url: str, words: str) -> None:
     assert _loading(job(output__url=url)).endswith(words)
+
+
+def test_plan_and_run_say_which_superseded_shards_are_read_again(
+    job: Build, store: Path, vocoder_path: Path, other: str, tmp_path: Path
+) -> None:
+    flags = ["--store", store, "--out", tmp_path / "it", "--scheduler", "synchronous"]
+    for vocoder in (vocoder_path, other):
+        melmill("run", *flags, "--vocoder", vocoder)
+    told = "are needed again: the run reads them before it publishes them\n"
+    assert f"\nagain     1 superseded shards {told}" in melmill("plan", *flags, "--vocoder", vocoder_path)
+    said = melmill("run", *flags, "--vocoder", vocoder_path)
+    assert re.search(rf"^1 superseded shards, [0-9.]+ [KM]iB, {told}", said, re.MULTILINE)
+    assert "vocoded nothing" in said
