@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.sources import Corpus, SourceError, Sources
-from pipeline.stores.mel_axis import fitting_axes
+from pipeline.stores.mel_axis import fitting_axes, two_axes
 from pipeline.stores.possible_values import PossibleValues
 
 Axis = Literal["auto", "mels-first", "frames-first"]
@@ -41,27 +41,23 @@ class Matrix(Protocol):
 
 
 class _Squeezed:
-    """A matrix without its outer axes of length 1: the first ones, then the last ones, until two are left.
+    """A matrix without its axes of length 1, except where fewer than two others are left.
 
     Args:
-        matrix: matrix with two axes or more.
+        matrix: array of any number of axes. One that is not a matrix keeps its shape, and cannot be read.
     """
 
     def __init__(self, matrix: Matrix) -> None:
-        shape = tuple(matrix.shape)
-        while len(shape) > 2 and shape[0] == 1:
-            shape = shape[1:]
-        self._front = (0,) * (len(matrix.shape) - len(shape))
-        while len(shape) > 2 and shape[-1] == 1:
-            shape = shape[:-1]
-        self._back = (0,) * (len(matrix.shape) - len(self._front) - len(shape))
-        self._matrix, self.shape, self.dtype = matrix, shape, matrix.dtype
+        self._axes = two_axes(matrix.shape)
+        self.shape = tuple(matrix.shape) if self._axes is None else tuple(matrix.shape[axis] for axis in self._axes)
+        self._matrix, self.dtype = matrix, matrix.dtype
 
-    def __getitem__(self, part: Any) -> Any:
-        if not self._front and not self._back:
-            return self._matrix[part]
-        parts = part if isinstance(part, tuple) else (part, slice(None))
-        return self._matrix[(*self._front, *parts, *self._back)]
+    def __getitem__(self, parts: tuple[slice, slice]) -> Any:
+        assert self._axes is not None
+        whole: list[Any] = [0] * len(self._matrix.shape)
+        for axis, part in zip(self._axes, parts, strict=True):
+            whole[axis] = part
+        return self._matrix[tuple(whole)]
 
 
 OpenMatrix = Callable[[Any], AbstractContextManager[Matrix]]
@@ -76,7 +72,7 @@ def matrix_corpus(
     axis: Axis = "auto",
     usual: Literal["mels-first", "frames-first"] | None = None,
 ) -> Corpus:
-    """A corpus of mels that are matrices. Axes of length 1 beside them, as of a batch of one, are removed.
+    """A corpus of mels that are matrices. Other axes of length 1, wherever they are, are removed.
 
     Args:
         sources: items to be packed.
@@ -156,7 +152,7 @@ def _blocks(
                 f"it holds {matrix.dtype} of shape {list(opened.shape)}; a mel has floating-point values and 2 "
                 "dimensions, besides those of length 1; save each mel in a file of its own"
             )
-        if axis == "auto":
+        if axis == "auto" or (len(opened.shape) > 2 and 1 in shape):  # one frame: either axis of length 1 counts it
             fits = fitting_axes(shape, n_mels)
             at = square if len(fits) == 2 and square is not None else fits[0] if fits else 0
         else:
@@ -167,7 +163,7 @@ def _blocks(
             raise SourceError("it has no frames")
         for start in range(0, shape[1 - at], _BLOCK):
             part = slice(start, start + _BLOCK)
-            block = np.asarray(matrix[:, part] if at == 0 else matrix[part])
+            block = np.asarray(matrix[:, part] if at == 0 else matrix[part, :])
             with np.errstate(over="ignore"):  # a value beyond float32 becomes infinite, which is found later
                 mel = (block if at == 0 else block.T).astype(np.float32)
             _check_possible(mel, possible, start)

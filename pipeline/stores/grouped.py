@@ -1,6 +1,6 @@
 """The grouped layout: a tree of groups with one array per utterance, [n_mels, frames] or [frames, n_mels].
 
-A batch axis of length 1 may come first, as models take it.
+Other axes of length 1, such as the batch axis that models take, may be anywhere.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipeline.stores.base import Catalogue, Faults, Fingerprint, Layout, Utteran
 from pipeline.stores.digests import digest, digest_column, metadata_digest, with_content_digests
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
-from pipeline.stores.mel_axis import fitting_axes, has_mel_axes, named_mel_axis, shown_mel_axis
-from pipeline.stores.object_arrays import about_object_arrays
+from pipeline.stores.mel_axis import fitting_axes, named_mel_axis, shown_mel_axis, two_axes
+from pipeline.stores.object_arrays import about_object_arrays, about_other_shapes
 from pipeline.stores.root_attributes import stated_spec
 from pipeline.stores.zarr_arrays import (
     DOCUMENT_NAMES,
@@ -54,8 +54,8 @@ class _Listing:
 class GroupedStore:
     """A store with one array per utterance, whose path is the key. See `MelStore`.
 
-    An array of two dimensions, or with a batch axis of length 1 before them, is an utterance; it is a faulty one if its
-    values are not floating or it has another width. An array is also a faulty utterance if it has more dimensions, if
+    An array of two dimensions, besides those of length 1, is an utterance; it is a faulty one if its values are not
+    floating or it has another width. An array is also a faulty utterance if it has more dimensions, if
     its metadata cannot be understood, or if it has chunks but no metadata. An array of one dimension or none (pitch,
     ids) is not an utterance; `describe` counts and names such arrays.
 
@@ -103,14 +103,15 @@ class GroupedStore:
         return _Listing(entries, others, objects)
 
     def _decide(self, arrays: list[ArrayMetadata]) -> tuple[int, int]:
-        """The number of bands, and the mel axis (of the last two) that most of the arrays show."""
+        """The number of bands, and the mel axis (of the two of `two_axes`) that most of the arrays show."""
         if not arrays:
             others = (self.tree.array(path) for path in self._listing.others[:_FIRST_LOOK])
             objects = about_object_arrays(array for array in others if array is not None)
             raise StoreError(
-                f"{self.url} has no array of two dimensions with floating-point values, so it has no mels{objects}"
+                f"{self.url} has no array of two dimensions with floating-point values, so it has no mels"
+                f"{about_other_shapes(self._listing.mels)}{objects}"
             )
-        named = [(array, axis) for array in arrays if (axis := named_mel_axis(array.names[-2:])) is not None]
+        named = [(array, axis) for array in arrays if (axis := named_mel_axis(_names(array))) is not None]
         n_mels = self._expected
         if n_mels is None:
             if not named:
@@ -118,18 +119,18 @@ class GroupedStore:
                     f"{self.url}: nothing says which axis of its mels ({_shown(arrays[0])}, ...) holds the mel bands; "
                     "name the dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
                 )
-            n_mels = Counter(array.shape[-2:][axis] for array, axis in named).most_common(1)[0][0]
+            n_mels = Counter(_sizes(array)[axis] for array, axis in named).most_common(1)[0][0]
         votes = Counter(
-            axis for array in arrays if (axis := shown_mel_axis(array.names[-2:], array.shape[-2:], n_mels)) is not None
+            axis for array in arrays if (axis := shown_mel_axis(_names(array), _sizes(array), n_mels)) is not None
         )
         ranked = votes.most_common(2)
-        if not ranked and any(fitting_axes(array.shape[-2:], n_mels) for array in arrays):
+        if not ranked and any(fitting_axes(_sizes(array), n_mels) for array in arrays):
             raise StoreError(
                 f"{self.url}: both axes of its mels ({_shown(arrays[0])}, ...) fit {n_mels} bands; name the "
                 "dimensions (dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
-        if not any(array.shape[-2:][axis] == n_mels for array in arrays for axis in votes):
-            widths = " or ".join(str(width) for width in sorted({array.shape[-2:][axis] for array, axis in named}))
+        if not any(_sizes(array)[axis] == n_mels for array in arrays for axis in votes):
+            widths = " or ".join(str(width) for width in sorted({_sizes(array)[axis] for array, axis in named}))
             found = f"have {widths} bands" if widths else f"({_shown(arrays[0])}, ...) have no axis of the right length"
             raise ContractError(f"{self.url}: its mels {found}; the contract says {n_mels} bands")
         if len(ranked) == 2 and ranked[0][1] == ranked[1][1]:
@@ -145,7 +146,7 @@ class GroupedStore:
         return self._decide([array for array in self._listing.mels if _is_mel(array)])[1]
 
     def _mel_axis(self, array: ArrayMetadata) -> int:
-        """The array's mel axis: 0 or 1 of its last two axes.
+        """The array's mel axis: 0 or 1 of the two of `two_axes`.
 
         Raises:
             BadMelError: if the array is not a mel of this store.
@@ -153,19 +154,19 @@ class GroupedStore:
         if not _is_mel(array):
             raise BadMelError(
                 f"array {array.path} is {array.dtype} {list(array.shape)}; a mel has floating-point values and 2 axes, "
-                "or a batch axis of length 1 before them"
+                "besides those of length 1"
             )
-        named = named_mel_axis(array.names[-2:])
-        fits = fitting_axes(array.shape[-2:], self.n_mels)
+        named = named_mel_axis(_names(array))
+        fits = fitting_axes(_sizes(array), self.n_mels)
         axis = named if named is not None else fits[0] if len(fits) == 1 else self._settled_order
         if axis not in fits:
-            what = f"has {array.shape[-2:][axis]} bands" if named is not None else "has no axis of the right length"
+            what = f"has {_sizes(array)[axis]} bands" if named is not None else "has no axis of the right length"
             raise BadMelError(f"array {_shown(array)} {what}; the store's mels have {self.n_mels} bands")
         try:
             array.check_codecs()
         except StoreError as exc:
             raise BadMelError(str(exc)) from exc
-        if array.shape[-1 - axis] == 0:
+        if _sizes(array)[1 - axis] == 0:
             raise BadMelError(f"array {_shown(array)} has no frames")
         return axis
 
@@ -195,12 +196,12 @@ class GroupedStore:
                 continue
             try:
                 axis = self._mel_axis(array)
-                if named_mel_axis(array.names[-2:]) is None and axis != self._settled_order:
+                if named_mel_axis(_names(array)) is None and axis != self._settled_order:
                     raise BadMelError(
                         f"array {_shown(array)} has its axes the other way round than most mels of the store; "
                         "name its dimensions if this is intended"
                     )
-                frames[index] = array.shape[-1 - axis]
+                frames[index] = _sizes(array)[1 - axis]
             except BadMelError as exc:
                 faults[index] = str(exc)
         keys = np.array(names, np.dtypes.StringDType())
@@ -235,7 +236,9 @@ class GroupedStore:
                 if array is None:
                     raise BadMelError(f"utterance {key!r}: array {path} is no longer in {self.url}")
                 axis = self._mel_axis(array)
-                self._last = path, MelArray(self.tree, array, len(array.shape) - 2 + axis, self._contract)
+                sides = two_axes(array.shape)
+                assert sides is not None
+                self._last = path, MelArray(self.tree, array, sides[axis], sides[1 - axis], self._contract)
             except StoreError as exc:  # an error of this one array, while others may be read
                 raise BadMelError(f"utterance {key!r}: {exc}") from exc
         return self._last[1]
@@ -245,17 +248,12 @@ class GroupedStore:
         start, stop = utterance.window(start, stop)
         reader = self._reader(str(utterance.where), utterance.key)
         axis = self._mel_axis(reader.metadata)
-        if reader.metadata.shape[-1 - axis] != utterance.frames:
+        if _sizes(reader.metadata)[1 - axis] != utterance.frames:
             raise BadMelError(
                 f"utterance {utterance.key!r}: its array had {utterance.frames} frames when it was listed, and is now "
                 f"{_shown(reader.metadata)}; check whether the store was replaced, and run again"
             )
-        bands, frames = slice(0, self.n_mels), slice(start, stop)
-        batch = (slice(0, 1),) * (len(reader.metadata.shape) - 2)
-        region = (*batch, bands, frames) if axis == 0 else (*batch, frames, bands)
-        values = reader.read(region, f"utterance {utterance.key!r}")
-        values = values.reshape(values.shape[-2:])
-        return np.ascontiguousarray(values if axis == 0 else values.T)
+        return reader.read_frames(start, stop, f"utterance {utterance.key!r}")
 
     def without_limits(self) -> GroupedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""
@@ -297,7 +295,17 @@ class GroupedStore:
 
 
 def _is_mel(array: ArrayMetadata) -> bool:
-    return has_mel_axes(array.shape) and array.kind == "float"
+    return two_axes(array.shape) is not None and array.kind == "float"
+
+
+def _sizes(array: ArrayMetadata) -> list[int]:
+    """The lengths of the two axes of a mel."""
+    return [array.shape[axis] for axis in two_axes(array.shape) or ()]
+
+
+def _names(array: ArrayMetadata) -> list[str | None]:
+    """The names of the two axes of a mel."""
+    return [array.names[axis] for axis in two_axes(array.shape) or ()]
 
 
 def _shown(array: ArrayMetadata) -> str:

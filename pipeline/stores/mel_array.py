@@ -17,27 +17,29 @@ class MelArray:
     Args:
         tree: store that holds the array.
         metadata: metadata of the array.
-        mel_axis: axis that holds the bands. It and the axis that counts frames are the last two.
+        mel_axis: axis that holds the bands.
+        frame_axis: axis that counts frames.
         spec: mel contract, which limits the values; None for no limits.
 
     Raises:
         StoreError: if the array's codecs or chunk sizes are refused.
     """
 
-    def __init__(self, tree: ZarrTree, metadata: ArrayMetadata, mel_axis: int, spec: MelSpec | None) -> None:
-        dimensions = len(metadata.shape)
+    def __init__(
+        self, tree: ZarrTree, metadata: ArrayMetadata, mel_axis: int, frame_axis: int, spec: MelSpec | None
+    ) -> None:
         self.metadata = metadata
         self._tree = tree
         self._mel_axis = mel_axis
-        self._frame_axis = 2 * dimensions - 3 - mel_axis
-        self._possible = PossibleValues.of(spec, metadata.shape[mel_axis], mel_axis, dimensions)
+        self._frame_axis = frame_axis
+        self._possible = PossibleValues.of(spec, metadata.shape[mel_axis], mel_axis, len(metadata.shape))
         self._array = ChunkedArray(tree, metadata)
 
     def read(self, region: Region, name: str, origin: int = 0) -> NDArray[np.float32]:
-        """A region of finite and possible float32 values, in the array's own axis order.
+        """The mel in a region, `[bands, frames] float32`, all finite and possible.
 
         Args:
-            region: start and stop for each axis, within the shape.
+            region: start and stop for each axis, within the shape; one long, except on the axes of bands and frames.
             name: name of the utterance, for messages.
             origin: position of the utterance's first frame on the frame axis.
 
@@ -52,7 +54,24 @@ class MelArray:
             beyond = self._possible.beyond(values)
             if beyond.any():
                 raise self._impossible(self._possible, values, beyond, region, name, origin)
-        return values
+        sides = self._mel_axis, self._frame_axis
+        mel = np.moveaxis(values, sides, (0, 1)).reshape([values.shape[axis] for axis in sides])
+        return np.ascontiguousarray(mel)
+
+    def read_frames(self, start: int, stop: int, name: str, item: tuple[int, int] | None = None) -> NDArray[np.float32]:
+        """Frames `start` to `stop` of one mel, with all bands. See `read`.
+
+        Args:
+            start: first frame.
+            stop: frame after the last one.
+            name: name of the utterance, for messages.
+            item: axis that counts mels, and the mel's position on it; None if the array holds one mel.
+        """
+        region = [slice(0, size) for size in self.metadata.shape]
+        region[self._frame_axis] = slice(start, stop)
+        if item is not None:
+            region[item[0]] = slice(item[1], item[1] + 1)
+        return self.read(tuple(region), name)
 
     def _not_finite(self, values: NDArray[np.float32], region: Region, name: str, origin: int) -> Exception:
         """The error for values that are not finite. NaN of a missing chunk is not NaN with another fill value."""

@@ -13,13 +13,49 @@ FRAME_AXIS_NAMES = frozenset((
 ))  # fmt: skip
 
 
-def has_mel_axes(shape: Sequence[int]) -> bool:
-    """Whether an array has two axes, and before them none but axes of length 1, as the batch axis of models is.
+def two_axes(shape: Sequence[int]) -> tuple[int, int] | None:
+    """The two axes of a mel among axes of length 1, which models and tools add before, between and behind them.
 
-    >>> has_mel_axes((80, 312)), has_mel_axes((1, 80, 312)), has_mel_axes((2, 80, 312)), has_mel_axes((80,))
-    (True, True, False, False)
+    If fewer than two axes are longer than 1, as in a mel of one frame, the last axes of length 1 count with them: the
+    values are the same whichever is taken.
+
+    Args:
+        shape: length of each axis.
+
+    Returns:
+        The positions of both axes, ascending; None if there are fewer than two axes, or more than two longer than 1.
+
+    >>> two_axes((80, 312)), two_axes((1, 80, 312)), two_axes((80, 1, 312)), two_axes((80, 312, 1))
+    ((0, 1), (1, 2), (0, 2), (0, 1))
+    >>> two_axes((1, 80, 1)), two_axes((80, 1, 1))
+    ((1, 2), (0, 2))
+    >>> two_axes((80,)), two_axes((2, 80, 312))
+    (None, None)
     """
-    return len(shape) >= 2 and all(size == 1 for size in shape[:-2])
+    kept = list(range(len(shape)))
+    for axis, size in enumerate(shape):
+        if len(kept) > 2 and size == 1:
+            kept.remove(axis)
+    return (kept[0], kept[1]) if len(kept) == 2 else None
+
+
+def item_axis(shape: Sequence[int]) -> int | None:
+    """The axis that counts the mels of one length in an array: the first one, or the first that is longer than 1.
+
+    Args:
+        shape: length of each axis.
+
+    Returns:
+        The axis; None if the other axes are not those of one mel, as in `two_axes`.
+
+    >>> item_axis((9, 80, 312)), item_axis((9, 80, 312, 1)), item_axis((1, 9, 80, 312)), item_axis((1, 80, 312))
+    (0, 0, 1, 0)
+    >>> item_axis((80, 312)), item_axis((2, 9, 80, 312))
+    (None, None)
+    """
+    longer = [axis for axis, size in enumerate(shape) if size != 1]
+    axis = longer[0] if len(longer) == 3 else 0
+    return axis if two_axes([*shape[:axis], *shape[axis + 1 :]]) is not None else None
 
 
 def named_mel_axis(names: Sequence[str | None]) -> int | None:

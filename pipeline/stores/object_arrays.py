@@ -1,8 +1,8 @@
-"""Arrays of objects, in which people keep mels of different lengths: not read; the message says what to do."""
+"""Arrays that are no mels though people keep mels in them, as objects or in other shapes: what messages say to do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pipeline.stores.zarr_arrays import ArrayMetadata
 
@@ -27,6 +27,21 @@ def about_object_arrays(arrays: Iterable[ArrayMetadata]) -> str:
                 "file and use melmill pack"
             )
     return ""
+
+
+def about_other_shapes(arrays: Sequence[ArrayMetadata]) -> str:
+    """What to add to the message that a store has no mels, if it has arrays of more dimensions, or of other values.
+
+    Args:
+        arrays: arrays of the store with two dimensions or more.
+    """
+    if not arrays:
+        return ""
+    shown = ", ".join(f"{array.path} is {array.dtype} {list(array.shape)}" for array in arrays[:3])
+    return (
+        f" ({shown}{', ...' if len(arrays) > 3 else ''}); write each mel as an array of its own, or mels of one length "
+        "as [N, n_mels, frames] with an array named lengths"
+    )
 
 
 def _object_codec(array: ArrayMetadata) -> str:

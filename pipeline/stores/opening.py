@@ -11,7 +11,7 @@ from pipeline.melspec import PRESETS, MelSpec
 from pipeline.storage import NO_OPTIONS
 from pipeline.stores.base import Fingerprint, Layout, MelStore
 from pipeline.stores.grouped import GroupedStore
-from pipeline.stores.mel_axis import has_mel_axes
+from pipeline.stores.mel_axis import item_axis, two_axes
 from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.root_attributes import stated
@@ -93,8 +93,11 @@ def detect_layout(tree: ZarrTree) -> Layout:
     arrays, unreadable = _arrays(tree, children)
     lengths = {array.shape for array in arrays if array.path.lower() in LENGTH_ARRAYS and len(array.shape) == 1}
     flat = [array for array in arrays if len(array.shape) == 2 and array.kind == "float"]
-    deep = [array for array in arrays if has_mel_axes(array.shape[1:])]
-    solid = [array for array in deep if array.shape[0] != 1 or (1,) in lengths]  # else it is one mel, with a batch axis
+    counts = [(array, item_axis(array.shape)) for array in arrays]
+    deep = [(array.shape, axis) for array, axis in counts if axis is not None]
+    solid = [
+        shape for shape, axis in deep if two_axes(shape) is None or (shape[axis],) in lengths
+    ]  # else it is one mel
     if unreadable and not solid and not flat:
         raise unreadable[0]
     return "padded" if solid and (lengths or not flat) else "grouped"

@@ -1,6 +1,6 @@
 """The padded layout: one array [items, n_mels, frames] or [items, frames, n_mels], and the lengths of the items.
 
-An axis of length 1 may come after the items, as the channel axis that models take.
+Other axes of length 1, such as the channel axis that models take, may be anywhere.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipeline.stores.digests import (
 )
 from pipeline.stores.keys import key_faults
 from pipeline.stores.mel_array import MelArray
-from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, has_mel_axes, named_mel_axis
+from pipeline.stores.mel_axis import FRAME_AXIS_NAMES, MEL_AXIS_NAMES, fitting_axes, item_axis, named_mel_axis, two_axes
 from pipeline.stores.number_columns import NumberColumns
 from pipeline.stores.object_arrays import about_object_arrays
 from pipeline.stores.root_attributes import stated_spec
@@ -74,7 +74,9 @@ class PaddedStore:
             raise StoreError(f"{self.url}: {lost} is there but has no metadata; restore its metadata, or delete it")
         self._arrays = found
         self.mel = self._find_mel(found)
-        self._columns = [array for array in found if array.shape == self.mel.shape[:1]]
+        self._item_axis = item_axis(self.mel.shape) or 0
+        self._count = self.mel.shape[self._item_axis]
+        self._columns = [array for array in found if array.shape == (self._count,)]
         self._lengths = self._find_lengths()
         for array in found:
             if array.path.lower() in KEY_ARRAYS[:2] and not (array.kind == "string" and array in self._columns):
@@ -83,10 +85,9 @@ class PaddedStore:
                 )
         self._keys = next((c for name in self._key_names() for c in self._columns if _is_keys(c, name)), None)
         spec = self.spec or mel
-        self._mel_axis = self._find_axis(spec.n_mels if spec else None)
-        self._frame_axis = 2 * len(self.mel.shape) - 3 - self._mel_axis
+        self._mel_axis, self._frame_axis = self._find_axes(spec.n_mels if spec else None)
         self.n_mels = self.mel.shape[self._mel_axis]
-        self._reader = MelArray(tree, self.mel, self._mel_axis, spec)
+        self._reader = MelArray(tree, self.mel, self._mel_axis, self._frame_axis, spec)
         self._texts = {
             column.path: ChunkedArray(tree, column)
             for column in self._columns
@@ -98,12 +99,14 @@ class PaddedStore:
         )
 
     def _find_mel(self, found: list[ArrayMetadata]) -> ArrayMetadata:
-        solid = [array for array in found if has_mel_axes(array.shape[1:])]
+        solid = [array for array in found if item_axis(array.shape) is not None]
         named = [array for array in solid if array.path.lower() in MEL_ARRAYS]
         chosen = named if len(named) == 1 else solid
         if len(chosen) != 1:
+            shown = ", ".join(f"{array.path} {list(array.shape)}" for array in (solid or found)[:5])
+            which = "" if solid else "its arrays are " if found else "it has no array"
             raise StoreError(
-                f"{self.url} has {len(solid)} arrays of three dimensions ({', '.join(a.path for a in solid)}); "
+                f"{self.url} has {len(solid)} arrays of three dimensions, besides those of length 1 ({which}{shown}); "
                 "a padded store has one such array, or names one of them mel"
                 f"{about_object_arrays(found) if not solid else ''}"
             )
@@ -114,7 +117,7 @@ class PaddedStore:
         return chosen[0]
 
     def _key_names(self) -> tuple[str, ...]:
-        return (*KEY_ARRAYS, self.mel.names[0] or "")
+        return (*KEY_ARRAYS, self.mel.names[self._item_axis] or "")
 
     def _find_lengths(self) -> ArrayMetadata:
         for name in LENGTH_ARRAYS:
@@ -123,31 +126,38 @@ class PaddedStore:
                     return column
         named = [f"{each.path} is {each.dtype} {list(each.shape)}" for each in self._arrays if _is_lengths(each)]
         raise StoreError(
-            f"{self.url}: {self.mel.path} is padded, but no array of {self.mel.shape[0]} whole numbers says how long "
+            f"{self.url}: {self.mel.path} is padded, but no array of {self._count} whole numbers says how long "
             f"its items are{''.join(f' ({each})' for each in named)}; add an array named lengths (or "
             f"{', '.join(LENGTH_ARRAYS[1:5])})"
         )
 
-    def _find_axis(self, n_mels: int | None) -> int:
+    def _find_axes(self, n_mels: int | None) -> tuple[int, int]:
+        """The axes of the mel array that hold the bands and that count frames."""
         names, shape = self.mel.names, self.mel.shape
-        if (names[0] or "").lower() in MEL_AXIS_NAMES | FRAME_AXIS_NAMES:
+        if (names[self._item_axis] or "").lower() in MEL_AXIS_NAMES | FRAME_AXIS_NAMES:
             raise StoreError(
                 f"{self.url}: the dimensions of {self.mel.path} are {list(names)}; the first one must count the items"
             )
-        axis = named_mel_axis(names[-2:])
-        first = len(shape) - 2
+        others = [axis for axis in range(len(shape)) if axis != self._item_axis]
+        both = two_axes([shape[axis] for axis in others])
+        assert both is not None
+        sides = others[both[0]], others[both[1]]
+        axis = self._find_axis([names[side] for side in sides], [shape[side] for side in sides], n_mels)
+        return sides[axis], sides[1 - axis]
+
+    def _find_axis(self, names: list[str | None], sizes: list[int], n_mels: int | None) -> int:
+        """The axis that holds the bands, 0 or 1 of the two of a mel."""
+        axis, shape = named_mel_axis(names), self.mel.shape
         if n_mels is None and axis is None:
             raise StoreError(
                 f"{self.url}: nothing says which axis of {self.mel.path} {list(shape)} holds the mel bands; name the "
                 "dimensions (dimension_names, _ARRAY_DIMENSIONS) or give the mel contract (input.mel)"
             )
         if n_mels is None or axis is not None:
-            if axis is not None and n_mels is not None and shape[first + axis] != n_mels:
-                raise ContractError(
-                    f"{self.url}: its mels have {shape[first + axis]} bands, but the contract says {n_mels}"
-                )
-            return first + (axis or 0)
-        fits = fitting_axes(shape[-2:], n_mels)
+            if axis is not None and n_mels is not None and sizes[axis] != n_mels:
+                raise ContractError(f"{self.url}: its mels have {sizes[axis]} bands, but the contract says {n_mels}")
+            return axis or 0
+        fits = fitting_axes(sizes, n_mels)
         if not fits:
             raise ContractError(
                 f"{self.url}: no axis of {self.mel.path} {list(shape)} has the contract's {n_mels} bands"
@@ -157,7 +167,7 @@ class PaddedStore:
                 f"{self.url}: both axes of {self.mel.path} {list(shape)} fit {n_mels} bands; name the dimensions "
                 "(dimension_names in Zarr v3, _ARRAY_DIMENSIONS in v2)"
             )
-        return first + fits[0]
+        return fits[0]
 
     def describe(self) -> str:
         """The store in one line. See `MelStore`."""
@@ -172,13 +182,8 @@ class PaddedStore:
     def _about_metadata(self) -> str:
         """Which arrays are metadata, and which are not, as text."""
         names = [*self._texts, *self._numbers.names]
-        used = {
-            self.mel.path,
-            self._lengths.path,
-            self._keys.path if self._keys else "",
-            self.mel.names[0] or "",
-            *names,
-        }
+        keys = self._keys.path if self._keys else ""
+        used = {self.mel.path, self._lengths.path, keys, self.mel.names[self._item_axis] or "", *names}
         others = {each.path: f"{each.path} {list(each.shape)} {each.dtype}" for each in self._arrays}
         others |= {name: f"{name} ({why})" for name, why in self._numbers.unread.items()}
         left_out = [words for name, words in others.items() if name not in used]
@@ -198,7 +203,7 @@ class PaddedStore:
 
     def catalogue(self) -> Catalogue:
         """All items; an item whose length is impossible is a fault. See `MelStore`."""
-        count, most = self.mel.shape[0], self.mel.shape[self._frame_axis]
+        count, most = self._count, self.mel.shape[self._frame_axis]
         faults: Faults = {}
         wrong = self._measured[1]
         good = (self._frames > 0) & (self._frames <= most)
@@ -224,8 +229,8 @@ class PaddedStore:
         prefix = len(self.mel.path) + 1
         for name, stamp in sorted(self.tree.objects(self.mel.path).items()):
             if (at := self.mel.object_coordinates(name[prefix:])) is not None:
-                below.setdefault(at[0], []).append(f"{name[prefix:]}\0{stamp}")
-        decoded, size = metadata_digest(self.mel), self.mel.object_shape[0]
+                below.setdefault(at[self._item_axis], []).append(f"{name[prefix:]}\0{stamp}")
+        decoded, size = metadata_digest(self.mel), self.mel.object_shape[self._item_axis]
         rows = {row: digest(decoded, *stamps) for row, stamps in below.items()}
         return digest_column(
             digest(rows.get(item // size, decoded), f"{item}:{length}") for item, length in enumerate(self._frames)
@@ -235,22 +240,19 @@ class PaddedStore:
         """Frames of one item's mel, `[n_mels, stop - start] float32`. See `MelStore`."""
         start, stop = utterance.window(start, stop)
         item = int(utterance.where)
-        if not 0 <= item < self.mel.shape[0] or utterance.frames > self.mel.shape[self._frame_axis]:
+        if not 0 <= item < self._count or utterance.frames > self.mel.shape[self._frame_axis]:
             raise BadMelError(
                 f"utterance {utterance.key!r}: item {item} with {utterance.frames} frames is not within "
                 f"{self.mel.path} {list(self.mel.shape)} of {self.url}; check whether the store was replaced, and run "
                 "again"
             )
-        region = [slice(item, item + 1), *(slice(0, size) for size in self.mel.shape[1:])]
-        region[self._frame_axis] = slice(start, stop)
-        values = self._reader.read(tuple(region), f"utterance {utterance.key!r} (item {item})")
-        values = values.reshape(values.shape[-2:])
-        return np.ascontiguousarray(values if self._mel_axis < self._frame_axis else values.T)
+        name = f"utterance {utterance.key!r} (item {item})"
+        return self._reader.read_frames(start, stop, name, (self._item_axis, item))
 
     def without_limits(self) -> PaddedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
-        twin._reader = MelArray(self.tree, self.mel, self._mel_axis, None)
+        twin._reader = MelArray(self.tree, self.mel, self._mel_axis, self._frame_axis, None)
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:
@@ -273,9 +275,9 @@ class PaddedStore:
     def meta_texts(self) -> Iterator[str]:
         """The items' values in the store's other arrays of strings and numbers. See `MelStore`."""
         if not self._texts and not self._numbers.names:
-            return repeat("", self.mel.shape[0])
+            return repeat("", self._count)
         columns = [texts_of(self.tree, column.metadata) for column in self._texts.values()]
-        rows = zip(*columns, strict=True) if columns else repeat((), self.mel.shape[0])
+        rows = zip(*columns, strict=True) if columns else repeat((), self._count)
         return (
             json.dumps(dict(zip(self._texts, values, strict=True)) | self._numbers.at(item))
             for item, values in enumerate(rows)
@@ -283,10 +285,10 @@ class PaddedStore:
 
     def chunk_bytes(self, first: Utterance, last: Utterance) -> int:
         """Size of the decoded chunks from `first` to `last` [bytes]. See `MelStore`."""
-        size = self.mel.chunks
+        size, many = self.mel.chunks, self.mel.chunks[self._item_axis]
         total = 0
-        for row in range(int(first.where) // size[0], int(last.where) // size[0] + 1):
-            items = slice(max(row * size[0], int(first.where)), min((row + 1) * size[0], int(last.where) + 1))
+        for row in range(int(first.where) // many, int(last.where) // many + 1):
+            items = slice(max(row * many, int(first.where)), min((row + 1) * many, int(last.where) + 1))
             longest = int(self._frames[items].max())
             total += -(-longest // size[self._frame_axis]) * self.mel.grid[self._mel_axis]
         return total * self.mel.chunk_bytes
@@ -299,10 +301,11 @@ class PaddedStore:
         """The chunks of the array's grid that items need: all except those with nothing but padding."""
         needed = np.zeros(array.grid, np.bool_)
         frames = np.minimum(self._frames, self.mel.shape[self._frame_axis])
-        items = self.mel.chunks[0]
-        for row in range(self.mel.grid[0]):
+        items = self.mel.chunks[self._item_axis]
+        by_row = np.moveaxis(needed, (self._item_axis, self._frame_axis), (0, 1))  # a view
+        for row in range(len(by_row)):
             longest = int(frames[row * items : (row + 1) * items].max(initial=0))
-            needed[row].swapaxes(0, self._frame_axis - 1)[: -(-longest // self.mel.chunks[self._frame_axis])] = True
+            by_row[row, : -(-longest // self.mel.chunks[self._frame_axis])] = True
         return needed
 
 

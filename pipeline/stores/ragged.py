@@ -58,7 +58,7 @@ class RaggedStore:
         if meta is None:
             tree.listed.check_none_is_gone(["meta"], self.url)
         self._check_shapes(meta)
-        self._reader = MelArray(tree, self.mel, 1, self.spec)
+        self._reader = MelArray(tree, self.mel, 1, 0, self.spec)
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
     def _array(self, name: str, kind: str, dimensions: int, *also: str) -> ArrayMetadata:
@@ -134,13 +134,12 @@ class RaggedStore:
                 f"{self.mel.shape[0]} rows of mel in {self.url}; check whether the store was replaced, and run again"
             )
         region = (slice(origin + start, origin + stop), slice(0, self.n_mels))
-        rows = self._reader.read(region, f"utterance {utterance.key!r}", origin)
-        return np.ascontiguousarray(rows.T)
+        return self._reader.read(region, f"utterance {utterance.key!r}", origin)
 
     def without_limits(self) -> RaggedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
-        twin._reader = MelArray(self.tree, self.mel, 1, None)
+        twin._reader = MelArray(self.tree, self.mel, 1, 0, None)
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:

@@ -49,6 +49,9 @@ SHAPES: dict[str, Callable[[Array], Array]] = {
     "[1, T, n_mels]": lambda mel: mel.T[None],
     "[1, 1, n_mels, T]": lambda mel: mel[None, None],
     "[n_mels, T, 1]": lambda mel: mel[..., None],
+    "[n_mels, 1, T]": lambda mel: mel[:, None],
+    "[T, 1, n_mels]": lambda mel: mel.T[:, None],
+    "[1, n_mels, 1, T, 1]": lambda mel: mel[None, :, None, :, None],
     "[1, T, n_mels, 1]": lambda mel: mel.T[None, ..., None],
 }
 
@@ -64,6 +67,19 @@ def test_every_format_is_read_in_every_shape(tmp_path: Path, name: str, shape: s
     assert not reasons
     for key, mel in mels.items():
         np.testing.assert_array_equal(packed[key], mel)
+
+
+@pytest.mark.parametrize("axis", ["auto", "mels-first", "frames-first"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_mel_of_one_frame_is_read_wherever_its_axes_of_length_1_are(tmp_path: Path, name: str, axis: str) -> None:
+    write, corpus_of = FORMATS[name]
+    mel = random_mel(1)[:, 0]
+    for number, shape in enumerate([(1, N_MELS, 1), (N_MELS, 1, 1), (1, 1, N_MELS)]):
+        write(tmp_path / f"{number}.{name}", mel.reshape(shape))
+    packed, reasons = made(corpus_of(str(tmp_path), SPEC, axis))
+    assert (sorted(packed), reasons) == (["0", "1", "2"], {})
+    for each in packed.values():
+        np.testing.assert_array_equal(each, mel[:, None])
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,10 @@ def test_several_mels_in_one_array_of_a_grouped_store_are_a_fault(tmp_path: Path
     group.create_array("batch", data=np.zeros((2, N_MELS, 40), "f4"))
     listed = open_store(str(tmp_path / "s"), layout="grouped").catalogue()
     assert [listed[index].key for index in listed.faults] == ["batch"]
-    assert "batch is float32 [2, 20, 40]; a mel has" in next(iter(listed.faults.values()))
+    assert (
+        "batch is float32 [2, 20, 40]; a mel has floating-point values and 2 axes, besides those of length 1"
+        in next(iter(listed.faults.values()))
+    )
 
 
 def test_a_ragged_store_has_no_batch_axis(tmp_path: Path) -> None:
@@ -153,3 +157,82 @@ def test_run_inspect_and_pack_take_them(tmp_path: Path, layout: str, zarr_format
     packed = open_store(str(tmp_path / "packed.zarr"))
     for utterance in packed.catalogue():
         np.testing.assert_array_equal(packed.read(utterance), some_mels()[utterance.key])
+
+
+Shape = Callable[[NDArray[Any]], NDArray[Any]]
+GROUPED: dict[str, Shape] = {
+    "[n_mels, T, 1]": lambda mel: mel[..., None],
+    "[n_mels, 1, T]": lambda mel: mel[:, None],
+    "[T, 1, n_mels]": lambda mel: mel.T[:, None],
+    "[1, 1, T, n_mels]": lambda mel: mel.T[None, None],
+    "[1, n_mels, 1, T, 1]": lambda mel: mel[None, :, None, :, None],
+}
+PADDED: dict[str, Shape] = {
+    "[N, n_mels, T, 1]": lambda mels: mels[..., None],
+    "[N, n_mels, 1, T]": lambda mels: mels[:, :, None],
+    "[1, N, n_mels, T]": lambda mels: mels[None],
+    "[1, N, T, n_mels]": lambda mels: mels.swapaxes(1, 2)[None],
+    "[1, N, 1, n_mels, 1, T]": lambda mels: mels[None, :, None, :, None],
+}
+
+
+def in_chunks(group: zarr.Group, name: str, values: NDArray[Any], zarr_format: int) -> None:
+    chunks = tuple(min(size, 16) for size in values.shape)
+    shards: dict[str, Any] = {"shards": tuple(2 * size for size in chunks)} if zarr_format == 3 else {}
+    group.create_array(name, shape=values.shape, chunks=chunks, dtype="float32", **shards)[...] = values
+
+
+def assert_read_everywhere(store: Path, tmp_path: Path, layout: str, mels: dict[str, NDArray[Any]]) -> None:
+    opened = open_store(str(store))
+    assert opened.layout == layout
+    listed = opened.catalogue()
+    assert ({each.key: each.frames for each in listed}, listed.faults) == ({k: m.shape[1] for k, m in mels.items()}, {})
+    for utterance in listed:
+        np.testing.assert_array_equal(opened.read(utterance), mels[utterance.key])
+        np.testing.assert_array_equal(opened.read(utterance, 1, 4), mels[utterance.key][:, 1:4])
+    report = json.loads(called("inspect", store, "--json"))
+    assert (report["frames"], report["missing_chunks"]) == (sum(mel.shape[1] for mel in mels.values()), 0)
+    called("pack", store, tmp_path / "packed.zarr", "--workers", 1)
+    packed = open_store(str(tmp_path / "packed.zarr"))
+    for utterance in packed.catalogue():
+        np.testing.assert_array_equal(packed.read(utterance), mels[utterance.key])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("shape", GROUPED)
+def test_axes_of_length_1_may_be_anywhere_in_a_grouped_store(tmp_path: Path, shape: str, zarr_format: int) -> None:
+    group = open_group(tmp_path / "s", zarr_format)
+    group.attrs["melmill"] = {"mel": SPEC.to_dict()}
+    for key, mel in some_mels().items():
+        in_chunks(group, key, GROUPED[shape](mel), zarr_format)
+    assert_read_everywhere(tmp_path / "s", tmp_path, "grouped", some_mels())
+
+
+@pytest.mark.parametrize("count", [1, len(LENGTHS)])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("shape", PADDED)
+def test_axes_of_length_1_may_be_anywhere_in_a_padded_store(
+    tmp_path: Path, shape: str, zarr_format: int, count: int
+) -> None:
+    group = open_group(tmp_path / "s", zarr_format)
+    group.attrs["melmill"] = {"mel": SPEC.to_dict()}
+    mels = dict(list(some_mels().items())[:count])
+    longest = max(mel.shape[1] for mel in mels.values()) + 20  # the last chunk is padding alone
+    stacked = np.stack([np.pad(mel, ((0, 0), (0, longest - mel.shape[1]))) for mel in mels.values()])
+    in_chunks(group, "mel", PADDED[shape](stacked), zarr_format)
+    group.create_array("lengths", data=np.array([mel.shape[1] for mel in mels.values()]))
+    keys = group.create_array("keys", shape=(count,), dtype=str)
+    keys[...] = np.array(list(mels), np.dtypes.StringDType())
+    assert_read_everywhere(tmp_path / "s", tmp_path, "padded", mels)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, N_MELS, 40), (1, 2, 3, N_MELS, 40)])
+def test_other_shapes_are_named_with_the_way_out(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    group = open_group(tmp_path / "s", 3)
+    group.create_array("mel", data=np.full(shape, -5, "f4"))
+    with pytest.raises(StoreError) as error:
+        open_store(str(tmp_path / "s"), mel=SPEC)
+    assert f"(mel is float32 {list(shape)}); write each mel as an array of its own, or" in str(error.value)
+    with pytest.raises(StoreError) as error:
+        open_store(str(tmp_path / "s"), "padded", mel=SPEC)
+    assert f"its arrays are mel {list(shape)}" in str(error.value)

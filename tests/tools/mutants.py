@@ -40,10 +40,17 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "axes of length 1 beside a mel are removed",
-        "pack/matrices.py",
-        "        while len(shape) > 2 and shape[0] == 1:\n",
-        "        while False:\n",
+        "stores/mel_axis.py",
+        "        if len(kept) > 2 and size == 1:\n",
+        "        if len(kept) > 2 and size == 1 and axis == 0:\n",
         "tests/pack/test_matrices.py -k every_format",
+    ),
+    Mutant(
+        "the items of a padded store are on its first long axis",
+        "stores/mel_axis.py",
+        "longer[0] if len(longer) == 3 else 0",
+        "0",
+        "tests/stores/test_batch_axis.py -k in_a_padded_store",
     ),
     Mutant(
         "an MP3 that does not state its length is read to its end",
