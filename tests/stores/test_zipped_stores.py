@@ -17,7 +17,7 @@ from support.making import LENGTHS, MAKERS, SPEC, make_grouped, open_group, rand
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, UtteranceError
 from pipeline.pack import kind_of
 from pipeline.stores import MelStore, open_store
 from pipeline.stores.zarr_arrays import zipped
@@ -64,6 +64,42 @@ def test_a_zip_that_zarr_wrote_is_read(tmp_path: Path, zarr_format: int) -> None
         group.attrs["melmill"] = {"mel": SPEC.to_dict()}
         zarr.consolidate_metadata(store, zarr_format=zarr_format)  # type: ignore[arg-type]
     check_whole(open_store(str(tmp_path / "s.zip")))
+
+
+@pytest.mark.parametrize("url", ["memory://broken/s.zip", "zip://::memory://broken/s.zip"])
+@pytest.mark.parametrize("content", [b"no archive", b"", None])
+def test_a_broken_zip_in_an_object_store_is_named(tmp_path: Path, url: str, content: bytes | None) -> None:
+    make_grouped(tmp_path / "s", some_mels())
+    whole = zip_of(tmp_path / "s").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/broken/s.zip", whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(StoreError) as error:
+        open_store(url, mel=SPEC)
+    assert str(error.value) == f"{url} is not a zip archive, or is cut off; copy it again"
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", ["c/0/0", "zarr.json"])
+def test_a_damaged_member_of_a_zip_is_named_with_archive_and_place(tmp_path: Path, name: str, compression: int) -> None:
+    make_grouped(tmp_path / "s", some_mels())
+    archive = zip_of(tmp_path / "s", compression=compression)
+    content = bytearray(archive.read_bytes())
+    with zipfile.ZipFile(archive) as opened:
+        member = opened.getinfo(f"d/{name}")
+    middle = member.header_offset + 30 + len(member.filename) + member.compress_size // 2
+    content[middle] ^= 255
+    fsspec.filesystem("memory").pipe_file("/damaged/s.zip", bytes(content))
+    store = open_store("memory://damaged/s.zip", mel=SPEC)
+    listed = store.catalogue()
+    said = {}
+    for utterance in listed:
+        try:
+            np.testing.assert_array_equal(store.read(utterance), some_mels()[utterance.key])
+        except UtteranceError as error:
+            said[utterance.key] = str(error)
+    said |= {listed[index].key: fault for index, fault in listed.faults.items()}
+    assert list(said) == ["d"]  # the others are read
+    assert f"d/{name}" in said["d"]
+    assert "memory://damaged/s.zip" in said["d"]
 
 
 def test_a_folder_named_zip_is_a_folder(tmp_path: Path) -> None:

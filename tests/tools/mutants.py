@@ -46,6 +46,13 @@ MUTANTS = (
         "tests/pack/test_matrices.py -k every_format",
     ),
     Mutant(
+        "a damaged member of a zip is a damaged chunk",
+        "stores/zarr_arrays/array_values.py",
+        "BadGzipFile, BadZipFile, zlib",
+        "BadGzipFile, zlib",
+        "tests/stores/test_zipped_stores.py -k damaged_member",
+    ),
+    Mutant(
         "the items of a padded store are on its first long axis",
         "stores/mel_axis.py",
         "longer[0] if len(longer) == 3 else 0",

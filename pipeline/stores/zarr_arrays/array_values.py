@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from gzip import BadGzipFile
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import zarr
@@ -32,8 +33,11 @@ Region = tuple[slice, ...]
 Coordinates = tuple[int, ...]
 
 # What zarr and numcodecs raise on bytes that do not decode: blosc and zstd raise RuntimeError, crc32c and wrong sizes
-# ValueError, a truncated gzip EOFError. BadGzipFile is an OSError; every other OSError means that storage failed.
-_CORRUPT = (BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, TypeError, IndexError, RuntimeError)
+# ValueError, a truncated gzip EOFError, a zip whose member has another checksum BadZipFile. BadGzipFile is an OSError;
+# every other OSError means that storage failed.
+_CORRUPT = (
+    BadGzipFile, BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, TypeError, IndexError, RuntimeError,
+)  # fmt: skip
 _TOO_LARGE = (MemoryError, OverflowError)
 
 

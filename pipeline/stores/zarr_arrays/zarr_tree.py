@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import zarr
 from fsspec.implementations.local import LocalFileSystem
@@ -27,7 +28,7 @@ from pipeline.storage.silence import waiting_for
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray, parse_array, parse_json
 from pipeline.stores.zarr_arrays.consolidated_list import ConsolidatedList, Documents, json_object, safe_path
 from pipeline.stores.zarr_arrays.local_files import list_files, read_files, subfolders
-from pipeline.stores.zarr_arrays.zipped import inside_zip
+from pipeline.stores.zarr_arrays.zipped import DAMAGED, broken_zip, inside_zip
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError, KeyError)  # KeyError: fsspec's zip
 # Entries of a listing that change when an object is rewritten, best first: S3, Google, Azure, zip, local, memory.
@@ -58,7 +59,9 @@ class ZarrTree:
         self.url = public_url(url)
         self._url, given = inside_zip(url, resolved(options), *_ABSENT)
         try:
-            self._fs, self._root = open_client(self._url, given, *_ABSENT)
+            self._fs, self._root = open_client(self._url, given, BadZipFile, *_ABSENT)
+        except BadZipFile as exc:
+            raise broken_zip(self.url) from exc
         except _ABSENT as exc:  # the archive that the URL names
             raise StoreError(f"{self.url} cannot be opened: {exc} is not there; check the path") from exc
         self._fs.invalidate_cache()
@@ -225,6 +228,8 @@ class ZarrTree:
         for name, content in zip(names, found, strict=True):
             if isinstance(content, _ABSENT):
                 continue
+            if isinstance(content, DAMAGED):  # no JSON, so that this array alone is unreadable
+                content = b""
             if isinstance(content, Exception):
                 raise StorageError(f"{self.url}: {name} cannot be read: {content}") from content
             contents[name] = bytes(content)
@@ -246,6 +251,10 @@ class ZarrTree:
             content = self._guard(lambda: self._fs.cat_file(self._full(name)))
         except StoreError:
             return None
+        except StorageError as exc:
+            if not isinstance(exc.__cause__, DAMAGED):
+                raise
+            raise StoreError(f"{self.url}: {name} is damaged ({exc.__cause__}); copy the archive again") from exc
         return parse_json(bytes(content), f"{self.url}: {name}")
 
     def _full(self, name: str) -> str:

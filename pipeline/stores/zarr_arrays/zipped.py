@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from pipeline.storage.clients import open_client
 
 MAX_MEMBER_BYTES = 1 << 30
 """Largest compressed member that is unpacked. A member that is stored as it is takes its size in the archive, too."""
+DAMAGED = (zipfile.BadZipFile, zlib.error)
+"""Errors of a member that cannot be unpacked, or whose checksum is wrong."""
 _ROOT_DOCUMENTS = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 _ENCRYPTED = 1  # flag of a member in the archive's directory
 
@@ -37,10 +40,12 @@ def inside_zip(url: str, options: dict[str, Any], *absent: type[Exception]) -> t
     if not url.lower().endswith(".zip") or "::" in url or (local and not os.path.isfile(path)):
         return url, options
     if local and not zipfile.is_zipfile(path):
-        raise StoreError(f"{path} is not a zip archive, or is cut off; copy it again")
+        raise broken_zip(path)
     given: Mapping[str, Any] = options if local or not options else {url.partition("://")[0]: options}
     try:
-        client, _ = open_client(f"zip://::{url}", given, *absent)
+        client, _ = open_client(f"zip://::{url}", given, zipfile.BadZipFile, *absent)
+    except zipfile.BadZipFile as exc:
+        raise broken_zip(public_url(url)) from exc
     except absent as exc:
         raise StoreError(f"{public_url(url)} cannot be opened: {exc} is not there; check the path") from exc
     members = client.zip.infolist()
@@ -55,6 +60,15 @@ def inside_zip(url: str, options: dict[str, Any], *absent: type[Exception]) -> t
             "archive of other files, and give the folder"
         )
     return f"zip://{folder}::{url}", dict(given)
+
+
+def broken_zip(url: str) -> StoreError:
+    """The error for an archive without a directory.
+
+    Args:
+        url: path or URL of the archive, without secrets.
+    """
+    return StoreError(f"{url} is not a zip archive, or is cut off; copy it again")
 
 
 def _check_members(members: Iterable[zipfile.ZipInfo], url: str) -> None:
