@@ -56,9 +56,9 @@ FLOORS = {
     ],
     "stores": [
         "base mel_axis possible_values root_attributes text_lists zarr_arrays",
-        "digests keys mel_array metadata_lists object_arrays sampling whole_numbers",
-        "number_columns",
-        "grouped padded preset_fit ragged",
+        "digests keys mel_array object_arrays sampling tables whole_numbers",
+        "metadata_lists number_columns",
+        "grouped list_keys padded preset_fit ragged",
         "opening store_report",
         "__init__",
     ],

@@ -32,9 +32,7 @@ def pack(
     axis: Annotated[Axis, typer.Option("--axis", help="First axis of .npy, .npz, .h5 and .pt mels.")] = "auto",
     meta: Annotated[
         Path | None,
-        typer.Option(
-            "--meta", metavar="FILE", help="List with text, speaker, ... for each key: .jsonl, or .csv with a header."
-        ),
+        typer.Option("--meta", metavar="FILE", help="List with text, speaker, ... for each key: .jsonl, .csv, .tsv."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, help="Number of processes (default: one per core).")
@@ -87,6 +85,8 @@ def _say(result: PackResult, seconds: float) -> None:
         print(f"{result.ignored} files of other kinds were left out")
     if result.clutter:
         print(f"{result.clutter} files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...) were left out")
+    for note in result.notes:
+        print(note, file=sys.stderr)
     if result.without_metadata:
         print(f"{len(result.without_metadata)} utterances have no metadata:", file=sys.stderr)
         print_some([f"  {key}" for key in result.without_metadata], sys.stderr)

@@ -15,8 +15,10 @@ from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.pack.audio import Clip, audio_blocks
 from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, Sources, file_stamp
+from pipeline.stores.metadata_lists import has_line_break, text_fault
 from pipeline.stores.text_lists import listed_path, parse_object, read_lines
 
+_LOOK = 100  # number of lines among which one must be a JSON object
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 ManifestKind = Literal["nemo", "lhotse"]
 _AUDIO_FIELDS = ("audio_filepath", "audio", "path")  # names that the field with the path has in NeMo's rows and others'
@@ -83,6 +85,8 @@ def manifest_sources(manifest: str, kind: ManifestKind) -> Sources:
     for name, row in _rows(manifest, listing):
         try:
             key, clip, meta = entry(row)
+            if fault := text_fault(meta):
+                raise SourceError(fault)
             path = listed_path(clip.path, manifest)
             if not os.path.isfile(path):
                 raise SourceError(f"there is no file {path}")
@@ -98,7 +102,13 @@ def manifest_sources(manifest: str, kind: ManifestKind) -> Sources:
         listing.add(item)
     if not listing.found and not listing.failures:
         raise ConfigError(f"{manifest} lists no audio; give a manifest with at least one row")
-    return listing.sources()
+    return listing.sources(note=_line_breaks(listing))
+
+
+def _line_breaks(listing: Listing) -> str:
+    """A text that says how many texts have a line break, and where first; empty if none has."""
+    broken = [item for item in listing.found.values() if has_line_break(json.loads(item.meta or "{}"))]
+    return f"{len(broken)} texts have a line break, first that of {broken[0].path}" if broken else ""
 
 
 def manifest_kind(path: str) -> ManifestKind | None:
@@ -107,13 +117,13 @@ def manifest_kind(path: str) -> ManifestKind | None:
     Raises:
         ConfigError: if the file cannot be read.
     """
-    for _, line in read_lines(path):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path):
         try:
             row = parse_object(line)
         except ValueError:
-            return None
+            if number > _LOOK:
+                return None
+            continue
         if "recording" in row or "sources" in row or str(row.get("type")).endswith("Cut"):
             return "lhotse"
         return "nemo" if any(name in row for name in _AUDIO_FIELDS) else None

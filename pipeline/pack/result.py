@@ -59,6 +59,7 @@ class PackResult:
         without_metadata: keys in the store that the given metadata lacks.
         unused_metadata: keys in the given metadata that no utterance has.
         clutter: number of files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...); they are no sources.
+        notes: texts that say what is strange in the metadata: keys that are alike and not equal, line breaks in texts.
     """
 
     store: str
@@ -72,6 +73,7 @@ class PackResult:
     without_metadata: tuple[str, ...] = ()
     unused_metadata: tuple[str, ...] = ()
     clutter: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values, with all failures."""

@@ -22,6 +22,7 @@ from pipeline.pack.workers import MadeMel, MelJob, made_in_order
 from pipeline.pack.writer import ShardWriter, write_metadata
 from pipeline.storage.atomic import atomic_write, sync
 from pipeline.storage.filelock import open_lock, try_lock
+from pipeline.stores.list_keys import MatchedRows, match_rows
 from pipeline.stores.metadata_lists import Metadata
 
 _NAMED = 5  # number of failures that the error names if nothing could be packed
@@ -48,7 +49,7 @@ def pack(
         ConfigError, OwnedError, StorageError, InterruptedRunError: as `pack_source`.
     """
     target, spec = Path(out), corpus.spec
-    sources = corpus.sources.with_metadata(metadata)
+    sources, matched = _with_metadata(corpus.sources, metadata)
     identity = {
         "parameters": {**corpus.parameters, "mel": spec.to_dict()},
         "versions": {name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
@@ -85,10 +86,18 @@ def pack(
         ignored=sources.ignored,
         kept=kept,
         restarted=restarted,
-        without_metadata=tuple(key for key in packed.keys if key not in metadata.rows) if metadata else (),
-        unused_metadata=tuple(sorted(metadata.rows.keys() - metas.keys())) if metadata else (),
+        without_metadata=tuple(key for key in packed.keys if key not in matched.rows) if metadata else (),
+        unused_metadata=matched.unused,
         clutter=sources.clutter,
+        notes=tuple(note for note in (sources.note, matched.note) if note),
     )
+
+
+def _with_metadata(sources: Sources, metadata: Metadata | None) -> tuple[Sources, MatchedRows]:
+    if metadata is None or not sources.items:
+        return sources, MatchedRows({})
+    matched = match_rows(metadata, [item.key for item in sources.items], sources.origin)
+    return sources.with_metadata(matched.rows), matched
 
 
 class _Packing:

@@ -18,7 +18,6 @@ from pipeline.melspec import MelSpec
 from pipeline.pack.folders import walk
 from pipeline.pack.result import PackFailure
 from pipeline.stores.keys import bad_key
-from pipeline.stores.metadata_lists import Metadata
 
 MelBlocks = Callable[[Any], Iterator[NDArray[np.float32]]]
 """A function that gives the mel at the place of an item in blocks `[n_mels, frames] float32`, or raises `SourceError`.
@@ -58,6 +57,7 @@ class Sources:
         failures: items that cannot be packed, as the listing already shows.
         ignored: number of files with other extensions.
         clutter: number of files that machines leave lying about.
+        note: text that says what is strange in the metadata of the items; empty if nothing is.
     """
 
     origin: str
@@ -65,6 +65,7 @@ class Sources:
     failures: tuple[PackFailure, ...] = ()
     ignored: int = 0
     clutter: int = 0
+    note: str = ""
 
     def digest(self) -> str:
         """A digest that changes when an item is added, removed or rewritten."""
@@ -73,11 +74,13 @@ class Sources:
             state.update(f"{item.path}\0{item.stamp}\0".encode())
         return state.hexdigest()
 
-    def with_metadata(self, metadata: Metadata | None) -> Sources:
-        """The same items with this metadata, whose fields override those that the source has."""
-        if metadata is None:
-            return self
-        return replace(self, items=tuple(_described(item, metadata.rows) for item in self.items))
+    def with_metadata(self, rows: Mapping[str, str]) -> Sources:
+        """The same items with this metadata, whose fields override those that the source has.
+
+        Args:
+            rows: JSON object for the keys of some items.
+        """
+        return replace(self, items=tuple(_described(item, rows) for item in self.items)) if rows else self
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,10 @@ class Listing:
         """Takes an item that cannot be packed."""
         self.failures.append(PackFailure(path.encode("utf-8", "backslashreplace").decode(), reason))
 
-    def sources(self, ignored: int = 0, clutter: int = 0) -> Sources:
+    def sources(self, ignored: int = 0, clutter: int = 0, note: str = "") -> Sources:
         """All items that were found, sorted by key."""
         items = tuple(self.found[key] for key in sorted(self.found))
-        return Sources(self.origin, items, tuple(self.failures), ignored, clutter)
+        return Sources(self.origin, items, tuple(self.failures), ignored, clutter, note)
 
 
 def file_stamp(path: str) -> str:

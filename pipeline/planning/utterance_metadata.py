@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError, UtteranceError
 from pipeline.planning.fields import Fields, unified
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.digests import digest, digest_column
+from pipeline.stores.list_keys import match_rows
 from pipeline.stores.metadata_lists import Metadata, read_metadata
 
 
@@ -60,20 +61,16 @@ class UtteranceMetadata:
         """
         try:
             metadata = Metadata("", {}) if path is None else read_metadata(path)
+            matched = match_rows(metadata, list(map(str, catalogue.keys)) if metadata.rows else (), store.url)
         except ConfigError as error:
             raise ConfigError(f"input.meta: {error}") from error
-        rows = metadata.rows
-        listed = {key: rows[key] for key in map(str, catalogue.keys) if key in rows}
-        if rows and not listed:
-            raise ConfigError(
-                f"input.meta: {path} has no row for any utterance of {store.url}: its keys are like "
-                f"{next(iter(rows))!r}, the store's like {str(catalogue.keys[0])!r}"
-            )
+        listed = matched.rows
+        note = "; ".join(note for note in (metadata.note, matched.note) if note)
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
         known = published if published is not None and published["digest"] == found else None
         fields = Fields(known["fields"], tuple(known["notes"])) if known is not None else None
-        return cls(store, catalogue, listed, path, len(rows) - len(listed), found, fields, metadata.note)
+        return cls(store, catalogue, listed, path, len(matched.unused), found, fields, note)
 
     @cached_property
     def fields(self) -> Fields:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from support.packing import SPEC, write_tone
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
 from pipeline.pack import kind_of
-from pipeline.pack.manifests import lhotse_corpus, nemo_corpus
+from pipeline.pack.manifests import lhotse_corpus, manifest_kind, nemo_corpus
 from pipeline.stores import text_lists as lines
 
 RATE = SPEC.sample_rate
@@ -250,3 +251,39 @@ def test_lists_that_unpack_to_more_than_a_list_has_are_refused(tmp_path: Path, m
     (tmp_path / "m.jsonl.gz").write_bytes(gzip.compress(b"{}\n" * 1000)[:-9])
     with pytest.raises(ConfigError, match="cannot be read"):
         nemo_corpus(str(tmp_path / "m.jsonl.gz"), SPEC)
+
+
+def test_faults_of_texts_are_told_with_their_line_and_decide_for_no_other_row(
+    tmp_path: Path, audio: np.ndarray
+) -> None:
+    for name in ("b", "c", "d"):
+        write_tone(tmp_path / f"wavs/{name}.wav", 0.3)
+    rows: list[Any] = [
+        '{"audio_filepath": "wavs/a.wav", "text": "he said "x""}',
+        {"audio_filepath": "wavs/b.wav", "text": "two\nlines"},
+        '{"audio_filepath": "wavs/c.wav", "text": "\\ud800"}',
+        {"audio_filepath": "wavs/d.wav", "text": "good"},
+    ]
+    path = write(tmp_path / "m.json", rows)
+    assert manifest_kind(path) == "nemo"  # its first row is damaged
+    sources = nemo_corpus(path, SPEC).sources
+    assert [item.key for item in sources.items] == ["wavs/b", "wavs/d"]
+    assert sources.note == "1 texts have a line break, first that of wavs/b (line 2)"
+    reasons = {failure.path: failure.reason for failure in sources.failures}
+    assert reasons["line 1"].startswith("it is not a valid JSON object")
+    assert reasons["line 3"].startswith("it holds half of a surrogate pair")
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_audio_is_found_under_a_name_of_another_normalization(tmp_path: Path, forms: tuple[Any, Any]) -> None:
+    on_disk, listed = (unicodedata.normalize(form, "größe é") for form in forms)
+    write_tone(tmp_path / f"{on_disk}.wav", 0.3)
+    sources = nemo_corpus(write(tmp_path / "m.json", [{"audio_filepath": f"{listed}.wav"}]), SPEC).sources
+    assert [(item.key, item.place.path) for item in sources.items] == [(listed, str(tmp_path / f"{on_disk}.wav"))]
+
+
+def test_a_manifest_in_utf16_is_read(tmp_path: Path, audio: np.ndarray) -> None:
+    path = tmp_path / "m.json"
+    path.write_text('{"audio_filepath": "wavs/a.wav", "text": "ü"}\n', encoding="utf-16")
+    assert manifest_kind(str(path)) == "nemo"
+    assert json.loads(nemo_corpus(str(path), SPEC).sources.items[0].meta) == {"text": "ü"}

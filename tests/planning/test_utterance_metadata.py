@@ -165,7 +165,9 @@ def describe(store: Path, layout: str, speaker: str) -> None:
 def test_a_list_that_is_none_or_of_another_store_is_refused(job: Build, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"input\.meta: .*there is no such file"):
         plan(job(input__meta=str(tmp_path / "nowhere.jsonl")))
-    with pytest.raises(ConfigError, match=r"no row for any utterance.*its keys are like 'z', the store's like 'en_US"):
+    with pytest.raises(
+        ConfigError, match=r"no row for any utterance.*its keys \(field key\) are like 'z', the utterances' like 'en_US"
+    ):
         plan(job(input__meta=listed(tmp_path / "m.jsonl", z="z")))
     assert not (tmp_path / "audio").exists()
 

@@ -53,6 +53,34 @@ MUTANTS = (
         "tests/stores/test_zipped_stores.py -k damaged_member",
     ),
     Mutant(
+        "keys that differ only in normalization or extension are matched",
+        "stores/list_keys.py",
+        "if len(mine) == 1 and len(",
+        "if False and len(",
+        "tests/stores/test_list_keys.py -k alike",
+    ),
+    Mutant(
+        "keys that fit several are not matched",
+        "stores/list_keys.py",
+        "len({metadata.rows[key] for key in theirs}) == 1:",
+        "True:",
+        "tests/stores/test_list_keys.py -k several",
+    ),
+    Mutant(
+        "a list that fits no utterance is refused",
+        "stores/list_keys.py",
+        "    if not rows:\n",
+        "    if False:\n",
+        "tests/stores/test_list_keys.py -k fits_nothing",
+    ),
+    Mutant(
+        "UTF-16 is read as text",
+        "stores/text_lists.py",
+        "if mark.startswith(begin)",
+        "if False",
+        "tests/stores/test_tables.py -k utf",
+    ),
+    Mutant(
         "the items of a padded store are on its first long axis",
         "stores/mel_axis.py",
         "longer[0] if len(longer) == 3 else 0",
@@ -75,9 +103,9 @@ MUTANTS = (
     ),
     Mutant(
         "a quotation mark in a .tsv is a character",
-        "stores/metadata_lists.py",
-        'if _delimiter(path) == "," else _tabbed(path)',
-        "if True else _tabbed(path)",
+        "stores/tables.py",
+        'separator in _QUOTED or (separator == "\\t" and extension == ".csv")',
+        "True",
         "tests/pack/test_pack_meta.py -k is_a_character",
     ),
     Mutant(
