@@ -792,9 +792,9 @@ def lines_or_document(path: Path) -> Any:
 
 
 def shape(value: Any) -> Any:
-    """A JSON value with kinds in place of values, its fields in their order."""
+    """A JSON value with kinds in place of values, its fields in their order; those of `meta` are sorted since then."""
     if isinstance(value, dict):
-        return [(name, shape(each)) for name, each in value.items()]
+        return [(name, sorted(shape(each)) if name == "meta" else shape(each)) for name, each in value.items()]
     if isinstance(value, list):
         return [shape(each) for each in value]
     return "number" if isinstance(value, int | float) else type(value).__name__

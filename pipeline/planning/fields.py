@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class Fields:
     """The fields of a corpus.
 
     Args:
-        types: name of each field -> its type.
+        types: name of each field -> its type, sorted by name, so that the order of fields is that of every run.
         notes: sentences about the fields that became text, with the number of rows.
     """
 
@@ -43,24 +43,18 @@ class Fields:
         >>> Fields.of([{"speaker": 3}, {"speaker": "s0"}, {"speaker": "s1"}]).notes
         ('speaker is a number in 1 rows and text in 2: it becomes text',)
         """
-        types: dict[str, FieldType | None] = {}
-        kinds: dict[str, Counter[str]] = {}
+        found: dict[str, _Field] = {}
         count, beyond = 0, False
         for row in rows:
             count += 1
             for name, value in row.items():
-                if name not in types:
-                    if beyond := len(types) >= MAX_FIELDS or beyond:
+                if name not in found:
+                    if beyond := len(found) >= MAX_FIELDS or beyond:
                         continue
-                    types[name], kinds[name] = None, Counter()
-                if (found := type_of(value)) is not None:
-                    known = types[name]
-                    types[name] = found if known is None else _merged(known, found)
-                    kinds[name][_kind(value)] += 1
-        settled = {name: _settled(known, count - kinds[name].total()) for name, known in types.items()}
-        notes = [
-            note for name, known in types.items() if (note := _note(name, known, settled[name], kinds[name], count))
-        ]
+                    found[name] = _Field()
+                found[name].add(value)
+        settled = {name: found[name].settled(count) for name in sorted(found)}
+        notes = [note for name, known in settled.items() for note in found[name].notes(name, known, count)]
         if beyond:
             notes.append(f"the metadata has more than {MAX_FIELDS} fields: the others are written as they are")
         return cls(settled, tuple(notes))
@@ -84,7 +78,7 @@ def type_of(value: Any) -> FieldType | None:
         case list():
             return _list_type(value)
         case dict():
-            found = {name: type_of(each) for name, each in value.items()}
+            found = {name: type_of(value[name]) for name in sorted(value)}
             return ({"object": found} if all(map(_is_known, found.values())) else "text") if found else None
         case _:
             return None
@@ -125,22 +119,85 @@ def _merged(one: FieldType, other: FieldType) -> FieldType:
             return "text"
 
 
-def _settled(known: FieldType | None, missing: int) -> FieldType:
-    return "text" if known is None or missing else known
+class _Field:
+    """What the rows so far have in one field."""
+
+    def __init__(self) -> None:
+        self._type: FieldType | None = None
+        self._typed = 0
+        self._kinds: Counter[str] = Counter()
+        self._inside: dict[str, Counter[str]] = {}  # kinds by place: "[]" for the items of a list, ".b" for a name, ...
+
+    def add(self, value: Any) -> None:
+        """Takes the value that a row has."""
+        if (found := type_of(value)) is not None:
+            self._type = found if self._type is None else _merged(self._type, found)
+            self._typed += 1
+        if not _is_missing(value):
+            self._kinds[_kind(value)] += 1
+        if isinstance(value, list | dict):
+            for place, each in _places("", value):
+                if (known := self._inside.get(place)) is None and len(self._inside) < MAX_FIELDS:
+                    known = self._inside[place] = Counter()
+                if known is not None and not _is_missing(each):
+                    known[_kind(each)] += 1
+
+    def settled(self, rows: int) -> FieldType:
+        """The field's type in this number of rows."""
+        return "text" if self._type is None or self._typed < rows else self._type
+
+    def notes(self, name: str, settled: FieldType, rows: int) -> Iterator[str]:
+        """Why the field, or what is in it, became text."""
+        yield from _note(name, settled, self._kinds, rows)
+        if settled != "text":
+            for place, known in _places_of_type("", settled):
+                if kinds := self._inside.get(place):
+                    yield from _note(f"{name}{place}", known, kinds, kinds.total(), "values")
 
 
-def _note(name: str, known: FieldType | None, settled: FieldType, kinds: Counter[str], rows: int) -> str | None:
-    """Why a field became text; None if it is text anyway, or did not become text."""
-    if settled != "text" or known is None or set(kinds) == {"text"}:
-        return None
-    parts = [f"{kind} in {count}{' rows' if not at else ''}" for at, (kind, count) in enumerate(sorted(kinds.items()))]
+def _places(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """All that is in a list or an object, each with its place."""
+    inside = (
+        ((f"{place}[]", each) for each in value)
+        if isinstance(value, list)
+        else ((f"{place}.{name}", each) for name, each in value.items())
+    )
+    for at, each in inside:
+        yield at, each
+        if isinstance(each, list | dict):
+            yield from _places(at, each)
+
+
+def _places_of_type(place: str, known: FieldType) -> Iterator[tuple[str, FieldType]]:
+    """All types in a type, each with its place as in `_places`."""
+    match known:
+        case {"list": each}:
+            inside = {f"{place}[]": each}
+        case {"object": dict() as named}:
+            inside = {f"{place}.{name}": each for name, each in named.items()}
+        case _:
+            inside = {}
+    for at, each in inside.items():
+        yield at, each
+        yield from _places_of_type(at, each)
+
+
+def _note(name: str, settled: FieldType, kinds: Counter[str], rows: int, unit: str = "rows") -> Iterator[str]:
+    """Why a field became text; nothing if it is text anyway, or did not become text."""
+    if settled != "text" or set(kinds) == {"text"}:
+        return
+    if not kinds:
+        yield f"{name} has no value in {rows} rows: it becomes text"
+        return
+    parts = [
+        f"{kind} in {count}{f' {unit}' if not at else ''}" for at, (kind, count) in enumerate(sorted(kinds.items()))
+    ]
     if missing := rows - kinds.total():
         parts.append(f"missing in {missing}")
-    elif len(parts) == 1:
-        (kind,) = kinds
-        beyond = f"a number in {rows} rows, some beyond 64 bits"
-        parts = [beyond if kind == "a number" else f"{kind} of several shapes in {rows} rows"]
-    return f"{name} is {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}: it becomes text"
+    elif len(parts) == 1 and not (kind := next(iter(kinds))).startswith("an empty"):
+        beyond = f"a number in {rows} {unit}, some beyond 64 bits"
+        parts = [beyond if kind == "a number" else f"{kind} of several shapes in {rows} {unit}"]
+    yield f"{name} is {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}: it becomes text"
 
 
 def _kind(value: Any) -> str:
@@ -150,11 +207,15 @@ def _kind(value: Any) -> str:
         case bool():
             return "true or false"
         case list():
-            return "a list"
+            return "a list" if value else "an empty list"
         case dict():
-            return "an object"
+            return "an object" if value else "an empty object"
         case _:
             return "a number"
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 
 def _is_known(found: FieldType | None) -> bool:
@@ -164,7 +225,7 @@ def _is_known(found: FieldType | None) -> bool:
 def _converted(value: Any, known: FieldType) -> Any:
     """A value as its field's type. A value that has another type, since the store was changed meanwhile, stays."""
     match known:
-        case "text" if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        case "text" if _is_missing(value):
             return ""
         case "text":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

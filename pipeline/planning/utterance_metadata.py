@@ -69,7 +69,7 @@ class UtteranceMetadata:
         own = store.meta_digest()
         found = digest(own, *(part for item in listed.items() for part in item)).hex() if own or listed else ""
         known = published if published is not None and published["digest"] == found else None
-        fields = Fields(known["fields"], tuple(known["notes"])) if known is not None else None
+        fields = Fields(dict(sorted(known["fields"].items())), tuple(known["notes"])) if known is not None else None
         return cls(store, catalogue, listed, path, len(matched.unused), found, fields, note)
 
     @cached_property

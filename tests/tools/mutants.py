@@ -521,9 +521,23 @@ MUTANTS = (
     Mutant(
         "a field that is missing somewhere is text",
         "planning/fields.py",
-        '"text" if known is None or missing else known\n',
-        '"text" if known is None else known\n',
+        '"text" if self._type is None or self._typed < rows else self._type\n',
+        '"text" if self._type is None else self._type\n',
         "tests/planning/test_fields.py -k one_type_in_all_rows",
+    ),
+    Mutant(
+        "the fields of the metadata have one order",
+        "planning/fields.py",
+        "for name in sorted(found)}",
+        "for name in found}",
+        "tests/planning/test_fields.py -k no_value_is_lost",
+    ),
+    Mutant(
+        "values in lists and objects that become text are told",
+        "planning/fields.py",
+        '        if settled != "text":\n',
+        "        if False:\n",
+        "tests/planning/test_fields.py -k told_with_counts",
     ),
     Mutant(
         "the seal of a commit record",
