@@ -39,7 +39,7 @@ class Fields:
         """The fields of all utterances' metadata. Takes one row at a time and keeps none.
 
         >>> Fields.of([{"speaker": 3, "gain": 0.5}, {"speaker": "s0", "gain": 1}]).types
-        {'speaker': 'text', 'gain': 'number'}
+        {'gain': 'number', 'speaker': 'text'}
         >>> Fields.of([{"speaker": 3}, {"speaker": "s0"}, {"speaker": "s1"}]).notes
         ('speaker is a number in 1 rows and text in 2: it becomes text',)
         """
