@@ -69,11 +69,12 @@ def test_from_audio_to_verified_shards(tmp_path: Path, vocoder_path: Path) -> No
 
 
 def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path, vocoder_path: Path) -> None:
-    paths = sorted(PROMPTS.glob("it_IT*/*.flac"))[:2]
+    shutil.copytree(PROMPTS / "it_IT_m_Carlo", tmp_path / "it_IT_m_Carlo")
+    paths = sorted(tmp_path.glob("it_IT*/*.flac"))[:2]
     lines = [{"audio_filepath": str(path), "text": path.stem, "lang": "it"} for path in paths]
     lines.append({"audio_filepath": "gone.wav"})
     (tmp_path / "manifest.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    keys = [str(path.with_suffix("")).lstrip("/") for path in paths]
+    keys = [str(path.relative_to(tmp_path).with_suffix("")) for path in paths]
     (tmp_path / "speakers.csv").write_text(f"key,speaker\n{keys[0]},carlo\nnobody,x\n")
     store, out = tmp_path / "mels.zarr", tmp_path / "audio"
     arguments = [tmp_path / "manifest.jsonl", store, "--mel", "hifigan-22k", "--meta", tmp_path / "speakers.csv"]
