@@ -34,9 +34,9 @@ FLOORS = {
         "__main__",
     ],
     "kernels": [
-        "emitter minimal_filtering target",
-        "values",
-        "pointer",
+        "cache emitter minimal_filtering target",
+        "mapped values",
+        "emulated_fma pointer",
         "function",
         "compiling",
         "recipe",

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.storage.atomic import atomic_write
+from pipeline.storage.cache_folder import cache_folder, chosen_folder
 
 
 def cached(name: str, build: Callable[[], bytes]) -> Path:
     """The file of that name in the cache folder, built now if it is not there.
 
-    The folder is `$MELMILL_CACHE`, else `$XDG_CACHE_HOME/melmill`, else `~/.cache/melmill`. If neither of the last two
-    can be written (a container without a home), a temporary folder takes their place, which is removed when this
-    process ends. Several processes may build the same file at once: each writes its own and moves it into place whole.
+    If the folder is not `$MELMILL_CACHE` and cannot be written (a container without a home), a temporary folder takes
+    its place, which is removed when this process ends. Several processes may build the same file at once: each writes
+    its own and moves it into place whole.
 
     Args:
         name: name of the file, with a digest of all that the content depends on.
@@ -26,21 +26,12 @@ def cached(name: str, build: Callable[[], bytes]) -> Path:
     Raises:
         ConfigError: if `$MELMILL_CACHE` is set and cannot be written.
     """
-    if chosen := os.environ.get("MELMILL_CACHE"):
-        try:
-            return _kept(Path(chosen).absolute(), name, build)
-        except OSError as error:
-            raise ConfigError(f"MELMILL_CACHE: {chosen} cannot be used as the folder for models: {error}") from error
     try:
-        return _kept(_default_folder(), name, build)
-    except (OSError, RuntimeError):  # RuntimeError: no home folder is known
+        return _kept(cache_folder(), name, build)
+    except OSError as error:
+        if chosen := chosen_folder():
+            raise ConfigError(f"MELMILL_CACHE: {chosen} cannot be used as the folder for models: {error}") from error
         return _kept(Path(_temporary_folder().name), name, build)
-
-
-def _default_folder() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # A relative path must be ignored: XDG Base Directory Specification 0.8.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "melmill"
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 from pipeline.kernels.emitter import ADDRESS
+from pipeline.kernels.emulated_fma import emulate
 from pipeline.kernels.target import Target
 
 Signatures = Mapping[str, str]
@@ -18,16 +19,18 @@ _KINDS = {"p": ctypes.c_void_p, "i": ctypes.c_int64}
 
 
 def signatures(module: ir.Module) -> Signatures:
-    """The signatures of the functions that a module defines."""
+    """The signatures of the functions that a module defines for Python."""
     return {
         each.name: "".join("p" if argument.type == ADDRESS else "i" for argument in each.args)
         for each in module.functions
-        if each.blocks
+        if each.blocks and each.linkage != "internal"
     }
 
 
 def object_code(module: ir.Module, target: Target) -> bytes:
-    """The module compiled for a target, as an object file."""
+    """The module compiled for a target, which need not be this machine's, as an object file."""
+    if target.slow:
+        emulate(module)
     parsed = llvm.parse_assembly(str(module))
     parsed.verify()
     code: bytes = _machine(target).emit_object(parsed)
@@ -41,9 +44,13 @@ class Library:
         code: what `object_code` gave, on a machine that has the target's instructions.
         named: the signatures of its functions.
         target: the target that it was compiled for.
+
+    Raises:
+        OSError: if this system lets no process run code that it made itself; see `target.available`.
     """
 
     def __init__(self, code: bytes, named: Signatures, target: Target) -> None:
+        llvm.check_jit_execution()  # LLVM does not look whether memory became executable, and a call would crash
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine(target))
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         self._engine.finalize_object()

@@ -1,13 +1,20 @@
-"""Kernels as recipes: what is compiled, by name and parameters, once for a node."""
+"""Kernels as recipes: what is compiled, by name and parameters, once for a machine."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import threading
 from typing import Protocol
 
 from llvmlite import ir
 
-from pipeline.kernels.compiling import Library, object_code, signatures
+from pipeline.kernels.cache import identity, keep, kept
+from pipeline.kernels.compiling import Library, Signatures, object_code, signatures
 from pipeline.kernels.target import Target
+
+_lock = threading.Lock()
+_loaded: dict[str, Library] = {}
 
 
 class Recipe(Protocol):
@@ -19,8 +26,47 @@ class Recipe(Protocol):
 
 
 def library(recipe: Recipe, target: Target) -> Library:
-    """The compiled functions of a recipe."""
+    """The compiled functions of a recipe: one library in a process, compiled once for a machine.
+
+    Args:
+        recipe: what is compiled.
+        target: what it is compiled for; this machine must be able to run it.
+    """
+    kind = type(recipe)
+    name = f"code-{identity(kind.__module__, kind.__qualname__, recipe, target)}"
+    with _lock:
+        if name not in _loaded:
+            code = _read(name)
+            if code is None:
+                code = _made(recipe, target)
+                keep(name, [_file(f"{recipe!r} for {target.name}", *code)], replace=True)  # it may be damaged
+            _loaded[name] = Library(*code, target)
+        return _loaded[name]
+
+
+def _made(recipe: Recipe, target: Target) -> tuple[bytes, Signatures]:
     module = ir.Module()
     module.triple = target.triple
     recipe.emit(module, target)
-    return Library(object_code(module, target), signatures(module), target)
+    return object_code(module, target), signatures(module)
+
+
+# A file is a line with the digest of what follows, a line with the signatures, and the code.
+
+
+def _file(description: str, code: bytes, named: Signatures) -> bytes:
+    content = json.dumps({"code": description, "signatures": dict(named)}).encode() + b"\n" + code
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def _read(name: str) -> tuple[bytes, Signatures] | None:
+    """What a file holds; None if it is not there, or damaged."""
+    file = kept(name)
+    if file is None:
+        return None
+    with file:
+        digest, _, content = file.read().partition(b"\n")
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        return None
+    head, _, code = content.partition(b"\n")
+    return code, json.loads(head)["signatures"]
