@@ -93,8 +93,9 @@ def test_a_recipe_must_say_all_that_it_depends_on() -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "a bit", "another file"])
-def test_a_damaged_file_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    scaled(Scaling(2.0), HOST)
+def test_a_damaged_file_is_made_again(folder: Path, damage: str) -> None:
+    environment = {"MELMILL_CACHE": str(folder.parent)}
+    first = used(environment)
     (file,) = kept(folder, "code")
     whole = file.read_bytes()
     middle = len(whole) // 2
@@ -106,9 +107,7 @@ def test_a_damaged_file_is_made_again(folder: Path, monkeypatch: pytest.MonkeyPa
             "another file": b"not ours\n" * 100,
         }[damage]
     )
-    restarted(monkeypatch)
-    assert scaled(Scaling(2.0), HOST)[1] == 3
-    assert len(small_kernels.emitted) == 1
+    assert used(environment) == {**first, "computed": 0}  # in a process of its own: LLVM may crash on what is damaged
     assert file.read_bytes() == whole
 
 
