@@ -34,8 +34,9 @@ FLOORS = {
         "__main__",
     ],
     "kernels": [
-        "cache emitter minimal_filtering target",
-        "mapped values",
+        "emitter minimal_filtering target",
+        "cache values",
+        "mapped",
         "emulated_fma pointer",
         "function",
         "compiling",
@@ -61,7 +62,7 @@ FLOORS = {
     ],
     "workshop": [
         "halo_trial model_geometry prompts training",
-        "import_checkpoint import_onnx vocoder_list",
+        "import_checkpoint import_onnx installation vocoder_list",
         "check",
         "__init__",
     ],

@@ -44,6 +44,9 @@ class _Commands(LazyGroup):
         LazyCommand("status", "pipeline.cli.status:status", "Show how far a run is, or how the last run ended."),
         LazyCommand("verify", "pipeline.cli.verify:verify", "Read a whole output again and check it."),
         LazyCommand("gc", "pipeline.cli.garbage:gc", "List, and with --yes delete, what no manifest needs any more."),
+        LazyCommand(
+            "doctor", "pipeline.cli.doctor:doctor", "Show what melmill has to work with here, and how fast it is."
+        ),
     )
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:

@@ -10,15 +10,15 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-import llvmlite
-import llvmlite.binding as llvm
 import numpy as np
 
+from pipeline.kernels.target import compiler_versions
 from pipeline.storage.cache_folder import cache_folder
 from pipeline.storage.trusted_folder import TrustedFolder
 
@@ -55,17 +55,22 @@ def identity(*parts: object) -> str:
 def _sources() -> str:
     here = Path(__file__).parent
     # Tables of constants are numpy's.
-    libraries = (version("melmill"), llvmlite.__version__, llvm.llvm_version_info, np.__version__)
+    libraries = (version("melmill"), compiler_versions(), np.__version__)
     digest = hashlib.sha256(repr(libraries).encode())
     for path in sorted(here.rglob("*.py")):
         digest.update(f"{path.relative_to(here)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def kept(name: str) -> IO[bytes] | None:
-    """A file, to be read; None if it is not there or cannot be believed."""
+def kept(name: str, use: bool = True) -> IO[bytes] | None:
+    """A file, to be read; None if it is not there or cannot be believed.
+
+    Args:
+        name: name of the file.
+        use: whether it counts as used now.
+    """
     try:
-        return folder().open(name)
+        return folder().open(name, use)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -94,6 +99,17 @@ def keep(name: str, content: Iterable[bytes | memoryview], replace: bool) -> boo
         say(error)
         return False
     return True
+
+
+def trial() -> str:
+    """The reason why no file can be kept; "" if one can. One is written and removed."""
+    name = f".trial-{os.getpid()}"
+    try:
+        folder().write(name, [b"trial"], replace=True)
+        folder().remove(name)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def say(error: OSError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from llvmlite import ir
 
-from pipeline.kernels.cache import identity, keep, kept
+from pipeline.kernels.cache import folder, identity, keep, kept
 from pipeline.kernels.compiling import Library, Signatures, object_code, signatures
 from pipeline.kernels.target import Target
 
@@ -42,6 +43,18 @@ def library(recipe: Recipe, target: Target) -> Library:
                 keep(name, [_file(f"{recipe!r} for {target.name}", *code)], replace=True)  # it may be damaged
             _loaded[name] = Library(*code, target)
         return _loaded[name]
+
+
+def kept_code() -> list[str]:
+    """The recipes and targets whose code is kept on this machine, as text; the one that was used last first."""
+    found = []
+    for each in folder().held():
+        if each.name.startswith("code-") and (file := kept(each.name, use=False)):
+            with file:
+                head = file.read().split(b"\n", 2)
+            with contextlib.suppress(ValueError, KeyError, IndexError):  # it may be damaged
+                found.append(json.loads(head[1])["code"])
+    return found
 
 
 def _made(recipe: Recipe, target: Target) -> tuple[bytes, Signatures]:

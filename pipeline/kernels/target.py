@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+import llvmlite
 import llvmlite.binding as llvm
 
 from pipeline.errors import ConfigError
@@ -104,6 +105,16 @@ def required(what: str) -> Target:
     return found
 
 
+def processor() -> str:
+    """LLVM's name of this machine's processor."""
+    return str(llvm.get_host_cpu_name())
+
+
+def compiler_versions() -> dict[str, str]:
+    """The versions of llvmlite and of LLVM."""
+    return {"llvmlite": llvmlite.__version__, "llvm": ".".join(map(str, llvm.llvm_version_info))}
+
+
 def _chosen(cpu: str) -> Target:
     if cpu not in _KNOWN:
         raise ConfigError(f"MELMILL_KERNELS: {cpu!r} is not one of off, {', '.join(_KNOWN)}")
@@ -111,7 +122,7 @@ def _chosen(cpu: str) -> Target:
     lacking = [each for each in _KNOWN[cpu][1] if not has.get(each)]
     if platform.machine() not in ("x86_64", "AMD64") or lacking:
         raise ConfigError(
-            f"MELMILL_KERNELS: this processor, {llvm.get_host_cpu_name()}, cannot run code for {cpu}"
+            f"MELMILL_KERNELS: this processor, {processor()}, cannot run code for {cpu}"
             + (f", which has {', '.join(lacking)}" if lacking else "")
         )
     return named(cpu)

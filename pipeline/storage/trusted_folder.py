@@ -48,8 +48,12 @@ class TrustedFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def open(self, name: str) -> IO[bytes]:
-        """A file, to be read. It counts as used now.
+    def open(self, name: str, use: bool = True) -> IO[bytes]:
+        """A file, to be read.
+
+        Args:
+            name: name of the file.
+            use: whether it counts as used now.
 
         Raises:
             FileNotFoundError: if it is not there.
@@ -63,7 +67,7 @@ class TrustedFolder:
             _check(found, self.path / name)
             if not stat.S_ISREG(found.st_mode):
                 raise PermissionError(f"{self.path / name} is not a regular file")
-            if time.time() - found.st_mtime > _MARK_SECONDS:
+            if use and time.time() - found.st_mtime > _MARK_SECONDS:
                 with contextlib.suppress(OSError):  # a folder of root, or one that is mounted read-only
                     os.utime(descriptor)
             return os.fdopen(descriptor, "rb")

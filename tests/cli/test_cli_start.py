@@ -13,7 +13,7 @@ from pipeline.cli import _Commands, app
 from pipeline.cli.lazy import LazyCommand
 from pipeline.cli.vocoder import _Commands as _VocoderCommands
 
-HEAVY = {"dask", "distributed", "numpy", "onnx", "onnxruntime", "rich", "zarr"}
+HEAVY = {"dask", "distributed", "llvmlite", "numpy", "onnx", "onnxruntime", "rich", "zarr"}
 
 
 def imported_by(*commands: list[object]) -> set[str]:
@@ -66,3 +66,9 @@ def test_a_command_has_the_flags_of_a_job_that_concern_it_in_their_order() -> No
     for command, options in flags.items():
         lines = CliRunner().invoke(app, [command, "--help"]).output.splitlines()
         assert [line.split()[0] for line in lines if line.startswith("  --")] == options.split()
+
+
+def test_to_import_the_package_imports_nothing_heavy() -> None:
+    script = "import sys, pipeline; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) & HEAVY == set()

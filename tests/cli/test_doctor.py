@@ -1,0 +1,115 @@
+"""`melmill doctor`: what there is to work with, and what is not as fast as it can be."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import small_kernels
+from support.small_kernels import Scaling, scaled
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.kernels import recipe
+from pipeline.kernels.target import Target, host, named
+from pipeline.workshop import installation
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test's own; speeds are measured once, with griffin-lim."""
+    monkeypatch.setenv("MELMILL_CACHE", str(tmp_path))
+    monkeypatch.delenv("MELMILL_KERNELS", raising=False)
+    monkeypatch.setattr(installation, "VOCODERS", ("griffin-lim",))
+    monkeypatch.setattr(installation, "_PATIENCE", 0.0001)
+    monkeypatch.setattr(recipe, "_loaded", {})
+    return tmp_path / "kernels"
+
+
+def doctor(code: int = 0) -> dict[str, str]:
+    """The lines of the command, by their first word; of several with one word, the last."""
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == code, done.output
+    return {line[:10].strip(): line[11:] for line in done.stdout.splitlines()}
+
+
+def test_it_says_what_is_compiled_for_what_and_how_fast_it_is(folder: Path) -> None:
+    ours = host()
+    assert ours is not None
+    scaled(Scaling(2.0), ours)
+    said = doctor()
+    assert re.search(r"python 3\.\d+\.\d+, melmill .*llvmlite \d+\.\d+.*, llvm \d+", said["versions"])
+    assert re.fullmatch(rf"{ours.cpu}, \d+ cores", said["processor"])
+    assert said["kernels"] == f"for {ours.name}"
+    assert re.fullmatch(rf"{folder}, [1-9]\d* files, [\d.]+ [KM]iB|{folder}, [1-9]\d* files, \d+ B", said["cache"])
+    compiled = [line for line in CliRunner().invoke(app, ["doctor"]).stdout.splitlines() if "Scaling" in line]
+    assert compiled == [f"compiled   Scaling(factor=2.0) for {ours.name}"]
+    assert re.fullmatch(r"mel_distance [\d.]+ x real time", said["speed"])
+
+
+def test_json_has_all_of_it() -> None:
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    found: dict[str, Any] = json.loads(done.stdout)
+    names = {"versions", "processor", "cores", "kernels", "kernels_problem", "cache", "speeds"}
+    assert set(found) == names
+    assert {each["name"]: each["times_real_time"] > 1 for each in found["speeds"]} == {
+        "griffin-lim": True,
+        "mel_distance": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "line"),
+    [
+        (named("x86-64"), "for x86-64 (128-bit vectors, no fused multiply-add). They are slow, because this processor"),
+        ("it is forbidden", "none: it is forbidden. What has another way takes it: HiFi-GAN runs in onnxruntime"),
+    ],
+)
+def test_it_says_what_is_not_as_fast_as_it_can_be_and_why(
+    target: Target | str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "available", lambda: target)
+    assert doctor()["kernels"].startswith(line)
+
+
+def test_a_cache_that_cannot_be_used_is_said_with_the_reason(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert doctor()["cache"].startswith(f"{folder} cannot be used: {folder} has mode 777, so others could put code")
+    monkeypatch.setenv("MELMILL_CACHE", "/proc/nowhere")
+    assert doctor()["cache"].startswith("/proc/nowhere/kernels cannot be used: No such file or directory")
+    monkeypatch.delenv("MELMILL_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert doctor()["cache"] == "none: no home folder is known. Set MELMILL_CACHE to a folder that you can write"
+
+
+def test_a_vocoder_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "VOCODERS", ("nothing-like-it",))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 2
+    assert "speed      nothing-like-it cannot be used: no vocoder is named 'nothing-like-it'" in done.stdout
+
+
+def test_a_processor_that_is_not_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MELMILL_KERNELS", "i486")
+    assert CliRunner().invoke(app, ["doctor"]).exit_code == 2
+
+
+def test_to_look_at_kept_code_is_no_use_of_it(folder: Path) -> None:
+    ours = host()
+    assert ours is not None
+    scaled(Scaling(3.0), ours)
+    (file,) = folder.iterdir()
+    os.utime(file, (10**9, 10**9))
+    doctor()
+    assert file.stat().st_mtime == 10**9
+    assert small_kernels.emitted
