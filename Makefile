@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
 CUDA := build/cuda
+ARM := build/aarch64
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
@@ -12,7 +13,7 @@ ON_S3 := invariant points races failing_calls killed_gc state_machine verify clo
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-aarch64 test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
 
 house:  ## print the rooms of pipeline/, their sizes, and which room imports which
 	@$(PYTHON) tests/tools/house.py
@@ -48,6 +49,9 @@ test-slurm: $(VENV)/slurm  ## run jobs on a real SLURM of two nodes that it star
 test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are network namespaces (as root; installs iproute2)
 	command -v ip >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends iproute2; }
 	$(PYTEST) -m netns
+
+test-aarch64: $(VENV)/dev $(ARM)/done  ## run kernels on a 64-bit ARM processor that qemu emulates, and compare their bits (as root; installs qemu-user)
+	$(PYTEST) -m aarch64
 
 test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this machine needs to have; not in .ci/run
 	$(CUDA)/bin/pytest -m cuda
@@ -132,6 +136,23 @@ $(VENV)/s3: $(VENV)/dev
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+# Debian 12's Python for 64-bit ARM, unpacked and not installed, and the locked packages that kernels and their tests need.
+ARM_DEBS := libbz2-1.0 libc6 libexpat1 libffi8 libgcc-s1 liblzma5 libpython3.11-minimal libpython3.11-stdlib libsqlite3-0 \
+  libssl3 libstdc++6 libuuid1 python3.11 python3.11-minimal zlib1g
+ARM_PACKAGES := annotated-types hypothesis iniconfig llvmlite numpy packaging pluggy pydantic pydantic-core pygments pytest \
+  ruamel-yaml sortedcontainers typing-extensions typing-inspection
+$(ARM)/done: requirements-dev.txt | $(VENV)/dev
+	rm -rf $(ARM) && mkdir -p $(ARM)/debs
+	dpkg --add-architecture arm64 && apt-get update
+	command -v qemu-aarch64 >/dev/null || apt-get install --yes --no-install-recommends qemu-user
+	cd $(ARM)/debs && apt-get download $(ARM_DEBS:%=%:arm64)
+	for deb in $(ARM)/debs/*.deb; do dpkg -x $$deb $(ARM)/root || exit; done
+	awk -v names=' $(ARM_PACKAGES) ' '/^[a-z]/ { split($$1, n, "=="); kept = index(names, " " n[1] " ") } kept' $< > $(ARM)/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: --python-version 3.11 \
+	  $(foreach glibc,2_17 2_27 2_28 2_34,--platform manylinux_$(glibc)_aarch64) --platform manylinux2014_aarch64 \
+	  --target $(ARM)/site --requirement $(ARM)/requirements.txt
 	touch $@
 
 # A place of its own: onnxruntime and onnxruntime-gpu are one package of two builds.

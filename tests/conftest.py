@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import settings
+from support import no_deadline as no_deadline
 from support.corpora import SPEC, tiny_vocoder
 from support.hifigans import small_hifigan
 from support.packs import pack_npy
@@ -25,6 +25,7 @@ LANES = {
     "slurm": ["slurm"],
     "netns": ["netns"],
     "cuda": ["cuda"],
+    "aarch64": ["aarch64"],
 }
 """Lane, which is also the marker of its tests -> its folders. The folders of other lanes are not even imported."""
 
@@ -49,10 +50,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (lane := _lane(item.path)) is not None:
             item.add_marker(lane)
-
-
-settings.register_profile("melmill", deadline=None)  # a busy machine is no failure
-settings.load_profile("melmill")
 
 
 @pytest.fixture(autouse=True, scope="session")

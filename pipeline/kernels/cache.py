@@ -12,7 +12,6 @@ import json
 import logging
 import os
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -54,10 +53,10 @@ def identity(*parts: object) -> str:
 @functools.cache
 def _sources() -> str:
     here = Path(__file__).parent
-    # Tables of constants are numpy's.
-    libraries = (version("melmill"), compiler_versions(), np.__version__)
-    digest = hashlib.sha256(repr(libraries).encode())
-    for path in sorted(here.rglob("*.py")):
+    paths = sorted(here.rglob("*.py"))
+    assert paths, here
+    digest = hashlib.sha256(repr((compiler_versions(), np.__version__)).encode())  # tables of constants are numpy's
+    for path in paths:
         digest.update(f"{path.relative_to(here)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
