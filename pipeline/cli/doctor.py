@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import typer
 
 from pipeline.cli.options import Json
-from pipeline.cli.printing import print_some, size
+from pipeline.cli.printing import size
 from pipeline.errors import ConfigError
 from pipeline.planning.versions import installed
 from pipeline.workshop.installation import Cache, Installation, Speed, examine
-
-_WIDTH = 100
-"""Characters of a line about compiled code."""
 
 
 def doctor(as_json: Json = False) -> None:
@@ -34,9 +32,8 @@ def doctor(as_json: Json = False) -> None:
         print(f"processor  {found.processor}, {found.cores} cores")
         print(f"kernels    {_kernels(found)}")
         print(f"cache      {_cache(found.cache)}")
-        print_some(
-            [f"compiled   {code if len(code) <= _WIDTH else code[:_WIDTH] + '...'}" for code in found.cache.code]
-        )
+        for line in _compiled(found.cache):
+            print(f"compiled   {line}")
         for each in found.speeds:
             print(_speed(each))
     if any(each.problem for each in found.speeds):
@@ -47,7 +44,7 @@ def _kernels(found: Installation) -> str:
     if not found.kernels:
         return f"none: {found.kernels_problem}. What has another way takes it: HiFi-GAN runs in onnxruntime"
     if found.kernels_problem:
-        return f"for {found.kernels}. They are slow, because {found.kernels_problem}; the samples are the same"
+        return f"for {found.kernels}: {found.kernels_problem}"
     return f"for {found.kernels}"
 
 
@@ -57,6 +54,18 @@ def _cache(found: Cache) -> str:
     if found.problem:
         return f"{found.folder} cannot be used: {found.problem}"
     return f"{found.folder}, {found.files} files, {size(found.bytes)}"
+
+
+def _compiled(found: Cache) -> list[str]:
+    """For each target the names of the recipes that were compiled, with their number if there are several."""
+    names: dict[str, Counter[str]] = {}
+    for each in found.code:
+        names.setdefault(each.target, Counter())[each.recipe.partition("(")[0]] += 1
+    return [
+        f"for {target}: "
+        + ", ".join(name + (f" ({count})" if count > 1 else "") for name, count in sorted(each.items()))
+        for target, each in names.items()
+    ]
 
 
 def _speed(each: Speed) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import threading
+from dataclasses import dataclass
 from typing import Protocol
 
 from llvmlite import ir
@@ -40,20 +42,33 @@ def library(recipe: Recipe, target: Target) -> Library:
             code = _read(name)
             if code is None:
                 code = _made(recipe, target)
-                keep(name, [_file(f"{recipe!r} for {target.name}", *code)], replace=True)  # it may be damaged
+                keep(name, [_file(KeptCode(repr(recipe), target.name), *code)], replace=True)  # it may be damaged
             _loaded[name] = Library(*code, target)
         return _loaded[name]
 
 
-def kept_code() -> list[str]:
-    """The recipes and targets whose code is kept on this machine, as text; the one that was used last first."""
+@dataclass(frozen=True)
+class KeptCode:
+    """What a file of compiled code says of itself.
+
+    Args:
+        recipe: what was compiled: the recipe's `repr`.
+        target: what it was compiled for: the target's name.
+    """
+
+    recipe: str
+    target: str
+
+
+def kept_code() -> list[KeptCode]:
+    """The code that is kept on this machine; that which was used last first."""
     found = []
     for each in folder().held():
         if each.name.startswith("code-") and (file := kept(each.name, use=False)):
             with file:
                 head = file.read().split(b"\n", 2)
-            with contextlib.suppress(ValueError, KeyError, IndexError):  # it may be damaged
-                found.append(json.loads(head[1])["code"])
+            with contextlib.suppress(ValueError, LookupError, TypeError):  # it may be damaged
+                found.append(KeptCode(**json.loads(head[1])["code"]))
     return found
 
 
@@ -67,8 +82,8 @@ def _made(recipe: Recipe, target: Target) -> tuple[bytes, Signatures]:
 # A file is a line with the digest of what follows, a line with the signatures, and the code.
 
 
-def _file(description: str, code: bytes, named: Signatures) -> bytes:
-    content = json.dumps({"code": description, "signatures": dict(named)}).encode() + b"\n" + code
+def _file(code_of: KeptCode, code: bytes, named: Signatures) -> bytes:
+    content = json.dumps({"code": dataclasses.asdict(code_of), "signatures": dict(named)}).encode() + b"\n" + code
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 

@@ -16,7 +16,7 @@ from pipeline.dsp.mel import log_mel
 from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import MelmillError
 from pipeline.kernels import cache
-from pipeline.kernels.recipe import kept_code
+from pipeline.kernels.recipe import KeptCode, kept_code
 from pipeline.kernels.target import available, compiler_versions, processor
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import DEFAULT_VOCODER, load_vocoder
@@ -29,6 +29,7 @@ _FRAMES = 96
 """Frames of a measurement: about a second of speech, which the slowest vocoder decodes in a quarter of a second."""
 _PATIENCE = 0.25
 """CPU time after which a measurement is not repeated [s], so that all of them together take less than two seconds."""
+_SLOW = "fused multiply-adds are emulated, which is slow and gives the same samples"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Cache:
     problem: str
     files: int
     bytes: int
-    code: list[str]
+    code: list[KeptCode]
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Installation:
         processor: LLVM's name of this machine's processor.
         cores: number of cores that this process may use.
         kernels: what kernels are compiled for; "" if there are none.
-        kernels_problem: reason why there are no kernels, or why they are slow; "" if they are as fast as they can be.
+        kernels_problem: reason why there are no kernels, or why they are slow; "" if they are fast.
         cache: the files that are kept.
         speeds: how fast vocoders and the mel distance are.
     """
@@ -105,7 +106,7 @@ def examine(versions: Mapping[str, str]) -> Installation:
     if isinstance(target, str):
         kernels, problem = "", target
     else:
-        kernels, problem = target.name, "this processor has no fused multiply-add" if target.slow else ""
+        kernels, problem = target.name, _SLOW if target.slow else ""
     speeds = [_speed(name, lambda name=name: _decoding(name)) for name in VOCODERS]  # type: ignore[misc]
     speeds.append(_speed("mel_distance", _comparing))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
