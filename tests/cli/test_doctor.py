@@ -3,14 +3,19 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import small_kernels
+from support.forbidden_code import NOT_HERE
+from support.paths import TESTS
 from support.small_kernels import Scaling, scaled
 from typer.testing import CliRunner
 
+import pipeline
 from pipeline.cli import app
 from pipeline.kernels import recipe
 from pipeline.kernels.target import Target, host, named
@@ -121,3 +126,18 @@ def test_to_look_at_kept_code_is_no_use_of_it(folder: Path) -> None:
     doctor()
     assert file.stat().st_mtime == 10**9
     assert small_kernels.emitted
+
+
+def test_where_compiled_code_is_forbidden_it_says_so_and_hifigan_still_runs(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(Path(pipeline.__file__).parents[1]), str(TESTS)])
+    done = subprocess.run(
+        [sys.executable, "-m", "support.forbidden_code", "seccomp", sys.executable, "-m", "pipeline", "doctor"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode == NOT_HERE:
+        pytest.skip("this kernel has no filters of system calls")
+    assert "kernels    none: this system lets no process run code that it has compiled itself" in done.stdout
+    assert re.search(r"^speed      hifigan-universal [\d.]+ x real time$", done.stdout, re.MULTILINE)
+    assert done.returncode in (0, 2), done.stderr  # 2 where a vocoder has no other way
