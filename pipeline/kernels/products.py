@@ -1,0 +1,120 @@
+"""Matrix products C = bias + A B, whose sums stay in registers from their first term to their last.
+
+C is made in blocks of a few rows and one panel of columns, as many as the processor has registers for. A block goes
+through the inner dimension once: it loads a line of B's panel, and adds its product with each row's value of A. (K.
+Goto and R. van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008; their packed panels of B are made
+once here, since B holds weights.) Each element of C is bias + a[0] b[0] + a[1] b[1] + ..., in this order, every step
+rounded once, whatever the block's size: the same bits on every processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from llvmlite import ir
+from numpy.typing import NDArray
+
+from pipeline.kernels.function import Function
+from pipeline.kernels.pointer import Pointer
+from pipeline.kernels.target import Target
+from pipeline.kernels.values import Floats, Ints
+
+COLUMNS = 16
+"""The number of columns of a product is a multiple of this, on every processor."""
+MOST_ROWS = 16
+"""A and C need memory for this number of rows even where a product has fewer, on every processor."""
+
+MultiplyAdd = Callable[[Floats, Floats, Floats], Floats]
+"""A function of (a, b, sum) that gives sum + a b for each lane."""
+
+
+@dataclass(frozen=True)
+class RegisterBlock:
+    """The accumulators of a product in registers: `rows` rows of `vectors` vectors of `lanes` numbers."""
+
+    lanes: int
+    rows: int
+    vectors: int
+
+    @property
+    def panel(self) -> int:
+        """Number of columns of a block."""
+        return self.lanes * self.vectors
+
+
+def block_for(target: Target, columns: int) -> RegisterBlock:
+    """The widest block of a target's registers whose panels divide the columns, a multiple of `COLUMNS`."""
+    assert columns % COLUMNS == 0, columns
+    assert target.rows <= MOST_ROWS, target
+    vectors = next(v for v in range(target.vectors, 0, -1) if columns % (v * target.lanes) == 0)
+    return RegisterBlock(target.lanes, target.rows, vectors)
+
+
+def fused(a: Floats, b: Floats, total: Floats) -> Floats:
+    """The sum + a b in float32, rounded once."""
+    return a.fma(b, total)
+
+
+def panels(matrix: NDArray[np.floating], block: RegisterBlock) -> NDArray[np.float32]:
+    """B as `product` reads it: `[..., inner, columns]` -> `[..., columns / panel, inner, panel] float32`."""
+    *outer, inner, columns = matrix.shape
+    cut = matrix.reshape(*outer, inner, columns // block.panel, block.panel)
+    return np.ascontiguousarray(np.moveaxis(cut, -2, -3), np.float32)
+
+
+def product(
+    module: ir.Module, name: str, block: RegisterBlock, a_row: int, c_row: int, multiply_add: MultiplyAdd = fused
+) -> Function:
+    """Adds the function `name(rows, inner, panels, a, b, bias, c)` to a module: C = bias + A B.
+
+    Its arguments: the number of rows, 1 or more; the number of columns of A; the number of panels of B; the addresses
+    of A, of B as `panels` gives it, of the bias (one number for each column), and of C. Rows of A may overlap each
+    other. C overlaps none of the others, and is written in no other place than its rows and columns; but with fewer
+    than `MOST_ROWS` rows, A and C must have memory for that many, and what C holds there afterwards is of no meaning.
+
+    Args:
+        module: the module that the function becomes part of.
+        name: name of the function.
+        block: the block of registers.
+        a_row: distance between rows of A [numbers].
+        c_row: distance between rows of C [numbers].
+        multiply_add: how a product is added to a sum.
+    """
+    f = Function(module, name, "rows inner panels *a *b *bias *c", block.lanes)
+    rows, inner, count, a, b, bias, c = f.arguments
+    last = (rows - block.rows).at_least(0)  # the last block lies on the one before it rather than beyond the end
+    with f.loop(count) as panel:
+        column = panel * block.panel
+        start = [bias[column + v * block.lanes] for v in range(block.vectors)]
+        weights = b + panel * inner * block.panel
+        with f.loop(rows, block.rows) as row:
+            first = row.at_most(last)
+            _block(f, block, inner, (a + first * a_row, a_row), weights, start, (c + first * c_row + column, c_row),
+                   multiply_add)  # fmt: skip
+    return f.end()
+
+
+def _block(
+    f: Function,
+    block: RegisterBlock,
+    inner: Ints,
+    a: tuple[Pointer, int],
+    b: Pointer,
+    start: Sequence[Floats],
+    c: tuple[Pointer, int],
+    multiply_add: MultiplyAdd,
+) -> None:
+    """One block of C; of A and C the first number is the address of the first row, the second the rows' distance."""
+    rows, vectors = range(block.rows), range(block.vectors)
+    with f.carrying([start[v] for _ in rows for v in vectors], inner) as turn:
+        line = [b[turn.index * block.panel + v * block.lanes] for v in vectors]
+        sums = []
+        for i in rows:
+            factor = a[0].spread(turn.index + i * a[1])
+            sums += [multiply_add(factor, line[v], turn.values[i * block.vectors + v]) for v in vectors]
+        turn.values = sums
+    for i in rows:
+        for v in vectors:
+            c[0][i * c[1] + v * block.lanes] = turn.values[i * block.vectors + v]

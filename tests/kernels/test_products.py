@@ -1,0 +1,96 @@
+"""Matrix products of the compiled kernels, compared with numpy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llvmlite import ir
+from numpy.typing import NDArray
+from support.kernels import TARGETS
+
+from pipeline.kernels.buffers import aligned, aligned_copy
+from pipeline.kernels.compiling import Library, object_code, signatures
+from pipeline.kernels.products import COLUMNS, MOST_ROWS, block_for, panels, product
+from pipeline.kernels.target import Target
+
+FILL = np.float32(-77)
+MOST_INNER, MOST_COLUMNS = 40, 96
+by_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+
+
+@cache
+def compiled(target: Target, columns: int, a_row: int, c_row: int) -> Callable[..., None]:
+    module = ir.Module()
+    module.triple = target.triple
+    product(module, "product", block_for(target, columns), a_row, c_row)
+    return Library(object_code(module, target), signatures(module), target)["product"]
+
+
+def multiplied(
+    target: Target, a: NDArray[np.float32], b: NDArray[np.float32], bias: NDArray[np.float32], c_row: int
+) -> NDArray[np.float32]:
+    """C in the middle of memory that is filled with `FILL`."""
+    (rows, inner), columns = a.shape, b.shape[1]
+    block = block_for(target, columns)
+    left = aligned((max(rows, MOST_ROWS), MOST_INNER))
+    left[:rows, :inner] = a
+    c = np.full((max(rows, MOST_ROWS) + 2, c_row), FILL)
+    right, start = aligned_copy(panels(b, block)), aligned_copy(bias)
+    compiled(target, columns, MOST_INNER, c_row)(
+        rows, inner, columns // block.panel, left.ctypes.data, right.ctypes.data, start.ctypes.data, c[1:].ctypes.data
+    )
+    return c
+
+
+@by_target
+@given(
+    rows=st.integers(1, 50),
+    inner=st.integers(1, MOST_INNER),
+    columns=st.sampled_from(range(COLUMNS, MOST_COLUMNS + 1, COLUMNS)),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_product_is_that_of_the_matrices(target: Target, rows: int, inner: int, columns: int, seed: int) -> None:
+    """Of whole numbers, whose sums float32 holds exactly; and nothing is written beside it."""
+    rng = np.random.default_rng(seed)
+    a, b, bias = (rng.integers(-99, 99, size).astype(np.float32) for size in ((rows, inner), (inner, columns), columns))
+    c = multiplied(target, a, b, bias, MOST_COLUMNS + 16)
+    np.testing.assert_array_equal(c[1 : 1 + rows, :columns], bias + a @ b)
+    assert (c[0] == FILL).all()
+    assert (c[:, columns:] == FILL).all()
+    assert (c[1 + max(rows, MOST_ROWS) :] == FILL).all()
+    if rows >= MOST_ROWS:
+        assert (c[1 + rows :] == FILL).all()
+
+
+@by_target
+def test_each_sum_is_taken_in_order_and_rounded_at_each_step(target: Target) -> None:
+    rng = np.random.default_rng(1)
+    a, b, bias = (rng.normal(size=size).astype(np.float32) for size in ((13, 40), (40, 48), 48))
+    total = np.broadcast_to(bias, (13, 48))
+    for k in range(40):
+        # float64 holds the product exactly; longdouble holds the sum, so that it is rounded to float32 only once.
+        exact = a[:, k, None].astype(np.longdouble) * b[k].astype(np.longdouble) + total
+        total = exact.astype(np.float32)
+    assert multiplied(target, a, b, bias, 64)[1:14, :48].tobytes() == total.tobytes()
+
+
+@by_target
+def test_a_product_takes_the_widest_panels_that_divide_its_columns(target: Target) -> None:
+    for columns in range(COLUMNS, 20 * COLUMNS, COLUMNS):
+        block = block_for(target, columns)
+        assert columns % block.panel == 0
+        assert block.vectors == target.vectors or columns % (target.lanes * target.vectors)
+
+
+def test_panels_are_lines_of_columns() -> None:
+    block = block_for(TARGETS[0], 64)
+    matrix = np.arange(3 * 64, dtype=np.float64).reshape(3, 64)
+    cut = panels(matrix, block)
+    assert cut.shape == (64 // block.panel, 3, block.panel)
+    np.testing.assert_array_equal(cut[1], matrix[:, block.panel : 2 * block.panel])
