@@ -59,6 +59,10 @@ class _Numbers:
         zeros = ir.Constant(ir.VectorType(I32, lanes), None)
         return replace(self, ir=b.shuffle_vector(one, one, zeros), lanes=lanes)
 
+    def filled(self: _AnyNumbers, value: float) -> _AnyNumbers:
+        """A constant in as many lanes as this has."""
+        return self._of(constant(self.element, self.lanes, value))
+
     def lane(self: _AnyNumbers, index: int) -> _AnyNumbers:
         """The value in one lane."""
         return replace(self, ir=self.f.b.extract_element(self.ir, ir.Constant(I32, index)), lanes=1)
@@ -136,6 +140,12 @@ class Floats(_Numbers):
         other = self._other(bound)
         return self._of(self.f.b.select(self.f.b.fcmp_ordered("<", self.ir, other), self.ir, other))
 
+    def within(self, low: float, high: float) -> Floats:
+        """The nearest value from `low` to `high`; NaN stays NaN."""
+        least, most = self._other(low), self._other(high)
+        value = self.f.b.select(self.f.b.fcmp_ordered(">", least, self.ir), least, self.ir)
+        return self._of(self.f.b.select(self.f.b.fcmp_ordered("<", most, value), most, value))
+
     def truncated(self) -> Ints:
         """Whole numbers of the same width, rounded towards zero."""
         element = I32 if self.element == F32 else I64
@@ -185,6 +195,9 @@ class Ints(_Numbers):
 
     def __or__(self, other: Ints | int) -> Ints:
         return self._of(self.f.b.or_(self.ir, self._other(other)))
+
+    def __xor__(self, other: Ints | int) -> Ints:
+        return self._of(self.f.b.xor(self.ir, self._other(other)))
 
     def __lshift__(self, other: Ints | int) -> Ints:
         return self._of(self.f.b.shl(self.ir, self._other(other)))
