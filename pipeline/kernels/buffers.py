@@ -67,3 +67,21 @@ class Rows:
         """The rows of a span, `[rows, channels] float32`."""
         assert self.span[0] <= span[0] <= span[1] <= self.span[1], (span, self.span)
         return self._rows[span[0] - self.span[0] : span[1] - self.span[0]]
+
+    def fill_ends(self, span: Span, length: int, mirrored: int = 0) -> None:
+        """Fills the rows of `span` before row 0 and from row `length` on.
+
+        Args:
+            span: rows that are held.
+            length: number of rows of the whole.
+            mirrored: number of rows beyond each end that get the rows that lie as far inside it: row -1 gets row 1.
+                Rows farther out get zeros.
+        """
+        first, last = span
+        for lo, hi in ((first, min(last, 0)), (max(first, length), last)):
+            if lo < hi:
+                self[lo, hi].fill(0)
+        if (lo := max(first, -mirrored)) < 0:
+            self[lo, 0][...] = self[1, 1 - lo][::-1]
+        if (more := min(last - length, mirrored)) > 0:
+            self[length, length + more][...] = self[length - 1 - more, length - 1][::-1]
