@@ -37,9 +37,9 @@ def multiplied(
     """C in the middle of memory that is filled with `FILL`."""
     (rows, inner), columns = a.shape, b.shape[1]
     block = block_for(target, columns)
-    left = aligned((max(rows, MOST_ROWS), MOST_INNER))
+    left = aligned((rows + MOST_ROWS, MOST_INNER))
     left[:rows, :inner] = a
-    c = np.full((max(rows, MOST_ROWS) + 2, c_row), FILL)
+    c = np.full((rows + MOST_ROWS + 1, c_row), FILL)
     right, start = aligned_copy(panels(b, block)), aligned_copy(bias)
     compiled(target, columns, MOST_INNER, c_row)(
         rows, inner, columns // block.panel, left.ctypes.data, right.ctypes.data, start.ctypes.data, c[1:].ctypes.data

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.kernels import TARGETS
-from support.slow_hifigan import SMALL, random_weights, slow_hifigan
+from support.slow_hifigan import SMALL, V1, random_weights, slow_hifigan
 
+from pipeline.errors import BadMelError
 from pipeline.kernels.hifigan.generator import HifiganGenerator
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.hifigan.weights import transformed
 from pipeline.kernels.target import Target
 
 HOST = TARGETS[0]
+LONGEST = 300
 by_shape = pytest.mark.parametrize("name", SMALL)
 
 
@@ -24,22 +30,113 @@ def generator(shape: HifiganShape, target: Target = HOST) -> HifiganGenerator:
     return HifiganGenerator(shape, transformed(shape, random_weights(shape), target), target)
 
 
-def noise(shape: HifiganShape, frames: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(-1, 2, (shape.mels, frames)).astype(np.float32)
+def noise(shape: HifiganShape, frames: int) -> NDArray[np.float32]:
+    return np.random.default_rng(frames).normal(-1, 2, (shape.mels, frames)).astype(np.float32)
 
 
-def whole(shape: HifiganShape, mel: NDArray[np.float32], target: Target = HOST) -> NDArray[np.float32]:
+@cache
+def whole(shape: HifiganShape, frames: int, target: Target = HOST) -> NDArray[np.float32]:
+    return generator(shape, target).decode(noise(shape, frames), 0, frames, 0, frames)
+
+
+def largest_error(shape: HifiganShape, mel: NDArray[np.float32]) -> float:
     frames = mel.shape[1]
-    return generator(shape, target).decode(mel, 0, frames, 0, frames)
+    samples = generator(shape).decode(mel, 0, frames, 0, frames)
+    wanted = slow_hifigan(shape, random_weights(shape), mel)
+    assert samples.shape == wanted.shape == (shape.samples(frames),)
+    return float(np.abs(samples - wanted).max())
 
 
 @by_shape
-@pytest.mark.parametrize("frames", [1, 2, 3, 9, 50])
+@pytest.mark.parametrize("frames", [1, 2, 3, 9, 50, LONGEST])
 def test_samples_are_those_of_the_definitions(name: str, frames: int) -> None:
     shape = SMALL[name]
     frames += 12 if shape.mirrored else 0
-    mel = noise(shape, frames)
-    samples, wanted = whole(shape, mel), slow_hifigan(shape, random_weights(shape), mel)
-    assert samples.shape == wanted.shape == (shape.samples(frames),)
-    assert np.abs(wanted).max() > 0.1  # it is no silence that is compared
-    assert np.abs(samples - wanted).max() < 5e-6
+    assert np.abs(whole(shape, frames)).max() > 0.1
+    assert largest_error(shape, noise(shape, frames)) < 5e-6
+
+
+@by_shape
+@pytest.mark.parametrize("level", [-11.5, 0.0, 30.0])
+def test_silence_and_mels_far_over_full_scale_are_those_of_the_definitions(name: str, level: float) -> None:
+    """Errors are as large as activations, which are as large as the mel's values."""
+    shape = SMALL[name]
+    assert largest_error(shape, np.full((shape.mels, 20), level, np.float32)) < 2e-6 * max(1, abs(level))
+
+
+def test_the_published_size_is_that_of_the_definitions() -> None:
+    assert largest_error(V1, noise(V1, 6)) < 1e-5
+
+
+@by_shape
+def test_every_target_gives_the_same_bits(name: str) -> None:
+    assert len({whole(SMALL[name], 40, target).tobytes() for target in TARGETS}) == 1
+
+
+@by_shape
+@given(frames=st.integers(1, LONGEST), places=st.tuples(st.integers(0, LONGEST), st.integers(1, LONGEST)))
+@settings(max_examples=25, deadline=None)
+def test_a_stretch_has_the_bits_of_the_whole(name: str, frames: int, places: tuple[int, int]) -> None:
+    """At the stated halo, whatever of the mel is not given."""
+    shape = SMALL[name]
+    frames = max(frames, 13) if shape.mirrored else frames
+    first = places[0] % frames
+    last = min(first + places[1], frames)
+    made = generator(shape)
+    start, stop = max(first - made.halo[0], 0), min(last + made.halo[1], frames)
+    samples = made.decode(noise(shape, frames)[:, start:stop], start, frames, first, last)
+    end = shape.samples(frames) if last == frames else last * shape.hop
+    assert samples.tobytes() == whole(shape, frames)[first * shape.hop : end].tobytes()
+
+
+@by_shape
+def test_a_smaller_halo_is_too_small_for_some_stretch(name: str) -> None:
+    shape, frames = SMALL[name], 400
+    (left, right), mel = generator(shape).halo, noise(shape, frames)
+
+    def decode_all(left: int, right: int) -> None:
+        for first in range(100, 290):
+            given = mel[:, first - left : first + 1 + right]
+            generator(shape).decode(given, first - left, frames, first, first + 1)
+
+    decode_all(left, right)
+    for less in (1, 0), (0, 1):
+        with pytest.raises(AssertionError):
+            decode_all(left - less[0], right - less[1])
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    shape = SMALL["V1"]
+    made, lengths = generator(shape), [40, 170, 9, 300, 77] * 4
+    wanted = [whole(shape, frames).tobytes() for frames in lengths]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda frames: made.decode(noise(shape, frames), 0, frames, 0, frames).tobytes(), lengths)
+    assert list(found) == wanted
+
+
+@by_shape
+@pytest.mark.parametrize("frames", [13, 64, LONGEST])
+def test_memory_is_what_is_said(name: str, frames: int) -> None:
+    shape = SMALL[name]
+    made = HifiganGenerator(shape, transformed(shape, random_weights(shape), HOST), HOST)
+    for first in range(0, frames, 7):
+        made.decode(noise(shape, frames), 0, frames, first, min(first + 40, frames))
+    made.decode(noise(shape, frames), 0, frames, 0, frames)
+    taken = made._buffers.nbytes + 4 * shape.samples(frames)
+    assert 0.6 * made.memory(frames) < taken <= made.memory(frames)
+
+
+def test_a_mel_that_is_too_short_to_be_mirrored_is_refused() -> None:
+    made = generator(SMALL["SpeechBrain"])
+    shape = made.shape
+    with pytest.raises(BadMelError, match="has 3 frames; this generator mirrors its ends and needs 4 or more"):
+        made.decode(noise(shape, 3), 0, 3, 0, 3)
+    assert largest_error(shape, noise(shape, 4)) < 5e-6
+
+
+def test_a_slope_is_part_of_the_code() -> None:
+    """Shapes that differ in anything never share code."""
+    shape = SMALL["odd kernels"]
+    steep = replace(shape, slope=0.3)
+    assert whole(steep, 20).tobytes() != whole(shape, 20).tobytes()
+    assert largest_error(steep, noise(steep, 20)) < 5e-6
