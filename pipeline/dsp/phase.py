@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import mel_filterbank
-from pipeline.dsp.start_phases import PHASE_BLOCK, SMALLEST_MAGNITUDE, STARTED_TOGETHER, TINY, started_spectra
-from pipeline.dsp.stft import SMALLEST_ENVELOPE, framed, istft, stft, window
+from pipeline.dsp.phase_tables import (
+    PHASE_BLOCK,
+    analysis_and_synthesis,
+    bands_with_ends,
+    corrections,
+    overlap_of,
+    random_phases,
+)
+from pipeline.dsp.stft import SMALLEST_ENVELOPE, window
+from pipeline.kernels.buffers import aligned
+from pipeline.kernels.frame_blocks import LANES, blocks_of, to_blocks
+from pipeline.kernels.phase_stage import Method, PhaseStage
+from pipeline.kernels.recipe import library
+from pipeline.kernels.target import Target, required
 from pipeline.melspec import MelSpec
-
-Method = Literal["fast-griffin-lim", "admm"]
-
-# Number of bins whose bands are multiplied together. The filterbank is a narrow diagonal of weights, so a few products
-# of neighbouring bands and their bins do a quarter of the work of a dense one. They are also too small for OpenBLAS to
-# split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
-_BINS_TOGETHER = 128
-
-# The level of bins without a band is kept by extra bands of this number of bins, about as wide as the highest bands of
-# a mel. Keeping each bin's magnitude would lose more of the level: the more alike magnitudes are, the less overlapping
-# frames agree.
-_UNCOVERED_BINS = 16
 
 
 def reconstruct(
@@ -33,6 +30,7 @@ def reconstruct(
     method: Method = "fast-griffin-lim",
     first_frame: int = 0,
     anchor: float = 0.0,
+    target: Target | None = None,
 ) -> NDArray[np.float32]:
     """A waveform that has the mel of the given magnitudes and, in the bins that no band covers, their level.
 
@@ -50,82 +48,67 @@ def reconstruct(
         method: name of the algorithm that combines the two projections.
         first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
         anchor: weight of the given magnitudes, 0 to 1, relative to those at hand, before they are scaled to the mel.
+        target: what the kernels are compiled for; None for this machine. The samples are the same for each.
 
     Returns:
         `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
         `(frames - 1) * hop_length` for "center".
     """
     before = first_frame % PHASE_BLOCK
-    wanted = np.ascontiguousarray(np.pad(magnitude.T, ((before, 0), (0, 0))))
-    parts = [slice(start, start + PHASE_BLOCK) for start in range(0, len(wanted), PHASE_BLOCK)]
-    started = started_spectra(wanted, spec, first_frame - before)
-    block_of = _FastGriffinLim if method == "fast-griffin-lim" else _Admm
-    blocks = [block_of(started[part], _Bands(wanted[part], spec, anchor)) for part in parts]
-    for _ in range(iterations):
-        frames = framed(istft([block.spectrum for block in blocks], spec), spec)
-        for block, part in zip(blocks, parts, strict=True):
-            block.step(stft(frames[part], spec))
-    signal = istft([block.result() for block in blocks], spec)
-    return signal[before * spec.hop_length + spec.padding : len(signal) - spec.padding]
+    blocks = to_blocks(magnitude, before)
+    return reconstruct_blocks(blocks, magnitude.shape[1], spec, iterations, method, first_frame, anchor, target)
 
 
-class _FastGriffinLim:
-    """With the projection t[n] = P c[n-1], the next phases are those of t[n] + momentum (t[n] - t[n-1]).
+def reconstruct_blocks(
+    magnitudes: NDArray[np.float32],
+    frames: int,
+    spec: MelSpec,
+    iterations: int,
+    method: Method,
+    first_frame: int,
+    anchor: float,
+    target: Target | None = None,
+) -> NDArray[np.float32]:
+    """`reconstruct` for magnitudes in blocks.
 
-    Source: N. Perraudin, P. Balazs and P. Søndergaard, "A fast Griffin-Lim algorithm", WASPAA 2013; the momentum is
-    that of the paper.
+    Args:
+        magnitudes: blocks of magnitudes, `[blocks, bins, LANES] float32`, aligned. The first frame is in lane
+            `first_frame % PHASE_BLOCK`, counted through the blocks; lanes before it and after the last frame hold 0.
+        frames: number of frames.
+        spec: see `reconstruct`, as all that follow.
+        iterations: see there.
+        method: see there.
+        first_frame: see there.
+        anchor: see there.
+        target: see there.
+
+    Returns:
+        See there.
     """
-
-    _INERTIA = np.float32(-0.99 / 1.99)
-
-    def __init__(self, started: NDArray[np.complex64], bands: _Bands) -> None:
-        self.spectrum = started
-        self._bands = bands
-        self._before = np.zeros_like(started)
-
-    def step(self, projected: NDArray[np.complex64]) -> None:
-        """The next spectrum, from P of this one."""
-        direction, self._before = self._before, projected
-        direction.view(np.float32)[:] *= self._INERTIA
-        direction += projected
-        self.spectrum = self._bands.fitted(direction, np.abs(projected))
-
-    def result(self) -> NDArray[np.complex64]:
-        """The spectrum at the end."""
-        return self.spectrum
-
-
-class _Admm:
-    """The alternating direction method of multipliers: x = A(z - u), z = (r (x + u) + P(x + u)) / (1 + r), u += x - z.
-
-    Source: Y. Masuyama, K. Yatabe and Y. Oikawa, "Griffin-Lim like phase recovery via alternating direction method of
-    multipliers", IEEE Signal Processing Letters 26, 2019. A momentum is added to z - u.
-
-    From a net's magnitudes, 8 iterations reach the PESQ of 16 of fast Griffin-Lim, and 16 reach 0.16 more. From a flat
-    start they gain nothing (22 kHz) or lose 0.3 (16 kHz), and the mel is a tenth farther off. Penalties of 0 to 1 and
-    momenta of 0 to 0.8 were tried, and these are the best; with a momentum of 0.4 it diverges.
-    """
-
-    _PENALTY, _MOMENTUM = np.float32(0.1), np.float32(0.2)
-
-    def __init__(self, started: NDArray[np.complex64], bands: _Bands) -> None:
-        self._bands = bands
-        self._estimate = started  # z - u, except for a factor
-        self.spectrum = self.result()  # x + u
-
-    def step(self, projected: NDArray[np.complex64]) -> None:
-        """The next spectrum, from P of this one."""
-        dual, estimate = self.spectrum, self._estimate
-        dual -= projected
-        dual.view(np.float32)[:] *= 1 / (1 + self._PENALTY)
-        estimate.view(np.float32)[:] *= -self._MOMENTUM
-        estimate += projected
-        estimate += np.multiply(dual.view(np.float32), self._PENALTY - 1).view(np.complex64)
-        dual += self.result()
-
-    def result(self) -> NDArray[np.complex64]:
-        """The spectrum at the end, x."""
-        return self._bands.fitted(self._estimate, np.abs(self._estimate))
+    before = first_frame % PHASE_BLOCK
+    count, overlap, bands = before + frames, overlap_of(spec), bands_with_ends(spec)
+    blocks, bins = magnitudes.shape[:2]
+    stage = PhaseStage(overlap, spec.power, method, anchor)
+    samples = np.empty((blocks + overlap.reach) * LANES * spec.hop_length, np.float32)
+    factors, which = corrections(spec, count)
+    mask = np.ones((2, LANES), np.float32)
+    mask[1, count - (blocks - 1) * LANES :] = 0
+    arrays = [
+        magnitudes,
+        samples,
+        random_phases(first_frame - before, count, bins),
+        bands.segments,
+        bands.weights,
+        *analysis_and_synthesis(spec),
+        factors,
+        which,
+        mask,
+        *(aligned(size) for size in stage.memory(iterations, bands.bands).values()),
+    ]
+    code = library(stage, target or required("the phase stage of griffin-lim and lift"))["phase_stage"]
+    code(*(each.ctypes.data for each in arrays), blocks, iterations, bands.bands)
+    begin = before * spec.hop_length + spec.padding - overlap.lead
+    return samples[begin : begin + spec.samples(frames)]
 
 
 def phase_halo(spec: MelSpec, iterations: int) -> tuple[int, int]:
@@ -169,112 +152,11 @@ def why_not_invertible(spec: MelSpec) -> str | None:
     return None
 
 
-def phase_memory(spec: MelSpec, frames: int) -> int:
-    """Memory that `reconstruct` takes for `frames` frames [bytes]; an estimate."""
-    bins = 1 + spec.n_fft // 2
-    # Three times the magnitudes, two spectra, the signal and arrays of its size; and the start of a few blocks.
-    each = 3 * 4 * bins + 2 * 8 * bins + 6 * 4 * spec.hop_length + 4 * spec.n_mels
-    return frames * each + STARTED_TOGETHER * 24 * bins
-
-
-class _Bands:
-    """The wanted bands of a block of frames, and how magnitudes are scaled to them.
-
-    Args:
-        wanted: the wanted magnitudes, `[frames, bins] float32`, at most a block of frames.
-        spec: contract of the mel.
-        anchor: weight of the wanted magnitudes; see `reconstruct`.
-    """
-
-    def __init__(self, wanted: NDArray[np.float32], spec: MelSpec, anchor: float) -> None:
-        self._anchor = np.float32(1 - anchor)
-        self._kept = wanted * np.float32(anchor) if anchor else None
-        self._power = spec.power
-        self._filters = _filters(spec)
-        self._frames, self._bands = len(wanted), self._filters[-1][0].stop
-        self._wanted = self._energies(wanted)
-
-    def fitted(self, direction: NDArray[np.complex64], present: NDArray[np.float32]) -> NDArray[np.complex64]:
-        """A spectrum `[frames, bins] complex64` with the phases of a direction, scaled to the wanted bands.
-
-        Args:
-            direction: spectrum that gives the phases, of the same shape.
-            present: magnitudes to scale, `[frames, bins] float32`; they are overwritten.
-        """
-        length = np.abs(direction)
-        np.maximum(length, SMALLEST_MAGNITUDE, out=length)
-        return direction * np.divide(self._scaled(present), length, out=length)
-
-    def _scaled(self, present: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Magnitudes `[frames, bins] float32` scaled, in place, towards the wanted bands."""
-        if self._kept is not None:
-            present *= self._anchor
-            present += self._kept
-        ratio = self._energies(present)
-        np.maximum(ratio, TINY, out=ratio)
-        np.divide(self._wanted, ratio, out=ratio)
-        gain = np.zeros((PHASE_BLOCK, present.shape[1]), np.float32)
-        for rows, bins, _, spread in self._filters:
-            gain[:, bins] += ratio[:, rows] @ spread
-        if self._power == 2:
-            np.sqrt(gain, out=gain)
-        present *= gain[: self._frames]
-        return present
-
-    def _energies(self, magnitude: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The bands `[PHASE_BLOCK, bands] float32` of magnitudes `[frames, bins] float32`; 0 after the last frame."""
-        linear = magnitude if self._power == 1 else magnitude**2
-        if len(linear) < PHASE_BLOCK:  # a matrix product rounds by its shape, so the shape is always the same
-            linear = np.pad(linear, ((0, PHASE_BLOCK - len(linear)), (0, 0)))
-        bands = np.empty((PHASE_BLOCK, self._bands), np.float32)
-        for rows, bins, weights, _ in self._filters:
-            bands[:, rows] = linear[:, bins] @ weights
-        return bands
-
-
-@lru_cache(maxsize=16)
-def _filters(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32], NDArray[np.float32]], ...]:
-    """The filterbank in a few blocks along its diagonal, in both directions.
-
-    Returns:
-        For each block: its bands; the bins that they cover; weights `[bins, bands] float32`, which sum bins; and
-        weights `[bands, bins] float32`, which spread the values of bands over bins and sum to 1 for each bin.
-    """
-    bank = _with_ends(mel_filterbank(spec))
-    sums = np.maximum(bank.sum(axis=0), TINY)
-    blocks = []
-    first = 0
-    while first < len(bank):
-        last = first + 1
-        low, high = _extent(bank[first:last])
-        while last < len(bank) and (wider := _extent(bank[first : last + 1]))[1] - wider[0] <= _BINS_TOGETHER:
-            last, (low, high) = last + 1, wider
-        part = bank[first:last, low:high]
-        blocks.append(
-            (
-                slice(first, last),
-                slice(low, high),
-                np.ascontiguousarray(part.T),
-                np.ascontiguousarray(part / sums[low:high]),
-            )
-        )
-        first = last
-    return tuple(blocks)
-
-
-def _with_ends(bank: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A filterbank `[bands, bins] float32` with flat bands over the bins at its ends that no band covers."""
-    bins = bank.shape[1]
-    covered = np.flatnonzero(bank.any(axis=0))
-
-    def level(first: int, last: int) -> NDArray[np.float32]:
-        starts = np.arange(first, last, _UNCOVERED_BINS)[:, None]
-        inside = (np.arange(bins) >= starts) & (np.arange(bins) < np.minimum(starts + _UNCOVERED_BINS, last))
-        return inside.astype(np.float32)
-
-    return np.concatenate([level(0, covered[0]), bank, level(covered[-1] + 1, bins)])
-
-
-def _extent(filters: NDArray[np.float32]) -> tuple[int, int]:
-    covered = np.flatnonzero(filters.any(axis=0))
-    return (int(covered[0]), int(covered[-1]) + 1) if len(covered) else (0, 0)
+def phase_memory(spec: MelSpec, frames: int, iterations: int, method: Method) -> int:
+    """Memory that `reconstruct_blocks` takes for `frames` frames, and their magnitudes [bytes]; an estimate."""
+    count = PHASE_BLOCK + frames
+    stage = PhaseStage(overlap_of(spec), spec.power, method, 0.0)
+    ring = sum(stage.memory(iterations, bands_with_ends(spec).bands).values())
+    # A block's magnitudes, samples, their factors and the random phases of every second block, with some to spare.
+    each = 4 * (stage.bins + spec.hop_length) * LANES + 4 * stage.bins
+    return 4 * ring + (blocks_of(count) + stage.overlap.reach + 2) * each

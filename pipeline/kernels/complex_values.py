@@ -45,6 +45,10 @@ class Complex:
         """The absolute value; 0 or infinity where its square is one in this type."""
         return self.re.fma(self.re, self.im * self.im).sqrt()
 
+    def nothing(self) -> Complex:
+        """0 in as many lanes."""
+        return Complex(self.re.filled(0.0), self.re.filled(0.0))
+
     def turned(self, eighths: int) -> Complex:
         """The product with exp(-2 pi i eighths / 8)."""
         re, im = self.re, self.im

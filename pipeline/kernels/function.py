@@ -88,17 +88,32 @@ class Function(Emitter):
     # ---- the way through the code
 
     @contextmanager
-    def loop(self, stop: Ints | int, step: int = 1, start: Ints | int = 0) -> Iterator[Ints]:
-        """`for i in range(start, stop, step)`, at least once: the condition is tested at the end."""
-        with self.carrying([], stop, step, start) as turn:
+    def loop(
+        self, stop: Ints | int, step: int = 1, start: Ints | int = 0, perhaps_none: bool = False
+    ) -> Iterator[Ints]:
+        """`for i in range(start, stop, step)`; see `carrying`."""
+        with self.carrying([], stop, step, start, perhaps_none) as turn:
             yield turn.index
 
     @contextmanager
-    def carrying(self, values: Sequence[Any], stop: Ints | int, step: int = 1, start: Ints | int = 0) -> Iterator[Turn]:
-        """A loop that carries values in registers from turn to turn; see `Turn`."""
+    def carrying(
+        self,
+        values: Sequence[Any],
+        stop: Ints | int,
+        step: int = 1,
+        start: Ints | int = 0,
+        perhaps_none: bool = False,
+    ) -> Iterator[Turn]:
+        """A loop that carries values in registers from turn to turn; see `Turn`.
+
+        It takes a turn at least: the condition is tested at the end. With `perhaps_none` it is tested before, too.
+        """
         first, last = self._int(start), self._int(stop)
-        before, body = self.b.block, self.definition.append_basic_block()
-        self.b.branch(body)
+        before, body, end = self.b.block, *(self.definition.append_basic_block() for _ in range(2))
+        if perhaps_none:
+            self.b.cbranch(self.b.icmp_signed("<", first, last), body, end)
+        else:
+            self.b.branch(body)
         self.b.position_at_end(body)
         index = self.b.phi(I64)
         index.add_incoming(first, before)
@@ -111,9 +126,18 @@ class Function(Emitter):
         index.add_incoming(following, self.b.block)
         for phi, value in zip(carried, turn.values, strict=True):
             phi.add_incoming(value.ir, self.b.block)
-        end = self.definition.append_basic_block()
         self.b.cbranch(self.b.icmp_signed("<", following, last), body, end)
+        after = self.b.block
         self.b.position_at_end(end)
+        if perhaps_none:
+            turn.values = [self._either(v, before, w, after) for v, w in zip(values, turn.values, strict=True)]
+
+    def _either(self, value: Any, before: Any, other: Any, after: Any) -> Any:
+        """The one value if the code came from the one block, the other from the other."""
+        phi = self.b.phi(value.ir.type)
+        phi.add_incoming(value.ir, before)
+        phi.add_incoming(other.ir, after)
+        return value._of(phi)
 
     @contextmanager
     def when(self, truth: Truth) -> Iterator[None]:

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.magnitude import mel_to_magnitude
-from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct, why_not_invertible
+from pipeline.dsp.magnitude import magnitude_blocks
+from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks, why_not_invertible
+from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.errors import ContractError
+from pipeline.kernels.phase_stage import Method
 from pipeline.melspec import MelSpec
 
 # Raise it whenever the same mel gives other samples.
-_ALGORITHM = 3
+_ALGORITHM = 4
+_METHOD: Method = "fast-griffin-lim"
 
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """Vocodes with `mel_to_magnitude` and `reconstruct` of `pipeline.dsp`.
+    """Vocodes with the magnitudes of `pipeline.dsp.magnitude` and the phase stage of `pipeline.dsp.phase`.
 
     Args:
         spec: the contract of the mels that it takes.
@@ -66,7 +69,7 @@ class GriffinLim:
 
     def memory(self, frames: int) -> int:
         """Memory that decoding `frames` frames at once takes [bytes]; an estimate."""
-        return phase_memory(self.spec, frames)
+        return phase_memory(self.spec, frames, self.iterations, _METHOD)
 
     def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
         """The waveform of one mel, or of one window of it.
@@ -78,5 +81,5 @@ class GriffinLim:
         Returns:
             `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
         """
-        magnitude = mel_to_magnitude(mel, self.spec, self.updates, first_frame)
-        return reconstruct(magnitude, self.spec, self.iterations, first_frame=first_frame)
+        blocks = magnitude_blocks(mel, self.spec, self.updates, first_frame % PHASE_BLOCK)
+        return reconstruct_blocks(blocks, mel.shape[1], self.spec, self.iterations, _METHOD, first_frame, anchor=0.0)

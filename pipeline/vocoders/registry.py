@@ -28,9 +28,9 @@ HIFIGAN_FILES = {
 GRIFFIN_LIM = "griffin-lim"
 _WEIGHTS = Path(__file__).parent / "weights"
 LIFTS = {
-    "lift": (_WEIGHTS / "lift.onnx", 16),
+    "lift": (_WEIGHTS / "lift.onnx", 32),
     "lift-hq": (_WEIGHTS / "lift.onnx", 48),
-    "lift-speecht5-16k": (_WEIGHTS / "lift-speecht5-16k.onnx", 16),
+    "lift-speecht5-16k": (_WEIGHTS / "lift-speecht5-16k.onnx", 32),
 }
 """Name -> file of the weights, and number of iterations of the phase stage."""
 NAMES = (*LIFTS, *HIFIGAN_FILES, GRIFFIN_LIM)

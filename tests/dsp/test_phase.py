@@ -11,7 +11,7 @@ from support.paths import PROMPTS
 from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel, mel_filterbank
 from pipeline.dsp.phase import phase_halo, reconstruct
-from pipeline.dsp.start_phases import PHASE_BLOCK, started_spectra
+from pipeline.dsp.phase_tables import PHASE_BLOCK, random_phases
 from pipeline.dsp.stft import framed, stft
 from pipeline.melspec import PRESETS
 
@@ -57,10 +57,11 @@ def test_a_steady_sine_is_carried_on_at_its_own_frequency_within_a_block():
     assert np.abs(block).max() == pytest.approx(1, abs=0.05)  # all frames add up: they are in phase
 
 
-def test_blocks_start_from_phases_of_their_own():
-    started = started_spectra(np.ones((3 * PHASE_BLOCK, 513), np.float32), HIFIGAN, 0)
-    first = [np.angle(started[block * PHASE_BLOCK]) for block in range(3)]
-    assert all(abs(np.corrcoef(first[a], first[b])[0, 1]) < 0.2 for a, b in ((0, 1), (0, 2), (1, 2)))
+def test_phases_are_drawn_by_absolute_frame_and_bin():
+    whole = random_phases(0, 5 * PHASE_BLOCK, 513)
+    np.testing.assert_array_equal(random_phases(3 * PHASE_BLOCK, PHASE_BLOCK + 1, 513), whole[3:])
+    angles = whole * 2.0**-32
+    assert all(abs(np.corrcoef(angles[a], angles[b])[0, 1]) < 0.2 for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
 @pytest.mark.parametrize(("framing", "lost"), [("same", 0), ("center", 1)])

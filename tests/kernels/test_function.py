@@ -76,6 +76,21 @@ def test_a_loop_carries_its_values_and_a_branch_is_taken_where_it_holds(target: 
     assert (total[0], last[0]) == (15.5, 3)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_loop_of_perhaps_no_turns_carries_what_it_began_with(count: int) -> None:
+    def emit(module: ir.Module) -> Function:
+        f = Function(module, "total", "*x *total count", 1)
+        x, total, count = f.arguments
+        with f.carrying([f.floats(7.0)], count, perhaps_none=True) as turn:
+            turn.values = [turn.values[0] + x[turn.index]]
+        total[0] = turn.values[0]
+        return f
+
+    x, total = np.array([1, 2, 4], np.float32), np.zeros(1, np.float32)
+    compiled(TARGETS[0], emit)["total"](x.ctypes.data, total.ctypes.data, count)
+    assert total[0] == 7 + x[:count].sum()
+
+
 def test_a_comparison_is_not_a_condition_of_python() -> None:
     f = Function(ir.Module(), "none", "*x", 16)
     (x,) = f.arguments

@@ -14,7 +14,7 @@ import soxr
 from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.start_phases import PHASE_BLOCK
+from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.errors import ContractError
 from pipeline.melspec import PRESETS, Normalization
 from pipeline.vocoders.griffin_lim import GriffinLim

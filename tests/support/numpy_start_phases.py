@@ -1,4 +1,4 @@
-"""Start phases, continued along the spectral peaks of magnitudes."""
+"""Start phases in plain numpy, which the kernels are compared with."""
 
 from __future__ import annotations
 
