@@ -48,6 +48,12 @@ def bands_with_ends(spec: MelSpec) -> BandTables:
     return BandTables.of(np.concatenate([level(0, covered[0]), bank, level(covered[-1] + 1, bins)]))
 
 
+def bands_in_front(spec: MelSpec) -> int:
+    """Number of bands of `bands_with_ends` before those of the filterbank."""
+    first = int(np.flatnonzero(mel_filterbank(spec).any(axis=0))[0])
+    return -(-first // _UNCOVERED_BINS)
+
+
 @lru_cache(maxsize=16)
 def analysis_and_synthesis(spec: MelSpec) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Windows `[n_fft] float32` with the factors of `RealFourier` and, for synthesis, over the envelope.

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct
+from pipeline.dsp.net_magnitude import net_magnitude_blocks
+from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks
+from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.kernels.phase_stage import Method
 from pipeline.melspec import Framing
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -30,7 +32,7 @@ class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
     Args:
-        model: a net from mel to magnitude `[frames, bins] float32`. Onnxruntime runs it on the CPU, whatever runtime
+        model: a net from mel to levels; see `net_magnitude_blocks`. Onnxruntime runs it on the CPU, whatever runtime
             and device it was opened for. OpenVINO's magnitudes differ by 4e-7, of which the phase stage makes up to
             4e-3 where a spectral peak falls into another bin. A GPU would gain nothing, because the phase stage takes
             nearly all of the time.
@@ -90,5 +92,6 @@ class Lift:
         Raises:
             BadMelError, ConfigError, VocoderError: see `OnnxModel.run`.
         """
-        magnitude = self._model.run(mel[None], self.name)
-        return reconstruct(magnitude.T, self.spec, self.iterations, _METHOD, first_frame, _ANCHOR)
+        levels = self._model.run(mel[None], self.name)
+        blocks = net_magnitude_blocks(levels, self.spec, first_frame % PHASE_BLOCK)
+        return reconstruct_blocks(blocks, len(levels), self.spec, self.iterations, _METHOD, first_frame, _ANCHOR)

@@ -116,8 +116,8 @@ class OnnxModel:
             name: name of the vocoder, for messages.
 
         Returns:
-            Waveforms `[batch, samples] float32`. A "lift", which takes one mel at a time, gives magnitudes
-            `[frames, bins] float32`.
+            Waveforms `[batch, samples] float32`. A "lift", which takes one mel at a time, gives levels
+            `[frames, bins + n_mels] float32`; see `net_magnitude_blocks`.
 
         Raises:
             BadMelError: if the mels have another number of bands, too few frames, or values that are not finite.
@@ -175,7 +175,8 @@ def _checked_card(content: bytes) -> tuple[Card, bool]:
     result: tuple[int | None, ...] = (None, None)
     name, words = "waveform", "waveform [batch, samples]"
     if card.family == "lift":
-        batch, name, result, words = 1, "magnitude", (None, bins), f"magnitude [frames, {bins}]"
+        levels = bins + mels
+        batch, name, result, words = 1, "levels", (None, levels), f"levels [frames, {levels}]"
     elif card.family == USER_FAMILY and file.inputs and file.inputs[0][2][:1] == (1,):
         batch = 1
     elif card.istft is not None:

@@ -10,7 +10,9 @@ from tools import benchmark_quality as bench
 
 from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel
+from pipeline.dsp.net_magnitude import net_magnitude_blocks
 from pipeline.dsp.phase import Method, reconstruct
+from pipeline.kernels.frame_blocks import from_blocks
 from pipeline.vocoders import load_vocoder
 
 SPEC = bench.SPEC
@@ -74,7 +76,8 @@ def test_phases_by_admm_are_worth_more_pesq_in_few_iterations() -> None:
     for voice in bench.VOICES:
         wave = bench.speech(1)[voice][0][1]
         mel = log_mel(wave, SPEC)
-        magnitude = lift._model.run(mel[None], lift.name).T  # type: ignore[attr-defined]
+        levels = lift._model.run(mel[None], lift.name)  # type: ignore[attr-defined]
+        magnitude = from_blocks(net_magnitude_blocks(levels, SPEC, before=0), len(levels))
         for method, found in scores.items():
             found.append(measure(wave, reconstruct(magnitude, SPEC, 8, method, anchor=0.2), mel, SPEC)["pesq"])
     assert np.mean(scores["admm"]) > np.mean(scores["fast-griffin-lim"]), scores

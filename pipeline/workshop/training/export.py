@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.dsp.mel import mel_ceiling, mel_silence
 from pipeline.melspec import MelSpec
-from pipeline.workshop.training.net import KERNEL, TINY, Block, LiftNet
+from pipeline.workshop.training.net import KERNEL, Block, LiftNet
 
 _OPSET = 20  # Gelu's first
 _IR_VERSION = 9  # of ONNX 1.15, whose opset 20 is
@@ -20,7 +20,9 @@ _LAST = np.iinfo(np.int64).max
 
 
 def export(net: LiftNet, taught: NDArray[np.bool_]) -> onnx.ModelProto:
-    """The model: mel `[1, n_mels, frames] float32` in the spec's values to magnitude `[frames, bins] float32`.
+    """The model: mel `[1, n_mels, frames] float32` in the spec's values to levels `[frames, bins + n_mels] float32`.
+
+    The updates of the magnitudes towards the corrected mel follow in `pipeline.dsp.net_magnitude`.
 
     Args:
         net: the trained net.
@@ -47,14 +49,7 @@ def export(net: LiftNet, taught: NDArray[np.bool_]) -> onnx.ModelProto:
     skip = graph.linear(graph.add("Div", skip, graph.constant(float(net.spec.power))), net.spread)
     logs = graph.add("Add", graph.linear(x, head.T, bias), skip)
     wanted = graph.add("Add", mel, graph.linear(x, net.correction.weight.T, net.correction.bias))
-    clipped = graph.add("Clip", logs, graph.constant(-20.0), graph.constant(20.0))
-    linear = graph.add("Exp", graph.add("Mul", clipped, graph.constant(float(net.spec.power))))
-    for _ in range(net.shape.updates):
-        present = graph.add("Log", graph.add("Add", graph.linear(linear, net.bank.T), graph.constant(TINY)))
-        apart = graph.add("Sub", wanted, present)
-        ratio = graph.add("Exp", graph.add("Clip", apart, graph.constant(-20.0), graph.constant(20.0)))
-        linear = graph.add("Mul", linear, graph.linear(ratio, net.spread, net.uncovered))
-    graph.add("Sqrt" if net.spec.power == 2 else "Identity", linear, output="magnitude")
+    graph.add("Concat", logs, wanted, axis=1, output="levels")
     return graph.model(net.spec.n_mels, net.bank.shape[1])
 
 
@@ -131,7 +126,7 @@ class _Graph:
 
     def model(self, n_mels: int, bins: int) -> onnx.ModelProto:
         given = helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, n_mels, "frames"])
-        result = helper.make_tensor_value_info("magnitude", TensorProto.FLOAT, ["frames", bins])
+        result = helper.make_tensor_value_info("levels", TensorProto.FLOAT, ["frames", bins + n_mels])
         graph = helper.make_graph(self._nodes, "lift", [given], [result], self._weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
         onnx.checker.check_model(model)

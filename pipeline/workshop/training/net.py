@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.net_magnitude import UPDATES
+from pipeline.kernels.net_magnitudes import LARGEST_LOG, SMALLEST_BAND
 from pipeline.melspec import MelSpec
 
 KERNEL = 7
@@ -17,7 +19,7 @@ KERNEL = 7
 
 # Smallest log-magnitude; smaller ones are replaced by it. It is 100 dB below that of a full-scale sine (n_fft / 4).
 SMALLEST_LOG_MAGNITUDE = -11.5
-TINY = 1e-9
+_TINY = 1e-9
 # About the log-magnitude of speech above 8 kHz.
 _LEVEL_WITHOUT_BAND = -4.0
 
@@ -30,13 +32,11 @@ class LiftShape:
         width: number of channels between blocks.
         hidden: number of channels inside a block.
         blocks: number of ConvNeXt blocks.
-        updates: number of updates towards the mel, after the net.
     """
 
     width: int = 256
     hidden: int = 512
     blocks: int = 4
-    updates: int = 3
 
     @property
     def context(self) -> int:
@@ -97,8 +97,8 @@ class LiftNet(nn.Module):
             self.head.bias[torch.tensor(bank.sum(axis=0) == 0)] = _LEVEL_WITHOUT_BAND
         # The magnitudes that spread each filter's energy evenly: a start, which the net corrects.
         sums = bank.sum(axis=0)
-        spread = bank / np.maximum(sums, np.float32(TINY))
-        level = np.log(np.maximum(bank.sum(axis=1), np.float32(TINY)))
+        spread = bank / np.maximum(sums, np.float32(_TINY))
+        level = np.log(np.maximum(bank.sum(axis=1), np.float32(_TINY)))
         self.register_buffer("bank", torch.tensor(bank))
         self.register_buffer("spread", torch.tensor(spread))
         self.register_buffer("level", torch.tensor(level))
@@ -115,8 +115,9 @@ class LiftNet(nn.Module):
         x = self.norm_out(x)
         skip = (mel - self.level) / self.spec.power @ self.spread
         wanted = mel + self.correction(x)
-        linear = torch.exp(self.spec.power * torch.clamp(self.head(x) + skip, -20.0, 20.0))
-        for _ in range(self.shape.updates):
-            present = torch.log(linear @ self.bank.T + TINY)
-            linear = linear * (torch.exp(torch.clamp(wanted - present, -20.0, 20.0)) @ self.spread + self.uncovered)
+        linear = torch.exp(self.spec.power * torch.clamp(self.head(x) + skip, -LARGEST_LOG, LARGEST_LOG))
+        for _ in range(UPDATES):
+            present = torch.log(linear @ self.bank.T + SMALLEST_BAND)
+            ratio = torch.exp(torch.clamp(wanted - present, -LARGEST_LOG, LARGEST_LOG))
+            linear = linear * (ratio @ self.spread + self.uncovered)
         return torch.log(linear + 1e-30) / self.spec.power
