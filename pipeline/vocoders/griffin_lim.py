@@ -14,6 +14,7 @@ from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks, why
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.errors import ContractError
 from pipeline.kernels.phase_stage import Method
+from pipeline.kernels.target import required
 from pipeline.melspec import MelSpec
 
 # Raise it whenever the same mel gives other samples.
@@ -32,6 +33,7 @@ class GriffinLim:
 
     Raises:
         ContractError: if no waveform can be made from mels of this contract.
+        ConfigError: if kernels cannot be compiled here.
     """
 
     spec: MelSpec
@@ -39,6 +41,7 @@ class GriffinLim:
     updates: int = 30
 
     def __post_init__(self) -> None:
+        required(self.name)
         if (why := why_not_invertible(self.spec)) is not None:
             raise ContractError(f"griffin-lim cannot invert mels of this contract: {why}")
 

@@ -14,6 +14,7 @@ from pipeline.dsp.net_magnitude import net_magnitude_blocks
 from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.kernels.phase_stage import Method
+from pipeline.kernels.target import required
 from pipeline.melspec import Framing
 from pipeline.vocoders.onnx_model import OnnxModel
 
@@ -39,11 +40,15 @@ class Lift:
         name: the vocoder's name; the stem of the model's file if None.
         iterations: number of iterations of the phase stage.
         framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
+
+    Raises:
+        ConfigError: if kernels cannot be compiled here.
     """
 
     def __init__(
         self, model: OnnxModel, name: str | None = None, iterations: int = 32, framing: Framing | None = None
     ) -> None:
+        required("lift")
         model = model.on_the_cpu()
         self.name = model.path.stem if name is None else name
         self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.kernels import target
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, registry
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -68,6 +69,15 @@ def test_a_path_is_loaded_by_its_path_and_named_by_its_stem(small_model: Path, m
 
 def test_griffin_lim_takes_the_mels_it_is_given() -> None:
     assert load_vocoder("griffin-lim", PRESETS["hifigan-22k"]).spec == PRESETS["hifigan-22k"]
+
+
+@pytest.mark.parametrize("name", ["griffin-lim", "lift"])
+def test_vocoders_of_kernels_are_refused_where_kernels_cannot_be_compiled(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "host", lambda: None)
+    with pytest.raises(ConfigError, match=f"{name} is compiled when it is used, which is not possible"):
+        load_vocoder(name, PRESETS["hifigan-22k"])
 
 
 def test_griffin_lim_without_a_mel_contract_is_refused() -> None:
