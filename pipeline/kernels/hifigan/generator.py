@@ -61,9 +61,8 @@ class HifiganGenerator:
         self._width = whole_vectors(shape.channels)
         columns = [self._width, *(stage.rate * stage.channels for stage in self._geometry.stages)]
         self._panels = [each // block_for(target, each).panel for each in columns]
-        # Rows beside those that a layer needs, which it may read or write for nothing.
-        self._margin = max(stage.reads for stage in self._geometry.stages) + shape.edge + MOST_ROWS
-        self._buffers = _Buffers(len(shape.kernels), self._work())
+        self._margin = _margin(self._geometry)
+        self._buffers = _Buffers(len(shape.kernels), _work(self._geometry))
 
     @property
     def hop(self) -> int:
@@ -74,30 +73,6 @@ class HifiganGenerator:
     def halo(self) -> Span:
         """Number of frames (left, right) beside a stretch that `decode` needs, if the mel has so many."""
         return self._geometry.halo
-
-    def memory(self, frames: int) -> int:
-        """The most memory that a thread takes to decode a mel of `frames` frames at once, without the weights [bytes].
-
-        It keeps this memory for the next mel.
-        """
-        lengths, stages = self.shape.lengths(frames), self._geometry.stages
-        widths = [self._width, *(stage.channels for stage in stages)]
-        layers = [(rows + 2 * self._margin) * width for rows, width in zip(lengths, widths, strict=True)]
-        scratch = max(
-            (stage.most_needed(min(_BLOCK, rows)) + 2 * self._margin * stage.rate) * stage.channels
-            for stage, rows in zip(stages, lengths[1:], strict=True)
-        )
-        mel = (frames + 2 * self._margin) * self.shape.mels
-        wave = lengths[-1] + WAVE_LANES
-        numbers = mel + max(layers[::2]) + max(layers[1::2]) + scratch * (2 + len(self.shape.kernels)) + wave
-        return 4 * (numbers + self._work())
-
-    def _work(self) -> int:
-        """Size of the memory of transformed tiles [numbers]."""
-        return max(
-            Room(stage.channels).numbers(each.filtering)
-            for stage in self._geometry.stages for branch in stage.branches for each in branch
-        )  # fmt: skip
 
     def decode(self, mel: NDArray[np.float32], start: int, frames: int, first: int, last: int) -> NDArray[np.float32]:
         """The samples of the frames first .. last of a mel, which are those of the whole mel, bit for bit.
@@ -200,3 +175,35 @@ class HifiganGenerator:
         x, y = rows.at(first - reach), waveform.ctypes.data
         self._library["post"](x, *self._weight("conv_post"), y, last - first)
         return waveform[: last - first]
+
+
+def buffer_bytes(shape: HifiganShape, frames: int) -> int:
+    """The most memory that a thread takes to decode a mel of `frames` frames at once, without the weights [bytes].
+
+    It keeps this memory for the next mel.
+    """
+    geometry = LayerRows(shape)
+    lengths, stages, margin = shape.lengths(frames), geometry.stages, _margin(geometry)
+    widths = [whole_vectors(shape.channels), *(stage.channels for stage in stages)]
+    layers = [(rows + 2 * margin) * width for rows, width in zip(lengths, widths, strict=True)]
+    scratch = max(
+        (stage.most_needed(min(_BLOCK, rows)) + 2 * margin * stage.rate) * stage.channels
+        for stage, rows in zip(stages, lengths[1:], strict=True)
+    )
+    mel = (frames + 2 * margin) * shape.mels
+    wave = lengths[-1] + WAVE_LANES
+    numbers = mel + max(layers[::2]) + max(layers[1::2]) + scratch * (2 + len(shape.kernels)) + wave
+    return 4 * (numbers + _work(geometry))
+
+
+def _margin(geometry: LayerRows) -> int:
+    """Number of rows beside those that a layer needs, which it may read or write for nothing."""
+    return max(stage.reads for stage in geometry.stages) + geometry.shape.edge + MOST_ROWS
+
+
+def _work(geometry: LayerRows) -> int:
+    """Size of the memory of transformed tiles [numbers]."""
+    return max(
+        Room(stage.channels).numbers(each.filtering)
+        for stage in geometry.stages for branch in stage.branches for each in branch
+    )  # fmt: skip
