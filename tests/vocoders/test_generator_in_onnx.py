@@ -1,0 +1,210 @@
+"""The generator that is read from a model's nodes is the one that was built; a model of another kind is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from support.families import random_model
+from support.hifigans import CONFIGS, random_state
+from support.native import BANDS, MODELS, native_model
+
+from pipeline.checkpoints.hifigan import build_hifigan
+from pipeline.kernels.hifigan.shape import HifiganShape
+from pipeline.vocoders.generator_in_onnx import UnknownGraphError, read_generator
+
+_DILATIONS = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
+SHAPES = {
+    "hifigan": HifiganShape(
+        BANDS, 32, (4, 2, 2), (8, 4, 4), (3, 7, 11), _DILATIONS, True, cuts=((2, 2), (1, 1), (1, 1))
+    ),
+    "hifigan, ResBlock2": HifiganShape(
+        BANDS, 32, (4, 2, 2), (8, 4, 4), (3, 7, 11), ((1, 2), (2, 6), (3, 12)), False, cuts=((2, 2), (1, 1), (1, 1))
+    ),
+    "hifigan, odd kernels and channels": HifiganShape(
+        BANDS, 44, (4, 2, 2), (9, 5, 4), (3, 7, 11), _DILATIONS, True, cuts=((2, 2), (1, 1), (1, 1))
+    ),
+    "pwg-hifigan": HifiganShape(
+        BANDS, 32, (5, 3), (10, 6), (3, 7), ((1, 3), (1, 2)), True, cuts=((3, 2), (2, 1)), edge=5, slope=0.2
+    ),
+    "pwg-hifigan without biases": HifiganShape(
+        BANDS, 32, (5, 3), (10, 6), (3, 7), ((1, 3), (1, 2)), False, cuts=((3, 2), (2, 1)), edge=5, slope=0.2
+    ),
+    "speecht5-hifigan": HifiganShape(
+        BANDS, 32, (4, 4), (8, 8), (3, 5), ((1, 2), (1, 3)), True, cuts=((2, 2), (2, 2)), normalized=True, slope=0.15
+    ),
+    "speecht5-hifigan as it is": HifiganShape(
+        BANDS, 32, (4, 4), (8, 8), (3, 5), ((1, 2), (1, 3)), True, cuts=((2, 2), (2, 2)), slope=0.15
+    ),
+    "speechbrain-hifigan": HifiganShape(
+        BANDS, 32, (4, 2, 2), (8, 4, 4), (3, 5), ((1, 2), (2, 3)), True, cuts=((2, 2), (1, 1), (1, 1)), mirrored=True
+    ),
+    "speechbrain-hifigan, ResBlock2": HifiganShape(
+        BANDS, 32, (4, 2, 2), (8, 4, 4), (3, 5), ((1, 2), (2, 3)), False, cuts=((2, 2), (1, 1), (1, 1)), mirrored=True
+    ),
+}
+
+
+def content(model: onnx.ModelProto) -> bytes:
+    plain: bytes = model.SerializeToString(deterministic=True)
+    return plain
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_shape_is_the_configs_whatever_a_project_calls_its_layers(name: str) -> None:
+    found = read_generator(content(native_model(name)[0]))
+    assert found.shape == SHAPES[name]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_weight_is_there_once_under_the_name_that_the_kernels_know(name: str) -> None:
+    model, state = native_model(name)
+    found = read_generator(content(model))
+    shapes = found.shape.weight_shapes()
+    assert {each.removesuffix(".weight") for each in found.weights if each.endswith(".weight")} == shapes.keys()
+    # Builders ask for the weights in the order of the layers; kernels name them in the same order.
+    asked = [each for key, each in state.items() if key.endswith("weight")]
+    for key, wanted in zip(shapes, asked, strict=True):
+        np.testing.assert_array_equal(found.weights[f"{key}.weight"], wanted)
+    biases = [each for key, each in state.items() if key.endswith("bias")]
+    assert [name for name in found.weights if name.endswith(".bias")] == [f"{key}.bias" for key in shapes]
+    for key, wanted in zip(shapes, biases or [np.float32(0)] * len(shapes), strict=True):
+        bias = found.weights[f"{key}.bias"]
+        np.testing.assert_array_equal(bias, np.broadcast_to(wanted, bias.shape))
+    assert ("mean" in found.weights) == ("scale" in found.weights) == found.shape.normalized
+    if found.shape.normalized:
+        np.testing.assert_array_equal(found.weights["mean"], state["mean"])
+        np.testing.assert_array_equal(found.weights["scale"], state["scale"])
+
+
+@pytest.mark.parametrize("size", CONFIGS)
+def test_the_published_sizes_are_known(size: str) -> None:
+    config = CONFIGS[size]
+    shape = read_generator(content(build_hifigan(random_state(config), config, "0" * 64))).shape
+    assert (shape.rates, shape.kernels, shape.dilations) == (
+        config.upsample_rates, config.resblock_kernel_sizes, config.resblock_dilation_sizes,
+    )  # fmt: skip
+    assert (shape.channels, shape.pairs) == (config.upsample_initial_channel, config.resblock == "1")
+
+
+@pytest.mark.parametrize("family", ["istftnet", "bigvgan", "vocos"])
+def test_other_families_are_not_taken_for_hifigan(family: str, tmp_path: Path) -> None:
+    with pytest.raises(UnknownGraphError):
+        read_generator(random_model(family, tmp_path / "model.onnx").read_bytes())
+
+
+def _changes(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]:
+    """The model with one thing changed, at every node."""
+
+    def copy() -> onnx.ModelProto:
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        return other
+
+    for number, node in enumerate(model.graph.node):
+        where = f"{node.op_type} {number}"
+        other = copy()
+        other.graph.node[number].op_type = "Sigmoid" if node.op_type == "Tanh" else "Tanh"
+        yield f"{where}: another operator", other
+        other = copy()
+        del other.graph.node[number]
+        yield f"{where}: missing", other
+        other = copy()
+        other.graph.node.insert(number, helper.make_node("Identity", ["mel"], ["more"]))
+        yield f"{where}: a node before it", other
+        other = copy()
+        other.graph.node[number].output.append("more")
+        yield f"{where}: another output", other
+        for each in range(len(node.input)):
+            other = copy()
+            other.graph.node[number].input[each] = "mel" if node.input[each] != "mel" else "waveform"
+            yield f"{where}: input {each}", other
+        for each, attribute in enumerate(node.attribute):
+            other = copy()
+            del other.graph.node[number].attribute[each]
+            yield f"{where}: no {attribute.name}", other
+            for change in _other_values(attribute):
+                other = copy()
+                other.graph.node[number].attribute[each].CopyFrom(change)
+                yield f"{where}: {attribute.name} {helper.get_attribute_value(change)}", other
+        other = copy()
+        other.graph.node[number].attribute.append(helper.make_attribute("auto_pad", "SAME_LOWER"))
+        yield f"{where}: auto_pad", other
+
+
+def _other_values(attribute: onnx.AttributeProto) -> Iterator[onnx.AttributeProto]:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, bytes):
+        yield helper.make_attribute(attribute.name, "edge")
+    elif isinstance(value, int):
+        yield helper.make_attribute(attribute.name, value + 1)
+    elif isinstance(value, float):
+        yield helper.make_attribute(attribute.name, value / 2)
+    else:
+        for number in range(len(value)):
+            yield helper.make_attribute(attribute.name, [each + (at == number) for at, each in enumerate(value)])
+
+
+_MEANT = ("LeakyRelu", "ConvTranspose")
+"""Nodes with numbers that make another generator: the last slope, rates, what is cut off."""
+
+
+@pytest.mark.parametrize("name", ["speecht5-hifigan", "pwg-hifigan", "speechbrain-hifigan"])
+def test_a_model_in_which_anything_is_different_is_refused_or_read_as_it_is(name: str) -> None:
+    model, _ = native_model(name)
+    plain = read_generator(content(model)).shape
+    refused = 0
+    for words, other in _changes(model):
+        try:
+            shape = read_generator(content(other)).shape
+        except UnknownGraphError:
+            refused += 1
+            continue
+        assert shape != plain, words
+        assert words.startswith(_MEANT), words
+        assert shape.last_slope != plain.last_slope or shape.cuts != plain.cuts or shape.rates != plain.rates, words
+    assert refused > 500
+
+
+def test_constants_that_are_not_what_the_chain_needs_are_refused() -> None:
+    model, _ = native_model("speechbrain-hifigan")
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith(("weight", "bias")):
+            continue
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        (found,) = [each for each in other.graph.initializer if each.name == tensor.name]
+        found.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) + 1, tensor.name))
+        with pytest.raises(UnknownGraphError):
+            read_generator(content(other))
+
+
+def test_weights_of_another_shape_or_that_are_not_there_are_refused() -> None:
+    model, _ = native_model("hifigan")
+    for number, tensor in enumerate(model.graph.initializer):
+        if not tensor.name.endswith(("weight", "bias")):
+            continue
+        for shape in ([*tensor.dims, 1], [tensor.dims[0] + 1, *tensor.dims[1:]]):
+            other = onnx.ModelProto()
+            other.CopyFrom(model)
+            values = np.zeros(shape, np.float32)
+            other.graph.initializer[number].CopyFrom(numpy_helper.from_array(values, tensor.name))
+            with pytest.raises(UnknownGraphError):
+                read_generator(content(other))
+        other = onnx.ModelProto()
+        other.CopyFrom(model)
+        del other.graph.initializer[number]
+        with pytest.raises(UnknownGraphError):
+            read_generator(content(other))
+
+
+@pytest.mark.parametrize("version", [13, 18])
+def test_operators_of_another_version_may_have_another_meaning(version: int) -> None:
+    model, _ = native_model("hifigan")
+    model.opset_import[0].version = version
+    with pytest.raises(UnknownGraphError, match=f"its operators are of version {version}, not 17"):
+        read_generator(content(model))
