@@ -37,7 +37,7 @@ test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/
 test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
 	$(BIN)/python tests/tools/mutants.py
 
-test-extras: $(VENV)/extras  ## run the tests of training, OpenVINO, the quality figures, Kubernetes and jobs of SLURM, which need torch and more
+test-extras: $(VENV)/extras  ## run the tests of training, the quality figures, Kubernetes and jobs of SLURM, which need torch and more
 	$(PYTEST) -m extras
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
@@ -115,7 +115,7 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 # Not locked: torch's wheels differ by processor and by what they compute on.
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kubernetes,loudness,openvino,quality,slurm,train]' 'kubernetes-validate>=1.34'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kubernetes,loudness,quality,slurm,train]' 'kubernetes-validate>=1.34'
 	touch $@
 
 # Sphinx imports melmill to read its docstrings, so it needs what melmill needs, and no torch.

@@ -28,7 +28,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 # What runs on a card or trains nets is not needed to read docstrings.
-autodoc_mock_imports = ["torch", "openvino"]
+autodoc_mock_imports = ["torch"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 

@@ -91,8 +91,8 @@ class Output:
         return EXPECTED[self.name]
 
     def config(self, **changes: Any) -> pipeline.JobConfig:
-        """Its job; keywords like `vocoder__name` change it."""
-        return pipeline.JobConfig.build(changed(self.expected["job"], changes))
+        """Its job; keywords like `vocoder__name` change it. Onnxruntime runs its vocoder, as `auto` did then."""
+        return pipeline.JobConfig.build(changed(self.expected["job"], {"vocoder__runtime": "onnxruntime"} | changes))
 
     def stamps(self) -> dict[str, tuple[str, int, int]]:
         """Digest, time of change and inode of every file."""
@@ -249,6 +249,12 @@ def assert_whole(old: Output, failed: int = 0) -> None:
         assert digest_read(old.out, row) == row["pcm_sha256"]
 
 
+def assert_whole_for(config: pipeline.JobConfig) -> None:
+    """Everything verifies, and there is nothing to do for this job."""
+    assert pipeline.verify(URL).findings == ()
+    assert pipeline.run(config).run_id == ""
+
+
 def remove_unexpected(old: Output, left: Iterable[str]) -> None:
     """All that verify finds are objects that a dead attempt left, and nobody needs."""
     for finding in pipeline.verify(URL).findings:
@@ -289,7 +295,7 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
     return {name for name in stamps for each in names if name == each or name.startswith(f"{each}/")}
 
 
-NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again")
+NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes")
 NEW_IN_A_JOB = ("sidecar", "store_in_rows")
 NEW_IN_A_COMMIT = ("texts", "copied_from")
 """What plans, jobs and commit records have had since then."""
@@ -582,6 +588,57 @@ def test_what_has_changed_is_known_of_every_shard(place: Place, unpacked: Path) 
     assert shard.reason == f"1 of {len(shard.members)} mels changed"
 
 
+@pytest.mark.parametrize("name", [*FINISHED, "half-tar"])
+def test_shards_of_onnxruntime_are_stale_for_the_native_kernels_and_the_plan_says_how_to_keep_them(
+    place: Place, name: str
+) -> None:
+    old = place(name)
+    before = old.stamps()
+    digest = hashlib.sha256((old.place / "tiny.onnx").read_bytes()).hexdigest()
+    plan = pipeline.plan(old.config(vocoder__runtime="auto"))
+    assert plan.backend.runtime == "native"
+    reasons = {shard.reason for shard in plan.todo} - {"new"}
+    assert reasons == {
+        f"vocoder {digest[:8]} -> {plan.vocoder_digest[:8]} (the same net, run in another way; "
+        "--set vocoder.runtime=onnxruntime keeps these shards)"
+    }
+    assert plan.done == ()
+    job = old.place / "job.yaml"
+    job.write_text(old.config(vocoder__runtime="auto").model_dump_json())
+    assert "--set vocoder.runtime=onnxruntime keeps these shards" in melmill("plan", str(job))
+    kept = json.loads(melmill("plan", str(job), "--set", "vocoder.runtime=onnxruntime", "--json"))
+    assert (kept["runtime"], len(kept["todo"])) == ("onnxruntime", TO_MAKE.get(name, 0))
+    assert old.stamps() == before
+
+
+def test_shards_of_onnxruntime_are_made_again_by_a_run_that_takes_the_native_kernels(place: Place) -> None:
+    old = place("finished-tar")
+    rows = by_key(old.rows())
+    native = old.config(vocoder__runtime="auto")
+    assert len(run(native)) == len(old.expected["plan"]["done"])
+    assert_whole_for(native)
+    described = json.loads((old.out / "job.json").read_bytes())
+    assert (described["vocoder"]["runtime"], described["job"]["vocoder"]["runtime"]) == ("native", "auto")
+    again = by_key(old.rows())
+    assert {key: row["num_samples"] for key, row in again.items()} == {
+        key: row["num_samples"] for key, row in rows.items()
+    }
+    assert max(abs(again[key]["peak"] - rows[key]["peak"]) for key in rows) < 1e-4
+    # And back: the shards of then are still there.
+    assert run(old.config()) == []
+    assert by_key(old.rows()) == rows
+
+
+def test_a_retry_of_an_old_output_stays_with_onnxruntime(place: Place) -> None:
+    old = place("failures")
+    assert json.loads((old.out / "job.json").read_bytes())["job"]["vocoder"]["runtime"] == "auto"
+    kept = {f"data/{shard['shard']}.tar" for shard in old.expected["plan"]["done"] if not shard["failed"]}
+    assert kept
+    melmill("retry", URL, code=3)
+    assert kept <= {row["shard"] for row in old.rows()}
+    assert json.loads((old.out / "job.json").read_bytes())["vocoder"]["runtime"] == "onnxruntime"
+
+
 @pytest.mark.parametrize("name", FINISHED)
 def test_changed_texts_and_another_sidecar_copy_the_audio_and_decode_nothing(
     place: Place, name: str, monkeypatch: pytest.MonkeyPatch
@@ -750,6 +807,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
                 assert (now.pop("due", ""), now.pop("superseded", {})) == ("", {})
             if path == "job.json":
                 assert now.pop("processors")  # what outputs have had since then
+                assert now["vocoder"].pop("runtime") == "onnxruntime"
                 assert now.pop("metadata")["fields"] == {"text": "text", "speaker": "text"}
                 assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name"]
                 assert now["job"]["quality"].pop("max_clipped_rate")
@@ -778,12 +836,12 @@ MADE = ("offset", "bytes", "pcm_sha256", "peak", "rms_dbfs", "clipped", "over_fu
 def of_its_kind(value: Any) -> Any:
     """A JSON value without nulls in `cluster`: each kind of cluster had the keys of all kinds then, as nulls.
 
-    And without what jobs have had since then.
+    And without what jobs have had since then, and the runtime, which is not `auto` here.
     """
     if isinstance(value, dict) and "kind" in value:
         return {name: each for name, each in value.items() if each is not None}
     if isinstance(value, dict):
-        return {name: of_its_kind(each) for name, each in value.items() if name != "superseded"}
+        return {name: of_its_kind(each) for name, each in value.items() if name not in ("superseded", "runtime")}
     return value
 
 

@@ -22,6 +22,9 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
         return
     print(f"store     {found.store}")
     print(f"vocoder   {found.vocoder} ({found.vocoder_digest[:8]})")
+    if found.backend.runtime is not None:
+        why = found.backend.why_not_native
+        print(f"runtime   {found.backend.runtime}{f': {why}' if why is not None else ''}")
     for difference in found.differences:
         print(f"contract  {difference}")
     if found.unverified is not None:
@@ -48,4 +51,5 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     print(f"reading   {size(found.read_bytes)} of chunks for {size(found.wanted_bytes)} of mels, ", end="")
     print(f"amplification {found.read_amplification:.2f}")
     print(f"memory    about {size(found.worker_bytes)} a worker", end="")
-    print(f", {found.workers} workers" if found.workers is not None else "")
+    print(f", {found.workers} workers" if found.workers is not None else "", end="")
+    print(f", and {size(found.shared_bytes)} that those of a machine share" if found.shared_bytes else "")

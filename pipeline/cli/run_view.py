@@ -32,6 +32,7 @@ from pipeline.events import (
     Logged,
     MetadataConverted,
     MetadataListed,
+    NativeKernelsUnused,
     OtherProcessor,
     PublicationDue,
     RunStarted,
@@ -94,6 +95,8 @@ def noticed(event: Event) -> str | None:
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted | MetadataConverted):
         return f"note: {event.words}"
+    if isinstance(event, NativeKernelsUnused):
+        return f"note: vocoding with onnxruntime: {event.words}"
     if isinstance(event, MetadataListed):
         return f"metadata: {event.words}"
     if isinstance(event, PublicationDue):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -104,6 +104,9 @@ class Job:
         fields: name of each field of the metadata -> its type; see `planning.fields`.
         versions: versions of what is installed where the job was planned; a worker refuses to work if a version that
             matters is another one there.
+        runtime: what runs the vocoder's net; None if it has no net.
+        elsewhere: digest of the same vocoder in another runtime or on another device -> how its shards are kept, as
+            text.
     """
 
     config: JobConfig
@@ -115,3 +118,5 @@ class Job:
     given_metadata: str = ""
     fields: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    runtime: Literal["native", "onnxruntime"] | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)

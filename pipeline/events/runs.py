@@ -47,6 +47,17 @@ class ContractDoubted(Event):
 
 
 @dataclass(frozen=True)
+class NativeKernelsUnused(Event):
+    """The vocoder's net is run by onnxruntime, since the native kernels, which are faster, cannot run it.
+
+    Args:
+        words: why they cannot, as text.
+    """
+
+    words: str
+
+
+@dataclass(frozen=True)
 class MetadataListed(Event):
     """A list of metadata was read.
 

@@ -23,6 +23,7 @@ from pipeline.jobs.tidying import tidied, tidied_later
 from pipeline.melspec import Difference
 from pipeline.planning.plan import Plan, reasons
 from pipeline.planning.prepare import prepare, replan
+from pipeline.vocoders import Backend
 
 __all__ = ["RunPlan", "RunReport", "plan", "run"]
 
@@ -36,6 +37,7 @@ class RunPlan(Plan):
         output: place of the output, without secrets.
         vocoder: name of the vocoder.
         vocoder_digest: digest of the vocoder.
+        backend: what runs the vocoder's net.
         differences: differences between the store's contract and the vocoder's; melmill bridges all of them.
         unverified: description of what the store's values could not show of its contract; None if there is nothing.
         metadata: description of the list of metadata; None if the job names no list.
@@ -50,6 +52,7 @@ class RunPlan(Plan):
     output: str
     vocoder: str
     vocoder_digest: str
+    backend: Backend
     differences: tuple[Difference, ...]
     unverified: str | None
     metadata: str | None
@@ -74,6 +77,8 @@ class RunPlan(Plan):
             "store": self.store,
             "output": self.output,
             "vocoder": self.vocoder,
+            "runtime": self.backend.runtime,
+            "why_not_native": self.backend.why_not_native,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "metadata_notes": list(self.metadata_notes),
@@ -103,6 +108,7 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         output=prepared.job.config.public().output.url,
         vocoder=vocoder.name,
         vocoder_digest=vocoder.digest,
+        backend=vocoder.backend,
         differences=prepared.differences,
         unverified=prepared.unverified,
         metadata=None if metadata.path is None else metadata.words(),

@@ -29,6 +29,7 @@ from pipeline.events import (
     Listener,
     MetadataConverted,
     MetadataListed,
+    NativeKernelsUnused,
     OtherProcessor,
     PublicationDue,
     RunStarted,
@@ -44,6 +45,7 @@ from pipeline.output.records import Failure, Source
 from pipeline.planning.parts import WHOLE, Part
 from pipeline.planning.plan import PlannedShard, reasons
 from pipeline.planning.prepare import Prepared, replan
+from pipeline.vocoders import CompiledVocoder
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,8 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     watched.write()
     own = [shard for shard in plan.todo if part.owns(shard)]
     listener(_started(job, own))
+    if plan.shards_to_decode:
+        _prepare_vocoder(prepared, listener)
     if prepared.unverified is not None:
         listener(ContractDoubted(prepared.unverified))
     metadata = prepared.sidecars.metadata
@@ -160,6 +164,15 @@ def make_shards(prepared: Prepared, listener: Listener, give_up_after: int, part
     return Made(crashed, watched.made_seconds, watched.described, watched.repacked)
 
 
+def _prepare_vocoder(prepared: Prepared, listener: Listener) -> None:
+    """Say if the vocoder could be faster. If the workers are on this machine, make what all of them load."""
+    vocoder = prepared.vocoder
+    if (why := vocoder.backend.why_not_native) is not None:
+        listener(NativeKernelsUnused(why))
+    if isinstance(vocoder, CompiledVocoder) and prepared.job.config.cluster.kind in ("local", "synchronous"):
+        vocoder.prepare()
+
+
 class _JobListener:
     """Passes events on, adds up the audio made, and keeps job.json's list of processors."""
 
@@ -169,7 +182,10 @@ class _JobListener:
         self.described = describe_job(prepared)
         self.made_seconds = 0.0
         self.repacked = 0
-        self._earlier = tuple(self.described["processors"])
+        # Kernels and codecs give the same samples on every processor; other ones need not.
+        output, native = prepared.job.config.output, prepared.job.runtime == "native"
+        mastered = output.loudness is not None or output.sample_rate not in (None, prepared.job.mel.sample_rate)
+        self._earlier = () if native and not mastered else tuple(self.described["processors"])
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ShardCommitted):
@@ -235,6 +251,7 @@ def describe_job(prepared: Prepared) -> dict[str, Any]:
             "name": prepared.vocoder.name,
             "digest": job.vocoder_digest,
             "mel": prepared.vocoder.spec.to_dict(),
+            "runtime": job.runtime,
         },
         "store": prepared.store.describe(),
         "versions": dict(job.versions),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +50,13 @@ def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredie
     return digest.hexdigest()
 
 
-def why_made(old: CommittedShard | None, members: int, changed: int, ingredients: Ingredients) -> str:
+def why_made(
+    old: CommittedShard | None,
+    members: int,
+    changed: int,
+    ingredients: Ingredients,
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Why a shard is made whose audio no commit holds, as text.
 
     Args:
@@ -56,8 +64,11 @@ def why_made(old: CommittedShard | None, members: int, changed: int, ingredients
         members: number of utterances in the shard now.
         changed: number of them whose mel has changed.
         ingredients: ingredients that the shard would be made with now.
+        elsewhere: see `Job.elsewhere`.
     """
-    return "new" if old is None else _why_stale(members, old.utterances, changed, ingredients, old.ingredients)
+    if old is None:
+        return "new"
+    return _why_stale(members, old.utterances, changed, ingredients, old.ingredients, elsewhere)
 
 
 def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old: CommittedShard) -> str:
@@ -77,7 +88,14 @@ def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old:
     return "the fields of the metadata changed" if newest is old else "its audio is there with other texts"
 
 
-def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingredients, made_with: Ingredients) -> str:
+def _why_stale(
+    members: int,
+    members_then: int,
+    changed: int,
+    ingredients: Ingredients,
+    made_with: Ingredients,
+    elsewhere: Mapping[str, str],
+) -> str:
     """What has changed since a shard was made, as text. New utterances get new shards, so none can be added.
 
     Args:
@@ -86,6 +104,7 @@ def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingre
         changed: number of `members` whose mel has changed.
         ingredients: ingredients that the shard would be made with now.
         made_with: ingredients that it was made with.
+        elsewhere: see `Job.elsewhere`.
     """
     reasons = []
     if changed:
@@ -93,7 +112,9 @@ def _why_stale(members: int, members_then: int, changed: int, ingredients: Ingre
     if members < members_then:
         reasons.append(f"{members_then - members} of {members_then} utterances are no longer in it")
     if made_with.vocoder != ingredients.vocoder:
-        reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}")
+        how = elsewhere.get(made_with.vocoder)
+        more = f" ({how})" if how is not None else ""
+        reasons.append(f"vocoder {made_with.vocoder[:8]} -> {ingredients.vocoder[:8]}{more}")
     if made_with.output != ingredients.output:
         reasons.append(f"output {made_with.output} -> {ingredients.output}")
     if made_with.contract != ingredients.contract:

@@ -76,7 +76,8 @@ class Plan:
         utterances: number of utterances in the store: those of `todo` and `done`, and the refused.
         read_bytes: size of the decoded chunks that making `todo` reads.
         wanted_bytes: size of the mels of `todo`, as float32.
-        worker_bytes: estimated memory that a worker needs.
+        worker_bytes: estimated memory that a worker needs, without what it shares with others.
+        shared_bytes: estimated memory that the workers of a machine share.
     """
 
     todo: tuple[PlannedShard, ...]
@@ -86,6 +87,7 @@ class Plan:
     read_bytes: int
     wanted_bytes: int
     worker_bytes: int
+    shared_bytes: int
 
     @property
     def shards_to_decode(self) -> tuple[PlannedShard, ...]:
@@ -163,6 +165,7 @@ class Plan:
             "hours_to_make": self.seconds / 3600,
             "read_amplification": self.read_amplification,
             "worker_bytes": self.worker_bytes,
+            "shared_bytes": self.shared_bytes,
         }
 
 
@@ -186,6 +189,7 @@ def plan_shards(
     chunk_bytes: Callable[[Utterance, Utterance], int],
     worker_bytes: int,
     texts_of: Callable[[Iterable[int]], str] = lambda members: "",
+    shared_bytes: int = 0,
 ) -> Plan:
     """The plan for a catalogue, given what is committed.
 
@@ -201,6 +205,7 @@ def plan_shards(
         chunk_bytes: gives the size of the chunks that hold all rows from one utterance to another.
         worker_bytes: estimated memory that a worker needs; it is passed on.
         texts_of: gives the `texts` of a shard with the utterances at some positions; see ShardId.
+        shared_bytes: estimated memory that the workers of a machine share; it is passed on.
     """
     newest = _newest(commits.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
     alike: dict[tuple[int, str], list[CommittedShard]] = {}
@@ -220,7 +225,7 @@ def plan_shards(
             alike.get((number, fingerprint), ()),
             stale,
             partial(texts_of, members.tolist()),
-            partial(why_made, old, len(members), changed, ingredients),
+            partial(why_made, old, len(members), changed, ingredients, job.elsewhere),
             partial(why_repacked, old, len(members), ingredients.sidecar),
         )
         seconds = job.mel.seconds(int(catalogue.frames[members].sum()))
@@ -233,7 +238,7 @@ def plan_shards(
             wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
             read += _read_bytes(catalogue, members, chunk_bytes)
     refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
-    return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes)
+    return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes, shared_bytes)
 
 
 def _planned(

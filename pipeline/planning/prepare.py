@@ -120,6 +120,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         given_metadata=metadata.digest,
         fields=metadata.fields.types,
         versions=installed(),
+        runtime=vocoder.backend.runtime,
+        elsewhere=vocoder.backend.elsewhere,
     )
     sidecars = Sidecars(metadata, config.output.sidecar)
     scan = _scan(ledger, catalogue, sidecars)
@@ -131,6 +133,8 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:
     """The job that made an output, as plain values for `config.load_job`, with the output where it is now.
 
+    Its runtime is the one that made the output's last shards, so `auto` does not make shards stale.
+
     Raises:
         ConfigError: if there is no output, or its job.json is lost.
     """
@@ -138,8 +142,12 @@ def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str
     job = described.get("job")
     if not isinstance(job, dict) or "output" not in job:
         raise ConfigError(f"{url} has lost its job.json. Run its job again: that writes it again")
+    vocoder = dict(job.get("vocoder", {}))
+    if vocoder.get("runtime") == "auto":  # which was onnxruntime where job.json does not say what it was
+        vocoder["runtime"] = described.get("vocoder", {}).get("runtime") or "onnxruntime"
     return {
         **job,
+        "vocoder": vocoder,
         "output": {**job["output"], "url": url, "options": dict(options or job["output"].get("options", {}))},
     }
 
@@ -198,7 +206,8 @@ def _plan(
     at_once = window * (job.config.vocoder.batch or 1)
     worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
     stale = {**scan.lost, **ledger.stale()}
-    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, worker_bytes, sidecars.digest)
+    chunk_bytes, shared = store.chunk_bytes, vocoder.shared_memory
+    return plan_shards(catalogue, job, scan.commits, stale, chunk_bytes, worker_bytes, sidecars.digest, shared)
 
 
 def _absolute(config: JobConfig) -> JobConfig:

@@ -6,10 +6,20 @@ how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoder
 (`workshop`). Nothing here imports the library `onnx`; `checkpoints` does, for a checkpoint that is not converted yet.
 """
 
-from pipeline.vocoders.base import Vocoder
+from pipeline.vocoders.base import Backend, CompiledVocoder, Vocoder
 from pipeline.vocoders.one_mel import vocode
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
 from pipeline.vocoders.sessions import check_device
 from pipeline.vocoders.windows import decode_mels, decode_windows
 
-__all__ = ["DEFAULT_VOCODER", "Vocoder", "check_device", "decode_mels", "decode_windows", "load_vocoder", "vocode"]
+__all__ = [
+    "DEFAULT_VOCODER",
+    "Backend",
+    "CompiledVocoder",
+    "Vocoder",
+    "check_device",
+    "decode_mels",
+    "decode_windows",
+    "load_vocoder",
+    "vocode",
+]

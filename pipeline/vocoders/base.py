@@ -2,12 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
+
+Runtime = Literal["native", "onnxruntime"]
+"""What runs nets: melmill's own compiled kernels, or onnxruntime."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a mel, and its core, whose samples are kept. All positions are frames of the whole mel.
+
+    Args:
+        start: first frame that is read.
+        stop: the frame after the last one that is read.
+        core_start: first frame of the core.
+        core_stop: the frame after the core.
+        frames: number of frames of the whole mel.
+    """
+
+    start: int
+    stop: int
+    core_start: int
+    core_stop: int
+    frames: int
+
+    @classmethod
+    def whole(cls, frames: int) -> Window:
+        """A mel of `frames` frames as one window without a halo."""
+        return cls(0, frames, 0, frames, frames)
+
+    def core(self, waveform: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
+        """The samples of the core, out of those of all frames that are read.
+
+        Args:
+            waveform: `[samples] float32`; sample 0 belongs to frame `start`.
+            hop: number of samples of a frame.
+        """
+        stop = len(waveform) if self.core_stop == self.frames else (self.core_stop - self.start) * hop
+        return waveform[(self.core_start - self.start) * hop : stop]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What runs a vocoder's net, and what else could.
+
+    Args:
+        runtime: the library; None if the vocoder has no net.
+        why_not_native: why `auto` did not choose the native kernels, as text; None if it did, if it was not asked, or
+            if the vocoder is of a kind that has no native kernels.
+        elsewhere: digest of the same net in another runtime or on another device -> how its shards are kept, as text.
+    """
+
+    runtime: Runtime | None
+    why_not_native: str | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
 class Vocoder(Protocol):
@@ -42,19 +97,31 @@ class Vocoder(Protocol):
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
         ...
 
-    def memory(self, frames: int) -> int:
-        """Memory that decoding `frames` frames at once takes, with the weights [bytes]; an estimate for planning."""
+    @property
+    def backend(self) -> Backend:
+        """What runs its net."""
         ...
 
-    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform of one mel, or of one window of it.
+    @property
+    def shared_memory(self) -> int:
+        """Memory that the processes of a node share, such as weights in a mapped file [bytes]; an estimate."""
+        ...
+
+    def memory(self, frames: int) -> int:
+        """Memory that decoding `frames` frames at once takes in each process, with its weights, without what it shares
+        with others [bytes]; an estimate for planning."""
+        ...
+
+    def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
+        """The waveform of one mel, or of the core of one window of it.
 
         Args:
-            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame in the whole mel; vocoders that draw noise draw it by position.
+            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
+            window: where in the whole mel they lie, and which of them are its core; None if the mel is whole.
 
         Returns:
-            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+            The core's samples, `[samples] float32`: those from `core_start` hops on, up to `core_stop` hops or, if the
+            core ends with the mel, up to `samples(window.frames)`.
         """
         ...
 
@@ -68,5 +135,17 @@ class BatchVocoder(Vocoder, Protocol):
         ...
 
     def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Waveforms `[batch, samples(frames)] float32` of mels `[batch, n_mels, frames] float32`; see `decode`."""
+        """Waveforms `[batch, samples(frames)] float32` of mels `[batch, n_mels, frames] float32`, each taken as whole.
+
+        Of a window, the samples of its core are right; see `Window.core`.
+        """
+        ...
+
+
+@runtime_checkable
+class CompiledVocoder(Protocol):
+    """A vocoder whose code is compiled once on a machine, such as before workers start."""
+
+    def prepare(self) -> None:
+        """Makes what the machine does not have yet and every process loads. Several processes may do so at once."""
         ...

@@ -16,6 +16,7 @@ from pipeline.errors import ContractError
 from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.target import required
 from pipeline.melspec import MelSpec
+from pipeline.vocoders.base import Backend, Window
 
 # Raise it whenever the same mel gives other samples.
 _ALGORITHM = 4
@@ -70,19 +71,33 @@ class GriffinLim:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
         return self.spec.samples(frames)
 
+    @property
+    def backend(self) -> Backend:
+        """See `Vocoder.backend`."""
+        return Backend(None)
+
+    @property
+    def shared_memory(self) -> int:
+        """See `Vocoder.shared_memory`."""
+        return 0
+
     def memory(self, frames: int) -> int:
         """Memory that decoding `frames` frames at once takes [bytes]; an estimate."""
         return phase_memory(self.spec, frames, self.iterations, _METHOD)
 
-    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform of one mel, or of one window of it.
+    def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
+        """The waveform of one mel, or of the core of one window of it.
 
         Args:
-            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame in the whole mel.
+            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
+            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
 
         Returns:
-            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+            The core's samples, `[samples] float32`.
         """
-        blocks = magnitude_blocks(mel, self.spec, self.updates, first_frame % PHASE_BLOCK)
-        return reconstruct_blocks(blocks, mel.shape[1], self.spec, self.iterations, _METHOD, first_frame, anchor=0.0)
+        window = window or Window.whole(mel.shape[1])
+        blocks = magnitude_blocks(mel, self.spec, self.updates, window.start % PHASE_BLOCK)
+        waveform = reconstruct_blocks(
+            blocks, mel.shape[1], self.spec, self.iterations, _METHOD, window.start, anchor=0.0
+        )
+        return window.core(waveform, self.spec.hop_length)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.checkpoints.istft import Istft
 from pipeline.dsp.stft import istft
 from pipeline.errors import ConfigError, MelmillError
+from pipeline.vocoders.base import Backend, Window
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Raise it whenever the same model gives other samples.
@@ -65,27 +66,37 @@ class IstftVocoder:
         """Length of the waveform of `frames` frames [samples]."""
         return self._istft.samples(frames) if frames else 0
 
+    @property
+    def backend(self) -> Backend:
+        """See `Vocoder.backend`."""
+        return Backend("onnxruntime")
+
+    @property
+    def shared_memory(self) -> int:
+        """See `Vocoder.shared_memory`."""
+        return 0
+
     def memory(self, frames: int) -> int:
         """See `Vocoder.memory`. The transform holds a complex spectrum twice, and the signal with its envelope."""
         transform = frames * (16 * (self._istft.n_fft // 2 + 1) + 16 * self._istft.hop)
         return _COPIES_OF_WEIGHTS * self._model.size + frames * self._model.card.frame_bytes + transform
 
-    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform of one mel, or of one window of it.
+    def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
+        """The waveform of one mel, or of the core of one window of it.
 
         Args:
-            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame, which is not used: these models draw no noise.
+            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
+            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
 
         Returns:
-            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+            The core's samples, `[samples] float32`.
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.
             MelmillError: if the runtime fails, or the spectrum has another length.
         """
         waveform: NDArray[np.float32] = self.decode_batch(mel[None])[0]
-        return waveform
+        return waveform if window is None else window.core(waveform, self.spec.hop_length)
 
     def batch(self, frames: int) -> int:
         """See `BatchVocoder.batch`."""

@@ -16,6 +16,7 @@ from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.target import required
 from pipeline.melspec import Framing
+from pipeline.vocoders.base import Backend, Window
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Raise it whenever the same model gives other samples.
@@ -33,10 +34,8 @@ class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
     Args:
-        model: a net from mel to levels; see `net_magnitude_blocks`. Onnxruntime runs it on the CPU, whatever runtime
-            and device it was opened for. OpenVINO's magnitudes differ by 4e-7, of which the phase stage makes up to
-            4e-3 where a spectral peak falls into another bin. A GPU would gain nothing, because the phase stage takes
-            nearly all of the time.
+        model: a net from mel to levels; see `net_magnitude_blocks`. Onnxruntime runs it on the CPU, whatever device it
+            was opened for: a GPU would gain nothing, because the phase stage takes nearly all of the time.
         name: the vocoder's name; the stem of the model's file if None.
         iterations: number of iterations of the phase stage.
         framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
@@ -77,6 +76,16 @@ class Lift:
         """Length of the waveform [samples] that a mel of `frames` frames gives."""
         return self.spec.samples(frames)
 
+    @property
+    def backend(self) -> Backend:
+        """See `Vocoder.backend`."""
+        return Backend("onnxruntime")
+
+    @property
+    def shared_memory(self) -> int:
+        """See `Vocoder.shared_memory`."""
+        return 0
+
     def memory(self, frames: int) -> int:
         """Memory that decoding `frames` frames at once takes, with the weights [bytes]; an estimate."""
         net = frames * self._model.card.frame_bytes
@@ -84,19 +93,23 @@ class Lift:
             net, phase_memory(self.spec, frames, self.iterations, "admm")
         )
 
-    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform of one mel, or of one window of it.
+    def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
+        """The waveform of one mel, or of the core of one window of it.
 
         Args:
-            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame in the whole mel.
+            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
+            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
 
         Returns:
-            `[samples(frames)] float32`; sample 0 belongs to frame `first_frame`.
+            The core's samples, `[samples] float32`.
 
         Raises:
             BadMelError, ConfigError, VocoderError: see `OnnxModel.run`.
         """
         levels = self._model.run(mel[None], self.name)
-        blocks = net_magnitude_blocks(levels, self.spec, first_frame % PHASE_BLOCK)
-        return reconstruct_blocks(blocks, len(levels), self.spec, self.iterations, _METHOD, first_frame, _ANCHOR)
+        window = window or Window.whole(mel.shape[1])
+        blocks = net_magnitude_blocks(levels, self.spec, window.start % PHASE_BLOCK)
+        waveform = reconstruct_blocks(
+            blocks, len(levels), self.spec, self.iterations, _METHOD, window.start, _ANCHOR
+        )
+        return window.core(waveform, self.spec.hop_length)

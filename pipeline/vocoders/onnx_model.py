@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import threading
@@ -15,15 +14,29 @@ from numpy.typing import NDArray
 
 from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
+from pipeline.kernels.hifigan.shape import HifiganShape
+from pipeline.vocoders.generator_in_onnx import UnknownGraphError, read_generator
 from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
-from pipeline.vocoders.sessions import CARD_REMEDY, Device, Runtime, Session, cuda_memory, open_session
+from pipeline.vocoders.sessions import CARD_REMEDY, Device, Session, cuda_memory, open_session
 
+_HIFIGANS = ("hifigan", "pwg-hifigan", "speecht5-hifigan", "speechbrain-hifigan")
+"""Families whose graph the native kernels know."""
 USER_FAMILY = "onnx"
 """The family in the card of a model that a user brought as ONNX. Such a model may take one mel at a time."""
 # Part of a process's GPU memory that the activations of a batch may take: cuDNN's workspaces and the weights need the
 # rest.
 _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
+# Raise it whenever the native kernels give other samples of the same model.
+_NATIVE = "native 1"
+# What stands before the content's digest if the model is not run by onnxruntime on the CPU -> how shards are kept that
+# were made so. Early versions of melmill ran models in OpenVINO, too.
+_ELSEWHERE = {
+    _NATIVE: "--set vocoder.runtime=native",
+    "cuda": "--set vocoder.device=cuda",
+    "cuda-or-cpu": "--set vocoder.device=cuda-or-cpu",
+    "openvino": "",
+}
 # What onnxruntime says when the GPU fails or has no memory left; seen on an H100 with onnxruntime 1.31.
 _CARD_AT_FAULT = re.compile(r"CUDA|CUDNN|CUBLAS|BFCArena|allocate memory|out of memory")
 
@@ -36,31 +49,31 @@ class OnnxModel:
 
     Args:
         path: the .onnx file.
-        threads: number of the runtime's threads for one `run`.
-        runtime: the library that runs the model.
-        device: the device that the model runs on; with OpenVINO it is the CPU.
+        threads: number of onnxruntime's threads for one `run`.
+        device: the device that the model runs on.
         batch: number of mels of one length to run at once. None for one on the CPU, and on a GPU for as many, up to 64,
             as half of this process's part of its memory holds.
         sharing: number of models, in all processes, that share the GPU's memory.
 
+    Attributes:
+        generator: shape of the model if it is a HiFi-GAN; None if it is not.
+        why_unknown: why it is not, as text.
+
     Raises:
-        ConfigError: if the runtime is not installed, if the file cannot be read, has no melmill card or keeps weights
-            in other files, or if the input or the output is not that of the model's family.
+        ConfigError: if the file cannot be read, has no melmill card or keeps weights in other files, or if the input or
+            the output is not that of the model's family.
     """
 
     def __init__(
         self,
         path: Path,
         threads: int = 1,
-        runtime: Runtime = "onnxruntime",
         device: Device = "cpu",
         batch: int | None = None,
         sharing: int = 1,
     ) -> None:
-        self.path, self.threads, self.runtime, self.device = path, threads, runtime, device
+        self.path, self.threads, self.device = path, threads, device
         self._batch, self._sharing = batch, sharing
-        if importlib.util.find_spec(runtime) is None:
-            raise ConfigError(f"vocoder.runtime: {runtime} is not installed: pip install 'melmill[{runtime}]'")
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -70,9 +83,8 @@ class OnnxModel:
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
-        # Another runtime or device rounds in another way, so its samples differ.
-        elsewhere = [each for each in (runtime, device) if each not in ("onnxruntime", "cpu")]
-        self.digest = _digest(" ".join([*elsewhere, self._content]).encode()) if elsewhere else self._content
+        self.digest = self._content if device == "cpu" else self._digest_elsewhere(device)
+        self.generator, self.why_unknown = _generator(content, self.card)
         self.size = len(content)
         """Size of the file [bytes]."""
         self._lock = threading.Lock()
@@ -81,13 +93,68 @@ class OnnxModel:
         self._process = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxModel, (self.path, self.threads, self.runtime, self.device, self._batch, self._sharing)
+        return OnnxModel, (self.path, self.threads, self.device, self._batch, self._sharing)
+
+    @property
+    def native_digest(self) -> str:
+        """Digest of the model as the native kernels run it; the same on every processor."""
+        return self._digest_elsewhere(_NATIVE)
+
+    def elsewhere(self, digest: str) -> dict[str, str]:
+        """Digest of the same model in every other runtime and on every other device -> how its shards are kept.
+
+        Args:
+            digest: the digest that is not another one.
+        """
+        on_the_cpu = "--set vocoder.runtime=onnxruntime" + ("" if self.device == "cpu" else " --set vocoder.device=cpu")
+        ways = {self._digest_elsewhere(where): how for where, how in _ELSEWHERE.items()} | {self._content: on_the_cpu}
+        return {
+            other: f"the same net, run in another way; {how} keeps these shards"
+            if how
+            else "the same net in OpenVINO, which melmill no longer uses"
+            for other, how in ways.items()
+            if other != digest
+        }
+
+    def _digest_elsewhere(self, where: str) -> str:
+        return _digest(f"{where} {self._content}".encode())
+
+    def content(self) -> bytes:
+        """The content of the model's file.
+
+        Raises:
+            ConfigError: if it has changed since the model was opened, or cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{self.path}: this model cannot be read: {error}") from error
+        if _digest(content) != self._content:
+            raise ConfigError(f"{self.path}: this model has changed since it was opened")
+        return content
+
+    def check(self, mel: NDArray[np.float32], name: str, frames: int | None = None) -> None:
+        """Checks that the model takes such mels.
+
+        Args:
+            mel: `[batch, n_mels, frames] float32`.
+            name: name of the vocoder, for messages.
+            frames: number of frames of the whole mel, if `mel` is a part of it.
+
+        Raises:
+            BadMelError: if the mels have another number of bands, too few frames, or values that are not finite.
+        """
+        bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
+        if mel.ndim != 3 or mel.shape[1] != bands or (frames or mel.shape[2]) < least or not mel.size:
+            raise BadMelError(
+                f"the mel has the shape {list(mel.shape[1:])}; {name} takes [{bands}, frames], frames >= {least}"
+            )
+        if not np.isfinite(mel).all():
+            raise BadMelError(f"the mel holds NaN or infinity; {name} takes finite values")
 
     def on_the_cpu(self) -> OnnxModel:
-        """The same model, run by onnxruntime on the CPU."""
-        if (self.runtime, self.device) == ("onnxruntime", "cpu"):
-            return self
-        return OnnxModel(self.path, self.threads)
+        """The same model, run on the CPU."""
+        return self if self.device == "cpu" else OnnxModel(self.path, self.threads)
 
     @property
     def batched(self) -> bool:
@@ -121,25 +188,19 @@ class OnnxModel:
 
         Raises:
             BadMelError: if the mels have another number of bands, too few frames, or values that are not finite.
-            ConfigError: if the model's file has changed since it was opened, or the runtime cannot load it.
+            ConfigError: if the model's file has changed since it was opened, or onnxruntime cannot load it.
             CardError: if the GPU fails, or has too little memory.
-            VocoderError: if the runtime fails.
+            VocoderError: if onnxruntime fails.
         """
-        bands, least = self.card.spec.n_mels, max(1, self.card.least_frames)
-        if mel.ndim != 3 or mel.shape[1] != bands or mel.shape[2] < least or not len(mel):
-            raise BadMelError(
-                f"the mel has the shape {list(mel.shape[1:])}; {name} takes [{bands}, frames], frames >= {least}"
-            )
-        if not np.isfinite(mel).all():
-            raise BadMelError(f"the mel holds NaN or infinity; {name} takes finite values")
+        self.check(mel, name)
         session = self._own_session()
         try:
             if self._single and len(mel) > 1:
                 return np.concatenate([session.run(np.ascontiguousarray(one[None], np.float32)) for one in mel])
             return session.run(np.ascontiguousarray(mel, np.float32))
-        except Exception as error:  # the exceptions of the runtimes have no base class in common
+        except Exception as error:  # onnxruntime's exceptions have no base class in common
             mels = "a mel" if len(mel) == 1 else f"{len(mel)} mels"
-            failed = f"{name}: {self.runtime} failed on {mels} of {mel.shape[2]} frames: {error}"
+            failed = f"{name}: onnxruntime failed on {mels} of {mel.shape[2]} frames: {error}"
             if session.device == "cuda" and _CARD_AT_FAULT.search(str(error)):
                 if len(mel) > 1:  # batches are half as large from now on
                     self._card_bytes = len(mel) * self._bytes(mel.shape[2]) // 2
@@ -150,15 +211,29 @@ class OnnxModel:
         with self._lock:
             # A session does not survive a fork: its threads exist only in the parent.
             if self._session is None or self._process != os.getpid():
-                if _digest(self.path.read_bytes()) != self._content:
-                    raise ConfigError(f"{self.path}: this model has changed since it was opened")
-                self._session = open_session(self.path, self.threads, self.runtime, self.device)
+                self.content()
+                self._session = open_session(self.path, self.threads, self.device)
                 self._process = os.getpid()
             return self._session
 
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _generator(content: bytes, card: Card) -> tuple[HifiganShape | None, str]:
+    """The shape of the model if it is a HiFi-GAN, else None, and why it is not one, as text."""
+    if card.family == USER_FAMILY:
+        return None, "there are no native kernels for models that another tool made"
+    if card.family not in _HIFIGANS:
+        return None, f"there are no native kernels for {card.family}"
+    try:
+        shape = read_generator(content).shape
+    except UnknownGraphError as error:
+        return None, f"the native kernels do not know its graph: {error}"
+    if (shape.mels, shape.samples(1)) != (card.spec.n_mels, card.spec.hop_length + card.extra_samples):
+        return None, f"its graph makes {shape.samples(1)} samples of a frame of {shape.mels} bands, against its card"
+    return shape, ""
 
 
 def _checked_card(content: bytes) -> tuple[Card, bool]:

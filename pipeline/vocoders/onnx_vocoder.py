@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import VocoderError
+from pipeline.vocoders.base import Backend, Window
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Measured on HiFi-GAN V1 with onnxruntime 1.32: the weights are there as read, and again in the layout of the kernels.
@@ -20,14 +21,15 @@ class OnnxVocoder:
     Args:
         model: a net from mel to waveform `[samples] float32`.
         name: the vocoder's name; the stem of the model's file if None.
+        why_not_native: why the native kernels do not run it, as text, if they were asked to.
     """
 
-    def __init__(self, model: OnnxModel, name: str | None = None) -> None:
+    def __init__(self, model: OnnxModel, name: str | None = None, why_not_native: str | None = None) -> None:
         self.name = model.path.stem if name is None else name
         self.digest = model.digest
         self.spec = model.card.spec
         self.halo = model.card.halo
-        self._model = model
+        self._model, self._why_not_native = model, why_not_native
 
     @property
     def window(self) -> int:
@@ -38,32 +40,42 @@ class OnnxVocoder:
         return 256 if self._model.batched else 512
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxVocoder, (self._model, self.name)
+        return OnnxVocoder, (self._model, self.name, self._why_not_native)
 
     def samples(self, frames: int) -> int:
         """Length of the waveform of `frames` frames [samples]."""
         return frames * self.spec.hop_length + self._model.card.extra_samples
 
+    @property
+    def backend(self) -> Backend:
+        """See `Vocoder.backend`."""
+        return Backend("onnxruntime", self._why_not_native, self._model.elsewhere(self.digest))
+
+    @property
+    def shared_memory(self) -> int:
+        """See `Vocoder.shared_memory`."""
+        return 0
+
     def memory(self, frames: int) -> int:
         """See `Vocoder.memory`."""
         return _COPIES_OF_WEIGHTS * self._model.size + frames * self._model.card.frame_bytes
 
-    def decode(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform of one mel, or of one window of it.
+    def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
+        """The waveform of one mel, or of the core of one window of it.
 
         Args:
-            mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
-            first_frame: position of the first frame, which is not used: these models draw no noise.
+            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
+            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
 
         Returns:
-            `[samples(frames)] float32`.
+            The core's samples, `[samples] float32`.
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.
             VocoderError: if the runtime fails, or the waveform has another length.
         """
         waveform: NDArray[np.float32] = self.decode_batch(mel[None])[0]
-        return waveform
+        return waveform if window is None else window.core(waveform, self.spec.hop_length)
 
     def batch(self, frames: int) -> int:
         """See `BatchVocoder.batch`."""

@@ -11,13 +11,14 @@ from typing import Literal
 from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
 from pipeline.melspec import Framing, MelSpec
-from pipeline.vocoders.base import BatchVocoder, Vocoder
+from pipeline.vocoders.base import BatchVocoder, Runtime, Vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.istft_vocoder import IstftVocoder
 from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.native_vocoder import NativeVocoder, why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
-from pipeline.vocoders.sessions import Device, Runtime
+from pipeline.vocoders.sessions import Device
 
 DEFAULT_VOCODER = "hifigan-universal"
 HIFIGAN_FILES = {
@@ -54,7 +55,8 @@ def load_vocoder(
         mel: the contract of the mels at hand. "griffin-lim" needs it. "lift" and its variants take from it whether
             frames are centred (`framing`). All other vocoders state a contract of their own.
         threads: number of threads for one decode.
-        runtime: the library that runs nets; "auto" is onnxruntime.
+        runtime: what runs nets. "auto" takes the native kernels on the CPU if they know the net and this processor,
+            else onnxruntime; `backend` of the vocoder then says why. "native" is an error where they do not.
         device: the device that nets run on.
         batch: number of windows to decode at once; None for a number that suits the device.
         sharing: number of vocoders, in all processes, that share the GPU's memory.
@@ -63,8 +65,7 @@ def load_vocoder(
         ConfigError: if there is no vocoder of that name, or it cannot be loaded.
     """
     with _lock:
-        chosen: Runtime = "onnxruntime" if runtime == "auto" else runtime
-        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, chosen, device, batch, sharing)
+        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, runtime, device, batch, sharing)
         if isinstance(vocoder, Lift) and mel is not None:
             vocoder = _framed(vocoder, mel.framing)
     if device == "cuda" and isinstance(vocoder, GriffinLim | Lift):
@@ -73,7 +74,9 @@ def load_vocoder(
             "cuda. Set vocoder.device to cpu or cuda-or-cpu"
         )
     if (batch or 1) > 1 and not isinstance(vocoder, BatchVocoder):
-        raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}")
+        native = ". Leave vocoder.batch out, or set vocoder.runtime to onnxruntime"
+        why = native if vocoder.backend.runtime == "native" else ""
+        raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}{why}")
     return vocoder
 
 
@@ -82,7 +85,7 @@ def _load(
     name: str,
     mel: MelSpec | None,
     threads: int,
-    runtime: Runtime,
+    runtime: Runtime | Literal["auto"],
     device: Device,
     batch: int | None,
     sharing: int,
@@ -94,12 +97,8 @@ def _load(
                 "such as hifigan-22k"
             )
         return GriffinLim(mel)
-    path = model_path(name)
-    if name in HIFIGAN_FILES:
-        return OnnxVocoder(OnnxModel(path, threads, runtime, device, batch, sharing), name)
-    if name in LIFTS:
-        return Lift(OnnxModel(path, threads, runtime), name, LIFTS[name][1])
-    return vocoder_of(OnnxModel(path, threads, runtime, device, batch, sharing))
+    model = OnnxModel(model_path(name), threads, device, batch, sharing)
+    return vocoder_of(model, runtime, name if name in NAMES else None)
 
 
 @functools.cache
@@ -107,11 +106,31 @@ def _framed(lift: Lift, framing: Framing) -> Lift:
     return lift.for_framing(framing)
 
 
-def vocoder_of(model: OnnxModel) -> Vocoder:
-    """The vocoder of a model, whose card says which kind it is; it has the name of the model's file."""
+def vocoder_of(model: OnnxModel, runtime: Runtime | Literal["auto"] = "auto", name: str | None = None) -> Vocoder:
+    """The vocoder of a model, whose card says which kind it is.
+
+    Args:
+        model: the model.
+        runtime: what runs it; see `load_vocoder`.
+        name: the vocoder's name; the stem of the model's file if None.
+
+    Raises:
+        ConfigError: if the runtime is "native", and the native kernels do not run it.
+    """
+    why: str | None = None
+    if runtime == "native" or (runtime == "auto" and model.device == "cpu"):
+        why = model.why_unknown if model.generator is None else why_not_native(model.generator, runtime == "native")
+        if model.device != "cpu":
+            why = f"the native kernels run on the CPU, not on {model.device}"
+        if why is None:
+            return NativeVocoder(model, name)
+    if runtime == "native":
+        raise ConfigError(f"vocoder.runtime: native: {name or model.path}: {why}. Set vocoder.runtime to onnxruntime")
     if model.card.istft is not None:
-        return IstftVocoder(model)
-    return Lift(model) if model.card.family == "lift" else OnnxVocoder(model)
+        return IstftVocoder(model, name)
+    if model.card.family == "lift":
+        return Lift(model, name, LIFTS[name][1]) if name in LIFTS else Lift(model, name)
+    return OnnxVocoder(model, name, why)
 
 
 def model_path(name: str) -> Path:

@@ -1,4 +1,7 @@
-"""Sessions that run a net: onnxruntime on the CPU or on a CUDA GPU, or OpenVINO on the CPU."""
+"""Sessions that run a net in onnxruntime, on the CPU or on a CUDA GPU.
+
+Onnxruntime is imported by the first of them: a run whose vocoder needs no session does without it.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import CardError, ConfigError
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 logger = logging.getLogger(__name__)
 
-Runtime = Literal["onnxruntime", "openvino"]
 Device = Literal["cpu", "cuda", "cuda-or-cpu"]
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -60,7 +64,11 @@ def check_device(device: Device) -> None:
     Raises:
         ConfigError: if it is `cuda`, and the installed onnxruntime was built without CUDA.
     """
-    if device == "cuda" and _CUDA not in (found := onnxruntime.get_available_providers()):
+    if device != "cuda":
+        return
+    import onnxruntime
+
+    if _CUDA not in (found := onnxruntime.get_available_providers()):
         raise ConfigError(
             f"vocoder.device: cuda needs onnxruntime's {_CUDA}; the one installed, {onnxruntime.__version__}, has "
             f"{', '.join(found)}. Install onnxruntime-gpu ({_INSTALL}), or set vocoder.device to cpu, or "
@@ -68,23 +76,20 @@ def check_device(device: Device) -> None:
         )
 
 
-def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> Session:
+def open_session(path: Path, threads: int, device: Device) -> Session:
     """The model at `path`, loaded.
 
     Args:
         path: the .onnx file.
         threads: number of CPU threads for one `run`.
-        runtime: the library that runs the model.
         device: the device that the model runs on. With `cuda-or-cpu`, where CUDA cannot be used, it is the CPU, with a
             warning in the log.
 
     Raises:
-        ConfigError: if the device cannot be used, or the runtime cannot load the model.
+        ConfigError: if the device cannot be used, or onnxruntime cannot load the model.
         CardError: if the GPU has no room for the model.
     """
     try:
-        if runtime == "openvino":
-            return Session(_openvino(path, threads), "cpu")
         if device == "cpu":
             return Session(_onnxruntime(path, threads), "cpu")
         try:
@@ -96,8 +101,8 @@ def open_session(path: Path, threads: int, runtime: Runtime, device: Device) -> 
             return Session(_onnxruntime(path, threads), "cpu")
     except (ConfigError, CardError):
         raise
-    except Exception as error:  # the exceptions of the runtimes have no base class in common
-        raise ConfigError(f"{path}: {runtime} cannot load this model: {error}") from error
+    except Exception as error:  # onnxruntime's exceptions have no base class in common
+        raise ConfigError(f"{path}: onnxruntime cannot load this model: {error}") from error
 
 
 def cuda_memory(driver: Any = None) -> tuple[int, int] | None:
@@ -130,6 +135,8 @@ def cuda_memory(driver: Any = None) -> tuple[int, int] | None:
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -142,11 +149,15 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def _onnxruntime(path: Path, threads: int) -> Run:
+    import onnxruntime
+
     # From the path: a session that is made from bytes keeps them.
     return _runner(onnxruntime.InferenceSession(path, _options(threads), providers=["CPUExecutionProvider"]))
 
 
 def _onnxruntime_on_cuda(path: Path, threads: int) -> Run:
+    import onnxruntime
+
     check_device("cuda")
     if hasattr(onnxruntime, "preload_dlls"):  # finds CUDA libraries that were installed as wheels
         onnxruntime.preload_dlls()
@@ -175,20 +186,5 @@ def _runner(session: onnxruntime.InferenceSession) -> Run:
     def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
         result: NDArray[np.float32] = session.run(None, {"mel": mel})[0]
         return result
-
-    return run
-
-
-def _openvino(path: Path, threads: int) -> Run:
-    import openvino
-
-    # OpenVINO's own default may be bfloat16 where the processor has it.
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-
-    def run(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        # Each call makes its own request, because several threads may call at once.
-        result: NDArray[np.float32] = compiled.create_infer_request().infer({"mel": mel})[0]
-        return result.copy()
 
     return run

@@ -12,26 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import MelmillError, UtteranceError, VocoderError
-from pipeline.vocoders.base import BatchVocoder, Vocoder
+from pipeline.vocoders.base import BatchVocoder, Vocoder, Window
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of a mel, and its core, whose samples are kept. All positions are frames of the whole mel.
-
-    Args:
-        start: first frame that is read.
-        stop: the frame after the last one that is read.
-        core_start: first frame of the core.
-        core_stop: the frame after the core.
-    """
-
-    start: int
-    stop: int
-    core_start: int
-    core_stop: int
 
 
 def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
@@ -40,7 +23,7 @@ def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
     There is a halo on inner sides only: at the true ends of a mel the model behaves as it does for the whole mel.
 
     >>> windows(1000, 512, (13, 13))[1]
-    Window(start=499, stop=1000, core_start=512, core_stop=1000)
+    Window(start=499, stop=1000, core_start=512, core_stop=1000, frames=1000)
 
     Args:
         frames: number of frames of the whole mel, 0 or more.
@@ -49,7 +32,7 @@ def windows(frames: int, window: int, halo: tuple[int, int]) -> list[Window]:
     """
     left, right = halo
     return [
-        Window(max(0, start - left), min(frames, stop + right), start, stop)
+        Window(max(0, start - left), min(frames, stop + right), start, stop, frames)
         for start in range(0, frames, window)
         for stop in [min(frames, start + window)]
     ]
@@ -73,11 +56,11 @@ def equal_windows(frames: int, window: int, halo: tuple[int, int]) -> list[Windo
     left, right = halo
     length = window + left + right
     if frames <= length:
-        return [Window(0, frames, 0, frames)] if frames else []
+        return [Window.whole(frames)] if frames else []
     count = -(-(frames - left - right) // window)
     starts = [min(i * window, frames - length) for i in range(count)]
     edges = [0, *(i * window + left for i in range(1, count)), frames]
-    return [Window(starts[i], starts[i] + length, edges[i], edges[i + 1]) for i in range(count)]
+    return [Window(starts[i], starts[i] + length, edges[i], edges[i + 1], frames) for i in range(count)]
 
 
 class Mel(Protocol):
@@ -205,7 +188,7 @@ class _Decoder(Generic[AnyMel]):
         """Decode the next window of a mel, together with as many others of its length as a batch holds."""
         if self._batching is None:
             part, mel = first.read_next()
-            first.decoded.append(self._core(first, part, self._vocoder.decode(mel, first_frame=part.start)))
+            first.decoded.append(self._decoded(part, mel))
             return
         batch = self._batching.batch(first.length)
         chosen: list[tuple[_Pending[AnyMel], Window, NDArray[np.float32]]] = []
@@ -228,7 +211,10 @@ class _Decoder(Generic[AnyMel]):
                 self._decode_alone(pending, part, mel)
             return
         for (pending, part, _), waveform in zip(chosen, waveforms, strict=True):
-            self._keep(pending, part, waveform)
+            try:
+                pending.decoded.append(self._core(part, waveform))
+            except MelmillError as error:
+                pending.spoil(error)
 
     def _sharing(self, first: _Pending[AnyMel], batch: int) -> Iterator[_Pending[AnyMel]]:
         """The mel at hand, and those of the next mels whose windows have the same length."""
@@ -242,24 +228,25 @@ class _Decoder(Generic[AnyMel]):
     def _decode_alone(self, pending: _Pending[AnyMel], part: Window, mel: NDArray[np.float32]) -> None:
         if pending.error is None:
             try:
-                self._keep(pending, part, self._vocoder.decode(mel, first_frame=part.start))
+                pending.decoded.append(self._decoded(part, mel))
             except Exception as error:  # see _decode
                 pending.spoil(error)
 
-    def _keep(self, pending: _Pending[AnyMel], part: Window, waveform: NDArray[np.float32]) -> None:
-        try:
-            pending.decoded.append(self._core(pending, part, waveform))
-        except MelmillError as error:
-            pending.spoil(error)
+    def _decoded(self, part: Window, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The samples of a window's core, decoded alone."""
+        waveform = self._vocoder.decode(mel, part)
+        hop, ended = self._vocoder.spec.hop_length, part.core_stop == part.frames
+        stop = self._vocoder.samples(part.frames) if ended else part.core_stop * hop
+        self._check_length(len(waveform), part.core_start, part.core_stop, stop - part.core_start * hop)
+        return waveform
 
-    def _core(self, pending: _Pending[AnyMel], part: Window, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The samples of a window's core."""
-        frames, hop = part.stop - part.start, self._vocoder.spec.hop_length
-        if len(waveform) != self._vocoder.samples(frames):
+    def _core(self, part: Window, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The samples of a window's core, out of those of the window that a batch gave."""
+        self._check_length(len(waveform), part.start, part.stop, self._vocoder.samples(part.stop - part.start))
+        return part.core(waveform, self._vocoder.spec.hop_length)
+
+    def _check_length(self, samples: int, start: int, stop: int, wanted: int) -> None:
+        if samples != wanted:
             raise VocoderError(
-                f"{self._vocoder.name} gave {len(waveform)} samples for frames {part.start} to {part.stop}, "
-                f"not {self._vocoder.samples(frames)}"
+                f"{self._vocoder.name} gave {samples} samples for frames {start} to {stop}, not {wanted}"
             )
-        ended = part.core_stop == pending.mel.frames
-        stop = len(waveform) if ended else (part.core_stop - part.start) * hop
-        return waveform[(part.core_start - part.start) * hop : stop]

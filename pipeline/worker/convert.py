@@ -125,7 +125,8 @@ def summary(failures: Sequence[Failure]) -> tuple[tuple[str, ...], str]:
 
 def _load_vocoder(job: Job, threads: int) -> Vocoder:
     config, sharing = job.config.vocoder, job.config.cluster.at_once()
-    vocoder = load_vocoder(config.name, job.mel, threads, config.runtime, config.device, config.batch, sharing)
+    runtime = job.runtime or config.runtime  # the one that the run was planned with, not what `auto` is here
+    vocoder = load_vocoder(config.name, job.mel, threads, runtime, config.device, config.batch, sharing)
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MelmillError
+from pipeline.errors import MelmillError, VocoderError
+from pipeline.vocoders.base import Window
 
 # Largest difference of windows with the halo from the whole, over the peak: 3e-6 for HiFi-GAN's universal checkpoint, 0
 # for random checkpoints, lift and griffin-lim.
@@ -22,12 +22,10 @@ _FADED = 1e-7  # relative to the peak: about the last bit of float32
 _CORE, _BEYOND = 8, 32
 
 
-class Decode(Protocol):
-    """The signature of `Vocoder.decode`."""
-
-    def __call__(self, mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        """The waveform `[samples] float32` of a mel `[n_mels, frames] float32`."""
-        ...
+Decode = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From a whole mel `[n_mels, frames] float32` to its waveform `[samples] float32`, as `Vocoder.decode`."""
+DecodeWindow = Callable[[NDArray[np.float32], Window], NDArray[np.float32]]
+"""From what a window reads of a mel, and the window, to the waveform of its core, as `Vocoder.decode`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class HaloTrial:
     Args:
         stated: frames of context (left, right) that should be enough.
         error: largest difference between the whole and windows with the stated halo [full scale].
-        allowed: largest difference that counts as rounding of float32 [full scale].
+        allowed: largest difference that counts as rounding [full scale]; 0 if every bit must be the same.
         smallest: smallest halo (left, right) that was enough; None for a side on which even `searched` frames were not.
         searched: largest number of frames that was tried on a side.
     """
@@ -55,9 +53,14 @@ class HaloTrial:
 
 
 def try_halo(
-    decode: Decode, mel: NDArray[np.float32], hop: int, stated: tuple[int, int], stretches: int = 3
+    decode: DecodeWindow,
+    mel: NDArray[np.float32],
+    hop: int,
+    stated: tuple[int, int],
+    allowed: float | None = None,
+    stretches: int = 3,
 ) -> HaloTrial:
-    """Decodes stretches of a mel whole and cut off after a halo, and compares the samples.
+    """Decodes stretches of a mel, each taken as a whole mel, whole and cut off after a halo, and compares the samples.
 
     Each side is tried alone: on that side the frames that are cut off lie beyond the halo of the compared frames, and
     the other end is the same true end in both.
@@ -67,30 +70,36 @@ def try_halo(
         mel: a mel of speech, `[n_mels, frames] float32`.
         hop: number of samples of a frame.
         stated: frames of context (left, right) that should be enough.
+        allowed: largest difference that counts as rounding [full scale]; found out by trial if None.
         stretches: number of stretches of the mel to try.
     """
     frames = mel.shape[1]
     length = min(frames, max(stated) + _CORE + _BEYOND)
     starts = np.linspace(0, frames - length, stretches).astype(int).tolist()
-    wholes = [(start, decode(mel[:, start : start + length], start)) for start in starts]
+    parts = [mel[:, start : start + length] for start in starts]
+    wholes = [(part, decode(part, Window.whole(length))) for part in parts]
     peak = max(float(np.abs(whole).max(initial=0)) for _, whole in wholes)
     searched = length - _CORE
 
+    def apart(window: Window) -> float:
+        try:
+            cores = [decode(part[:, window.start : window.stop], window) for part, _ in wholes]
+        except VocoderError:  # it knows itself that the halo is too small
+            return float("inf")
+        wanted = slice(window.core_start * hop, None if window.core_stop == length else window.core_stop * hop)
+        return max(_apart(core, whole[wanted]) for core, (_, whole) in zip(cores, wholes, strict=True))
+
     def left(halo: int) -> float:
-        core = (length - _CORE) * hop
-        cut = length - _CORE - min(halo, searched)
-        return max(
-            _apart(decode(mel[:, start + cut : start + length], start + cut)[core - cut * hop :], whole[core:])
-            for start, whole in wholes
-        )
+        core = length - _CORE
+        return apart(Window(core - min(halo, searched), length, core, length, length))
 
     def right(halo: int) -> float:
-        core, cut = _CORE * hop, min(_CORE + halo, length)
-        return max(_apart(decode(mel[:, start : start + cut], start)[:core], whole[:core]) for start, whole in wholes)
+        return apart(Window(0, min(_CORE + halo, length), 0, _CORE, length))
 
     sides = (left, right)
-    rounding = max(side(searched - 1) for side in sides)
-    allowed = min(max(_ROUNDING * peak, _AMPLIFIED * rounding), _MOST_ROUNDING * peak)
+    if allowed is None:
+        rounding = max(side(searched - 1) for side in sides)
+        allowed = min(max(_ROUNDING * peak, _AMPLIFIED * rounding), _MOST_ROUNDING * peak)
     errors = [side(halo) for side, halo in zip(sides, stated, strict=True)]
     smallest = [
         _smallest(side, allowed, halo if error <= allowed else None, searched)

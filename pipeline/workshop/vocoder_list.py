@@ -11,8 +11,12 @@ from typing import Any
 from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.errors import ConfigError
+from pipeline.kernels.hifigan.geometry import LayerRows
+from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.melspec import MelSpec, preset_names
+from pipeline.vocoders.base import Runtime
 from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.native_vocoder import why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.registry import GRIFFIN_LIM, HIFIGAN_FILES, LIFTS, NAMES, hifigan_checkpoint, vocoder_of
 from pipeline.workshop.model_geometry import read_geometry
@@ -33,6 +37,8 @@ class Listed:
         parameters: number of parameters of its net.
         bytes: size of its model or checkpoint [bytes].
         origin: source and licence of the vocoder, as far as they are known.
+        runtime: what runs its net on this machine's CPU; None if it has no net, or cannot be used.
+        why_not_native: why that is not the native kernels, as text.
         problem: reason why the vocoder cannot be used; "" if it can.
     """
 
@@ -43,6 +49,8 @@ class Listed:
     parameters: int
     bytes: int
     origin: str
+    runtime: Runtime | None = None
+    why_not_native: str | None = None
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,6 +65,8 @@ class Listed:
             "parameters": self.parameters,
             "bytes": self.bytes,
             "origin": self.origin,
+            "runtime": self.runtime,
+            "why_not_native": self.why_not_native,
             "problem": self.problem,
         }
 
@@ -91,9 +101,11 @@ def _named(name: str) -> Listed:
     if name in LIFTS:
         weights, iterations = LIFTS[name]
         geometry = read_geometry(weights)
-        vocoder = Lift(OnnxModel(weights), name, iterations)
+        model = OnnxModel(weights)
+        vocoder = Lift(model, name, iterations)
         return Listed(
-            name, "lift", vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, _LIFT_ORIGIN
+            name, "lift", vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, _LIFT_ORIGIN,
+            vocoder.backend.runtime, model.why_unknown,
         )  # fmt: skip
     assert name in HIFIGAN_FILES
     try:
@@ -102,10 +114,22 @@ def _named(name: str) -> Listed:
         settings = HifiganConfig.read(config)
         size = checkpoint.stat().st_size
     except (ConfigError, OSError) as error:
-        return Listed(name, "hifigan", None, None, 0, 0, _HIFIGAN_ORIGIN, str(error))
+        return Listed(name, "hifigan", None, None, 0, 0, _HIFIGAN_ORIGIN, problem=str(error))
     layers = generator(settings)
     parameters = sum(math.prod(layer.weight_shape) + layer.outputs for layer in layers.layers())
-    return Listed(name, "hifigan", settings.mel_spec(), layers.halo(), parameters, size, _HIFIGAN_ORIGIN)
+    shape = HifiganShape(
+        mels=settings.num_mels,
+        channels=settings.upsample_initial_channel,
+        rates=settings.upsample_rates,
+        rate_kernels=settings.upsample_kernel_sizes,
+        kernels=settings.resblock_kernel_sizes,
+        dilations=settings.resblock_dilation_sizes,
+        pairs=settings.resblock == "1",
+    )
+    why = why_not_native(shape)
+    halo = layers.halo() if why is not None else LayerRows(shape).halo
+    runtime: Runtime = "native" if why is None else "onnxruntime"
+    return Listed(name, "hifigan", settings.mel_spec(), halo, parameters, size, _HIFIGAN_ORIGIN, runtime, why)
 
 
 def _file(path: Path) -> Listed:
@@ -113,15 +137,22 @@ def _file(path: Path) -> Listed:
     try:
         geometry = read_geometry(path)
     except ConfigError as error:
-        return Listed(name, "", None, None, 0, 0, "", str(error).removeprefix(f"{path}: "))
+        return Listed(name, "", None, None, 0, 0, "", problem=str(error).removeprefix(f"{path}: "))
     card = geometry.card
     if card is None:
         problem = f"it has no card of melmill; import it: melmill vocoder import {path} --mel PRESET -o NAME.onnx"
-        return Listed(name, "", None, None, geometry.parameters, geometry.bytes, "", problem)
+        return Listed(name, "", None, None, geometry.parameters, geometry.bytes, "", problem=problem)
     origin = f"sha256 of its source {card.source}" if card.source else ""
     try:
-        vocoder = vocoder_of(OnnxModel(path))
+        model = OnnxModel(path)
+        vocoder = vocoder_of(model)
     except ConfigError as error:
         problem = str(error).removeprefix(f"{path}: ")
-        return Listed(name, card.family, card.spec, card.halo, geometry.parameters, geometry.bytes, origin, problem)
-    return Listed(name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin)
+        return Listed(
+            name, card.family, card.spec, card.halo, geometry.parameters, geometry.bytes, origin, problem=problem
+        )  # fmt: skip
+    runtime = vocoder.backend.runtime
+    why = None if runtime == "native" else vocoder.backend.why_not_native or model.why_unknown
+    return Listed(
+        name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin, runtime, why
+    )  # fmt: skip

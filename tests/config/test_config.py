@@ -86,7 +86,13 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("vocoder.window=4", "vocoder.window"),
         ("vocoder.batch=0", "vocoder.batch: Input should be greater than or equal to 1 (it is 0)"),
         ("vocoder.device=gpu", "vocoder.device: Input should be 'cpu', 'cuda' or 'cuda-or-cpu' (it is 'gpu')"),
-        ("vocoder={runtime: openvino, device: cuda}", "OpenVINO runs on the CPU here; choose runtime: onnxruntime"),
+        ("vocoder={runtime: native, device: cuda}", "the native kernels run on the CPU; choose runtime: auto"),
+        (
+            "vocoder.runtime=openvino",
+            "vocoder.runtime: melmill no longer uses OpenVINO: its own kernels (native) are more than twice as fast. "
+            "Set runtime to auto",
+        ),
+        ("vocoder.runtime=onnx", "vocoder.runtime: Input should be 'auto', 'native' or 'onnxruntime' (it is 'onnx')"),
         ("output.sample_rate=7999", "output.sample_rate: Input should be greater than or equal to 8000"),
         ("output.sample_rate=96000", "output.sample_rate: Input should be less than or equal to 48000"),
         ("output.loudness=-3", "output.loudness: Input should be less than or equal to -5 (it is -3)"),

@@ -22,15 +22,25 @@ from support.packs import pack_npy
 
 from pipeline.audio.encode import quantize
 from pipeline.audio.levels import Levels
+from pipeline.cli.run_view import noticed
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
-from pipeline.events import Event, OtherProcessor, RunFinished, RunStarted, ShardCommitted, UtterancesMade
+from pipeline.events import (
+    Event,
+    NativeKernelsUnused,
+    OtherProcessor,
+    RunFinished,
+    RunStarted,
+    ShardCommitted,
+    UtterancesMade,
+)
+from pipeline.jobs import steps
 from pipeline.jobs.run import plan, run
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.storage import LocalStorage
 from pipeline.stores import open_store
-from pipeline.vocoders import vocode
+from pipeline.vocoders import load_vocoder, native_vocoder, registry, vocode
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.sessions import Session
 
@@ -50,10 +60,13 @@ def out_of(config: JobConfig) -> Path:
     return Path(config.output.url)
 
 
-def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "native"])
+def test_a_run_on_another_kind_of_processor_says_so_once_if_samples_may_differ(
+    job: Build, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def notices(vocoder: str) -> list[Event]:
         told: list[Event] = []
-        run(job(vocoder__name=vocoder), told.append)
+        run(job(vocoder__name=vocoder, vocoder__runtime=runtime), told.append)
         return [event for event in told if isinstance(event, OtherProcessor)]
 
     def machine(kind: str) -> None:
@@ -67,7 +80,7 @@ def test_a_run_on_another_kind_of_processor_says_so_once(job: Build, monkeypatch
     machine("other")
     assert notices(first) == []  # there is nothing to do
     third = str(tiny_vocoder(out_of(config).parent / "third.onnx", seed=2))
-    assert notices(third) == [OtherProcessor("other", ("one",))]
+    assert notices(third) == ([] if runtime == "native" else [OtherProcessor("other", ("one",))])
     assert json.loads((out_of(config) / "job.json").read_text())["processors"] == ["one", "other"]
     assert notices(str(tiny_vocoder(out_of(config).parent / "fourth.onnx", seed=3))) == []
 
@@ -251,7 +264,10 @@ def test_twenty_minutes_in_one_utterance_take_the_memory_of_a_window(
 def test_the_planned_memory_of_a_worker_is_what_it_takes(tmp_path: Path) -> None:
     store = grouped(tmp_path / "long.zarr", {"long": noise(600)}, {"mel": "hifigan-22k"})
     config = JobConfig.build({"input": {"store": str(store)}, "output": {"url": str(tmp_path / "audio")}})
-    planned = plan(config).worker_bytes  # converts the checkpoint, if need be, in this process
+    load_vocoder("hifigan-universal").prepare()  # converts the checkpoint and compiles, if need be, in this process
+    found = plan(config)
+    assert found.shared_bytes > 150e6
+    planned = found.worker_bytes + found.shared_bytes
     peak = peak_of_a_run(store, tmp_path / "audio", "hifigan-universal")
     assert peak < planned * 1.05  # Dask's own part is not in this peak
     assert planned < 1.5 * peak
@@ -567,10 +583,56 @@ def test_an_utterance_that_trips_the_vocoder_or_the_memory_is_quarantined(
     tripping = at_call(3, RuntimeError("a kernel failed"), lambda model, mel: own_session(model).run(mel))
     monkeypatch.setattr(OnnxModel, "_own_session", lambda model: Session(functools.partial(tripping, model), "cpu"))
     monkeypatch.setattr(Levels, "push", at_call(7, MemoryError(), Levels.push))
-    config = job(quality__max_failure_rate=0.5)
+    config = job(vocoder__runtime="onnxruntime", quality__max_failure_rate=0.5)
     assert run(config).totals.failed == 2
     assert [row["error"] for row in rows(out_of(config), "failures.jsonl")] == ["VocoderError", "MemoryError"]
     assert_whole(out_of(config), 24, failed=2)
+
+
+def test_what_runs_the_net_is_told_if_it_could_be_faster_and_is_written_down(
+    job: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(runtime: str, name: str) -> tuple[list[Event], str]:
+        events: list[Event] = []
+        run(job(vocoder__runtime=runtime, output__url=str(tmp_path / name)), events.append)
+        described = json.loads((tmp_path / name / "job.json").read_text())
+        return [each for each in events if isinstance(each, NativeKernelsUnused)], described["vocoder"]["runtime"]
+
+    assert told("auto", "native") == ([], "native")
+    assert told("onnxruntime", "asked") == ([], "onnxruntime")
+    monkeypatch.setattr(native_vocoder, "available", lambda: "it is forbidden")
+    registry._load.cache_clear()
+    why = "there are no native kernels here: it is forbidden"
+    assert told("auto", "fallen") == ([NativeKernelsUnused(why)], "onnxruntime")
+    assert told("auto", "fallen") == ([], "onnxruntime")  # there is nothing to do
+    assert noticed(NativeKernelsUnused(why)) == f"note: vocoding with onnxruntime: {why}"
+    with pytest.raises(ConfigError, match=why):
+        run(job(vocoder__runtime="native"))
+    registry._load.cache_clear()
+
+
+@pytest.mark.parametrize("kind", ["synchronous", "local"])
+def test_what_all_workers_load_is_made_before_they_start(
+    job: Build, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELMILL_CACHE", str(tmp_path / "cache"))
+    own = tiny_vocoder(tmp_path / "own.onnx", seed=17)
+    cluster = {"kind": kind} | ({"workers": 2} if kind == "local" else {})
+    at_start: list[set[str]] = []
+
+    def execute(*arguments: Any) -> Any:
+        at_start.append({path.name for path in (tmp_path / "cache" / "kernels").iterdir()})
+        return steps_execute(*arguments)
+
+    steps_execute = steps.execute
+    monkeypatch.setattr(steps, "execute", execute)
+    # The code is in this process already if another test has used it, and then need not be written.
+    monkeypatch.setattr("pipeline.kernels.recipe._loaded", {})
+    run(job(vocoder__name=str(own), **{f"cluster__{key}": value for key, value in cluster.items()}))
+    ((made),) = at_start
+    assert {name.partition("-")[0] for name in made} == {"code", "array"}
+    assert {path.name for path in (tmp_path / "cache" / "kernels").iterdir()} == made
+    assert_whole(tmp_path / "audio", 24)
 
 
 def test_mel_distance_can_be_left_out(job: Build) -> None:

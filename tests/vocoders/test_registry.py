@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
 import subprocess
 import sys
@@ -9,12 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.families import random_model
+from support.hifigans import ODD, random_state
 
+from pipeline.checkpoints.hifigan import build_hifigan
 from pipeline.errors import ConfigError
 from pipeline.kernels import target
+from pipeline.kernels.target import Target, named
 from pipeline.melspec import PRESETS
-from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, registry
+from pipeline.vocoders import DEFAULT_VOCODER, Vocoder, load_vocoder, native_vocoder, registry
 from pipeline.vocoders.onnx_model import OnnxModel
+
+UNIVERSAL = "0d7828b887ba6c176568c1023d30a1c7"
+"""Digest of hifigan-universal before there were native kernels: shards that were made then stay current."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +35,7 @@ def test_the_default_is_the_universal_hifigan(model_cache: Path) -> None:
     vocoder = load_vocoder()
     assert vocoder.name == DEFAULT_VOCODER == "hifigan-universal"
     assert vocoder.spec == PRESETS["hifigan-22k"]
-    assert (vocoder.halo, vocoder.samples(100)) == ((13, 13), 25_600)
+    assert (vocoder.halo, vocoder.samples(100)) == ((35, 38), 25_600)
 
 
 def test_a_converted_checkpoint_is_kept_and_loads_as_the_same_model(model_cache: Path) -> None:
@@ -123,11 +132,81 @@ print(*sorted(name for name in sys.modules if name.startswith(("onnx.", "pipelin
     assert done.stdout.split() == [f"pipeline.checkpoints.{name}" for name in light]
 
 
-def test_a_runtime_that_is_not_installed_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else find(name))
-    with pytest.raises(ConfigError, match=r"openvino is not installed: pip install 'melmill\[openvino\]'"):
-        load_vocoder("lift", runtime="openvino")
+def test_auto_takes_the_native_kernels_where_they_can_run_the_net(vocoder_path: Path, tmp_path: Path) -> None:
+    name = str(vocoder_path)
+    native, other = load_vocoder(name), load_vocoder(name, runtime="onnxruntime")
+    assert native.backend.runtime == "native"
+    assert native is load_vocoder(name)
+    assert load_vocoder(name, runtime="native").digest == native.digest != other.digest
+    assert (other.backend.runtime, other.backend.why_not_native) == ("onnxruntime", None)
+    assert other.digest in native.backend.elsewhere
+    assert native.digest in other.backend.elsewhere
+
+
+def test_the_digest_of_onnxruntime_is_the_one_that_it_always_was(vocoder_path: Path) -> None:
+    content = hashlib.sha256(vocoder_path.read_bytes()).hexdigest()[:32]
+    assert load_vocoder(str(vocoder_path), runtime="onnxruntime").digest == content
+    assert load_vocoder("hifigan-universal", runtime="onnxruntime").digest == UNIVERSAL
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ("this system lets no process run code that it has compiled itself", "there are no native kernels here: this"),
+        (named("x86-64"), "the native kernels are slow here: x86-64"),
+    ],
+)
+def test_where_the_kernels_cannot_run_auto_falls_back_and_says_why(
+    found: Target | str, words: str, vocoder_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_vocoder, "available", lambda: found)
+    fallen = load_vocoder(str(vocoder_path))
+    assert fallen.backend.runtime == "onnxruntime"
+    assert words in (fallen.backend.why_not_native or "")
+    assert fallen.digest == load_vocoder(str(vocoder_path), runtime="onnxruntime").digest
+    if isinstance(found, str):
+        with pytest.raises(ConfigError, match=f"runtime: native: .*{words}.*Set vocoder.runtime to onnxruntime"):
+            load_vocoder(str(vocoder_path), runtime="native")
+    else:  # whoever asks for them gets their samples, however slowly
+        assert load_vocoder(str(vocoder_path), runtime="native").backend.runtime == "native"
+
+
+@pytest.mark.parametrize(("family", "why"), [("bigvgan", "for bigvgan"), ("istftnet", "for istftnet")])
+def test_a_net_that_the_kernels_do_not_know_stays_with_onnxruntime(family: str, why: str, tmp_path: Path) -> None:
+    vocoder = load_vocoder(str(random_model(family, tmp_path / "model.onnx")))
+    assert vocoder.backend.runtime == "onnxruntime"
+    assert vocoder.backend.why_not_native == f"there are no native kernels {why}"
+
+
+@pytest.mark.parametrize("name", ["lift", "vocos"])
+def test_a_vocoder_of_another_kind_says_nothing_unless_it_is_asked_to_run_natively(name: str, tmp_path: Path) -> None:
+    given = str(random_model("vocos", tmp_path / "vocos.onnx")) if name == "vocos" else name
+    assert load_vocoder(given).backend.why_not_native is None
+    with pytest.raises(ConfigError, match=f"vocoder.runtime: native: .*there are no native kernels for {name}"):
+        load_vocoder(given, runtime="native")
+
+
+def test_a_shape_that_the_kernels_do_not_take_stays_with_onnxruntime(tmp_path: Path) -> None:
+    config = dataclasses.replace(ODD, resblock_kernel_sizes=(3, 13))
+    path = tmp_path / "long.onnx"
+    path.write_bytes(build_hifigan(random_state(config), config, "0" * 64).SerializeToString(deterministic=True))
+    backend = load_vocoder(str(path)).backend
+    assert backend.runtime == "onnxruntime"
+    assert "do not take its shape: a residual block has kernel size 13" in str(backend.why_not_native)
+
+
+def test_a_card_keeps_onnxruntime(vocoder_path: Path) -> None:
+    on_card = load_vocoder(str(vocoder_path), device="cuda")
+    assert (on_card.backend.runtime, on_card.backend.why_not_native) == ("onnxruntime", None)
+    assert "vocoder.runtime=onnxruntime --set vocoder.device=cpu" in str(on_card.backend.elsewhere)
+    with pytest.raises(ConfigError, match="the native kernels run on the CPU, not on cuda"):
+        load_vocoder(str(vocoder_path), runtime="native", device="cuda")
+
+
+def test_the_native_kernels_take_no_batch(vocoder_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"one window at a time, not 4\. Leave vocoder\.batch out, or set"):
+        load_vocoder(str(vocoder_path), batch=4)
+    assert load_vocoder(str(vocoder_path), runtime="onnxruntime", batch=4).backend.runtime == "onnxruntime"
 
 
 @pytest.mark.parametrize("name", ["griffin-lim", "lift"])

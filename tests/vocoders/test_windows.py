@@ -13,9 +13,10 @@ from support.families import CONFIGS, random_model
 
 from pipeline.errors import BadMelError, MelmillError
 from pipeline.vocoders import Vocoder, load_vocoder
+from pipeline.vocoders.base import Window
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
-from pipeline.vocoders.windows import Window, decode_mels, decode_windows, equal_windows, windows
+from pipeline.vocoders.windows import decode_mels, decode_windows, equal_windows, windows
 
 
 @given(st.integers(0, 3000), st.integers(1, 700), st.tuples(st.integers(0, 50), st.integers(0, 50)))
@@ -26,6 +27,7 @@ def test_cores_tile_the_mel_and_halos_lie_on_inner_sides_only(frames: int, windo
         assert 0 < part.core_stop - part.core_start <= window
         assert part.start == max(0, part.core_start - halo[0])
         assert part.stop == min(frames, part.core_stop + halo[1])
+        assert part.frames == frames
 
 
 def decoded(vocoder: Vocoder, mel: NDArray[np.float32], window: int) -> NDArray[np.float32]:
@@ -46,7 +48,7 @@ class WithHalo:
 def test_windows_equal_the_whole_with_the_halo_and_differ_with_a_frame_less(
     name: str, first: int, mel: NDArray[np.float32]
 ) -> None:
-    vocoder, mel = load_vocoder(name, threads=2), mel[:, first : first + 100]
+    vocoder, mel = load_vocoder(name, threads=2, runtime="onnxruntime"), mel[:, first : first + 100]
     whole = vocoder.decode(mel)
 
     def error(halo: tuple[int, int]) -> float:
@@ -83,18 +85,28 @@ def test_a_long_mel_is_read_window_by_window_as_its_pieces_are_taken(small: Onnx
     assert max(stop - start for start, stop in reads) == 512 + sum(small.halo)
 
 
-def test_decode_is_told_where_its_window_begins(small: OnnxVocoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decode_is_told_its_window_and_the_length_of_the_mel(
+    small: OnnxVocoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mel = np.zeros((20, 100), np.float32)
-    told: list[int] = []
+    told: list[Window] = []
     plain = small.decode
 
-    def decode(mel: NDArray[np.float32], first_frame: int = 0) -> NDArray[np.float32]:
-        told.append(first_frame)
-        return plain(mel, first_frame)
+    def decode(mel: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+        told.append(window)
+        return plain(mel, window)
 
     monkeypatch.setattr(small, "decode", decode)
     decoded(small, mel, window=50)
-    assert told == [0, 50 - small.halo[0]]
+    left, right = small.halo
+    assert told == [Window(0, 50 + right, 0, 50, 100), Window(50 - left, 100, 50, 100, 100)]
+
+
+def test_a_core_is_cut_out_and_goes_to_the_end_of_the_waveform_if_it_ends_with_the_mel() -> None:
+    waveform = np.arange(46, dtype=np.float32)  # frames 10 to 14 of 10 samples, and 6 more
+    assert Window(10, 14, 12, 13, 20).core(waveform, 10).tolist() == list(range(20, 30))
+    assert Window(10, 14, 12, 14, 14).core(waveform, 10).tolist() == list(range(20, 46))
+    assert Window.whole(4).core(waveform, 10).tolist() == list(range(46))
 
 
 def test_no_frames_give_no_pieces(small: OnnxVocoder) -> None:
@@ -115,7 +127,7 @@ def test_a_waveform_of_another_length_than_promised_is_an_error(small: OnnxVocod
 def test_a_vocoder_that_breaks_its_own_length_rule_is_found_out(
     small: OnnxVocoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(small, "decode", lambda mel, first_frame: np.zeros(7, np.float32))
+    monkeypatch.setattr(small, "decode", lambda mel, window: np.zeros(7, np.float32))
     with pytest.raises(MelmillError, match="gave 7 samples for frames 0 to 100, not 1606"):
         list(decode_windows(small, lambda start, stop: np.zeros((20, stop - start), np.float32), 100))
 
@@ -188,18 +200,18 @@ def test_batches_of_several_mels_equal_each_mel_alone(batched: Batched, small: O
 @pytest.mark.parametrize("family", CONFIGS)
 def test_every_family_gives_the_samples_of_the_whole_in_batches(family: str, tmp_path: Path) -> None:
     path = random_model(family, tmp_path / "random.onnx")
-    vocoder = load_vocoder(str(path), batch=8)
+    vocoder = load_vocoder(str(path), runtime="onnxruntime", batch=8)
     mels = [Mel(frames) for frames in (400, 57, 130)]
     for mel, pieces in decode_mels(vocoder, mels, 32):
-        found, whole = np.concatenate(list(pieces)), load_vocoder(str(path)).decode(mel.values)
+        found, whole = np.concatenate(list(pieces)), load_vocoder(str(path), runtime="onnxruntime").decode(mel.values)
         assert found.shape == whole.shape
         assert np.abs(whole).max() > 0.05
         assert np.abs(found - whole).max() < 1e-5
 
 
 def test_the_universal_hifigan_in_batches_gives_its_samples(mel: NDArray[np.float32]) -> None:
-    alone = load_vocoder("hifigan-universal", threads=2).decode(mel[:, :60])
-    vocoder = load_vocoder("hifigan-universal", threads=2, batch=3)
+    alone = load_vocoder("hifigan-universal", threads=2, runtime="onnxruntime").decode(mel[:, :60])
+    vocoder = load_vocoder("hifigan-universal", threads=2, runtime="onnxruntime", batch=3)
     assert np.abs(decoded(vocoder, mel[:, :60], 16) - alone).max() < 1e-5
 
 
@@ -275,4 +287,4 @@ def test_a_batch_of_one_is_decoded_as_ever(small_model: Path) -> None:
     mel = Mel(100)
     list(decode_windows(OnnxVocoder(OnnxModel(small_model, batch=1)), mel.read, 100, 40))
     assert mel.reads == [(part.start, part.stop) for part in windows(100, 40, OnnxVocoder(OnnxModel(small_model)).halo)]
-    assert equal_windows(100, 40, (3, 3))[0] == Window(0, 46, 0, 43)
+    assert equal_windows(100, 40, (3, 3))[0] == Window(0, 46, 0, 43, 100)

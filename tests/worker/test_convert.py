@@ -10,13 +10,17 @@ from support.corpora import assert_whole, audio, rows
 
 import pipeline
 from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.planning.prepare import prepare
+from pipeline.vocoders import native_vocoder, registry
+from pipeline.worker.convert import convert_shard
 
 
 @pytest.mark.parametrize("batch", [7, 64])
 def test_a_shard_in_batches_holds_the_samples_of_one_window_at_a_time(
     job: Callable[..., JobConfig], tmp_path: Path, batch: int
 ) -> None:
-    common = {"output__codec": "wav", "output__subtype": "FLOAT"}
+    common = {"output__codec": "wav", "output__subtype": "FLOAT", "vocoder__runtime": "onnxruntime"}
     pipeline.run(job(**common, output__url=str(tmp_path / "single")))
     pipeline.run(job(**common, output__url=str(tmp_path / "batched"), vocoder__batch=batch, vocoder__window=32))
     single, batched = audio(tmp_path / "single"), audio(tmp_path / "batched")
@@ -28,13 +32,34 @@ def test_a_shard_in_batches_holds_the_samples_of_one_window_at_a_time(
     assert distances[0] == pytest.approx(distances[1], abs=1e-4)
 
 
+def test_a_worker_takes_the_runtime_that_the_run_was_planned_with(
+    job: Callable[..., JobConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = "it is forbidden here"
+    with monkeypatch.context() as driver:  # where the run is planned there are no kernels, on the worker there are
+        driver.setattr(native_vocoder, "available", lambda: forbidden)
+        prepared = prepare(job())
+    task = next(iter(prepared.plan.tasks(prepared.catalogue)))
+    registry._load.cache_clear()
+    assert convert_shard(task, prepared.job).ingredients.vocoder == prepared.vocoder.digest
+    native = prepare(job(output__url=str(tmp_path / "other")))
+    assert native.job.runtime == "native"
+    registry._load.cache_clear()
+    monkeypatch.setattr(native_vocoder, "available", lambda: forbidden)
+    with pytest.raises(ConfigError, match=f"runtime: native: .*{forbidden}. Set vocoder.runtime to onnxruntime"):
+        convert_shard(task, native.job)
+    registry._load.cache_clear()
+
+
 def test_an_utterance_that_cannot_be_read_spoils_no_other_of_its_batch(
     job: Callable[..., JobConfig], store: Path, tmp_path: Path
 ) -> None:
     group = zarr.open_group(store)
     offsets, keys = group["offsets"][:], [str(key) for key in group["keys"][:]]
     group["mel"][int(offsets[3]) + 60] = np.nan  # in the second window
-    pipeline.run(job(vocoder__batch=16, vocoder__window=32, quality__max_failure_rate=0.1))
+    pipeline.run(
+        job(vocoder__runtime="onnxruntime", vocoder__batch=16, vocoder__window=32, quality__max_failure_rate=0.1)
+    )
     assert_whole(tmp_path / "audio", 24, failed=1)
     (failure,) = rows(tmp_path / "audio", "failures.jsonl")
     assert (failure["key"], failure["error"]) == (keys[3], "BadMelError")

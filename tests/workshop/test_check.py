@@ -17,6 +17,7 @@ import pipeline
 from pipeline.cli import app
 from pipeline.errors import ConfigError, ContractError
 from pipeline.melspec import PRESETS
+from pipeline.vocoders.base import Runtime
 from pipeline.workshop.check import check_vocoder
 from pipeline.workshop.prompts import prompts
 
@@ -40,11 +41,15 @@ def melmill(*arguments: object, code: int = 0) -> str:
     return done.output
 
 
-def test_a_vocoder_that_does_what_it_states_and_does_not_speak(tiny: Path) -> None:
-    report = check_vocoder(str(tiny))
+@pytest.mark.parametrize(("runtime", "halo"), [("onnxruntime", (5, 5)), ("native", (6, 6))])
+def test_a_vocoder_that_does_what_it_states_and_does_not_speak(
+    tiny: Path, runtime: Runtime, halo: tuple[int, int]
+) -> None:
+    report = check_vocoder(str(tiny), runtime=runtime)
     assert report.problems == ()
-    assert (report.halo.stated, report.halo.enough) == ((5, 5), True)
+    assert (report.runtime, report.halo.stated, report.halo.enough) == (runtime, halo, True)
     assert max(report.heard) == 5
+    assert (report.halo.allowed == 0) == (runtime == "native")
     assert (report.hop, report.extra, report.shortest) == (256, 0, 1)
     assert report.lengths == (1, 13, 32, 50, 101)
     assert report.geometry is not None
@@ -60,7 +65,7 @@ def test_a_vocoder_that_does_what_it_states_and_does_not_speak(tiny: Path) -> No
 
 @pytest.mark.parametrize("stated", [[4, 5], [5, 4]])
 def test_a_stated_halo_that_is_too_small_by_one_frame_is_found(tiny: Path, stated: list[int]) -> None:
-    report = check_vocoder(restated(tiny, halo=stated))
+    report = check_vocoder(restated(tiny, halo=stated), runtime="onnxruntime")
     assert report.exit_code == 2
     assert any(
         f"the stated halo, {stated[0]} frames left and {stated[1]} right, is too small" in problem
@@ -100,18 +105,21 @@ def test_check_prints_what_was_found(tiny: Path) -> None:
     said = melmill("check", tiny, code=4)
     assert "model     hifigan, opset 17" in said
     assert "takes mel [batch, 80, frames] float32" in said
-    assert "halo      5 left, 5 right as stated, enough" in said
+    assert "runtime   native\n" in said
+    assert "halo      6 left, 6 right as stated, enough: windows differ from the whole by 0.0e+00\n" in said
+    assert "(every bit must be the same), as little from" in said
     assert "length    frames x 256 samples, tried with 1, 13, 32, 50, 101 frames" in said
     assert "x real time on one thread" in said
     assert "verdict   does not sound like speech of this contract" in said
-    assert "wrong     the stated halo, 5 frames left and 3 right" in melmill(
-        "check", restated(tiny, halo=[5, 3]), code=2
-    )
+    said = melmill("check", restated(tiny, halo=[5, 3]), "--runtime", "onnxruntime", code=2)
+    assert "wrong     the stated halo, 5 frames left and 3 right" in said
+    assert "runtime   onnxruntime\n" in said
+    assert "is rounding), as little from" in said
 
 
 def test_check_prints_json_that_any_reader_reads(tiny: Path) -> None:
     plain = json.loads(melmill("check", tiny, "--json", code=4), parse_constant=pytest.fail)
-    assert plain["halo"]["stated"] == [5, 5]
+    assert (plain["runtime"], plain["halo"]["stated"], plain["halo"]["allowed"]) == ("native", [6, 6], 0.0)
     assert plain["exit_code"] == 4
     assert plain["geometry"]["family"] == "hifigan"
     assert plain["spec"] == PRESETS["hifigan-22k"].to_dict()
@@ -145,17 +153,27 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     (folder / "notes.txt").touch()
     said = melmill("list", folder.parent, tiny)
-    assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 13 left, 13 right, 13.926 M" in said
+    assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 35 left, 38 right, 13.926 M" in said
+    assert "parameters, 53.2 MiB\n    runtime native\n    jik876/hifi-gan" in said
+    assert "runtime onnxruntime: there are no native kernels for lift\n    trained by melmill" in said
     assert "MIT (Jungil Kong, 2020)" in said
     assert (
         f"{folder}/theirs.onnx\n    cannot be used: it has no card of melmill; import it: melmill vocoder import"
         in said
     )
     assert f"{folder}/broken.onnx\n    cannot be used: it is not an ONNX model" in said
-    assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 5 left, 5 right" in said
+    assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 6 left, 6 right" in said
     assert "notes" not in said
     assert "cannot be used" in melmill("list", folder / "broken.onnx", code=2)  # where it was asked for by its name
     assert "there is no such file or folder" in melmill("list", tmp_path / "nowhere", code=2)
+
+
+def test_list_says_why_the_native_kernels_cannot_be_used(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MELMILL_KERNELS", "off")
+    said = melmill("list", tiny)
+    assert said.count("    runtime onnxruntime: there are no native kernels here: MELMILL_KERNELS is off\n") == 3
+    assert "hifigan, halo 13 left, 13 right" in said
+    assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 5 left, 5 right" in said
 
 
 def test_list_prints_json_with_every_field(tiny: Path) -> None:
@@ -164,7 +182,8 @@ def test_list_prints_json_with_every_field(tiny: Path) -> None:
     assert by_name["griffin-lim"]["mel"] is None
     assert by_name["lift"]["presets"] == ["hifigan-22k"]
     assert by_name["lift-hq"]["halo"] == [192, 161]
-    assert by_name[str(tiny)]["halo"] == [5, 5]
+    assert (by_name[str(tiny)]["halo"], by_name[str(tiny)]["runtime"]) == ([6, 6], "native")
+    assert (by_name["griffin-lim"]["runtime"], by_name["griffin-lim"]["why_not_native"]) == (None, None)
     assert all(set(row) == set(plain[0]) for row in plain)
 
 

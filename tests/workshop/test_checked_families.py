@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import pytest
@@ -12,9 +13,13 @@ from support.families import CONFIGS, random_model
 from pipeline.workshop.check import check_vocoder
 
 
+@pytest.mark.parametrize("runtime", ["auto", "onnxruntime"])
 @pytest.mark.parametrize("family", CONFIGS)
-def test_every_family_does_what_its_card_states_and_does_not_speak_untrained(family: str, tmp_path: Path) -> None:
-    report = check_vocoder(str(random_model(family, tmp_path / f"{family}.onnx")))
+def test_every_family_does_what_its_card_states_and_does_not_speak_untrained(
+    family: str, runtime: Literal["auto", "onnxruntime"], tmp_path: Path
+) -> None:
+    report = check_vocoder(str(random_model(family, tmp_path / f"{family}.onnx")), runtime=runtime)
+    assert (report.runtime == "native") == (runtime == "auto" and "hifigan" in family)
     assert report.problems == ()
     assert report.extra == (-16 if family == "vocos" else 0)
     assert not report.verdict.fits
@@ -31,6 +36,6 @@ def test_a_halo_of_one_frame_less_is_found_too_small(family: str, side: int, tmp
     card["halo"][side] -= 1
     entry.value = json.dumps(card)
     path.write_bytes(model.SerializeToString())
-    report = check_vocoder(str(path))
+    report = check_vocoder(str(path), runtime="onnxruntime")
     assert report.exit_code == 2
     assert f"{card['halo'][0]} frames left and {card['halo'][1]} right, is too small" in report.problems[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ def check(
         str, typer.Argument(metavar="NAME", help="Name of a vocoder, or path of an .onnx file made by melmill.")
     ],
     mel: Mel = None,
+    runtime: Annotated[
+        Literal["auto", "native", "onnxruntime"],
+        typer.Option(help="What runs its net. The halo of HiFi-GAN depends on it.", show_default=True),
+    ] = "auto",
     as_json: Json = False,
 ) -> None:
     """Try a vocoder, and say whether it does what it states.
@@ -32,7 +36,7 @@ def check(
     """
     from pipeline.workshop.check import check_vocoder
 
-    report = check_vocoder(name, mel_contract(mel))
+    report = check_vocoder(name, mel_contract(mel), runtime)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -42,6 +46,8 @@ def check(
 
 def _print_report(report: VocoderReport) -> None:
     print(f"vocoder   {report.name}, digest {report.digest}")
+    if report.runtime is not None:
+        print(f"runtime   {report.runtime}")
     print(f"mels      {contract(report.spec)}")
     for difference in report.differences:
         print(f"          differs from the contract that it states: {difference}")
@@ -76,7 +82,8 @@ def _print_halo(report: VocoderReport) -> None:
     print(
         f"halo      {left} left, {right} right as stated, {verdict}: windows differ from the whole by {halo.error:.1e}"
     )
+    allowed = f"{halo.allowed:.1e} is rounding" if halo.allowed else "every bit must be the same"
     print(
-        f"          ({halo.allowed:.1e} is rounding), as little from {smallest[0]} left, {smallest[1]} right; a change "
+        f"          ({allowed}), as little from {smallest[0]} left, {smallest[1]} right; a change "
         f"of one frame is heard {report.heard[0]} left, {report.heard[1]} right"
     )

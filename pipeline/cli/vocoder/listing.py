@@ -25,7 +25,7 @@ def list_(
 ) -> None:
     """List the vocoders that there are.
 
-    This shows the mels that each takes, its halo, its size and its origin.
+    This shows the mels that each takes, its halo, its size, its runtime on this machine's CPU, and its origin.
     """
     found = list_vocoders(paths or [])
     if as_json:
@@ -67,7 +67,10 @@ def _lines(each: Listed) -> list[str]:
         net.append(f"halo {each.halo[0]} left, {each.halo[1]} right")
     if each.parameters:
         net.append(f"{millions(each.parameters)}, {size(each.bytes)}")
-    return [*lines, *([", ".join(net)] if net else []), *([each.origin] if each.origin else [])]
+    runs = [] if each.runtime is None else [f"runtime {each.runtime}"]
+    if runs and each.why_not_native is not None:
+        runs = [f"{runs[0]}: {each.why_not_native}"]
+    return [*lines, *([", ".join(net)] if net else []), *runs, *([each.origin] if each.origin else [])]
 
 
 def millions(parameters: int) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, ContractError, MelmillError
 from pipeline.melspec import Difference, MelSpec
-from pipeline.vocoders import Vocoder, load_vocoder
+from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
+from pipeline.vocoders.base import Runtime
 from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
 from pipeline.workshop.check.speech import PromptTrial, SpeechVerdict, judge, try_prompt
 from pipeline.workshop.halo_trial import HaloTrial, influence, shortest_mel, try_halo
@@ -23,6 +24,8 @@ from pipeline.workshop.model_geometry import Geometry, read_geometry
 from pipeline.workshop.prompts import prompts
 
 _LENGTHS = (13, 32, 50, 101)
+# Frames of the mel that is decoded in windows, and of each window: where they begin lies in every way to the tiles.
+_WINDOWED, _SHORT = 300, 37
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class VocoderReport:
     Args:
         name: name of the vocoder.
         digest: digest of the vocoder.
+        runtime: what runs its net; None if it has no net.
         spec: contract that it was tried with.
         differences: differences from that contract to the one that it states, if `--mel` names another one.
         geometry: geometry of its model; None if it has no model.
@@ -50,6 +54,7 @@ class VocoderReport:
 
     name: str
     digest: str
+    runtime: Runtime | None
     spec: MelSpec
     differences: tuple[Difference, ...]
     geometry: Geometry | None
@@ -84,13 +89,14 @@ class VocoderReport:
         return finite
 
 
-def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
+def check_vocoder(name: str, mel: MelSpec | None = None, runtime: Runtime | Literal["auto"] = "auto") -> VocoderReport:
     """Tries a vocoder on the prompts that come with melmill, on one thread.
 
     Args:
         name: name of the vocoder, as in `load_vocoder`; or an .onnx file that others made, which is imported for the
             trial.
         mel: contract by which the mels are made; the vocoder's own if None. griffin-lim has no contract of its own.
+        runtime: what runs its net, as in `load_vocoder`.
 
     Raises:
         ConfigError: if there is no vocoder of that name, if it cannot be imported, or if it decodes no mel at all.
@@ -100,8 +106,8 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
             imported = Path(folder) / "imported.onnx"
             imported.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
-            return dataclasses.replace(check_vocoder(str(imported)), name=name)
-    vocoder = load_vocoder(name, mel)
+            return dataclasses.replace(check_vocoder(str(imported), runtime=runtime), name=name)
+    vocoder = load_vocoder(name, mel, runtime=runtime)
     spec = vocoder.spec if mel is None else mel
     if spec.n_mels != vocoder.spec.n_mels:
         raise ContractError(f"{name} takes mels of {vocoder.spec.n_mels} bands; those of --mel have {spec.n_mels}")
@@ -119,6 +125,7 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
     return VocoderReport(
         name=name,
         digest=vocoder.digest,
+        runtime=vocoder.backend.runtime,
         spec=spec,
         differences=spec.compare(vocoder.spec),
         geometry=None if path is None else read_geometry(path),
@@ -139,13 +146,22 @@ def check_vocoder(name: str, mel: MelSpec | None = None) -> VocoderReport:
 def _tried_halo(vocoder: Vocoder, mel: NDArray[np.float32]) -> tuple[HaloTrial, tuple[int, int], float]:
     """The trial of the halo, the frames within which a change has an effect, and the largest effect beyond the halo."""
     hop, stated = vocoder.spec.hop_length, vocoder.halo
-    trial = try_halo(vocoder.decode, mel, hop, stated)
+    native = vocoder.backend.runtime == "native"
+    trial = try_halo(vocoder.decode, mel, hop, stated, 0.0 if native else None)
+    if native:
+        trial = dataclasses.replace(trial, error=max(trial.error, _windows_apart(vocoder, mel[:, :_WINDOWED])))
     frames = min(mel.shape[1], 2 * max(stated) + 33)
     loudest = int(np.argmax(mel.mean(axis=0)[frames // 2 : mel.shape[1] - frames // 2])) if frames < mel.shape[1] else 0
     found = influence(vocoder.decode, [mel[:, loudest : loudest + frames]], hop)
     faded = found.faded(float(np.abs(vocoder.decode(mel[:, loudest : loudest + frames])).max(initial=0)))
     beyond = found.beyond(stated)
     return trial, found.reach(faded), beyond if beyond > faded else 0.0
+
+
+def _windows_apart(vocoder: Vocoder, mel: NDArray[np.float32]) -> float:
+    """Largest difference between a mel decoded in short windows and the whole [full scale]."""
+    pieces = decode_windows(vocoder, lambda start, stop: mel[:, start:stop], mel.shape[1], _SHORT)
+    return float(np.abs(np.concatenate(list(pieces)) - vocoder.decode(mel)).max(initial=0))
 
 
 def _halo_problems(halo: HaloTrial, heard: tuple[int, int], beyond: float) -> list[str]:
@@ -156,7 +172,7 @@ def _halo_problems(halo: HaloTrial, heard: tuple[int, int], beyond: float) -> li
         enough = " and ".join(f"{'none' if side is None else side} {where}" for side, where in found)
         problems.append(
             f"the stated halo, {left} frames left and {right} right, is too small: windows with it differ from the "
-            f"whole by {halo.error:.2g} of full scale; rounding explains {halo.allowed:.2g}. The smallest "
+            f"whole by {halo.error:.2g} of full scale; {halo.allowed:.2g} is allowed. The smallest "
             f"halo that was enough: {enough}, of up to {halo.searched} frames"
         )
     if beyond:

@@ -123,7 +123,7 @@ class _Trial:
         rng = np.random.default_rng(0)
         self.noise: Mel = rng.normal(self.speech.mean(), 1 + self.speech.std(), self.speech.shape).astype(np.float32)
 
-    def decode(self, mel: Mel, first_frame: int = 0) -> Mel:
+    def decode(self, mel: Mel) -> Mel:
         waveform: Mel = self.batch(mel[None])[0]
         return waveform
 
@@ -250,7 +250,10 @@ def _with_margin(heard: tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_windows(trial: _Trial, card: Card) -> None:
-    tried = try_halo(trial.decode, trial.speech[:, : _TRIED_FRAMES[-1]], card.spec.hop_length, card.halo)
+    hop = card.spec.hop_length
+    tried = try_halo(
+        lambda mel, window: window.core(trial.decode(mel), hop), trial.speech[:, : _TRIED_FRAMES[-1]], hop, card.halo
+    )
     if not tried.enough:
         raise ConfigError(
             f"windows with a halo of {card.halo[0]} frames left and {card.halo[1]} right differ from the whole by "

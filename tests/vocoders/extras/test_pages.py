@@ -1,4 +1,4 @@
-"""The commands of the pages about training, OpenVINO and loading into torch."""
+"""The commands of the pages about training and loading into torch."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from support.pages import blocks, called, console, lane_of
 from support.paths import PROMPTS
 
 
-@pytest.mark.parametrize(("page", "count"), [("howto/train", 2), ("howto/cards", 1)])
+@pytest.mark.parametrize(("page", "count"), [("howto/train", 2)])
 def test_the_commands_of_a_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, count: int) -> None:
     """A few steps of training instead of ten minutes, and a store of one utterance of the contract of the page."""
     monkeypatch.chdir(tmp_path)

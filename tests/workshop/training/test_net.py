@@ -61,9 +61,6 @@ def test_the_onnx_model_gives_the_magnitudes_of_the_net_in_both_runtimes(spec: M
     got = magnitudes(OnnxModel(path), mel)
     assert got.shape == (150, bins)
     assert np.abs(np.log(got + 1e-4) - np.log(wanted + 1e-4)).max() < 0.02  # weights in half precision
-    other = OnnxModel(path, runtime="openvino")
-    assert other.digest != OnnxModel(path).digest
-    assert np.abs(magnitudes(other, mel) - got).max() < 1e-4 * got.max()
 
 
 def test_bins_that_were_not_taught_are_silent_where_no_band_covers_them(tmp_path: Path) -> None:
