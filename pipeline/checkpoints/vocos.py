@@ -17,7 +17,7 @@ from pipeline.checkpoints.model_card import Card
 from pipeline.checkpoints.onnx_graph import Graph
 from pipeline.checkpoints.state_dict import State, StateReader
 from pipeline.checkpoints.vocos_config import VocosConfig
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.errors import CheckpointError
 from pipeline.melspec import Normalization
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.mel import mel_ceiling, mel_filterbank, mel_silence, mel_to_linear
+from pipeline.dsp.filterbank import mel_filterbank
+from pipeline.dsp.mel import mel_ceiling, mel_silence, mel_to_linear
 from pipeline.kernels.buffers import aligned
 from pipeline.kernels.filter_bands import BandTables
 from pipeline.kernels.frame_blocks import LANES, from_blocks, to_blocks

@@ -8,28 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.dsp.mel import LogMelStream
+from pipeline.dsp.mel_analysis import mel_analysis
 from pipeline.melspec import MelSpec
-
-
-class _Spread:
-    """Standard deviation of values that come in pieces."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._sum = 0.0
-        self._squares = 0.0
-
-    def push(self, piece: NDArray[np.float32]) -> None:
-        self._count += piece.size
-        self._sum += float(piece.sum(dtype=np.float64))
-        self._squares += float(np.square(piece, dtype=np.float64).sum())
-
-    @property
-    def deviation(self) -> float:
-        if not self._count:
-            return 0.0
-        mean = self._sum / self._count
-        return math.sqrt(max(0.0, self._squares / self._count - mean * mean))
 
 
 class MelDistance:
@@ -46,20 +26,19 @@ class MelDistance:
     """
 
     def __init__(self, spec: MelSpec) -> None:
-        self._stream = LogMelStream(spec)
+        self._spec, self._stream = spec, LogMelStream(spec)
         self._wanted: list[NDArray[np.float32]] = []
         self._given: list[NDArray[np.float32]] = []
-        self._sum = 0.0
+        self._difference = np.zeros(1)
         self._frames = 0
-        self._values = _Spread()
-        self._bands = spec.n_mels
+        self._moments = np.zeros(2)  # sum of the values that went in, and of their squares
         self.mel_frames = 0
         """Number of frames of the mel that were pushed so far."""
 
     def push_mel(self, mel: NDArray[np.float32]) -> None:
         """Take the next `[n_mels, frames] float32` of the mel that goes in."""
         self.mel_frames += mel.shape[1]
-        self._values.push(mel)
+        mel_analysis(self._spec).add_moments(mel, self._moments)
         self._wanted.append(mel)
 
     def push_audio(self, piece: NDArray[np.float32]) -> None:
@@ -69,9 +48,16 @@ class MelDistance:
     def finish(self) -> tuple[float, float]:
         """The distance and the relative distance; both 0.0 if there was nothing to compare."""
         self._compare(self._stream.finish())
-        distance = self._sum / (self._frames * self._bands) if self._frames else 0.0
-        deviation = self._values.deviation
+        distance = float(self._difference[0]) / (self._frames * self._spec.n_mels) if self._frames else 0.0
+        deviation = self._deviation()
         return distance, distance / deviation if deviation > 0 else 0.0
+
+    def _deviation(self) -> float:
+        """Standard deviation of the values that went in."""
+        if not self.mel_frames:
+            return 0.0
+        mean, square = (float(each) / (self.mel_frames * self._spec.n_mels) for each in self._moments)
+        return math.sqrt(max(0.0, square - mean * mean))
 
     def _compare(self, given: NDArray[np.float32]) -> None:
         if given.shape[1]:
@@ -79,7 +65,7 @@ class MelDistance:
         while self._wanted and self._given:
             wanted, given = self._wanted[0], self._given[0]
             common = min(wanted.shape[1], given.shape[1])
-            self._sum += float(np.abs(wanted[:, :common] - given[:, :common]).sum(dtype=np.float64))
+            mel_analysis(self._spec).add_differences(wanted[:, :common], given[:, :common], self._difference)
             self._frames += common
             for queue, taken in ((self._wanted, wanted), (self._given, given)):
                 queue[0] = taken[:, common:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.phase_tables import (
     PHASE_BLOCK,
     analysis_and_synthesis,

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.stft import SMALLEST_ENVELOPE, window
 from pipeline.kernels.filter_bands import BandTables
 from pipeline.kernels.frame_blocks import LANES, blocks_of

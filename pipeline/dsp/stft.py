@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.kernels.circle import circle
 from pipeline.melspec import MelSpec
 
 # Smallest sum of squared windows that istft divides by. Only samples that rest only on the tails of windows, at the
@@ -28,7 +29,7 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
         `[n_fft] float64`, read-only.
     """
     period = spec.win_length if spec.window == "periodic" else max(1, spec.win_length - 1)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(spec.win_length) / period)
+    hann = 0.5 - 0.5 * circle(np.arange(spec.win_length), period).real
     before = (spec.n_fft - spec.win_length) // 2
     centred = np.pad(hann, (before, spec.n_fft - spec.win_length - before))
     centred.flags.writeable = False

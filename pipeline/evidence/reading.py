@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.mel import mel_filterbank, mel_silence
+from pipeline.dsp.filterbank import mel_filterbank
+from pipeline.dsp.mel import mel_silence
 from pipeline.dsp.stft import window
 from pipeline.evidence.sample import Sample
 from pipeline.melspec import MelSpec

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.evidence.reading import Reading, magnitude_logs, read_values
 from pipeline.evidence.sample import Sample, Values, describe_values
 from pipeline.melspec import PRESETS, MelSpec

@@ -61,21 +61,6 @@ def host() -> Target | None:
     return _target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), dict(features))
 
 
-def required(what: str) -> Target:
-    """What kernels are compiled for in this process, for work that has no other way.
-
-    Args:
-        what: name of the work, such as a vocoder's.
-
-    Raises:
-        ConfigError: if there can be no kernels.
-    """
-    found = host()
-    if found is None:
-        raise ConfigError(f"{what} is compiled when it is used, which is not possible on this kind of processor")
-    return found
-
-
 def named(cpu: str) -> Target:
     """An x86-64 processor by LLVM's name, so that this machine runs the code of other processors.
 

@@ -140,11 +140,19 @@ class Floats(_Numbers):
         other = self._other(bound)
         return self._of(self.f.b.select(self.f.b.fcmp_ordered("<", self.ir, other), self.ir, other))
 
-    def within(self, low: float, high: float) -> Floats:
+    def at_least_or_nan(self, bound: Floats | float) -> Floats:
+        """The larger of the two; NaN where this is NaN."""
+        other = self._other(bound)
+        return self._of(self.f.b.select(self.f.b.fcmp_ordered(">", other, self.ir), other, self.ir))
+
+    def at_most_or_nan(self, bound: Floats | float) -> Floats:
+        """The smaller of the two; NaN where this is NaN."""
+        other = self._other(bound)
+        return self._of(self.f.b.select(self.f.b.fcmp_ordered("<", other, self.ir), other, self.ir))
+
+    def within(self, low: Floats | float, high: Floats | float) -> Floats:
         """The nearest value from `low` to `high`; NaN stays NaN."""
-        least, most = self._other(low), self._other(high)
-        value = self.f.b.select(self.f.b.fcmp_ordered(">", least, self.ir), least, self.ir)
-        return self._of(self.f.b.select(self.f.b.fcmp_ordered("<", most, value), most, value))
+        return self.at_least_or_nan(low).at_most_or_nan(high)
 
     def truncated(self) -> Ints:
         """Whole numbers of the same width, rounded towards zero."""

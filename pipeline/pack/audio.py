@@ -126,19 +126,31 @@ def _pieces(audio: AudioFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
     done, stop = _range(file, clip)
     if done:
         file.seek(done)
-    while len(samples := file.read(min(_BLOCK, stop - done), dtype="float32", always_2d=True)):
+    while len(samples := _read(file, min(_BLOCK, stop - done))):
         if clip.channel is not None:
             mono = np.ascontiguousarray(samples[:, clip.channel])
         else:
             mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
-        if not np.isfinite(mono).all():
+        loudest = max(float(mono.max()), -float(mono.min()))
+        if not np.isfinite(loudest):
             raise SourceError(f"sample {done + int(np.argmin(np.isfinite(mono)))} is not a finite number")
-        if (loudest := float(np.abs(mono).max())) > _LOUDEST:
+        if loudest > _LOUDEST:
             raise SourceError(_too_loud(loudest, done + int(np.abs(mono).argmax())))
         done += len(mono)
         yield mono
     if done < stop:
         raise SourceError(f"it ends after {done} of {stop} samples; it is cut off or damaged")
+
+
+def _read(file: soundfile.SoundFile, count: int) -> NDArray[np.float32]:
+    """The next samples, at most `count`: `[samples, channels] float32`."""
+    samples: NDArray[np.float32]
+    if file.subtype != "PCM_16":
+        samples = file.read(count, dtype="float32", always_2d=True)
+        return samples
+    # The same numbers as libsndfile's own conversion gives, in a third of its time.
+    samples = np.multiply(file.read(count, dtype="int16", always_2d=True), np.float32(2**-15), dtype=np.float32)
+    return samples
 
 
 def _too_loud(size: float, at: int) -> str:

@@ -109,7 +109,5 @@ class Lift:
         levels = self._model.run(mel[None], self.name)
         window = window or Window.whole(mel.shape[1])
         blocks = net_magnitude_blocks(levels, self.spec, window.start % PHASE_BLOCK)
-        waveform = reconstruct_blocks(
-            blocks, len(levels), self.spec, self.iterations, _METHOD, window.start, _ANCHOR
-        )
+        waveform = reconstruct_blocks(blocks, len(levels), self.spec, self.iterations, _METHOD, window.start, _ANCHOR)
         return window.core(waveform, self.spec.hop_length)

@@ -20,7 +20,7 @@ from pipeline.checkpoints.known_families import recognize
 from pipeline.checkpoints.model_card import KEY
 from pipeline.checkpoints.vocos import build_vocos
 from pipeline.checkpoints.vocos_config import VocosConfig
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.errors import BadMelError, CheckpointError, ConfigError, MelmillError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import decode_windows, load_vocoder

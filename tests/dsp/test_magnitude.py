@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import PROMPTS
 
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.magnitude import mel_to_magnitude
-from pipeline.dsp.mel import log_mel, mel_filterbank, mel_to_linear
+from pipeline.dsp.mel import log_mel, mel_to_linear
 from pipeline.dsp.phase import reconstruct
 from pipeline.melspec import PRESETS, Normalization
 

@@ -8,8 +8,9 @@ import soundfile
 import soxr
 from support.paths import PROMPTS
 
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.magnitude import mel_to_magnitude
-from pipeline.dsp.mel import log_mel, mel_filterbank
+from pipeline.dsp.mel import log_mel
 from pipeline.dsp.phase import phase_halo, reconstruct
 from pipeline.dsp.phase_tables import PHASE_BLOCK, random_phases
 from pipeline.dsp.stft import framed, stft

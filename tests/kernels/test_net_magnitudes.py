@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from support.kernels import TARGETS
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
 from pipeline.kernels.frame_blocks import LANES, from_blocks
 from pipeline.melspec import PRESETS, MelSpec

@@ -14,7 +14,7 @@ from support.kernels import TARGETS
 from support.numpy_phase import _with_ends
 from support.numpy_start_phases import _peaks
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.phase_tables import bands_with_ends, overlap_of
 from pipeline.kernels.buffers import aligned
 from pipeline.kernels.compiling import Library, object_code, signatures

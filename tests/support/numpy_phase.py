@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from support.numpy_start_phases import PHASE_BLOCK, SMALLEST_MAGNITUDE, TINY, started_spectra
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.stft import framed, istft, stft
 from pipeline.melspec import MelSpec
 

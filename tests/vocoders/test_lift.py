@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from support.corpora import SPEC
 from support.paths import PROMPTS
 
-from pipeline.dsp.mel import log_mel, mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
+from pipeline.dsp.mel import log_mel
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.dsp.stft import framed, stft
 from pipeline.errors import BadMelError

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.stft import window
 from pipeline.melspec import MelSpec
 from pipeline.workshop.training.net import SMALLEST_LOG_MAGNITUDE

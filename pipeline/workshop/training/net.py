@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.dsp.mel import mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.net_magnitude import UPDATES
 from pipeline.kernels.net_magnitudes import LARGEST_LOG, SMALLEST_BAND
 from pipeline.melspec import MelSpec

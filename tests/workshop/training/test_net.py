@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from support.paths import PROMPTS
 
-from pipeline.dsp.mel import log_mel, mel_filterbank
+from pipeline.dsp.filterbank import mel_filterbank
+from pipeline.dsp.mel import log_mel
 from pipeline.dsp.net_magnitude import net_magnitude_blocks
 from pipeline.kernels.frame_blocks import from_blocks
 from pipeline.melspec import PRESETS, MelSpec, Normalization
