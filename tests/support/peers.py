@@ -20,6 +20,8 @@ from support.paths import PROMPTS
 from pipeline.dsp.mel import log_mel
 from pipeline.melspec import MelSpec
 from pipeline.vocoders import Vocoder, load_vocoder
+from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+from pipeline.vocoders.registry import vocoder_of
 from pipeline.vocoders.windows import decode_windows
 
 # Two right float32 implementations differ by 1e-5 to 1e-4: tests/data/reference/README.md.
@@ -74,12 +76,12 @@ def enlivened(module: torch.nn.Module, seed: int = 3) -> torch.nn.Module:
 
 
 def imported(checkpoint: Path, *options: str) -> Vocoder:
-    """The vocoder that `melmill vocoder import` makes of a checkpoint."""
+    """The vocoder that `melmill vocoder import` makes of a checkpoint, in onnxruntime, whose halo is the net's own."""
     out = checkpoint.parent / f"{checkpoint.name}.onnx"
     command = [sys.executable, "-m", "pipeline", "vocoder", "import", str(checkpoint), "-o", str(out), *options]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    return load_vocoder(str(out), threads=2)
+    return load_vocoder(str(out), threads=2, runtime="onnxruntime")
 
 
 def random_mel(spec: MelSpec, frames: int = 40) -> np.ndarray:
@@ -94,7 +96,7 @@ def real_mel(spec: MelSpec) -> np.ndarray:
 
 
 def assert_agrees(vocoder: Vocoder, theirs: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Their samples and ours of a random and of a real mel: 1e-4 absolute, or 1e-4 of the peak.
+    """Their samples and ours, in every runtime, of a random and of a real mel: 1e-4 absolute, or 1e-4 of the peak.
 
     Args:
         theirs: mel `[1, n_mels, frames]` -> waveform of one channel.
@@ -102,11 +104,19 @@ def assert_agrees(vocoder: Vocoder, theirs: Callable[[torch.Tensor], torch.Tenso
     for mel in (random_mel(vocoder.spec), real_mel(vocoder.spec)):
         with torch.no_grad():
             expected = theirs(torch.from_numpy(mel)[None]).reshape(-1).numpy()
-        ours = vocoder.decode(mel)
         peak = np.abs(expected).max()
         assert 0.05 < expected.std() < 0.95, "neither silent nor saturated, or this would prove nothing"
-        assert ours.shape == expected.shape == (vocoder.samples(mel.shape[1]),)
-        assert np.abs(ours - expected).max() <= TOLERANCE * max(1.0, peak)
+        for each in (vocoder, *native_too(vocoder)):
+            ours = each.decode(mel)
+            assert ours.shape == expected.shape == (each.samples(mel.shape[1]),)
+            assert np.abs(ours - expected).max() <= TOLERANCE * max(1.0, peak)
+
+
+def native_too(vocoder: Vocoder) -> list[Vocoder]:
+    """The same HiFi-GAN in native kernels; nothing of other families."""
+    if not isinstance(vocoder, OnnxVocoder) or "hifigan" not in vocoder._model.card.family:
+        return []
+    return [vocoder_of(vocoder._model, "native", vocoder.name)]
 
 
 def assert_halo(vocoder: Vocoder, halo: tuple[int, int] | None = None) -> None:
@@ -122,6 +132,9 @@ def assert_halo(vocoder: Vocoder, halo: tuple[int, int] | None = None) -> None:
     mel = real_mel(vocoder.spec)
     pieces = decode_windows(vocoder, lambda start, stop: mel[:, start:stop], mel.shape[1], window=50)
     assert np.abs(np.concatenate(list(pieces)) - vocoder.decode(mel)).max() < ROUNDING
+    for each in native_too(vocoder):
+        pieces = decode_windows(each, lambda start, stop: mel[:, start:stop], mel.shape[1], window=50)
+        np.testing.assert_array_equal(np.concatenate(list(pieces)), each.decode(mel))
     left, right = vocoder.halo
     start, stop = 2 * left + 8, 2 * left + 12
     mel = random_mel(vocoder.spec, stop + 2 * right + 8)
