@@ -126,7 +126,7 @@ def test_a_loudness_keeps_what_would_be_clipped_under_the_true_peak(
     pipeline.run(job(input__store=str(small_store(6.0)), vocoder__name="griffin-lim", output__loudness=-6.0))
     for row in rows(tmp_path / "audio"):
         assert (row["clipped"], row["over_full_scale"]) == (0, 0)
-        assert row["peak"] <= 10 ** (-1 / 20)
+        assert row["peak"] <= 10 ** (-1 / 20) * (1 + 2**-23)  # where a sample is the true peak: gain and product round
         assert row["gain_db"] < 0
         assert row["loudness"] < -6  # the true peak came first
 
