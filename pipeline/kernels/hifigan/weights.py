@@ -7,65 +7,41 @@ float32 once: the same bits on every processor.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
-from pipeline.kernels.buffers import ALIGNMENT, aligned, padded
+from pipeline.kernels.buffers import aligned, padded
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, whole_vectors
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.kernels.products import block_for, panels
+from pipeline.kernels.packed_weights import PackedWeights
 from pipeline.kernels.target import Target
 
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-class Layout:
+class Layout(PackedWeights):
     """Where each weight lies in the array of transformed weights.
 
     Args:
         shape: the shape of the generator.
         target: the target of its code.
-
-    Attributes:
-        numbers: size of the array [float32 numbers].
     """
 
     def __init__(self, shape: HifiganShape, target: Target) -> None:
-        self._places: dict[str, tuple[int, tuple[int, ...]]] = {}
-        self.numbers = 0
+        super().__init__(target)
         width, geometry = whole_vectors(shape.channels), LayerRows(shape)
-        self._product("conv_pre", (), shape.edge * shape.mels, width, target)
+        self.place_product("conv_pre", (), shape.edge * shape.mels, width)
         for stage in geometry.stages:
             inner, channels = stage.reads * stage.inputs, stage.channels
-            self._product(f"ups.{stage.number}", (), inner, stage.rate * channels, target)
+            self.place_product(f"ups.{stage.number}", (), inner, stage.rate * channels)
             for each in (each for branch in stage.branches for each in branch):
-                self._product(each.name, (each.filtering.points,), channels, channels, target)
-        self._place("conv_post.weight", (shape.edge, geometry.stages[-1].channels))
-        self._place("conv_post.bias", (1,))
+                self.place_product(each.name, (each.filtering.points,), channels, channels)
+        self.place("conv_post.weight", shape.edge, geometry.stages[-1].channels)
+        self.place("conv_post.bias", 1)
         for name in ("mean", "scale") if shape.normalized else ():
-            self._place(name, (shape.mels,))
-
-    def _product(self, name: str, outer: tuple[int, ...], inner: int, columns: int, target: Target) -> None:
-        panel = block_for(target, columns).panel
-        self._place(f"{name}.weight", (*outer, columns // panel, inner, panel))
-        self._place(f"{name}.bias", (columns,))
-
-    def _place(self, name: str, shape: tuple[int, ...]) -> None:
-        self._places[name] = self.numbers, shape
-        step = ALIGNMENT // 4
-        self.numbers += -(-prod(shape) // step) * step
-
-    def offset(self, name: str) -> int:
-        """Position of a weight in the array [numbers]."""
-        return self._places[name][0]
-
-    def view(self, array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-        """A weight in the array."""
-        offset, shape = self._places[name]
-        return array[offset : offset + prod(shape)].reshape(shape)
+            self.place(name, shape.mels)
 
 
 def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArray[np.float32]:
@@ -82,20 +58,16 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
     layout = Layout(shape, target)
     array, given = aligned(layout.numbers), _Given(shape, weights)
 
-    def put(name: str, matrix: NDArray[np.floating], columns: int, bias: NDArray[np.floating]) -> None:
-        layout.view(array, f"{name}.weight")[...] = panels(matrix, block_for(target, columns))
-        layout.view(array, f"{name}.bias")[: len(bias)] = bias
-
     stages, width = LayerRows(shape).stages, whole_vectors(shape.channels)
     pre = given.weight("conv_pre").transpose(2, 1, 0).reshape(-1, shape.channels)
-    put("conv_pre", padded(pre, 1, width), width, given.bias("conv_pre"))
+    layout.put_product(array, "conv_pre", padded(pre, 1, width), given.bias("conv_pre"))
     for stage in stages:
-        name, columns = f"ups.{stage.number}", stage.rate * stage.channels
+        name = f"ups.{stage.number}"
         bias = padded(given.bias(name), 0, stage.channels)
-        put(name, _upsampling(stage, given.weight(name)), columns, np.tile(bias, stage.rate))
+        layout.put_product(array, name, _upsampling(stage, given.weight(name)), np.tile(bias, stage.rate))
         for each in (each for branch in stage.branches for each in branch):
             moved = _filtered(each, given.weight(each.name), stage.channels)
-            put(each.name, moved, stage.channels, given.bias(each.name))
+            layout.put_product(array, each.name, moved, given.bias(each.name))
     post = given.weight("conv_post")[0].T
     layout.view(array, "conv_post.weight")[:, : post.shape[1]] = post
     layout.view(array, "conv_post.bias")[...] = given.bias("conv_post")
