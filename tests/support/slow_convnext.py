@@ -62,5 +62,6 @@ def slow_convnext(shape: ConvNextShape, weights: Weights, mel: NDArray[np.float3
         y = norm(f"blocks.{number}.norm", (seen(x) * weight).sum(axis=1) + bias)
         y = linear(f"blocks.{number}.up", y)
         x = x + linear(f"blocks.{number}.down", y * (1 + _ERF(y / np.sqrt(2))) / 2)
-    found: NDArray[np.float64] = linear("head", norm("norm_out", x))
+    last = np.concatenate([norm("norm_out", x), mel.T], axis=1)
+    found: NDArray[np.float64] = linear("head", last)
     return found

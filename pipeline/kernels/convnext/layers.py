@@ -26,13 +26,14 @@ LANES = 16
 class ConvNextCode:
     """The recipe of the functions `embed`, `up`, `down` and `head`, which are products, and
 
-        norm(x, y, weight, bias, rows)                       y = the layer norm of x
+        norm(x, y, weight, bias, rows, distance)             y = the layer norm of x
         depthwise(x, y, kernel, bias, weight, shift, rows)   y = the layer norm of the depthwise convolution of x
         activate(x, count)                                   x = gelu(x)
         add(x, y, z, count)                                  z = x + y
 
-    Rows of x and y are `[width]`, a kernel is `[taps, width]`; x of `depthwise` is the address of the first row that
-    the first row of y sees. Counts are multiples of `LANES`.
+    Rows of x and y are `[width]`, a kernel is `[taps, width]`. Rows of y of `norm` lie `distance` numbers apart, all
+    others one after the other; x of `depthwise` is the address of the first row that the first row of y sees. Counts
+    are multiples of `LANES`.
 
     Args:
         shape: the shape of the net.
@@ -47,7 +48,7 @@ class ConvNextCode:
             ("embed", shape.bands, shape.width),
             ("up", shape.width, shape.hidden),
             ("down", shape.hidden, shape.width),
-            ("head", shape.width, shape.columns),
+            ("head", shape.width + shape.bands, shape.columns),
         ):
             product(module, name, block_for(target, c_row), a_row, c_row)
         self._norm(module)
@@ -64,11 +65,11 @@ class ConvNextCode:
         f.end()
 
     def _norm(self, module: ir.Module) -> None:
-        f = Function(module, "norm", "*x *y *weight *bias rows", LANES)
-        x, y, weight, bias, rows = f.arguments
+        f = Function(module, "norm", "*x *y *weight *bias rows distance", LANES)
+        x, y, weight, bias, rows, distance = f.arguments
         with f.loop(rows) as row:
             source = x + row * self.shape.width
-            self._normalize(f, lambda c: source[c], y + row * self.shape.width, (weight, bias))
+            self._normalize(f, lambda c: source[c], y + row * distance, (weight, bias))
         f.end()
 
     def _depthwise(self, module: ir.Module) -> None:

@@ -12,7 +12,7 @@ from pipeline.kernels.buffers import Rows, Span, aligned
 from pipeline.kernels.convnext.layers import ConvNextCode
 from pipeline.kernels.convnext.shape import ConvNextShape, why_not
 from pipeline.kernels.convnext.weights import ConvNextLayout
-from pipeline.kernels.products import MOST_ROWS, block_for
+from pipeline.kernels.products import MOST_ROWS
 from pipeline.kernels.recipe import library
 from pipeline.kernels.target import Target
 
@@ -26,12 +26,12 @@ class _Buffers(threading.local):
 
     def __init__(self) -> None:
         self.mel, self.layers = Rows(), (Rows(), Rows())  # a block reads one of them and writes the other
-        self.narrow, self.wide = Rows(), Rows()
+        self.narrow, self.wide, self.last = Rows(), Rows(), Rows()
 
     @property
     def nbytes(self) -> int:
         """Memory taken [bytes]."""
-        return sum(each.nbytes for each in (self.mel, *self.layers, self.narrow, self.wide))
+        return sum(each.nbytes for each in (self.mel, *self.layers, self.narrow, self.wide, self.last))
 
 
 class ConvNext:
@@ -49,8 +49,6 @@ class ConvNext:
         assert weights.shape == (self._layout.numbers,), (weights.shape, self._layout.numbers)
         self.shape, self._weights, self._address = shape, weights, weights.ctypes.data
         self._library = library(ConvNextCode(shape), target)
-        columns = {"embed": shape.width, "up": shape.hidden, "down": shape.width, "head": shape.columns}
-        self._panels = {name: each // block_for(target, each).panel for name, each in columns.items()}
         self._buffers = _Buffers()
 
     def run(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,14 +68,16 @@ class ConvNext:
         seen = (-reach, frames + reach)
         for rows, channels in ((buffers.mel, shape.bands), *((each, shape.width) for each in buffers.layers)):
             rows.hold((seen[0], seen[1] + MOST_ROWS), channels)
-        for rows, channels in ((buffers.narrow, shape.width), (buffers.wide, shape.hidden)):
+        for rows, channels in (
+            (buffers.narrow, shape.width), (buffers.wide, shape.hidden), (buffers.last, shape.width + shape.bands)
+        ):  # fmt: skip
             rows.hold((0, _rows_at_once(shape) + MOST_ROWS), channels)
         buffers.mel[0, frames][...] = mel.T
         buffers.mel.fill_ends(seen, frames)
         x, y = buffers.layers
         for first, last in self._stretches(frames):
-            self._multiply("embed", "embed", last - first, buffers.mel.at(first - reach), x.at(first))
-            self._library["norm"](x.at(first), x.at(first), *self._layer("norm_in"), last - first)
+            self._multiply("embed", last - first, buffers.mel.at(first - reach), x.at(first))
+            self._library["norm"](x.at(first), x.at(first), *self._layer("norm_in"), last - first, shape.width)
         for number in range(shape.blocks):
             x.fill_ends(seen, frames)
             for span in self._stretches(frames):
@@ -92,24 +92,25 @@ class ConvNext:
         self._library["depthwise"](
             x.at(first - shape.reach), narrow, *self._layer(f"{name}.depthwise"), *self._layer(f"{name}.norm"), count
         )
-        self._multiply("up", f"{name}.up", count, narrow, wide)
+        self._multiply(f"{name}.up", count, narrow, wide)
         self._library["activate"](wide, count * shape.hidden)
-        self._multiply("down", f"{name}.down", count, wide, narrow)
+        self._multiply(f"{name}.down", count, wide, narrow)
         self._library["add"](x.at(first), narrow, y.at(first), count * shape.width)
 
     def _head(self, x: Rows, frames: int) -> NDArray[np.float32]:
-        shape, narrow = self.shape, self._buffers.narrow.at(0)
+        shape, mel, rows = self.shape, self._buffers.mel, self._buffers.last
         outputs = aligned((frames + MOST_ROWS, shape.columns))
         for first, last in self._stretches(frames):
-            self._library["norm"](x.at(first), narrow, *self._layer("norm_out"), last - first)
-            address = outputs.ctypes.data + 4 * shape.columns * first
-            self._multiply("head", "head", last - first, narrow, address)
+            count = last - first
+            self._library["norm"](x.at(first), rows.at(0), *self._layer("norm_out"), count, shape.width + shape.bands)
+            rows[0, count][:, shape.width :] = mel[first, last]
+            self._multiply("head", count, rows.at(0), outputs.ctypes.data + 4 * shape.columns * first)
         return outputs[:frames, : shape.outputs]
 
-    def _multiply(self, function: str, name: str, rows: int, x: int, y: int) -> None:
-        shape = self.shape
-        inner = {"embed": shape.taps * shape.bands, "down": shape.hidden}.get(function, shape.width)
-        self._library[function](rows, inner, self._panels[function], x, *self._layer(name), y)
+    def _multiply(self, name: str, rows: int, x: int, y: int) -> None:
+        """Rows of y: those of x by the matrix of a layer, which is named like its function, and its bias."""
+        panels, inner, _ = self._layout.view(self._weights, f"{name}.weight").shape
+        self._library[name.rpartition(".")[2]](rows, inner, panels, x, *self._layer(name), y)
 
     def _layer(self, name: str) -> tuple[int, int]:
         """Addresses of a layer's weight and of its bias."""
@@ -127,7 +128,7 @@ def buffer_bytes(shape: ConvNextShape, frames: int) -> int:
     It keeps this memory, except for the outputs, for the next mel.
     """
     rows = frames + 2 * shape.reach + MOST_ROWS
-    at_once = (_rows_at_once(shape) + MOST_ROWS) * (shape.width + shape.hidden)
+    at_once = (_rows_at_once(shape) + MOST_ROWS) * (2 * shape.width + shape.hidden + shape.bands)
     return 4 * (rows * (shape.bands + 2 * shape.width) + at_once + (frames + MOST_ROWS) * shape.columns)
 
 

