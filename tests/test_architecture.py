@@ -39,8 +39,8 @@ FLOORS = {
         "elementary emulated_fma mapped pointer",
         "compiling complex_values function",
         "fft mel_sums phase_updates products recipe start_phases",
-        "filter_bands hifigan log_mel overlap_add",
-        "net_magnitudes nonnegative_least_squares phase_stage",
+        "filter_bands log_mel overlap_add packed_weights",
+        "convnext hifigan net_magnitudes nonnegative_least_squares phase_stage",
         "__init__",
     ],
     "checkpoints": [

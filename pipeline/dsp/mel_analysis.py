@@ -59,8 +59,18 @@ def mel_analysis(spec: MelSpec) -> MelAnalysis:
 
 
 def _new_analysis(spec: MelSpec) -> MelAnalysis:
-    target = host()
+    target = _target()
     return MelInNumpy(spec) if target is None else CompiledMel(spec, target)
+
+
+def mel_analysis_name() -> str:
+    """What mels are made by here: mels of equal names are the same bits, or, by "numpy", as near as rounding goes."""
+    return "numpy" if _target() is None else "kernels"
+
+
+def _target() -> Target | None:
+    """What kernels are compiled for; None where none can be compiled."""
+    return host()
 
 
 _of_thread = _OfThread()

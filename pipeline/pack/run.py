@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.dsp.mel_analysis import mel_analysis_name
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.pack.journal import Journal, Packed
@@ -50,13 +52,8 @@ def pack(
     """
     target, spec = Path(out), corpus.spec
     sources, matched = _with_metadata(corpus.sources, metadata)
-    identity = {
-        "parameters": {**corpus.parameters, "mel": spec.to_dict()},
-        "versions": {name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
-        "sources": sources.digest(),
-    }
     with _storage_errors(target), _owned(target) as partial:
-        journal = Journal(partial / "journal.jsonl", identity)
+        journal = Journal(partial / "journal.jsonl", _identity(corpus, sources))
         kept, restarted = journal.packed.done, journal.restarted
         _clear(partial, keep=journal.packed.shards > 0)
         try:
@@ -91,6 +88,18 @@ def pack(
         clutter=sources.clutter,
         notes=tuple(note for note in (sources.note, matched.note) if note),
     )
+
+
+def _identity(corpus: Corpus, sources: Sources) -> dict[str, Any]:
+    """All that the bits of the mels depend on."""
+    return {
+        "parameters": {**corpus.parameters, "mel": corpus.spec.to_dict()},
+        "versions": {
+            **{name: version(name) for name in ("melmill", "numpy", "soundfile", "soxr")},
+            "mel analysis": mel_analysis_name(),
+        },
+        "sources": sources.digest(),
+    }
 
 
 def _with_metadata(sources: Sources, metadata: Metadata | None) -> tuple[Sources, MatchedRows]:

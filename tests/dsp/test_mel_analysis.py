@@ -162,6 +162,6 @@ def test_each_thread_has_its_own_scratch_memory() -> None:
 
 
 def test_where_nothing_can_be_compiled_numpy_measures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "host", lambda: None)
+    monkeypatch.setattr(module, "_target", lambda: None)
     spec = dataclasses.replace(SMALL, floor=1e-6)  # no analysis of it was made before
     assert isinstance(mel_analysis(spec), MelInNumpy)

@@ -266,7 +266,7 @@ def test_ctrl_c_leaves_the_work_to_be_resumed_and_no_process_or_traceback(tmp_pa
 
 
 @pytest.mark.usefixtures("_small_shards")
-@pytest.mark.parametrize("change", ["source", "spec", "journal"])
+@pytest.mark.parametrize("change", ["source", "spec", "analysis", "journal"])
 def test_a_packing_of_something_else_is_begun_anew_and_says_why(
     tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,11 +287,16 @@ def test_a_packing_of_something_else_is_begun_anew_and_says_why(
         write_tone(tmp_path / "in/2.wav", 11.0)
     elif change == "spec":
         spec = dataclasses.replace(SPEC, fmax=7000.0)
+    elif change == "analysis":  # as if it had been begun where no kernel can be compiled
+        journal = tmp_path / "s.zarr.partial/journal.jsonl"
+        assert '"mel analysis": "kernels"' in journal.read_text()
+        journal.write_text(journal.read_text().replace('"mel analysis": "kernels"', '"mel analysis": "numpy"'))
     else:
         (tmp_path / "s.zarr.partial/journal.jsonl").write_text("{\n")
     result = pack_audio(str(tmp_path / "in"), str(tmp_path / "s.zarr"), spec, workers=1)
     assert result.restarted is not None
-    assert {"source": "sources", "spec": "parameters", "journal": "journal"}[change] in result.restarted
+    words = {"source": "sources", "spec": "parameters", "analysis": "versions", "journal": "journal"}
+    assert words[change] in result.restarted
     assert (result.kept, result.utterances) == (0, 4)
     pack_audio(str(tmp_path / "in"), str(tmp_path / "fresh.zarr"), spec, workers=1)
     assert contents(tmp_path / "s.zarr") == contents(tmp_path / "fresh.zarr")
