@@ -18,7 +18,7 @@ from pipeline.kernels.fft import RealFourier
 from pipeline.kernels.log_mel import LogMel, frames_together
 from pipeline.kernels.mel_sums import MelSums
 from pipeline.kernels.recipe import library
-from pipeline.kernels.target import Target, host
+from pipeline.kernels.target import Target, available
 from pipeline.melspec import MelSpec
 
 
@@ -69,8 +69,12 @@ def mel_analysis_name() -> str:
 
 
 def _target() -> Target | None:
-    """What kernels are compiled for; None where none can be compiled."""
-    return host()
+    """What to compile for; None where numpy takes its place.
+
+    That is where nothing can be compiled, and where the processor has no fused multiply-add, so that numpy is faster.
+    """
+    found = available()
+    return None if isinstance(found, str) or found.slow else found
 
 
 _of_thread = _OfThread()

@@ -101,7 +101,10 @@ def required(what: str) -> Target:
     """
     found = available()
     if isinstance(found, str):
-        raise ConfigError(f"{what} is compiled when it is used, which is not possible here: {found}")
+        raise ConfigError(
+            f"{what} is compiled when it is used, which is not possible here: {found}. "
+            "Nets in onnxruntime, such as hifigan-universal, run without it."
+        )
     return found
 
 
