@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir
 
 from pipeline.kernels.function import Function
-from pipeline.kernels.hifigan.convolution import Room, convolution
-from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, whole_vectors
+from pipeline.kernels.hifigan.convolution import Room, convolution, data_tiles, output_tiles
+from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, whole_vectors
 from pipeline.kernels.hifigan.pointwise import activation, mean, waveform
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.products import block_for, product
@@ -36,23 +38,30 @@ class HifiganCode:
         width = whole_vectors(shape.channels)
         product(module, "pre", block_for(target, width), shape.mels, width)
         activation(module, "activate", target.lanes, shape.slope)
+        made: dict[str, Function] = {}
         for stage in stages:
             columns = stage.rate * stage.channels
             product(module, f"up_{stage.number}", block_for(target, columns), stage.inputs, columns)
             slope = shape.last_slope if stage is stages[-1] else shape.slope
             mean(module, f"mean_{stage.number}", target.lanes, len(stage.branches), slope)
-        self._convolutions(module, target, stages)
+            for each in (each for branch in stage.branches for each in branch):
+                self._convolution(module, target, stage.channels, each, made)
         waveform(module, "post", shape.edge, stages[-1].channels)
 
-    def _convolutions(self, module: ir.Module, target: Target, stages: tuple[StageRows, ...]) -> None:
-        made: dict[str, Function] = {}
-        for stage in stages:
-            channels, row = stage.channels, Room(stage.channels).row
-            block, multiply = block_for(target, channels), f"multiply_{channels}"
-            if multiply not in made:
-                made[multiply] = product(module, multiply, block, row, row)
-            for each in (each for branch in stage.branches for each in branch):
-                if (name := convolution_name(channels, each)) not in made:
-                    made[name] = convolution(
-                        module, name, each.filtering, channels, each.place, self.shape.slope, block, made[multiply]
-                    )
+    def _convolution(
+        self, module: ir.Module, target: Target, channels: int, each: BranchConvolution, made: dict[str, Function]
+    ) -> None:
+        """Adds the function of a convolution, and its parts, to a module and to `made`, unless they are there."""
+
+        def once(emit: Callable[..., Function], name: str, *arguments: Any) -> Function:
+            if name not in made:
+                made[name] = emit(module, name, *arguments)
+            return made[name]
+
+        f, slope, block = each.filtering, self.shape.slope, block_for(target, channels)
+        room = Room(channels)
+        before, kind = ("plain", None) if each.place == "last" else ("activated", slope)
+        data = once(data_tiles, f"{before}_data_{f.taps}", f, kind, target.lanes)
+        multiply = once(product, f"multiply_{channels}", block, room.row, room.row)
+        output = once(output_tiles, f"{each.place}_output_{f.taps}", f, each.place, slope, target.lanes)
+        once(convolution, convolution_name(channels, each), f, room, block, (data, multiply, output))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from pipeline.errors import BadMelError
 from pipeline.kernels.buffers import Rows, Span, aligned
 from pipeline.kernels.hifigan.code import HifiganCode, convolution_name
 from pipeline.kernels.hifigan.convolution import Room
-from pipeline.kernels.hifigan.geometry import Branch, LayerRows, StageRows, branch_plan, whole_vectors
+from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, branch_plan, whole_vectors
 from pipeline.kernels.hifigan.pointwise import WAVE_LANES
 from pipeline.kernels.hifigan.shape import HifiganShape, why_not
 from pipeline.kernels.hifigan.weights import Layout
@@ -43,6 +45,15 @@ class _Buffers(threading.local):
         return sum(each.nbytes for each in rows) + self.work.nbytes
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """A convolution of a branch: its rows, its function, and the addresses of its weight and bias."""
+
+    rows: BranchConvolution
+    function: Callable[..., None]
+    weights: tuple[int, int]
+
+
 class HifiganGenerator:
     """A generator whose code is compiled. Several threads may use it at once: each has its own buffers.
 
@@ -63,6 +74,10 @@ class HifiganGenerator:
         self._panels = [each // block_for(target, each).panel for each in columns]
         self._margin = _margin(self._geometry)
         self._buffers = _Buffers(len(shape.kernels), _work(self._geometry))
+        self._branches = [
+            [[self._compiled(stage.channels, each) for each in branch] for branch in stage.branches]
+            for stage in self._geometry.stages
+        ]
 
     @property
     def hop(self) -> int:
@@ -102,6 +117,9 @@ class HifiganGenerator:
             self._stage(stage, spans[stage.number + 1], (lengths[stage.number], lengths[stage.number + 1]))
         end = lengths[-1] if last == frames else last * self.hop
         return self._end(first * self.hop, end, lengths[-1])
+
+    def _compiled(self, channels: int, each: BranchConvolution) -> _Compiled:
+        return _Compiled(each, self._library[convolution_name(channels, each)], self._weight(each.name))
 
     def _weight(self, name: str) -> tuple[int, int]:
         """Addresses of a layer's weight and of its bias."""
@@ -148,22 +166,24 @@ class HifiganGenerator:
                 end - begin, stage.reads * stage.inputs, self._panels[stage.number + 1],
                 x.at(begin - stage.reads + 1), *self._weight(f"ups.{stage.number}"), buffers.wide.at(made[0]),
             )  # fmt: skip
-            for branch, out in zip(stage.branches, buffers.branches, strict=True):
-                self._branch(branch, (first, last), lengths[1], stage.channels, out)
+            for branch, out in zip(self._branches[stage.number], buffers.branches, strict=True):
+                self._branch(branch, (first, last), lengths[1], out)
             mean(*(out.at(first) for out in buffers.branches), y.at(first), (last - first) * stage.channels)
 
-    def _branch(self, branch: Branch, span: Span, length: int, channels: int, out: Rows) -> None:
+    def _branch(self, branch: list[_Compiled], span: Span, length: int, out: Rows) -> None:
         """A residual block: the rows `span`, from the stage's wide rows to `out`, by way of its hidden ones."""
         source = residual = self._buffers.wide
-        targets, plan = (out, self._buffers.hidden), branch_plan(branch, span)[0]
-        for left, (each, (lo, hi)) in zip(reversed(range(len(plan))), plan, strict=True):
+        targets, work = (out, self._buffers.hidden), self._buffers.work.ctypes.data
+        plan, _ = branch_plan(tuple(each.rows for each in branch), span)
+        for left, compiled, (lo, hi) in zip(reversed(range(len(plan))), branch, plan, strict=True):
+            each = compiled.rows
             first, last = each.tiles((max(lo, 0), min(hi, length)))
             source.fill_ends(each.inputs((first, last)), length, self._mirrored(each.pad))
             target = targets[left % 2]  # in turn, so that the last one is `out`
             residual = residual if each.place == "last" else source
-            self._library[convolution_name(channels, each)](
-                source.at(first - each.pad), target.at(first), residual.at(first), *self._weight(each.name),
-                self._buffers.work.ctypes.data, (last - first) // each.filtering.outputs, each.dilation,
+            compiled.function(
+                source.at(first - each.pad), target.at(first), residual.at(first), *compiled.weights, work,
+                (last - first) // each.outputs, each.dilation,
             )  # fmt: skip
             source = target
 

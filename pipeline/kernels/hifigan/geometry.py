@@ -45,22 +45,27 @@ class BranchConvolution:
     dilation: int
     place: Place
 
-    @property
+    @cached_property
     def filtering(self) -> Filtering:
         """How it is computed."""
         return for_taps(self.taps)
 
-    @property
+    @cached_property
+    def outputs(self) -> int:
+        """Number of outputs of a tile."""
+        return self.filtering.outputs
+
+    @cached_property
     def pad(self) -> int:
         """Number of rows of the input before the first row of the output."""
         return self.taps // 2 * self.dilation
 
-    @property
+    @cached_property
     def grid(self) -> int:
         """Distance between tiles [rows]: each holds `outputs` rows of every phase of the dilation."""
-        return self.filtering.outputs * self.dilation
+        return self.outputs * self.dilation
 
-    @property
+    @cached_property
     def reach(self) -> int:
         """Number of rows that tiles read more than they give; a few of the filtering's taps may be zero."""
         return (self.filtering.taps - 1) * self.dilation
@@ -77,13 +82,12 @@ class BranchConvolution:
 Branch = tuple[BranchConvolution, ...]
 
 
-def branch_plan(branch: Branch, rows: Any) -> tuple[list[tuple[BranchConvolution, Any]], Any]:
-    """The convolutions with the rows that each computes so that the last one gives `rows`; the rows that the first
-    one reads."""
+def branch_plan(branch: Branch, rows: Any) -> tuple[list[Any], Any]:
+    """The rows that each convolution computes so that the last one gives `rows`; the rows that the first one reads."""
     plan = []
     for convolution in reversed(branch):
         tiles = convolution.tiles(rows)
-        plan.append((convolution, tiles))
+        plan.append(tiles)
         rows = convolution.inputs(tiles)
     return plan[::-1], rows
 

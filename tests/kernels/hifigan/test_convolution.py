@@ -1,0 +1,76 @@
+"""Convolutions of a residual branch, compared with sums over their taps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llvmlite import ir
+from numpy.typing import NDArray
+from support.kernels import TARGETS
+
+from pipeline.kernels.buffers import aligned, aligned_copy
+from pipeline.kernels.compiling import Library, object_code, signatures
+from pipeline.kernels.hifigan.convolution import Room, convolution, data_tiles, output_tiles
+from pipeline.kernels.hifigan.geometry import Place
+from pipeline.kernels.minimal_filtering import MOST_TAPS, for_taps
+from pipeline.kernels.products import block_for, panels, product
+from pipeline.kernels.target import Target
+
+SLOPE, CHANNELS = 0.1, 32
+PLACES: tuple[Place, ...] = ("first", "last", "only")
+
+
+@cache
+def compiled(target: Target, taps: int, place: Place) -> Callable[..., None]:
+    f, room, block, module = for_taps(taps), Room(CHANNELS), block_for(target, CHANNELS), ir.Module()
+    module.triple = target.triple
+    parts = (
+        data_tiles(module, "data", f, None if place == "last" else SLOPE, target.lanes),
+        product(module, "multiply", block, room.row, room.row),
+        output_tiles(module, "output", f, place, SLOPE, target.lanes),
+    )
+    convolution(module, "convolution", f, room, block, parts)
+    return Library(object_code(module, target), signatures(module), target)["convolution"]
+
+
+def leaky(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(x > 0, x, SLOPE * x)
+
+
+def convolved(place: Place, x: NDArray[np.float32], weight: NDArray[np.float32], bias: NDArray[np.float32],
+              residual: NDArray[np.float32], dilation: int) -> NDArray[np.float64]:  # fmt: skip
+    """In float64, tap by tap; weight `[out, in, taps]`, x from its first input row."""
+    given = x.astype(np.float64) if place == "last" else leaky(x.astype(np.float64))
+    rows = len(residual)
+    total = sum(given[k * dilation :][:rows] @ weight[:, :, k].T.astype(np.float64) for k in range(weight.shape[2]))
+    return leaky(total + bias) if place == "first" else total + bias + residual
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("taps", range(1, MOST_TAPS + 1))
+@given(dilation=st.integers(1, 7), turns=st.integers(1, 9), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None)
+def test_a_convolution_is_the_sum_over_its_taps(place: Place, taps: int, dilation: int, turns: int, seed: int) -> None:
+    """For any dilation and any number of tiles, in fewer than a group and in several; the same bits for each target."""
+    f, rng = for_taps(taps), np.random.default_rng(seed)
+    rows, tiles = turns * f.outputs * dilation, turns * dilation
+    x = aligned_copy(rng.normal(size=(rows + (f.taps - 1) * dilation, CHANNELS)))
+    weight = rng.normal(0, (CHANNELS * taps) ** -0.5, (CHANNELS, CHANNELS, taps)).astype(np.float32)
+    bias, residual = aligned_copy(rng.normal(size=CHANNELS)), aligned_copy(rng.normal(size=(rows, CHANNELS)))
+    moved = np.einsum("pk,oik->pio", f.kernel()[:, :taps], weight.astype(np.float64))
+    found = set()
+    for target in TARGETS:
+        y, work = aligned((rows, CHANNELS)), aligned(Room(CHANNELS).numbers(f))
+        packed = aligned_copy(panels(moved, block_for(target, CHANNELS)))
+        compiled(target, f.taps, place)(
+            x.ctypes.data, y.ctypes.data, residual.ctypes.data, packed.ctypes.data, bias.ctypes.data, work.ctypes.data,
+            tiles, dilation,
+        )  # fmt: skip
+        np.testing.assert_allclose(y, convolved(place, x, weight, bias, residual, dilation), rtol=0, atol=1e-4)
+        found.add(y.tobytes())
+    assert len(found) == 1
