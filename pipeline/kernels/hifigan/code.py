@@ -59,9 +59,9 @@ class HifiganCode:
             return made[name]
 
         f, slope, block = each.filtering, self.shape.slope, block_for(target, channels)
-        room = Room(channels)
+        room = Room(channels, whole_vectors(self.shape.width(0)))
         before, kind = ("plain", None) if each.place == "last" else ("activated", slope)
-        data = once(data_tiles, f"{before}_data_{f.taps}", f, kind, target.lanes)
+        data = once(data_tiles, f"{before}_data_{f.taps}", f, kind, room.slab, target.lanes)
         multiply = once(product, f"multiply_{channels}", block, room.row, room.row)
-        output = once(output_tiles, f"{each.place}_output_{f.taps}", f, each.place, slope, target.lanes)
+        output = once(output_tiles, f"{each.place}_output_{f.taps}", f, each.place, slope, room.slab, target.lanes)
         once(convolution, convolution_name(channels, each), f, room, block, (data, multiply, output))

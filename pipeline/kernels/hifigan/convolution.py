@@ -18,7 +18,6 @@ from pipeline.kernels.function import Function
 from pipeline.kernels.hifigan.geometry import Place
 from pipeline.kernels.hifigan.transforms import data_transform, output_transform
 from pipeline.kernels.minimal_filtering import Filtering
-from pipeline.kernels.pointer import Pointer
 from pipeline.kernels.products import RegisterBlock
 from pipeline.kernels.values import Floats, Ints
 
@@ -27,15 +26,18 @@ _LINE, _PAGE = 16, 1024  # float32 numbers in a line of the cache; numbers whose
 
 @dataclass(frozen=True)
 class Room:
-    """The memory of transformed tiles, which the caches hold: a slab of `tiles` rows for each point, and one more.
+    """The memory of transformed tiles, which the caches hold: a slab of rows for each point, and one more.
 
     Measured with HiFi-GAN V1 on 1 MiB of cache of the second level: other numbers of tiles take up to 5 % longer.
 
     Args:
         channels: number of channels.
+        most: the largest number of channels of the generator: the distance between slabs is the same in all stages, so
+            that they share their code.
     """
 
     channels: int
+    most: int
 
     @property
     def tiles(self) -> int:
@@ -50,7 +52,8 @@ class Room:
     @property
     def slab(self) -> int:
         """Distance between slabs [numbers]: those of a tile's points fall into different sets of a cache, too."""
-        return -(-self.tiles * self.row // _PAGE) * _PAGE + _LINE
+        widest = Room(self.most, self.most)
+        return -(-widest.tiles * widest.row // _PAGE) * _PAGE + _LINE
 
     def numbers(self, f: Filtering) -> int:
         """Size of the memory for a filtering [float32 numbers]."""
@@ -62,8 +65,8 @@ def leaky_relu(x: Floats, slope: float) -> Floats:
     return x.at_least(x * slope)
 
 
-def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, lanes: int) -> Function:
-    """Adds the function `name(x, work, begin, count, dilation, channels, row, slab)` to a module: tiles to their data.
+def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, slab: int, lanes: int) -> Function:
+    """Adds the function `name(x, work, begin, count, dilation, channels, row)` to a module: tiles to their data.
 
     Slab s of work, counted from 0, takes point s of the `count` tiles from tile `begin`, a tile in each row.
 
@@ -72,51 +75,49 @@ def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, 
         name: name of the function.
         f: the filtering.
         slope: slope of the leaky ReLU of the input; None for none.
+        slab: distance between slabs [numbers].
         lanes: number of lanes of a vector.
     """
-    code = Function(module, name, "*x *work begin count dilation channels row slab", lanes)
-    x, work, begin, count, dilation, channels, row, slab = code.arguments
+    code = Function(module, name, "*x *work begin count dilation channels row", lanes)
+    x, work, begin, count, dilation, channels, row = code.arguments
     step = dilation * channels  # from a row to the next one of its phase
     with code.loop(count) as tile:
         source, target = x + _first_row(f, begin + tile, dilation) * channels, work + tile * row
         with code.loop(channels, lanes) as c:
-            inputs = [each[0] for each in _every(source + c, step, f.inputs)]
+            inputs = [source[c + step * j] for j in range(f.inputs)]
             if slope is not None:
                 inputs = [leaky_relu(v, slope) for v in inputs]
-            for place, v in zip(_every(target + c, slab, f.points), data_transform(f, inputs), strict=True):
-                place[0] = v
+            for s, v in enumerate(data_transform(f, inputs)):
+                target[c + s * slab] = v
     return code.end()
 
 
-def output_tiles(module: ir.Module, name: str, f: Filtering, place: Place, slope: float, lanes: int) -> Function:
-    """Adds the function `name(work, y, residual, bias, begin, count, dilation, channels, row, slab)` to a module: the
-    products of tiles to rows of the output, with their bias, and a leaky ReLU (first) or the residual (last, only)."""
-    code = Function(module, name, "*work *y *residual *bias begin count dilation channels row slab", lanes)
-    work, y, residual, bias, begin, count, dilation, channels, row, slab = code.arguments
+def output_tiles(
+    module: ir.Module, name: str, f: Filtering, place: Place, slope: float, slab: int, lanes: int
+) -> Function:
+    """Adds the function `name(work, y, residual, bias, begin, count, dilation, channels, row)` to a module: products
+    of tiles to rows of the output, with their bias, and a leaky ReLU (first) or the residual (last, only).
+
+    Its arguments and those of this function are as for `data_tiles`.
+    """
+    code = Function(module, name, "*work *y *residual *bias begin count dilation channels row", lanes)
+    work, y, residual, bias, begin, count, dilation, channels, row = code.arguments
     step = dilation * channels
     with code.loop(count) as tile:
         start = _first_row(f, begin + tile, dilation) * channels
         source, target, old = work + tile * row, y + start, residual + start
         with code.loop(channels, lanes) as c:
             shift = bias[c]
-            products = [each[0] for each in _every(source + c, slab, f.points)]
-            places = zip(_every(target + c, step, f.outputs), _every(old + c, step, f.outputs), strict=True)
-            for (new, before), v in zip(places, output_transform(f, products), strict=True):
-                new[0] = leaky_relu(v + shift, slope) if place == "first" else v + shift + before[0]
+            products = [source[c + s * slab] for s in range(f.points)]
+            for i, v in enumerate(output_transform(f, products)):
+                here = c + step * i
+                target[here] = leaky_relu(v + shift, slope) if place == "first" else v + shift + old[here]
     return code.end()
 
 
 def _first_row(f: Filtering, tile: Ints, dilation: Ints) -> Ints:
     """The first row of a tile, of its inputs or of its outputs, counted from that of tile 0; see `convolution`."""
     return tile // dilation * dilation * f.outputs + tile % dilation
-
-
-def _every(first: Pointer, step: Ints, count: int) -> list[Pointer]:
-    """Addresses at equal distances, each computed from the one before it."""
-    places = [first]
-    while len(places) < count:
-        places.append(places[-1] + step)
-    return places
 
 
 def convolution(
@@ -149,9 +150,9 @@ def convolution(
     zeros = code.table(np.zeros(channels, np.float32))
     with code.loop(tiles, room.tiles) as begin:
         count = (tiles - begin).at_most(room.tiles)
-        code.call(data, x, work + room.slab, begin, count, dilation, channels, room.row, room.slab)
+        code.call(data, x, work + room.slab, begin, count, dilation, channels, room.row)
         with code.loop(f.points) as s:
             here, there = work + s * room.slab, weights + s * (channels * channels)
             code.call(multiply, count, channels, channels // block.panel, here + room.slab, there, zeros, here)
-        code.call(output, work, y, residual, bias, begin, count, dilation, channels, room.row, room.slab)
+        code.call(output, work, y, residual, bias, begin, count, dilation, channels, room.row)
     return code.end()

@@ -224,6 +224,6 @@ def _margin(geometry: LayerRows) -> int:
 def _work(geometry: LayerRows) -> int:
     """Size of the memory of transformed tiles [numbers]."""
     return max(
-        Room(stage.channels).numbers(each.filtering)
+        Room(stage.channels, geometry.stages[0].channels).numbers(each.filtering)
         for stage in geometry.stages for branch in stage.branches for each in branch
     )  # fmt: skip

@@ -27,12 +27,12 @@ PLACES: tuple[Place, ...] = ("first", "last", "only")
 
 @cache
 def compiled(target: Target, taps: int, place: Place) -> Callable[..., None]:
-    f, room, block, module = for_taps(taps), Room(CHANNELS), block_for(target, CHANNELS), ir.Module()
+    f, room, block, module = for_taps(taps), Room(CHANNELS, 2 * CHANNELS), block_for(target, CHANNELS), ir.Module()
     module.triple = target.triple
     parts = (
-        data_tiles(module, "data", f, None if place == "last" else SLOPE, target.lanes),
+        data_tiles(module, "data", f, None if place == "last" else SLOPE, room.slab, target.lanes),
         product(module, "multiply", block, room.row, room.row),
-        output_tiles(module, "output", f, place, SLOPE, target.lanes),
+        output_tiles(module, "output", f, place, SLOPE, room.slab, target.lanes),
     )
     convolution(module, "convolution", f, room, block, parts)
     return Library(object_code(module, target), signatures(module), target)["convolution"]
@@ -65,7 +65,7 @@ def test_a_convolution_is_the_sum_over_its_taps(place: Place, taps: int, dilatio
     moved = np.einsum("pk,oik->pio", f.kernel()[:, :taps], weight.astype(np.float64))
     found = set()
     for target in TARGETS:
-        y, work = aligned((rows, CHANNELS)), aligned(Room(CHANNELS).numbers(f))
+        y, work = aligned((rows, CHANNELS)), aligned(Room(CHANNELS, 2 * CHANNELS).numbers(f))
         packed = aligned_copy(panels(moved, block_for(target, CHANNELS)))
         compiled(target, f.taps, place)(
             x.ctypes.data, y.ctypes.data, residual.ctypes.data, packed.ctypes.data, bias.ctypes.data, work.ctypes.data,
