@@ -14,16 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.kernels.hifigan.shape import HifiganShape, Sides
-from pipeline.vocoders.onnx_nodes import OnnxAttribute, OnnxNode, OnnxNodes, OnnxTensor, read_onnx_nodes
+from pipeline.vocoders.node_chain import NodeChain, UnknownGraphError
+from pipeline.vocoders.onnx_nodes import OnnxNodes, read_onnx_nodes
 
 _OPSET = 17
 """The version of the operators in which melmill writes models; in others they may have another meaning."""
 
 Weights = Mapping[str, NDArray[np.float32]]
-
-
-class UnknownGraphError(ValueError):
-    """The model is not one of HiFi-GAN's generators; says where it differs."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,11 @@ class _Stage:
     pairs: bool
 
 
-class _Chain:
-    """The nodes of a model, taken one after the other."""
+class _Chain(NodeChain):
+    """The nodes of a generator, taken one after the other."""
 
     def __init__(self, graph: OnnxNodes) -> None:
-        if graph.opset != _OPSET:
-            raise UnknownGraphError(f"its operators are of version {graph.opset}, not {_OPSET}")
-        self._tensors, self._nodes, self._position = graph.tensors, graph.nodes, 0
+        super().__init__(graph, _OPSET)
         self._weights: dict[str, NDArray[np.float32]] = {}
         self._slopes: list[float] = []
         self._mirrored: set[bool] = set()
@@ -94,23 +89,23 @@ class _Chain:
         pre = self._convolution("conv_pre", x)
         x = self._leaky_relu(pre.output)
         stages: list[_Stage] = []
-        while self._operator == "ConvTranspose":
+        while self.operator == "ConvTranspose":
             stage, x = self._stage(len(stages), x)
             stages.append(stage)
             x = self._leaky_relu(x)
         post = self._convolution("conv_post", x)
-        end = self._take("Reshape", self._take("Tanh", post.output), self._integers((0, -1)))
+        end = self.take("Reshape", self.take("Tanh", post.output), self.integers((0, -1)))
         last_slope = self._slopes.pop()
         for holds, words in (
             (end == "waveform", f"its chain of nodes ends with {end}, not waveform"),
-            (self._position == len(self._nodes), f"a node {self._operator} follows its waveform"),
+            (self.at_end, f"a node {self.operator} follows its waveform"),
             (len(stages) > 0, "it has no transposed convolution"),
             (pre.taps == post.taps, f"its first and last convolution have kernel sizes {pre.taps} and {post.taps}"),
             (len(set(self._slopes)) <= 1, "its leaky ReLUs have several slopes"),
             (len(self._mirrored) <= 1, "some of its convolutions mirror their input at its ends, others do not"),
             (len({(each.kernels, each.dilations, each.pairs) for each in stages}) <= 1, "its stages differ"),
         ):
-            self._demand(holds, words)
+            self.demand(holds, words)
         first = self._weights["conv_pre.weight"]
         shape = HifiganShape(
             mels=first.shape[1],
@@ -132,13 +127,13 @@ class _Chain:
 
     def _mel(self) -> tuple[str, bool]:
         """The mel as a signal, and whether it is normalized."""
-        x = self._take("Unsqueeze", "mel", self._integers((2,)))
-        if self._operator != "Sub":
+        x = self.take("Unsqueeze", "mel", self.integers((2,)))
+        if self.operator != "Sub":
             return x, False
         for operator, name in (("Sub", "mean"), ("Div", "scale")):
-            values = self._input(1)
-            x = self._take(operator, x, values)
-            self._weights[name] = self._tensor(values, 1, -1, 1, 1).floats().reshape(-1)
+            values = self.input(1)
+            x = self.take(operator, x, values)
+            self._weights[name] = self.tensor(values, 1, -1, 1, 1).floats().reshape(-1)
         return x, True
 
     def _stage(self, number: int, x: str) -> tuple[_Stage, str]:
@@ -146,21 +141,21 @@ class _Chain:
         branches: list[list[_Layer]] = []
         ends: list[str] = []
         pairs: set[bool] = set()
-        while self._operator == "LeakyRelu":  # a branch begins
+        while self.operator == "LeakyRelu":  # a branch begins
             end, units = up.output, list[_Layer]()
-            while self._operator == "LeakyRelu" and self._input(0) == end:
+            while self.operator == "LeakyRelu" and self.input(0) == end:
                 layers, end = self._unit(f"resblocks.{self._blocks}", len(units), end)
                 units.append(layers[0])
                 pairs.add(len(layers) == 2)
-            self._demand(len({layer.taps for layer in units}) == 1, "a branch has no kernel size, or several")
+            self.demand(len({layer.taps for layer in units}) == 1, "a branch has no kernel size, or several")
             self._blocks += 1
             branches.append(units)
             ends.append(end)
-        self._demand(len(pairs) == 1, "its stages have no residual units, or units of one layer and of two")
+        self.demand(len(pairs) == 1, "its stages have no residual units, or units of one layer and of two")
         total = ends[0]
         for end in ends[1:]:
-            total = self._take("Add", total, end)
-        mean = self._take("Div", total, self._number(len(ends)))
+            total = self.take("Add", total, end)
+        mean = self.take("Div", total, self.number(len(ends)))
         kernels = tuple(units[0].taps for units in branches)
         return _Stage(
             up, kernels, tuple(tuple(unit.dilation for unit in units) for units in branches), pairs.pop()
@@ -170,37 +165,37 @@ class _Chain:
         """A residual unit: its one layer or its two, and the name of its output."""
         only = f"{block}.convs.{number}"
         layers = [self._convolution(only, self._leaky_relu(x))]
-        if self._operator == "LeakyRelu":
+        if self.operator == "LeakyRelu":
             for part in ("weight", "bias"):
                 self._weights[f"{block}.convs1.{number}.{part}"] = self._weights.pop(f"{only}.{part}")
             second = self._convolution(f"{block}.convs2.{number}", self._leaky_relu(layers[0].output))
-            self._demand(second.dilation == 1, f"the second layer of a residual unit has dilation {second.dilation}")
+            self.demand(second.dilation == 1, f"the second layer of a residual unit has dilation {second.dilation}")
             layers.append(second)
-        return layers, self._take("Add", layers[-1].output, x)
+        return layers, self.take("Add", layers[-1].output, x)
 
     def _leaky_relu(self, x: str) -> str:
-        alpha = self._node.attributes.get("alpha")
+        alpha = self.node.attributes.get("alpha")
         if not isinstance(alpha, float):
             raise UnknownGraphError(f"a leaky ReLU has the slope {alpha!r:.40}")
         self._slopes.append(float(str(np.float32(alpha))))  # 0.1, not what float32 holds of it
-        return self._take("LeakyRelu", x, alpha=alpha)
+        return self.take("LeakyRelu", x, alpha=alpha)
 
     def _convolution(self, name: str, x: str) -> _Layer:
         """A convolution that keeps the length: what lies beyond the ends are zeros, or the signal mirrored."""
         pads: tuple[int, ...] | None = None
-        if self._operator == "Pad":
-            pads = self._tensor(self._input(1), 8).integers()
-            x = self._take("Pad", x, self._input(1), mode="reflect")
+        if self.operator == "Pad":
+            pads = self.tensor(self.input(1), 8).integers()
+            x = self.take("Pad", x, self.input(1), mode="reflect")
         taps = self._weight(name)
         dilations = self._numbers("dilations")
         reach = (taps - 1) * dilations[-1] // 2
-        self._demand(taps % 2 == 1, f"a convolution has the even kernel size {taps}")
-        self._demand(pads in (None, (0, 0, 0, reach, 0, 0, 0, reach)), f"its convolutions are padded by {pads}")
+        self.demand(taps % 2 == 1, f"a convolution has the even kernel size {taps}")
+        self.demand(pads in (None, (0, 0, 0, reach, 0, 0, 0, reach)), f"its convolutions are padded by {pads}")
         if reach:  # a kernel of one tap does not tell
             self._mirrored.add(pads is not None)
         sides = reach if pads is None else 0
-        output = self._take(
-            "Conv", x, *self._node.inputs[1:],
+        output = self.take(
+            "Conv", x, *self.node.inputs[1:],
             pads=(0, sides, 0, sides), strides=(1, 1), dilations=(1, dilations[-1]), group=1,
         )  # fmt: skip
         return _Layer(output, taps, dilations[-1])
@@ -209,85 +204,33 @@ class _Chain:
         """A transposed convolution. Its right cut is less by what `output_padding` adds there."""
         taps = self._weight(name)
         pads, strides, more = (self._numbers(each) for each in ("pads", "strides", "output_padding"))
-        self._demand((len(pads), len(strides), len(more)) == (4, 2, 2), "a transposed convolution is not along time")
-        output = self._take(
-            "ConvTranspose", x, *self._node.inputs[1:],
+        self.demand((len(pads), len(strides), len(more)) == (4, 2, 2), "a transposed convolution is not along time")
+        output = self.take(
+            "ConvTranspose", x, *self.node.inputs[1:],
             pads=(0, pads[1], 0, pads[3]), strides=(1, strides[1]), output_padding=(0, more[1]), group=1,
         )  # fmt: skip
         return _Layer(output, taps, rate=strides[1], cut=(pads[1], pads[3] - more[1]))
 
     # ---- the next node
 
-    @property
-    def _node(self) -> OnnxNode:
-        self._demand(self._position < len(self._nodes), "its chain of nodes has no end")
-        return self._nodes[self._position]
-
-    @property
-    def _operator(self) -> str:
-        return self._nodes[self._position].operator if self._position < len(self._nodes) else "nothing"
-
-    def _input(self, number: int) -> str:
-        inputs = self._node.inputs
-        self._demand(number < len(inputs), f"a node {self._operator} has {len(inputs)} inputs")
-        return inputs[number]
-
     def _numbers(self, name: str) -> tuple[int, ...]:
         """An attribute of the next node: whole numbers, at least one."""
-        value = self._node.attributes.get(name)
+        value = self.node.attributes.get(name)
         if not isinstance(value, tuple) or not value:
-            raise UnknownGraphError(f"a node {self._operator} has {name} {value!r:.40}")
+            raise UnknownGraphError(f"a node {self.operator} has {name} {value!r:.40}")
         return value
-
-    def _take(self, operator: str, *inputs: str, **attributes: OnnxAttribute) -> str:
-        """The output of the next node, which must be this one and have no other attributes."""
-        node = self._node
-        self._demand(
-            (node.operator, node.inputs, node.attributes) == (operator, inputs, attributes) and len(node.outputs) == 1,
-            f"node {self._position} is {node.operator}({', '.join(node.inputs)}) with {dict(node.attributes)}, "
-            f"not {operator}({', '.join(inputs)}) with {attributes}",
-        )
-        self._position += 1
-        return node.outputs[0]
 
     def _weight(self, name: str) -> int:
         """Keeps weight and bias of the next node under a name; returns the number of taps."""
-        weight = self._tensor(self._input(1), -1, -1, 1, -1).floats()[:, :, 0]
+        weight = self.tensor(self.input(1), -1, -1, 1, -1).floats()[:, :, 0]
         self._weights[f"{name}.weight"] = weight
-        outputs = weight.shape[1 if self._operator == "ConvTranspose" else 0]
-        biased = len(self._node.inputs) == 3
-        bias = self._tensor(self._input(2), outputs).floats() if biased else np.zeros(outputs, np.float32)
+        outputs = weight.shape[1 if self.operator == "ConvTranspose" else 0]
+        biased = len(self.node.inputs) == 3
+        bias = self.tensor(self.input(2), outputs).floats() if biased else np.zeros(outputs, np.float32)
         self._weights[f"{name}.bias"] = bias
         return int(weight.shape[2])
-
-    def _tensor(self, name: str, *shape: int) -> OnnxTensor:
-        """The constant of that name, which must have this shape; -1 for an axis of any length above 0."""
-        tensor = self._tensors.get(name)
-        if tensor is None or len(tensor.shape) != len(shape):
-            raise UnknownGraphError(f"{name} is not a constant of {len(shape)} axes")
-        fits = (found == size or (size == -1 and found > 0) for found, size in zip(tensor.shape, shape, strict=True))
-        self._demand(all(fits), f"{name} has the shape {list(tensor.shape)}, not {list(shape)}")
-        return tensor
-
-    def _integers(self, values: tuple[int, ...]) -> str:
-        """The name of the next node's second input, a constant that must have these values."""
-        name = self._input(1)
-        found = self._tensor(name, len(values)).integers()
-        self._demand(found == values, f"{name} is {found}, not {values}")
-        return name
-
-    def _number(self, value: float) -> str:
-        """The same for a single float."""
-        name = self._input(1)
-        found = float(self._tensor(name, 1).floats()[0])
-        self._demand(found == value, f"{name} is {found}, not {value}")
-        return name
 
     def _check_weights(self, shape: HifiganShape) -> None:
         wanted = shape.weight_shapes()
         found = {name.removesuffix(".weight"): each.shape for name, each in self._weights.items() if ".weight" in name}
-        self._demand(found == wanted, "its layers do not have the channels of a generator that halves them")
-
-    def _demand(self, holds: bool, words: str) -> None:
-        if not holds:
-            raise UnknownGraphError(words)
+        self.demand(found == wanted, "its layers do not have the channels of a generator that halves them")

@@ -17,31 +17,30 @@ from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.target import required
 from pipeline.melspec import Framing
 from pipeline.vocoders.base import Backend, Window
+from pipeline.vocoders.lift_net import LevelNet
 from pipeline.vocoders.onnx_model import OnnxModel
 
 # Raise it whenever the same model gives other samples.
-_ALGORITHM = 4
+_ALGORITHM = 5
 # Weight of the net's magnitudes in the phase stage. Tried from 0 to 0.5 on a voice that the net had not heard: no other
 # weight has a higher PESQ (3.62; 3.57 with 0, 3.61 with 0.5), and the mel is hardly farther off (0.100; 0.099 with 0,
 # 0.121 with 0.5).
 _ANCHOR = 0.2
 _METHOD: Method = "admm"
-# The weights are there in half precision as read, and in single precision as constants.
-_COPIES_OF_WEIGHTS = 4
 
 
 class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
     Args:
-        model: a net from mel to levels; see `net_magnitude_blocks`. Onnxruntime runs it on the CPU, whatever device it
-            was opened for: a GPU would gain nothing, because the phase stage takes nearly all of the time.
+        model: a net from mel to levels; see `net_magnitude_blocks`. Compiled kernels run it on the CPU, whatever
+            runtime and device it was opened for: in another runtime, its bits would differ from processor to processor.
         name: the vocoder's name; the stem of the model's file if None.
         iterations: number of iterations of the phase stage.
         framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
 
     Raises:
-        ConfigError: if kernels cannot be compiled here.
+        ConfigError: if kernels cannot be compiled here, or the model is not one that `melmill vocoder train` made.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Lift:
         if self.spec.framing != model.card.spec.framing:
             parts.append(self.spec.framing)
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-        self._model = model
+        self._model, self._net = model, LevelNet(model)
         left, right = phase_halo(self.spec, iterations)
         self.halo = left + model.card.halo[0], right + model.card.halo[1]
 
@@ -79,19 +78,20 @@ class Lift:
     @property
     def backend(self) -> Backend:
         """See `Vocoder.backend`."""
-        return Backend("onnxruntime")
+        return Backend("native")
 
     @property
     def shared_memory(self) -> int:
-        """See `Vocoder.shared_memory`."""
-        return 0
+        """See `Vocoder.shared_memory`: the packed weights."""
+        return self._net.weight_bytes
 
     def memory(self, frames: int) -> int:
-        """Memory that decoding `frames` frames at once takes, with the weights [bytes]; an estimate."""
-        net = frames * self._model.card.frame_bytes
-        return _COPIES_OF_WEIGHTS * self._model.size + max(
-            net, phase_memory(self.spec, frames, self.iterations, "admm")
-        )
+        """See `Vocoder.memory`. The buffers of the net stay while the phase stage runs."""
+        return self._net.memory(frames) + phase_memory(self.spec, frames, self.iterations, _METHOD)
+
+    def prepare(self) -> None:
+        """Compiles the code and packs the weights if this machine does not have them yet."""
+        self.decode(np.zeros((self.spec.n_mels, 1), np.float32))
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
         """The waveform of one mel, or of the core of one window of it.
@@ -104,10 +104,12 @@ class Lift:
             The core's samples, `[samples] float32`.
 
         Raises:
-            BadMelError, ConfigError, VocoderError: see `OnnxModel.run`.
+            BadMelError: if the mel has another number of bands, no frames, or values that are not finite.
+            ConfigError: if the model's file has changed since it was opened, or nothing can be compiled here.
         """
-        levels = self._model.run(mel[None], self.name)
+        self._model.check(mel[None], self.name)
         window = window or Window.whole(mel.shape[1])
+        levels = self._net.levels(mel)
         blocks = net_magnitude_blocks(levels, self.spec, window.start % PHASE_BLOCK)
         waveform = reconstruct_blocks(blocks, len(levels), self.spec, self.iterations, _METHOD, window.start, _ANCHOR)
         return window.core(waveform, self.spec.hop_length)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.vocoders.generator_in_onnx import UnknownGraphError, read_generator
+from pipeline.vocoders.generator_in_onnx import read_generator
+from pipeline.vocoders.node_chain import UnknownGraphError
 from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
 from pipeline.vocoders.sessions import CARD_REMEDY, Device, Session, cuda_memory, open_session
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pipeline.vocoders.onnx_file import FLOAT32
 from pipeline.vocoders.protobuf import fields, integers, joined, messages, text
 
-INT64 = 7
-"""The number of int64 in TensorProto.DataType."""
+INT64, FLOAT16 = 7, 10
+"""The numbers of int64 and float16 in TensorProto.DataType."""
 
 OnnxAttribute = float | int | str | tuple[int, ...]
 """The value of an attribute of a node, of the kinds FLOAT, INT, STRING and INTS."""
@@ -52,10 +52,10 @@ class OnnxNode:
 
 @dataclass(frozen=True)
 class OnnxTensor:
-    """A constant of a graph, float32 or int64.
+    """A constant of a graph, float32, float16 or int64.
 
     Args:
-        kind: `FLOAT32` or `INT64`.
+        kind: `FLOAT32`, `FLOAT16` or `INT64`.
         shape: its shape.
         raw: its values, little-endian, the last axis fastest; a view of the file's content.
     """
@@ -69,6 +69,12 @@ class OnnxTensor:
         if self.kind != FLOAT32:
             raise ValueError("a constant is not float32")
         return np.frombuffer(self.raw, "<f4").reshape(self.shape)
+
+    def halves(self) -> NDArray[np.float16]:
+        """Its values, `[*shape] float16`; a view of the file's content."""
+        if self.kind != FLOAT16:
+            raise ValueError("a constant is not float16")
+        return np.frombuffer(self.raw, "<f2").reshape(self.shape)
 
     def integers(self) -> tuple[int, ...]:
         """Its values, in one row."""
@@ -122,9 +128,9 @@ def _opset(model: memoryview) -> int:
 
 def _tensor(message: memoryview, name: str) -> OnnxTensor:
     kinds, shape, raw = integers(message, _DATA_TYPE), integers(message, _DIMENSION), messages(message, _RAW_DATA)
-    sizes = {FLOAT32: 4, INT64: 8}
+    sizes = {FLOAT32: 4, FLOAT16: 2, INT64: 8}
     if len(kinds) != 1 or kinds[0] not in sizes or len(raw) != 1 or min(shape, default=1) < 0:
-        raise ValueError(f"the constant {name} is not raw float32 or int64")
+        raise ValueError(f"the constant {name} is not raw float32, float16 or int64")
     if _EXTERNAL in integers(message, _DATA_LOCATION) or len(raw[0]) != prod(shape) * sizes[kinds[0]]:
         raise ValueError(f"the constant {name} of shape {list(shape)} has {len(raw[0])} bytes")
     return OnnxTensor(kinds[0], shape, raw[0])

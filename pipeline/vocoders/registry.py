@@ -117,6 +117,8 @@ def vocoder_of(model: OnnxModel, runtime: Runtime | Literal["auto"] = "auto", na
     Raises:
         ConfigError: if the runtime is "native", and the native kernels do not run it.
     """
+    if model.card.family == "lift":  # in its kernels, whatever the runtime
+        return Lift(model, name, LIFTS[name][1]) if name in LIFTS else Lift(model, name)
     why: str | None = None
     if runtime == "native" or (runtime == "auto" and model.device == "cpu"):
         why = model.why_unknown if model.generator is None else why_not_native(model.generator, runtime == "native")
@@ -128,8 +130,6 @@ def vocoder_of(model: OnnxModel, runtime: Runtime | Literal["auto"] = "auto", na
         raise ConfigError(f"vocoder.runtime: native: {name or model.path}: {why}. Set vocoder.runtime to onnxruntime")
     if model.card.istft is not None:
         return IstftVocoder(model, name)
-    if model.card.family == "lift":
-        return Lift(model, name, LIFTS[name][1]) if name in LIFTS else Lift(model, name)
     return OnnxVocoder(model, name, why)
 
 

@@ -101,12 +101,12 @@ def _named(name: str) -> Listed:
     if name in LIFTS:
         weights, iterations = LIFTS[name]
         geometry = read_geometry(weights)
-        model = OnnxModel(weights)
-        vocoder = Lift(model, name, iterations)
-        return Listed(
-            name, "lift", vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, _LIFT_ORIGIN,
-            vocoder.backend.runtime, model.why_unknown,
-        )  # fmt: skip
+        sizes = geometry.parameters, geometry.bytes, _LIFT_ORIGIN
+        try:
+            vocoder = Lift(OnnxModel(weights), name, iterations)
+        except ConfigError as error:  # where nothing can be compiled
+            return Listed(name, "lift", None, None, *sizes, problem=str(error))
+        return Listed(name, "lift", vocoder.spec, vocoder.halo, *sizes, vocoder.backend.runtime)
     assert name in HIFIGAN_FILES
     try:
         # From the config alone: loading the vocoder would convert the checkpoint first.

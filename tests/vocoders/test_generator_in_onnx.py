@@ -15,7 +15,8 @@ from support.native import BANDS, MODELS, native_model
 
 from pipeline.checkpoints.hifigan import build_hifigan
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.vocoders.generator_in_onnx import UnknownGraphError, read_generator
+from pipeline.vocoders.generator_in_onnx import read_generator
+from pipeline.vocoders.node_chain import UnknownGraphError
 
 _DILATIONS = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
 SHAPES = {

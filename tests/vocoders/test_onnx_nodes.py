@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from support.families import CONFIGS, random_model
 from support.native import native_model
+from support.small_lift import small_lift
 
 from pipeline.vocoders.onnx_nodes import OnnxNode, OnnxNodes, read_onnx_nodes
 
@@ -34,8 +35,12 @@ def assert_same(found: OnnxNodes, model: onnx.ModelProto) -> None:
             assert constant.integers() == tuple(wanted.reshape(-1).tolist())
             with pytest.raises(ValueError, match="not float32"):
                 constant.floats()
+        elif wanted.dtype == np.float16:
+            np.testing.assert_array_equal(constant.halves(), wanted)
         else:
             np.testing.assert_array_equal(constant.floats(), wanted)
+            with pytest.raises(ValueError, match="not float16"):
+                constant.halves()
             with pytest.raises(ValueError, match="not int64"):
                 constant.integers()
 
@@ -51,6 +56,11 @@ def value(attribute: onnx.AttributeProto) -> Any:
 def test_every_family_of_models_is_read_as_onnx_reads_it(family: str, tmp_path: Path) -> None:
     path = random_model(family, tmp_path / "model.onnx")
     assert_same(read_onnx_nodes(path.read_bytes()), onnx.load_model(path))
+
+
+def test_lift_is_read_as_onnx_reads_it() -> None:
+    model = small_lift()
+    assert_same(read_onnx_nodes(model.SerializeToString()), model)
 
 
 @given(
@@ -95,8 +105,8 @@ def _float_data(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(helper.make_tensor("plain", TensorProto.FLOAT, [2], [1.0, 2.0]))
 
 
-def _half(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.zeros(2, np.float16), "half"))
+def _double(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(2, np.float64), "double"))
 
 
 def _short(model: onnx.ModelProto) -> None:
@@ -130,8 +140,8 @@ def _referring_attribute(model: onnx.ModelProto) -> None:
         (_function, "functions of its own"),
         (_sparse, "sparse constants"),
         (_twice, "two constants are named"),
-        (_float_data, "plain is not raw float32 or int64"),
-        (_half, "half is not raw float32 or int64"),
+        (_float_data, "plain is not raw float32, float16 or int64"),
+        (_double, "double is not raw float32, float16 or int64"),
         (_short, "has .* bytes"),
         (_external, "has .* bytes"),
         (_tensor_attribute, "value is of an unknown kind"),

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from support.families import random_model
@@ -178,12 +178,17 @@ def test_a_net_that_the_kernels_do_not_know_stays_with_onnxruntime(family: str, 
     assert vocoder.backend.why_not_native == f"there are no native kernels {why}"
 
 
-@pytest.mark.parametrize("name", ["lift", "vocos"])
-def test_a_vocoder_of_another_kind_says_nothing_unless_it_is_asked_to_run_natively(name: str, tmp_path: Path) -> None:
-    given = str(random_model("vocos", tmp_path / "vocos.onnx")) if name == "vocos" else name
+def test_a_vocoder_of_another_kind_says_nothing_unless_it_is_asked_to_run_natively(tmp_path: Path) -> None:
+    given = str(random_model("vocos", tmp_path / "vocos.onnx"))
     assert load_vocoder(given).backend.why_not_native is None
-    with pytest.raises(ConfigError, match=f"vocoder.runtime: native: .*there are no native kernels for {name}"):
+    with pytest.raises(ConfigError, match=r"vocoder.runtime: native: .*there are no native kernels for vocos"):
         load_vocoder(given, runtime="native")
+
+
+@pytest.mark.parametrize("runtime", ["auto", "native", "onnxruntime"])
+def test_lift_is_native_whatever_the_runtime(runtime: Literal["auto", "native", "onnxruntime"]) -> None:
+    vocoder = load_vocoder("lift", runtime=runtime)
+    assert (vocoder.backend.runtime, vocoder.digest) == ("native", load_vocoder("lift").digest)
 
 
 def test_a_shape_that_the_kernels_do_not_take_stays_with_onnxruntime(tmp_path: Path) -> None:

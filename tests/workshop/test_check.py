@@ -155,7 +155,7 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     said = melmill("list", folder.parent, tiny)
     assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 35 left, 38 right, 13.926 M" in said
     assert "parameters, 53.2 MiB\n    runtime native\n    jik876/hifi-gan" in said
-    assert "runtime onnxruntime: there are no native kernels for lift\n    trained by melmill" in said
+    assert "runtime native\n    trained by melmill" in said
     assert "MIT (Jungil Kong, 2020)" in said
     assert (
         f"{folder}/theirs.onnx\n    cannot be used: it has no card of melmill; import it: melmill vocoder import"
@@ -172,6 +172,7 @@ def test_list_says_why_the_native_kernels_cannot_be_used(tiny: Path, monkeypatch
     monkeypatch.setenv("MELMILL_KERNELS", "off")
     said = melmill("list", tiny)
     assert said.count("    runtime onnxruntime: there are no native kernels here: MELMILL_KERNELS is off\n") == 3
+    assert "lift-hq\n    cannot be used: lift is compiled when it is used, which is not possible here" in said
     assert "hifigan, halo 13 left, 13 right" in said
     assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 5 left, 5 right" in said
 
