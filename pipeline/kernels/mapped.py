@@ -16,11 +16,11 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.kernels.buffers import ALIGNMENT, aligned_copy
 from pipeline.kernels.cache import identity, keep, kept, say
 
 _HEAD_BYTES = 4096
 """Room for the first line; the array begins after it, at the beginning of a page."""
-_LINE_BYTES = 64
 """Length of a line of a processor's cache, and of the longest vector register."""
 _lock = threading.Lock()
 
@@ -82,12 +82,6 @@ def _shape(file: IO[bytes]) -> tuple[int, ...] | None:
 
 def _aligned(array: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same array, read-only, at an address that is a multiple of 64."""
-    if array.ctypes.data % _LINE_BYTES:
-        room = np.empty(array.nbytes + _LINE_BYTES, np.uint8)
-        start = -room.ctypes.data % _LINE_BYTES
-        copy = room[start : start + array.nbytes].view(np.float32).reshape(array.shape)
-        copy[...] = array
-        array = copy
-    array = array.view()
+    array = (aligned_copy(array) if array.ctypes.data % ALIGNMENT else array).view()
     array.flags.writeable = False
     return array
