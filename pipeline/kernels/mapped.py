@@ -21,7 +21,6 @@ from pipeline.kernels.cache import identity, keep, kept, say
 
 _HEAD_BYTES = 4096
 """Room for the first line; the array begins after it, at the beginning of a page."""
-"""Length of a line of a processor's cache, and of the longest vector register."""
 _lock = threading.Lock()
 
 
