@@ -24,7 +24,8 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     print(f"vocoder   {found.vocoder} ({found.vocoder_digest[:8]})")
     if found.backend.runtime is not None:
         why = found.backend.why_not_native
-        print(f"runtime   {found.backend.runtime}{f': {why}' if why is not None else ''}")
+        precision = ", mixed precision" if found.backend.precision == "mixed" else ""
+        print(f"runtime   {found.backend.runtime}{precision}{f': {why}' if why is not None else ''}")
     for difference in found.differences:
         print(f"contract  {difference}")
     if found.unverified is not None:

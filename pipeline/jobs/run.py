@@ -79,6 +79,7 @@ class RunPlan(Plan):
             "vocoder": self.vocoder,
             "runtime": self.backend.runtime,
             "why_not_native": self.backend.why_not_native,
+            "precision": self.backend.precision,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "metadata_notes": list(self.metadata_notes),

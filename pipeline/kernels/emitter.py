@@ -6,8 +6,17 @@ from typing import Any
 
 from llvmlite import ir
 
+
+class _BFloat16(ir.Type):  # type: ignore[misc]  # llvmlite has no types
+    """bfloat16, the upper half of a float32, for which llvmlite has no class."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+
 I1, I8, I32, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 F32, F64 = ir.FloatType(), ir.DoubleType()
+BF16 = _BFloat16()
 ADDRESS, NOTHING = ir.PointerType(), ir.VoidType()
 
 

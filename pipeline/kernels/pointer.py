@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from pipeline.kernels.emitter import F32, F64, I32, I64, Emitter
+from pipeline.kernels.emitter import BF16, F32, F64, I32, I64, Emitter
 from pipeline.kernels.values import Floats, Ints, vector_type
 
 
@@ -53,4 +53,4 @@ class Pointer:
 
 
 def _bytes(element: ir.Type) -> int:
-    return 8 if element in (F64, I64) else 4 if element in (F32, I32) else 1
+    return 8 if element in (F64, I64) else 4 if element in (F32, I32) else 2 if element == BF16 else 1

@@ -4,7 +4,8 @@ C is made in blocks of a few rows and one panel of columns, as many as the proce
 through the inner dimension once: it loads a line of B's panel, and adds its product with each row's value of A. (K.
 Goto and R. van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008; their packed panels of B are made
 once here, since B holds weights.) Each element of C is bias + a[0] b[0] + a[1] b[1] + ..., in this order, every step
-rounded once, whatever the block's size: the same bits on every processor.
+rounded once, whatever the block's size: the same bits on every processor. With `paired`, A and B are bfloat16, and
+a[1] b[1] is added before a[0] b[0], a[3] b[3] before a[2] b[2], ...: the same bits on every processor with AVX512_BF16.
 """
 
 from __future__ import annotations
@@ -55,6 +56,24 @@ def block_for(target: Target, columns: int) -> RegisterBlock:
 def fused(a: Floats, b: Floats, total: Floats) -> Floats:
     """The sum + a b in float32, rounded once."""
     return a.fma(b, total)
+
+
+def paired(a: Floats, b: Floats, total: Floats) -> Floats:
+    """The sum + a b of two bfloat16 in the place of each float32; see `Floats.add_pairs`."""
+    return total.add_pairs(a, b)
+
+
+def bfloat16_pairs(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
+    """B for `paired`: `[..., inner, columns]`, finite -> `[..., inner / 2, columns] float32`.
+
+    Each number holds two values of a column, the first in its lower half, rounded to the nearest bfloat16, ties to
+    even: what is added carries into the upper half of a float32 if the lower one is more than half a unit of it, or
+    just half and the upper one odd.
+    """
+    bits = np.ascontiguousarray(matrix, np.float32).view(np.uint32)
+    halves = (bits + (bits >> 16 & 1) + 0x7FFF) >> 16
+    packed: NDArray[np.float32] = (halves[..., 0::2, :] | halves[..., 1::2, :] << 16).view(np.float32)
+    return packed
 
 
 def panels(matrix: NDArray[np.floating], block: RegisterBlock) -> NDArray[np.float32]:

@@ -53,6 +53,13 @@ class Target:
         """The target in one line, for people."""
         return f"{self.cpu} ({32 * self.lanes}-bit vectors{', no fused multiply-add' if self.slow else ''})"
 
+    @property
+    def bfloat16(self) -> bool:
+        """Whether it has products of bfloat16 (AVX512_BF16) on its vectors."""
+        if self.features:
+            return self.lanes == 16 and "+avx512bf16" in self.features.split(",")
+        return self.cpu in _KNOWN and "avx512bf16" in _KNOWN[self.cpu][1]
+
 
 @cache
 def host() -> Target | None:

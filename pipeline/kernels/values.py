@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from llvmlite import ir
 
-from pipeline.kernels.emitter import F32, F64, I32, I64, Emitter
+from pipeline.kernels.emitter import BF16, F32, F64, I32, I64, Emitter
 
 
 def vector_type(element: ir.Type, lanes: int) -> ir.Type:
@@ -171,6 +171,21 @@ class Floats(_Numbers):
     def single(self) -> Floats:
         """The values rounded to float32."""
         return Floats(self.f, self.f.b.fptrunc(self.ir, vector_type(F32, self.lanes)), F32, self.lanes)
+
+    def bfloat16(self) -> Floats:
+        """16 float32 rounded to the nearest bfloat16, ties to even; below 2^-126 they become 0. Needs AVX512_BF16."""
+        name = "llvm.x86.avx512bf16.cvtneps2bf16.512"
+        return Floats(self.f, self.f.foreign(name, vector_type(BF16, self.lanes), self.ir), BF16, self.lanes)
+
+    def add_pairs(self, a: Floats, b: Floats) -> Floats:
+        """self + a[1] b[1] + a[0] b[0] for 16 float32, where each lane of a and b holds two bfloat16.
+
+        First the upper halves' product is added and the sum rounded once, then the lower halves'; numbers below 2^-126
+        are taken for 0. That is what Intel's Software Developer's Manual says of VDPBF16PS. Needs AVX512_BF16.
+        """
+        pairs = vector_type(BF16, 2 * self.lanes)
+        left, right = (self.f.b.bitcast(each.ir, pairs) for each in (a, b))
+        return self._of(self.f.foreign("llvm.x86.avx512bf16.dpbf16ps.512", self.ir.type, self.ir, left, right))
 
 
 class Ints(_Numbers):

@@ -100,7 +100,9 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
     wanted = config.vocoder
-    vocoder = load_vocoder(wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch)
+    vocoder = load_vocoder(
+        wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch, precision=wanted.precision
+    )
     if config.cluster.kind in ("local", "synchronous"):  # in other clusters the workers have the card, not this process
         check_device(wanted.device)
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)

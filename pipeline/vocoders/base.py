@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.kernels.hifigan.shape import Precision
 from pipeline.melspec import MelSpec
 
 Runtime = Literal["native", "onnxruntime"]
@@ -57,12 +58,15 @@ class Backend:
         runtime: the library; None if the vocoder has no net.
         why_not_native: why `auto` did not choose the native kernels, as text; None if it did, if it was not asked, or
             if the vocoder is of a kind that has no native kernels.
-        elsewhere: digest of the same net in another runtime or on another device -> how its shards are kept, as text.
+        elsewhere: digest of the same net in another runtime, on another device or in another precision -> how its
+            shards are kept, as text.
+        precision: precision of the net's products.
     """
 
     runtime: Runtime | None
     why_not_native: str | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    precision: Precision = "float32"
 
 
 class Vocoder(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import VocoderError
 from pipeline.kernels.hifigan.generator import HifiganGenerator, buffer_bytes
 from pipeline.kernels.hifigan.geometry import LayerRows
-from pipeline.kernels.hifigan.shape import HifiganShape, why_not
+from pipeline.kernels.hifigan.shape import HifiganShape, Precision, why_not
 from pipeline.kernels.hifigan.weights import Layout, transformed
 from pipeline.kernels.mapped import mapped
 from pipeline.kernels.target import Target, available, required
@@ -24,7 +25,7 @@ def why_not_native(shape: HifiganShape, slow_too: bool = False) -> str | None:
     """Why the native kernels do not run a generator in this process, as text; None if they do.
 
     Args:
-        shape: the shape of the generator.
+        shape: the shape of the generator, with its precision.
         slow_too: whether they may run where they are slower than onnxruntime, because the processor has no fused
             multiply-add.
     """
@@ -35,34 +36,39 @@ def why_not_native(shape: HifiganShape, slow_too: bool = False) -> str | None:
         return f"there are no native kernels here: {target}"
     if target.slow and not slow_too:
         return f"the native kernels are slow here: {target.name}"
+    if shape.precision == "mixed" and not target.bfloat16:
+        return f"mixed precision needs AVX512_BF16, which the target of the kernels, {target.name}, lacks"
     return None
 
 
 class NativeVocoder:
     """A `Vocoder` from an .onnx file that melmill made from a checkpoint of HiFi-GAN.
 
-    A window's samples are those of the whole mel, bit for bit, and the same on every processor. The first `decode` in a
+    A window's samples are those of the whole mel, bit for bit, and the same on every processor; in mixed precision on
+    every one that has AVX512_BF16. The first `decode` in a
     process loads the code and maps the weights; the first on a machine compiles and transforms them. Several threads
     may decode at once: each has its own buffers. A pickle holds the path of the model, not its weights.
 
     Args:
         model: a model with a generator that `why_not_native` has nothing against.
         name: the vocoder's name; the stem of the model's file if None.
+        precision: precision of its products.
     """
 
-    def __init__(self, model: OnnxModel, name: str | None = None) -> None:
+    def __init__(self, model: OnnxModel, name: str | None = None, precision: Precision = "float32") -> None:
         assert model.generator is not None
         self.name = model.path.stem if name is None else name
-        self.digest = model.native_digest
+        self.digest = model.native_digest(precision)
         self.spec = model.card.spec
-        self._geometry = LayerRows(model.generator)
+        self._shape = dataclasses.replace(model.generator, precision=precision)
+        self._geometry = LayerRows(self._shape)
         self.halo = self._geometry.halo
-        self._model, self._shape = model, model.generator
+        self._model = model
         self._lock = threading.Lock()
         self._generator: HifiganGenerator | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return NativeVocoder, (self._model, self.name)
+        return NativeVocoder, (self._model, self.name, self._shape.precision)
 
     @property
     def window(self) -> int:
@@ -72,7 +78,7 @@ class NativeVocoder:
     @property
     def backend(self) -> Backend:
         """See `Vocoder.backend`."""
-        return Backend("native", elsewhere=self._model.elsewhere(self.digest))
+        return Backend("native", None, self._model.elsewhere(self.digest), self._shape.precision)
 
     @property
     def shared_memory(self) -> int:
@@ -130,4 +136,4 @@ class NativeVocoder:
         def transform() -> NDArray[np.float32]:
             return transformed(self._shape, read_generator(self._model.content()).weights, target)
 
-        return mapped(("hifigan", self._model.native_digest, self._shape, target), transform)
+        return mapped(("hifigan", self.digest, self._shape, target), transform)

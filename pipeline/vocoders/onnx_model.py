@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
-from pipeline.kernels.hifigan.shape import HifiganShape
+from pipeline.kernels.hifigan.shape import HifiganShape, Precision
 from pipeline.vocoders.generator_in_onnx import read_generator
 from pipeline.vocoders.node_chain import UnknownGraphError
 from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
@@ -28,15 +28,16 @@ USER_FAMILY = "onnx"
 # rest.
 _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
-# Raise it whenever the native kernels give other samples of the same model.
-_NATIVE = "native 1"
-# What stands before the content's digest if the model is not run by onnxruntime on the CPU -> how shards are kept that
-# were made so. Early versions of melmill ran models in OpenVINO, too.
+# Raise them whenever the native kernels give other samples of the same model.
+_NATIVE: dict[Precision, str] = {"float32": "native 1", "mixed": "native mixed 1"}
+# What stands before the content's digest if the model is not run by onnxruntime on the CPU -> keys of `vocoder` with
+# which shards are kept that were made so. Early versions of melmill ran models in OpenVINO, too.
 _ELSEWHERE = {
-    _NATIVE: "--set vocoder.runtime=native",
-    "cuda": "--set vocoder.device=cuda",
-    "cuda-or-cpu": "--set vocoder.device=cuda-or-cpu",
-    "openvino": "",
+    _NATIVE["float32"]: {"runtime": "native"},
+    _NATIVE["mixed"]: {"runtime": "native", "precision": "mixed"},
+    "cuda": {"device": "cuda"},
+    "cuda-or-cpu": {"device": "cuda-or-cpu"},
+    "openvino": {},
 }
 # What onnxruntime says when the GPU fails or has no memory left; seen on an H100 with onnxruntime 1.31.
 _CARD_AT_FAULT = re.compile(r"CUDA|CUDNN|CUBLAS|BFCArena|allocate memory|out of memory")
@@ -96,26 +97,20 @@ class OnnxModel:
     def __reduce__(self) -> tuple[Any, ...]:
         return OnnxModel, (self.path, self.threads, self.device, self._batch, self._sharing)
 
-    @property
-    def native_digest(self) -> str:
-        """Digest of the model as the native kernels run it; the same on every processor."""
-        return self._digest_elsewhere(_NATIVE)
+    def native_digest(self, precision: Precision = "float32") -> str:
+        """Digest of the model as the native kernels run it in a precision; the same on every processor."""
+        return self._digest_elsewhere(_NATIVE[precision])
 
     def elsewhere(self, digest: str) -> dict[str, str]:
-        """Digest of the same model in every other runtime and on every other device -> how its shards are kept.
+        """Digest of the same model in every other runtime, device and precision -> how its shards are kept.
 
         Args:
             digest: the digest that is not another one.
         """
-        on_the_cpu = "--set vocoder.runtime=onnxruntime" + ("" if self.device == "cpu" else " --set vocoder.device=cpu")
-        ways = {self._digest_elsewhere(where): how for where, how in _ELSEWHERE.items()} | {self._content: on_the_cpu}
-        return {
-            other: f"the same net, run in another way; {how} keeps these shards"
-            if how
-            else "the same net in OpenVINO, which melmill no longer uses"
-            for other, how in ways.items()
-            if other != digest
-        }
+        ways = {self._digest_elsewhere(where): keys for where, keys in _ELSEWHERE.items()}
+        ways[self._content] = {"runtime": "onnxruntime"}
+        now = {"device": self.device, "precision": "mixed" if digest == self.native_digest("mixed") else "float32"}
+        return {other: _kept_by(keys, now) for other, keys in ways.items() if other != digest}
 
     def _digest_elsewhere(self, where: str) -> str:
         return _digest(f"{where} {self._content}".encode())
@@ -220,6 +215,16 @@ class OnnxModel:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _kept_by(keys: dict[str, str], now: dict[str, str]) -> str:
+    """How to keep shards that were made with these keys of `vocoder`, where others of them have the values `now`."""
+    if not keys:
+        return "the same net in OpenVINO, which melmill no longer uses"
+    plain = {"device": "cpu", "precision": "float32"}
+    back = {key: value for key, value in plain.items() if key not in keys and now[key] != value}
+    settings = " ".join(f"--set vocoder.{key}={value}" for key, value in {**keys, **back}.items())
+    return f"the same net, run in another way; {settings} keeps these shards"
 
 
 def _generator(content: bytes, card: Card) -> tuple[HifiganShape | None, str]:

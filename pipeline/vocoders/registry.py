@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import threading
@@ -10,6 +11,7 @@ from typing import Literal
 
 from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
+from pipeline.kernels.hifigan.shape import Precision
 from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Runtime, Vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
@@ -47,6 +49,7 @@ def load_vocoder(
     device: Device = "cpu",
     batch: int | None = None,
     sharing: int = 1,
+    precision: Precision = "float32",
 ) -> Vocoder:
     """The vocoder of that name. In one process the same call gives the same object, so its weights are in memory once.
 
@@ -60,14 +63,22 @@ def load_vocoder(
         device: the device that nets run on.
         batch: number of windows to decode at once; None for a number that suits the device.
         sharing: number of vocoders, in all processes, that share the GPU's memory.
+        precision: precision of the net's products. "mixed" is an error where the native kernels of HiFi-GAN do not run
+            it, on a processor with AVX512_BF16.
 
     Raises:
         ConfigError: if there is no vocoder of that name, or it cannot be loaded.
     """
     with _lock:
-        vocoder = _load(name, mel if name == GRIFFIN_LIM else None, threads, runtime, device, batch, sharing)
+        own_mel = mel if name == GRIFFIN_LIM else None
+        vocoder = _load(name, own_mel, threads, runtime, device, batch, sharing, precision)
         if isinstance(vocoder, Lift) and mel is not None:
             vocoder = _framed(vocoder, mel.framing)
+    if vocoder.backend.precision != precision:
+        raise ConfigError(
+            f"vocoder.precision: {name} has no mixed precision; HiFi-GAN in native kernels has. Set vocoder.precision "
+            "to float32"
+        )
     if device == "cuda" and isinstance(vocoder, GriffinLim | Lift):
         raise ConfigError(
             f"vocoder.device: {name} runs on the CPU, where its phase stage takes nearly all of the time, and not on "
@@ -89,6 +100,7 @@ def _load(
     device: Device,
     batch: int | None,
     sharing: int,
+    precision: Precision,
 ) -> Vocoder:
     if name == GRIFFIN_LIM:
         if mel is None:
@@ -98,7 +110,7 @@ def _load(
             )
         return GriffinLim(mel)
     model = OnnxModel(model_path(name), threads, device, batch, sharing)
-    return vocoder_of(model, runtime, name if name in NAMES else None)
+    return vocoder_of(model, runtime, name if name in NAMES else None, precision)
 
 
 @functools.cache
@@ -106,31 +118,46 @@ def _framed(lift: Lift, framing: Framing) -> Lift:
     return lift.for_framing(framing)
 
 
-def vocoder_of(model: OnnxModel, runtime: Runtime | Literal["auto"] = "auto", name: str | None = None) -> Vocoder:
+def vocoder_of(
+    model: OnnxModel,
+    runtime: Runtime | Literal["auto"] = "auto",
+    name: str | None = None,
+    precision: Precision = "float32",
+) -> Vocoder:
     """The vocoder of a model, whose card says which kind it is.
 
     Args:
         model: the model.
         runtime: what runs it; see `load_vocoder`.
         name: the vocoder's name; the stem of the model's file if None.
+        precision: precision of its products, if it is a net; see `load_vocoder`.
 
     Raises:
-        ConfigError: if the runtime is "native", and the native kernels do not run it.
+        ConfigError: if the runtime is "native" or the precision "mixed", and the native kernels do not run it so.
     """
     if model.card.family == "lift":  # in its kernels, whatever the runtime
         return Lift(model, name, LIFTS[name][1]) if name in LIFTS else Lift(model, name)
     why: str | None = None
     if runtime == "native" or (runtime == "auto" and model.device == "cpu"):
-        why = model.why_unknown if model.generator is None else why_not_native(model.generator, runtime == "native")
-        if model.device != "cpu":
-            why = f"the native kernels run on the CPU, not on {model.device}"
+        why = _why_not_native(model, runtime == "native", precision)
         if why is None:
-            return NativeVocoder(model, name)
+            return NativeVocoder(model, name, precision)
+    if precision == "mixed":
+        why = why or f"it needs the native kernels on the CPU (runtime is {runtime}, device {model.device})"
+        raise ConfigError(f"vocoder.precision: mixed: {name or model.path}: {why}. Set vocoder.precision to float32")
     if runtime == "native":
         raise ConfigError(f"vocoder.runtime: native: {name or model.path}: {why}. Set vocoder.runtime to onnxruntime")
     if model.card.istft is not None:
         return IstftVocoder(model, name)
     return OnnxVocoder(model, name, why)
+
+
+def _why_not_native(model: OnnxModel, slow_too: bool, precision: Precision) -> str | None:
+    if model.device != "cpu":
+        return f"the native kernels run on the CPU, not on {model.device}"
+    if model.generator is None:
+        return model.why_unknown
+    return why_not_native(dataclasses.replace(model.generator, precision=precision), slow_too)
 
 
 def model_path(name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from pipeline.checkpoints.hifigan_config import HifiganConfig
 from pipeline.checkpoints.hifigan_layers import generator
 from pipeline.errors import ConfigError
 from pipeline.kernels.hifigan.geometry import LayerRows
-from pipeline.kernels.hifigan.shape import HifiganShape
+from pipeline.kernels.hifigan.shape import HifiganShape, Precision
 from pipeline.melspec import MelSpec, preset_names
 from pipeline.vocoders.base import Runtime
 from pipeline.vocoders.lift import Lift
@@ -40,6 +40,7 @@ class Listed:
         runtime: what runs its net on this machine's CPU; None if it has no net, or cannot be used.
         why_not_native: why that is not the native kernels, as text.
         problem: reason why the vocoder cannot be used; "" if it can.
+        precisions: what `vocoder.precision` may be on this machine.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Listed:
     runtime: Runtime | None = None
     why_not_native: str | None = None
     problem: str = ""
+    precisions: tuple[Precision, ...] = ("float32",)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -67,6 +69,7 @@ class Listed:
             "origin": self.origin,
             "runtime": self.runtime,
             "why_not_native": self.why_not_native,
+            "precisions": self.precisions,
             "problem": self.problem,
         }
 
@@ -129,7 +132,10 @@ def _named(name: str) -> Listed:
     why = why_not_native(shape)
     halo = layers.halo() if why is not None else LayerRows(shape).halo
     runtime: Runtime = "native" if why is None else "onnxruntime"
-    return Listed(name, "hifigan", settings.mel_spec(), halo, parameters, size, _HIFIGAN_ORIGIN, runtime, why)
+    return Listed(
+        name, "hifigan", settings.mel_spec(), halo, parameters, size, _HIFIGAN_ORIGIN, runtime, why,
+        precisions=_precisions(shape),
+    )  # fmt: skip
 
 
 def _file(path: Path) -> Listed:
@@ -154,5 +160,11 @@ def _file(path: Path) -> Listed:
     runtime = vocoder.backend.runtime
     why = None if runtime == "native" else vocoder.backend.why_not_native or model.why_unknown
     return Listed(
-        name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin, runtime, why
+        name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin, runtime, why,
+        precisions=_precisions(model.generator),
     )  # fmt: skip
+
+
+def _precisions(shape: HifiganShape | None) -> tuple[Precision, ...]:
+    mixed = shape is not None and why_not_native(replace(shape, precision="mixed")) is None
+    return ("float32", "mixed") if mixed else ("float32",)

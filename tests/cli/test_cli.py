@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import zarr
 from support.corpora import assert_whole, digests, every_byte, rows
+from support.kernels import BFLOAT16_TARGETS
 from support.paths import PROMPTS
 from typer.testing import CliRunner
 
@@ -292,6 +293,19 @@ def test_help_says_what_there_is() -> None:
 def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("melmill ")
+
+
+def test_mixed_precision_is_shown_by_plan_and_refused_with_2_where_it_cannot_be(
+    run_arguments: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = [*run_arguments, "--set", "vocoder.precision=mixed"]
+    if BFLOAT16_TARGETS:
+        assert "runtime   native, mixed precision\n" in melmill("plan", *mixed)
+        assert json.loads(melmill("plan", *mixed, "--json"))["precision"] == "mixed"
+    assert "lift has no mixed precision" in melmill("plan", *mixed, "--set", "vocoder.name=lift", code=2)
+    monkeypatch.setenv("MELMILL_KERNELS", "x86-64")
+    said = melmill("plan", *mixed, "--set", "vocoder.runtime=native", code=2)
+    assert "mixed precision needs AVX512_BF16, which the target of the kernels, x86-64 (128-bit" in said
 
 
 def test_importing_the_package_imports_no_torch_and_nothing_heavy() -> None:

@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import zarr
 from support.corpora import SPEC, assert_whole, digests, every_byte, objects, rows, tiny_vocoder
+from support.kernels import needs_bfloat16
 from support.packs import pack_npy
 
 from pipeline.audio.encode import quantize
@@ -609,6 +610,20 @@ def test_what_runs_the_net_is_told_if_it_could_be_faster_and_is_written_down(
     with pytest.raises(ConfigError, match=why):
         run(job(vocoder__runtime="native"))
     registry._load.cache_clear()
+
+
+@needs_bfloat16
+def test_another_precision_makes_shards_again_and_says_how_to_keep_them(job: Build) -> None:
+    run(job())
+    mixed = job(vocoder__precision="mixed")
+    found = plan(mixed)
+    assert found.describe()["precision"] == "mixed"
+    assert len(found.todo) == len(plan(job()).done) > 0
+    (reason,) = found.reasons
+    assert "--set vocoder.runtime=native --set vocoder.precision=float32 keeps these shards" in reason.words
+    run(mixed)
+    assert json.loads((out_of(mixed) / "job.json").read_text())["job"]["vocoder"]["precision"] == "mixed"
+    assert plan(mixed).todo == ()
 
 
 @pytest.mark.parametrize("kind", ["synchronous", "local"])

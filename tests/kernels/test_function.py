@@ -7,9 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from llvmlite import ir
-from support.kernels import TARGETS
+from numpy.typing import NDArray
+from support.kernels import BFLOAT16_TARGETS, TARGETS, needs_bfloat16
 
 from pipeline.kernels.compiling import Library, object_code, signatures
+from pipeline.kernels.emitter import BF16
 from pipeline.kernels.function import Function
 from pipeline.kernels.target import Target
 
@@ -96,3 +98,54 @@ def test_a_comparison_is_not_a_condition_of_python() -> None:
     (x,) = f.arguments
     with pytest.raises(TypeError, match="not known before the code runs"):
         bool(x[0] > 1)
+
+
+def as_bfloat16(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest float32 whose lower half is 0, ties to that with an even upper half; below 2^-126 it is 0."""
+    low = (x.view(np.uint32) & 0xFFFF0000).view(np.float32)
+    high = (low.view(np.uint32) + 0x10000).view(np.float32)
+    below, above = np.abs(x - low), np.abs(high - x)
+    odd = low.view(np.uint32) >> 16 & 1 == 1
+    rounded = np.where((above < below) | ((above == below) & odd), high, low)
+    return np.where(np.abs(x) < 2.0**-126, np.float32(0), rounded).astype(np.float32)
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("target", BFLOAT16_TARGETS, ids=lambda target: target.cpu)
+def test_bfloat16_is_the_nearest_one(target: Target) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=64) * 10.0 ** rng.integers(-37, 37, 64)).astype(np.float32)
+    x[:4] = np.array([0x3F808000, 0x3F818000, 0xBF808001, 0x00400000], np.uint32).view(np.float32)  # ties; 2^-127
+
+    def emit(module: ir.Module) -> Function:
+        f = Function(module, "rounded", "*x *y", 16)
+        x, y = f.arguments
+        with f.loop(64, 16) as i:
+            y.of(BF16)[i] = x[i].bfloat16()
+        return f
+
+    halves = np.empty(64, np.uint16)
+    compiled(target, emit)["rounded"](x.ctypes.data, halves.ctypes.data)
+    np.testing.assert_array_equal((halves.astype(np.uint32) << 16).view(np.float32), as_bfloat16(x))
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("target", BFLOAT16_TARGETS, ids=lambda target: target.cpu)
+def test_pairs_are_added_upper_half_first_and_each_sum_is_rounded(target: Target) -> None:
+    def emit(module: ir.Module) -> Function:
+        f = Function(module, "added", "*a *b *total count", 16)
+        a, b, total, count = f.arguments
+        with f.loop(count, 16) as i:
+            total[i] = total[i].add_pairs(a[i], b[i])
+        return f
+
+    rng, count = np.random.default_rng(0), 8192
+    a, b = (as_bfloat16(rng.normal(size=2 * count).astype(np.float32)) for _ in range(2))
+    total = rng.normal(size=count).astype(np.float32)
+    wanted = total
+    for half in (1, 0):  # longdouble holds a product of bfloat16 and a float32 sum, so that it is rounded only once
+        exact = a[half::2].astype(np.longdouble) * b[half::2].astype(np.longdouble) + wanted.astype(np.longdouble)
+        wanted = exact.astype(np.float32)
+    packed = [each.view(np.uint16)[1::2].copy() for each in (a, b)]
+    compiled(target, emit)["added"](packed[0].ctypes.data, packed[1].ctypes.data, total.ctypes.data, count)
+    assert total.tobytes() == wanted.tobytes()

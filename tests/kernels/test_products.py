@@ -11,11 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 from numpy.typing import NDArray
-from support.kernels import TARGETS
+from support.kernels import BFLOAT16_TARGETS, TARGETS, needs_bfloat16
 
 from pipeline.kernels.buffers import aligned, aligned_copy
 from pipeline.kernels.compiling import Library, object_code, signatures
-from pipeline.kernels.products import COLUMNS, MOST_ROWS, block_for, panels, product
+from pipeline.kernels.products import (
+    COLUMNS,
+    MOST_ROWS,
+    MultiplyAdd,
+    bfloat16_pairs,
+    block_for,
+    fused,
+    paired,
+    panels,
+    product,
+)
 from pipeline.kernels.target import Target
 
 FILL = np.float32(-77)
@@ -24,10 +34,12 @@ by_target = pytest.mark.parametrize("target", TARGETS, ids=lambda target: target
 
 
 @cache
-def compiled(target: Target, columns: int, a_row: int, c_row: int) -> Callable[..., None]:
+def compiled(
+    target: Target, columns: int, a_row: int, c_row: int, multiply_add: MultiplyAdd = fused
+) -> Callable[..., None]:
     module = ir.Module()
     module.triple = target.triple
-    product(module, "product", block_for(target, columns), a_row, c_row)
+    product(module, "product", block_for(target, columns), a_row, c_row, multiply_add)
     return Library(object_code(module, target), signatures(module), target)["product"]
 
 
@@ -94,3 +106,26 @@ def test_panels_are_lines_of_columns() -> None:
     cut = panels(matrix, block)
     assert cut.shape == (64 // block.panel, 3, block.panel)
     np.testing.assert_array_equal(cut[1], matrix[:, block.panel : 2 * block.panel])
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("target", BFLOAT16_TARGETS, ids=lambda target: target.cpu)
+@pytest.mark.parametrize("columns", [16, 64])
+def test_a_product_in_pairs_is_that_of_the_matrices(target: Target, columns: int) -> None:
+    """Of whole numbers that bfloat16 holds exactly."""
+    rng, rows, inner = np.random.default_rng(0), 29, 40
+    sizes = (rows, inner), (inner, columns), columns
+    a, b, bias = (rng.integers(-99, 99, size).astype(np.float32) for size in sizes)
+    block, c = block_for(target, columns), aligned((rows + MOST_ROWS, columns))
+    left = aligned((rows + MOST_ROWS, inner // 2))
+    left[:rows] = bfloat16_pairs(a.T).T
+    right, start = aligned_copy(panels(bfloat16_pairs(b), block)), aligned_copy(bias)
+    compiled(target, columns, inner // 2, columns, paired)(
+        rows, inner // 2, columns // block.panel, left.ctypes.data, right.ctypes.data, start.ctypes.data, c.ctypes.data
+    )
+    np.testing.assert_array_equal(c[:rows], bias + a @ b)
+
+
+def test_pairs_hold_two_lines_rounded_to_the_nearest_even() -> None:
+    lines = np.array([[0x3F808000, 0x3F808001], [0x3F818000, 0xBF817FFF]], np.uint32).view(np.float32)
+    assert [hex(each) for each in bfloat16_pairs(lines).view(np.uint32)[0]] == ["0x3f823f80", "0xbf813f81"]

@@ -98,3 +98,11 @@ def test_where_compiled_code_is_forbidden_that_is_said_and_no_process_crashes(ho
 
 def test_a_target_says_what_it_is() -> None:
     assert Target(_TRIPLE, "znver4", "", 16, 12, 2).name == "znver4 (512-bit vectors)"
+
+
+def test_a_target_has_bfloat16_where_its_instructions_say_so() -> None:
+    assert named("znver4").bfloat16
+    assert not named("skylake-avx512").bfloat16
+    assert not named("haswell").bfloat16
+    assert Target(_TRIPLE, "znver5", "+avx512f,+avx512bf16", 16, 12, 2).bfloat16
+    assert not Target(_TRIPLE, "znver4", "+avx512f,-avx512bf16", 16, 12, 2).bfloat16

@@ -3,6 +3,7 @@
 import platform
 
 import llvmlite.binding as llvm
+import pytest
 
 from pipeline.kernels.target import Target, host, named
 
@@ -20,3 +21,14 @@ def _runnable() -> list[Target]:
 
 
 TARGETS = _runnable()
+
+
+def _with_bfloat16() -> list[Target]:
+    if not (TARGETS and TARGETS[0].bfloat16):
+        return []
+    return [TARGETS[0], named("znver4")]
+
+
+BFLOAT16_TARGETS = _with_bfloat16()
+"""Those that have products of bfloat16."""
+needs_bfloat16 = pytest.mark.skipif(not BFLOAT16_TARGETS, reason="this processor has no AVX512_BF16")

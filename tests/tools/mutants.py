@@ -1062,6 +1062,27 @@ MUTANTS = (
         "tests/vocoders/test_registry.py -k falls_back",
     ),
     Mutant(
+        "mixed precision is another vocoder",
+        "vocoders/onnx_model.py",
+        "self._digest_elsewhere(_NATIVE[precision])",
+        'self._digest_elsewhere(_NATIVE["float32"])',
+        "tests/vocoders/test_native_vocoder.py -k another_vocoder",
+    ),
+    Mutant(
+        "mixed precision is refused where the processor cannot multiply bfloat16",
+        "vocoders/native_vocoder.py",
+        'if shape.precision == "mixed" and not target.bfloat16:',
+        "if False:",
+        "tests/vocoders/test_registry.py -k no_bfloat16",
+    ),
+    Mutant(
+        "convolutions that bfloat16 would make too noisy stay in float32",
+        "kernels/hifigan/shape.py",
+        "not (stage < 2 and for_taps(taps).taps == MOST_TAPS)",
+        "for_taps(taps).taps > 0",
+        "tests/kernels/hifigan/test_generator.py -k longest",
+    ),
+    Mutant(
         "a worker takes the runtime that the run was planned with",
         "worker/convert.py",
         "runtime = job.runtime or config.runtime",

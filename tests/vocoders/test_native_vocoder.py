@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from support.kernels import needs_bfloat16
 from support.native import BANDS, MODELS, write_native
 
 from pipeline.errors import BadMelError, ConfigError, VocoderError
@@ -279,3 +280,29 @@ def test_a_card_that_contradicts_the_graph_leaves_the_model_to_onnxruntime(path:
     vocoder = load_vocoder(str(write_native("hifigan", path, longer)))
     assert vocoder.backend.runtime == "onnxruntime"
     assert "against its card" in (vocoder.backend.why_not_native or "")
+
+
+@needs_bfloat16
+def test_mixed_precision_makes_little_noise_and_windows_are_those_of_the_whole(mel: Mel) -> None:
+    """On a real prompt."""
+    plain, mixed = load_vocoder("hifigan-universal"), load_vocoder("hifigan-universal", precision="mixed")
+    wanted, found = plain.decode(mel).astype(np.float64), mixed.decode(mel)
+    snr = 10 * np.log10(np.sum(wanted**2) / np.sum((found - wanted) ** 2))
+    assert 40 <= snr < 60
+    np.testing.assert_array_equal(in_windows(mixed, mel, 50), found)
+    assert mixed.shared_memory < 0.8 * plain.shared_memory
+
+
+def test_mixed_precision_is_another_vocoder_wherever_it_runs(path: Path, native: NativeVocoder) -> None:
+    mixed = NativeVocoder(OnnxModel(path), precision="mixed")
+    assert len({mixed.digest, native.digest, OnnxModel(path).digest}) == 3
+    again = pickle.loads(pickle.dumps(mixed))  # noqa: S301
+    assert (again.digest, again.backend.precision) == (mixed.digest, "mixed")
+    assert mixed.backend.elsewhere[native.digest] == (
+        "the same net, run in another way; --set vocoder.runtime=native --set vocoder.precision=float32 keeps these "
+        "shards"
+    )
+    assert (
+        "runtime=onnxruntime --set vocoder.precision=float32 keeps" in mixed.backend.elsewhere[OnnxModel(path).digest]
+    )
+    assert "runtime=native --set vocoder.precision=mixed keeps" in native.backend.elsewhere[mixed.digest]

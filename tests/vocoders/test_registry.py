@@ -200,6 +200,44 @@ def test_a_shape_that_the_kernels_do_not_take_stays_with_onnxruntime(tmp_path: P
     assert "do not take its shape: a residual block has kernel size 13" in str(backend.why_not_native)
 
 
+@pytest.mark.parametrize("runtime", ["auto", "native"])
+def test_mixed_precision_is_refused_where_the_processor_has_no_bfloat16(
+    runtime: Literal["auto", "native"], vocoder_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_vocoder, "available", lambda: named("haswell"))
+    assert load_vocoder(str(vocoder_path), runtime=runtime).backend.precision == "float32"
+    with pytest.raises(
+        ConfigError,
+        match=r"precision: mixed: .*needs AVX512_BF16, which the target of the kernels, haswell \(256-bit v",
+    ):
+        load_vocoder(str(vocoder_path), runtime=runtime, precision="mixed")
+    monkeypatch.setattr(native_vocoder, "available", lambda: named("znver4"))
+    assert load_vocoder(str(vocoder_path), runtime=runtime, precision="mixed").backend.precision == "mixed"
+
+
+@pytest.mark.parametrize("name", ["griffin-lim", "lift", "vocos", "cuda", "onnxruntime"])
+def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernels(
+    name: str, vocoder_path: Path, tmp_path: Path
+) -> None:
+    def load() -> None:
+        if name == "cuda":
+            load_vocoder(str(vocoder_path), device="cuda", precision="mixed")
+        elif name == "onnxruntime":
+            load_vocoder(str(vocoder_path), runtime="onnxruntime", precision="mixed")
+        elif name == "vocos":
+            load_vocoder(str(random_model("vocos", tmp_path / "vocos.onnx")), precision="mixed")
+        else:
+            load_vocoder(name, PRESETS["hifigan-22k"], precision="mixed")
+
+    why = {
+        "vocos": "there are no native kernels for vocos",
+        "cuda": r"it needs the native kernels on the CPU \(runtime is auto, device cuda\)",
+        "onnxruntime": r"it needs the native kernels on the CPU \(runtime is onnxruntime, device cpu\)",
+    }.get(name, f"{name} has no mixed precision; HiFi-GAN in native kernels has")
+    with pytest.raises(ConfigError, match=rf"vocoder\.precision: .*{why}.*Set vocoder\.precision to float32"):
+        load()
+
+
 def test_a_card_keeps_onnxruntime(vocoder_path: Path) -> None:
     on_card = load_vocoder(str(vocoder_path), device="cuda")
     assert (on_card.backend.runtime, on_card.backend.why_not_native) == ("onnxruntime", None)

@@ -9,6 +9,7 @@ import onnx
 import pytest
 import soundfile
 from support.corpora import TINY, tiny_vocoder
+from support.kernels import BFLOAT16_TARGETS
 from support.paths import PROMPTS
 from support.user_models import saved, user_model
 from typer.testing import CliRunner
@@ -154,7 +155,8 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     (folder / "notes.txt").touch()
     said = melmill("list", folder.parent, tiny)
     assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 35 left, 38 right, 13.926 M" in said
-    assert "parameters, 53.2 MiB\n    runtime native\n    jik876/hifi-gan" in said
+    precision = ", precision float32 or mixed" if BFLOAT16_TARGETS else ""
+    assert f"parameters, 53.2 MiB\n    runtime native{precision}\n    jik876/hifi-gan" in said
     assert "runtime native\n    trained by melmill" in said
     assert "MIT (Jungil Kong, 2020)" in said
     assert (
@@ -185,6 +187,9 @@ def test_list_prints_json_with_every_field(tiny: Path) -> None:
     assert by_name["lift-hq"]["halo"] == [192, 161]
     assert (by_name[str(tiny)]["halo"], by_name[str(tiny)]["runtime"]) == ([6, 6], "native")
     assert (by_name["griffin-lim"]["runtime"], by_name["griffin-lim"]["why_not_native"]) == (None, None)
+    both = ["float32", "mixed"] if BFLOAT16_TARGETS else ["float32"]
+    assert (by_name[str(tiny)]["precisions"], by_name["hifigan-universal"]["precisions"]) == (both, both)
+    assert by_name["lift"]["precisions"] == ["float32"]
     assert all(set(row) == set(plain[0]) for row in plain)
 
 

@@ -70,6 +70,8 @@ def _lines(each: Listed) -> list[str]:
     runs = [] if each.runtime is None else [f"runtime {each.runtime}"]
     if runs and each.why_not_native is not None:
         runs = [f"{runs[0]}: {each.why_not_native}"]
+    if "mixed" in each.precisions:
+        runs = [f"{runs[0]}, precision float32 or mixed"]
     return [*lines, *([", ".join(net)] if net else []), *runs, *([each.origin] if each.origin else [])]
 
 

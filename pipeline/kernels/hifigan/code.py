@@ -13,13 +13,17 @@ from pipeline.kernels.hifigan.convolution import Room, convolution, data_tiles, 
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, whole_vectors
 from pipeline.kernels.hifigan.pointwise import activation, mean, waveform
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.kernels.products import block_for, product
+from pipeline.kernels.products import block_for, fused, paired, product
 from pipeline.kernels.target import Target
 
 
 def convolution_name(channels: int, each: BranchConvolution) -> str:
     """Name of the function of a convolution: those of one size share it, whatever their dilation."""
-    return f"{each.place}_convolution_{each.filtering.taps}_{channels}"
+    return f"{each.place}_convolution_{each.filtering.taps}_{channels}{_kind(each)}"
+
+
+def _kind(each: BranchConvolution) -> str:
+    return "_pairs" if each.pairs else ""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,11 @@ class HifiganCode:
                 made[name] = emit(module, name, *arguments)
             return made[name]
 
-        f, slope, block = each.filtering, self.shape.slope, block_for(target, channels)
-        room = Room(channels, whole_vectors(self.shape.width(0)))
-        before, kind = ("plain", None) if each.place == "last" else ("activated", slope)
-        data = once(data_tiles, f"{before}_data_{f.taps}", f, kind, room.slab, target.lanes)
-        multiply = once(product, f"multiply_{channels}", block, room.row, room.row)
+        f, slope, block, kind = each.filtering, self.shape.slope, block_for(target, channels), _kind(each)
+        room = Room(channels, whole_vectors(self.shape.width(0)), each.pairs)
+        before, first = ("plain", None) if each.place == "last" else ("activated", slope)
+        data = once(data_tiles, f"{before}_data_{f.taps}{kind}", f, first, room.slab, target.lanes, each.pairs)
+        add = paired if each.pairs else fused
+        multiply = once(product, f"multiply_{channels}{kind}", block, room.data_row, room.row, add)
         output = once(output_tiles, f"{each.place}_output_{f.taps}", f, each.place, slope, room.slab, target.lanes)
         once(convolution, convolution_name(channels, each), f, room, block, (data, multiply, output))

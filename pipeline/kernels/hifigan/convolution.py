@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
+from pipeline.kernels.emitter import BF16
 from pipeline.kernels.function import Function
 from pipeline.kernels.hifigan.geometry import Place
 from pipeline.kernels.hifigan.transforms import data_transform, output_transform
@@ -34,10 +35,12 @@ class Room:
         channels: number of channels.
         most: the largest number of channels of the generator: the distance between slabs is the same in all stages, so
             that they share their code.
+        pairs: whether the data, not the products, are bfloat16: two channels in the place of one.
     """
 
     channels: int
     most: int
+    pairs: bool = False
 
     @property
     def tiles(self) -> int:
@@ -48,6 +51,16 @@ class Room:
     def row(self) -> int:
         """Distance between rows [numbers]: a line more than a row, so that rows fall into different sets of a cache."""
         return self.channels + _LINE
+
+    @property
+    def inner(self) -> int:
+        """Size of a row of data [float32 numbers]."""
+        return self.channels // 2 if self.pairs else self.channels
+
+    @property
+    def data_row(self) -> int:
+        """Distance between rows of data [numbers]."""
+        return self.inner + _LINE
 
     @property
     def slab(self) -> int:
@@ -65,7 +78,9 @@ def leaky_relu(x: Floats, slope: float) -> Floats:
     return x.at_least(x * slope)
 
 
-def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, slab: int, lanes: int) -> Function:
+def data_tiles(
+    module: ir.Module, name: str, f: Filtering, slope: float | None, slab: int, lanes: int, pairs: bool = False
+) -> Function:
     """Adds the function `name(x, work, begin, count, dilation, channels, row)` to a module: tiles to their data.
 
     Slab s of work, counted from 0, takes point s of the `count` tiles from tile `begin`, a tile in each row.
@@ -77,6 +92,7 @@ def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, 
         slope: slope of the leaky ReLU of the input; None for none.
         slab: distance between slabs [numbers].
         lanes: number of lanes of a vector.
+        pairs: whether the data are rounded to bfloat16.
     """
     code = Function(module, name, "*x *work begin count dilation channels row", lanes)
     x, work, begin, count, dilation, channels, row = code.arguments
@@ -88,7 +104,10 @@ def data_tiles(module: ir.Module, name: str, f: Filtering, slope: float | None, 
             if slope is not None:
                 inputs = [leaky_relu(v, slope) for v in inputs]
             for s, v in enumerate(data_transform(f, inputs)):
-                target[c + s * slab] = v
+                if pairs:
+                    (target + s * slab).of(BF16)[c] = v.bfloat16()
+                else:
+                    target[c + s * slab] = v
     return code.end()
 
 
@@ -132,7 +151,7 @@ def convolution(
 
     Tile g = dilation * q + p gives the rows dilation * outputs * q + p + dilation * i, i < outputs: the phases p of the
     dilation lie side by side, each an undilated filter. x is the address of the first row that tile 0 reads, y and
-    residual are those of the first row that it gives. Weights are `[points, panels, channels, panel]`, work is memory
+    residual are those of the first row that it gives. Weights are `[points, panels, Room.inner, panel]`, work is memory
     of `Room.numbers`: slab s + 1 takes the data of point s, and slab s its products.
 
     Args:
@@ -141,8 +160,8 @@ def convolution(
         f: the filtering.
         room: the memory of transformed tiles.
         block: the block of registers of the products.
-        parts: the functions of `data_tiles`, of the product of rows of `Room.row` numbers by such rows, and of
-            `output_tiles`.
+        parts: the functions of `data_tiles`, of the product from rows of `Room.data_row` numbers to rows of `Room.row`,
+            and of `output_tiles`.
     """
     code = Function(module, name, "*x *y *residual *weights *bias *work tiles dilation", block.lanes)
     x, y, residual, weights, bias, work, tiles, dilation = code.arguments
@@ -150,9 +169,9 @@ def convolution(
     zeros = code.table(np.zeros(channels, np.float32))
     with code.loop(tiles, room.tiles) as begin:
         count = (tiles - begin).at_most(room.tiles)
-        code.call(data, x, work + room.slab, begin, count, dilation, channels, room.row)
+        code.call(data, x, work + room.slab, begin, count, dilation, channels, room.data_row)
         with code.loop(f.points) as s:
-            here, there = work + s * room.slab, weights + s * (channels * channels)
-            code.call(multiply, count, channels, channels // block.panel, here + room.slab, there, zeros, here)
+            here, there = work + s * room.slab, weights + s * (room.inner * channels)
+            code.call(multiply, count, room.inner, channels // block.panel, here + room.slab, there, zeros, here)
         code.call(output, work, y, residual, bias, begin, count, dilation, channels, room.row)
     return code.end()

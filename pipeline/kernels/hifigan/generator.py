@@ -60,11 +60,12 @@ class HifiganGenerator:
     Args:
         shape: its shape, which `why_not` takes.
         weights: its weights as `transformed` gives them for this shape and target; they may be mapped from a file.
-        target: the target of its code, whose instructions this machine has.
+        target: the target of its code, whose instructions this machine has; in mixed precision it has bfloat16.
     """
 
     def __init__(self, shape: HifiganShape, weights: NDArray[np.float32], target: Target) -> None:
         assert (why := why_not(shape)) is None, why
+        assert target.bfloat16 or shape.precision == "float32", target
         self._layout, self._geometry = Layout(shape, target), LayerRows(shape)
         assert weights.shape == (self._layout.numbers,), (weights.shape, self._layout.numbers)
         self.shape, self._weights = shape, weights

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.kernels.buffers import Span
-from pipeline.kernels.hifigan.shape import HifiganShape, period, unit_names
+from pipeline.kernels.hifigan.shape import HifiganShape, in_pairs, period, unit_names
 from pipeline.kernels.minimal_filtering import Filtering, for_taps
 from pipeline.kernels.products import COLUMNS
 
@@ -38,12 +38,14 @@ class BranchConvolution:
         taps: its kernel size.
         dilation: distance between its taps [rows].
         place: its place in its residual unit.
+        pairs: whether it multiplies bfloat16.
     """
 
     name: str
     taps: int
     dilation: int
     place: Place
+    pairs: bool = False
 
     @cached_property
     def filtering(self) -> Filtering:
@@ -200,8 +202,9 @@ def _stage(shape: HifiganShape, number: int) -> StageRows:
 
 def _branch(shape: HifiganShape, stage: int, branch: int) -> Branch:
     places: tuple[Place, ...] = ("first", "last") if shape.pairs else ("only",)
+    taps = shape.kernels[branch]
     return tuple(
-        BranchConvolution(name, shape.kernels[branch], 1 if place == "last" else dilation, place)
+        BranchConvolution(name, taps, 1 if place == "last" else dilation, place, in_pairs(shape, stage, taps))
         for unit, dilation in enumerate(shape.dilations[branch])
         for name, place in zip(unit_names(shape, stage, branch, unit), places, strict=True)
     )

@@ -1,7 +1,7 @@
 """A generator's weights as its code reads them: transformed, in panels, in one array that can lie in a file.
 
 The transforms are sums of a few products in float64, taken in a fixed order without a matrix library, and rounded to
-float32 once: the same bits on every processor.
+float32 once, and from there to bfloat16 where products are: the same bits on every processor.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pipeline.kernels.buffers import aligned, padded
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, whole_vectors
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.packed_weights import PackedWeights
+from pipeline.kernels.products import bfloat16_pairs
 from pipeline.kernels.target import Target
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -37,7 +38,8 @@ class Layout(PackedWeights):
             inner, channels = stage.reads * stage.inputs, stage.channels
             self.place_product(f"ups.{stage.number}", (), inner, stage.rate * channels)
             for each in (each for branch in stage.branches for each in branch):
-                self.place_product(each.name, (each.filtering.points,), channels, channels)
+                inner = channels // 2 if each.pairs else channels
+                self.place_product(each.name, (each.filtering.points,), inner, channels)
         self.place("conv_post.weight", shape.edge, geometry.stages[-1].channels)
         self.place("conv_post.bias", 1)
         for name in ("mean", "scale") if shape.normalized else ():
@@ -67,7 +69,8 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
         layout.put_product(array, name, _upsampling(stage, given.weight(name)), np.tile(bias, stage.rate))
         for each in (each for branch in stage.branches for each in branch):
             moved = _filtered(each, given.weight(each.name), stage.channels)
-            layout.put_product(array, each.name, moved, given.bias(each.name))
+            factors = bfloat16_pairs(moved) if each.pairs else moved
+            layout.put_product(array, each.name, factors, given.bias(each.name))
     post = given.weight("conv_post")[0].T
     layout.view(array, "conv_post.weight")[:, : post.shape[1]] = post
     layout.view(array, "conv_post.bias")[...] = given.bias("conv_post")

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support.kernels import TARGETS
+from support.kernels import BFLOAT16_TARGETS, TARGETS, needs_bfloat16
 from support.slow_hifigan import SMALL, V1, random_weights, slow_hifigan
 
 from pipeline.errors import BadMelError
 from pipeline.kernels.hifigan.generator import HifiganGenerator, buffer_bytes
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.kernels.hifigan.weights import transformed
+from pipeline.kernels.hifigan.weights import Layout, transformed
 from pipeline.kernels.target import Target
 
 HOST = TARGETS[0]
@@ -147,3 +147,43 @@ def test_a_slope_is_part_of_the_code() -> None:
     steep = replace(shape, slope=0.3)
     assert whole(steep, 20).tobytes() != whole(shape, 20).tobytes()
     assert largest_error(steep, noise(steep, 20)) < 5e-6
+
+
+@needs_bfloat16
+@by_shape
+def test_mixed_precision_is_near_the_definitions_and_the_same_for_every_target(name: str) -> None:
+    shape = replace(SMALL[name], precision="mixed")
+    found = {whole(shape, 40, target).tobytes() for target in BFLOAT16_TARGETS}
+    assert len(found) == 1
+    assert 1e-5 < largest_error(shape, noise(shape, 40)) < 0.02
+
+
+@needs_bfloat16
+@by_shape
+@given(frames=st.integers(1, LONGEST), places=st.tuples(st.integers(0, LONGEST), st.integers(1, LONGEST)))
+@settings(max_examples=15, deadline=None)
+def test_a_stretch_in_mixed_precision_has_the_bits_of_the_whole(
+    name: str, frames: int, places: tuple[int, int]
+) -> None:
+    shape = replace(SMALL[name], precision="mixed")
+    frames = max(frames, 13) if shape.mirrored else frames
+    first = places[0] % frames
+    last = min(first + places[1], frames)
+    made = generator(shape)
+    start, stop = max(first - made.halo[0], 0), min(last + made.halo[1], frames)
+    samples = made.decode(noise(shape, frames)[:, start:stop], start, frames, first, last)
+    end = shape.samples(frames) if last == frames else last * shape.hop
+    assert samples.tobytes() == whole(shape, frames)[first * shape.hop : end].tobytes()
+
+
+def test_the_first_stages_longest_convolutions_stay_in_float32_and_other_weights_halve() -> None:
+    plain, mixed = Layout(V1, HOST), Layout(replace(V1, precision="mixed"), HOST)
+
+    def ratio(name: str) -> float:
+        sizes = [each.view(np.zeros(each.numbers, np.float32), f"{name}.weight").size for each in (mixed, plain)]
+        return sizes[0] / sizes[1]
+
+    kept = {name for name in V1.weight_shapes() if ratio(name) == 1}
+    longest = {f"resblocks.{block}.convs{pair}.{unit}" for block in (2, 5) for pair in (1, 2) for unit in range(3)}
+    assert kept == {"conv_pre", "ups.0", "ups.1", "ups.2", "ups.3", "conv_post", *longest}
+    assert {ratio(name) for name in V1.weight_shapes()} == {1, 0.5}
