@@ -27,9 +27,8 @@ from pipeline.kernels.circle import circle
 from pipeline.kernels.complex_values import Complex, ComplexRows
 from pipeline.kernels.emitter import F32
 from pipeline.kernels.function import Function
-from pipeline.kernels.values import Ints
+from pipeline.kernels.values import Index, Ints
 
-Index = Ints | int
 Inputs = Callable[[Index], Complex]
 Radices = tuple[int, ...]
 

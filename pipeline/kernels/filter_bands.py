@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.kernels.fft import Index
 from pipeline.kernels.frame_blocks import LANES
 from pipeline.kernels.function import Function
 from pipeline.kernels.pointer import Pointer
-from pipeline.kernels.values import Floats, Ints
+from pipeline.kernels.values import Floats, Index, Ints
 
 _WEIGHTS = 4  # of each bin
 _TINY = 1e-30  # so that a bin without a band has gain 0

@@ -17,11 +17,11 @@ from llvmlite import ir
 from pipeline.kernels.complex_values import Complex, ComplexRows
 from pipeline.kernels.elementary import exp, ln
 from pipeline.kernels.emitter import F64
-from pipeline.kernels.fft import Index, RealFourier
+from pipeline.kernels.fft import RealFourier
 from pipeline.kernels.function import Function
 from pipeline.kernels.pointer import Pointer
 from pipeline.kernels.target import Target
-from pipeline.kernels.values import Floats
+from pipeline.kernels.values import Floats, Index
 
 MAGNITUDE_EPS, POWER_FLOOR, ADDED_FLOOR, FLOOR, LOG_SCALE, CLIP_LOW, CLIP_HIGH = range(7)
 """Where the numbers of a mel contract lie in `constants`. Of the floors, the one that is not used is 0."""
@@ -87,9 +87,8 @@ class LogMel:
         signal, columns, window, z, linear, bands, weights, constants, mean, scale = f.arguments[:10]
         n_mels, groups, mel, stride = f.arguments[10:]
         fourier, n = RealFourier(self.n_fft, F64), np.arange(self.n_fft)
-        places = f.table(
-            n % self.hop_length * hops + n // self.hop_length
-        )  # in `columns`, of the first frame's samples
+        # Places of the first frame's samples in `columns`.
+        places = f.table(n % self.hop_length * hops + n // self.hop_length)
         with f.loop(groups) as group:
             first = signal + group * (self.hop_length * lanes)
             with f.loop(self.hop_length) as s:

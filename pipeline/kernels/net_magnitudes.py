@@ -24,6 +24,8 @@ SMALLEST_BAND = 1e-9
 LARGEST_LOG = 20.0
 """Largest absolute value of the logarithm of a magnitude, and of a ratio."""
 _LARGEST_BAND = 80.0  # the same of a band, so that its exponential is a float32
+# Lanes of two vectors side by side, in turn: first of their first halves, then of their second ones.
+_INTERLEAVED = [[lane // 2 + part * (LANES // 2) + lane % 2 * LANES for lane in range(LANES)] for part in range(2)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class NetMagnitudes:
     """The recipe of the magnitudes of a net.
 
     Its function `net_magnitudes(levels, found, segments, weights, room, wanted, rows, blocks, frames, before, updates,
-    first, mels, bands)` takes
+    first, bands)` takes
 
         levels            natural logarithms of bins and of corrected bands, [frames][bins + mels]
         found             gets the magnitudes, [blocks][bins][LANES]; 0 in `before` lanes in front and after the frames
@@ -119,8 +121,3 @@ def _transpose(module: ir.Module, columns: int) -> Function:
         for i, row in enumerate(rows):
             turned[(column + i) * LANES] = row
     return f.end()
-
-
-_INTERLEAVED = [
-    [lane // 2 + part * (LANES // 2) + lane % 2 * LANES for lane in range(LANES)] for part in range(2)
-]  # the first halves of two vectors, then the second ones

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.kernels.complex_values import Complex
-from pipeline.kernels.fft import Index
 from pipeline.kernels.frame_blocks import LANES
 from pipeline.kernels.function import Function
 from pipeline.kernels.pointer import Pointer
-from pipeline.kernels.values import Floats
+from pipeline.kernels.values import Floats, Index
 
 
 @dataclass(frozen=True)

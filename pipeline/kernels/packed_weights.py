@@ -54,6 +54,11 @@ class PackedWeights:
         """Position of a weight in the array [numbers]."""
         return self._places[name][0]
 
+    def addresses(self, array: int, name: str) -> tuple[int, int]:
+        """Addresses of a layer's weight and of its bias, in an array at an address."""
+        weight, bias = (array + 4 * self.offset(f"{name}.{part}") for part in ("weight", "bias"))
+        return weight, bias
+
     def view(self, array: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """A weight in the array."""
         offset, shape = self._places[name]

@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from pipeline.kernels.complex_values import Complex, ComplexRows
 from pipeline.kernels.emitter import I32
-from pipeline.kernels.fft import Index, RealFourier
+from pipeline.kernels.fft import RealFourier
 from pipeline.kernels.filter_bands import Bands
 from pipeline.kernels.frame_blocks import LANES
 from pipeline.kernels.function import Function
@@ -24,7 +24,7 @@ from pipeline.kernels.phase_updates import Admm, FastGriffinLim, Spectra, Update
 from pipeline.kernels.pointer import Pointer
 from pipeline.kernels.start_phases import SMALLEST_MAGNITUDE, StartPhases
 from pipeline.kernels.target import Target
-from pipeline.kernels.values import Floats, Ints
+from pipeline.kernels.values import Floats, Index, Ints
 
 Method = Literal["fast-griffin-lim", "admm"]
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.kernels.complex_values import Complex, ComplexRows
-from pipeline.kernels.values import Floats, Ints
-
-Index = Ints | int
+from pipeline.kernels.values import Floats, Index
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,6 +154,17 @@ class Floats(_Numbers):
         """The nearest value from `low` to `high`; NaN stays NaN."""
         return self.at_least_or_nan(low).at_most_or_nan(high)
 
+    def sum_of_lanes(self) -> Floats:
+        """The sum of all lanes, in each lane: first of those half a vector apart, then a quarter, and so on.
+
+        The number of lanes, a power of two, decides the order. Let it be the same for every target.
+        """
+        total, apart = self, self.lanes // 2
+        while apart:
+            total = total + total.shuffle(total, [(lane + apart) % self.lanes for lane in range(self.lanes)])
+            apart //= 2
+        return total
+
     def truncated(self) -> Ints:
         """Whole numbers of the same width, rounded towards zero."""
         element = I32 if self.element == F32 else I64
@@ -272,6 +283,10 @@ class Ints(_Numbers):
     def narrow(self) -> Ints:
         """The lowest 32 bits."""
         return Ints(self.f, self.f.b.trunc(self.ir, vector_type(I32, self.lanes)), I32, self.lanes)
+
+
+Index = Ints | int
+"""A whole number that the code has in a register, or that is known while it is written."""
 
 
 @dataclass(frozen=True, eq=False)

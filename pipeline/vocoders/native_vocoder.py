@@ -13,7 +13,7 @@ from pipeline.errors import VocoderError
 from pipeline.kernels.hifigan.generator import HifiganGenerator, buffer_bytes
 from pipeline.kernels.hifigan.geometry import LayerRows
 from pipeline.kernels.hifigan.shape import HifiganShape, Precision, why_not
-from pipeline.kernels.hifigan.weights import Layout, transformed
+from pipeline.kernels.hifigan.weights import HifiganLayout, transformed
 from pipeline.kernels.mapped import mapped
 from pipeline.kernels.target import Target, available, required
 from pipeline.vocoders.base import Backend, Window
@@ -84,7 +84,7 @@ class NativeVocoder:
     def shared_memory(self) -> int:
         """See `Vocoder.shared_memory`: the transformed weights."""
         target = available()
-        return 0 if isinstance(target, str) else 4 * Layout(self._shape, target).numbers
+        return 0 if isinstance(target, str) else 4 * HifiganLayout(self._shape, target).numbers
 
     def samples(self, frames: int) -> int:
         """Length of the waveform of `frames` frames [samples]."""

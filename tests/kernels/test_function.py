@@ -61,6 +61,23 @@ def test_a_product_is_fused_only_where_fma_says_so(target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
+def test_a_sum_of_lanes_adds_those_half_a_vector_apart_first(target: Target) -> None:
+    def emit(module: ir.Module) -> Function:
+        f = Function(module, "sum", "*x *y", 8)
+        x, y = f.arguments
+        y[0] = x[0].sum_of_lanes()
+        return f
+
+    x, y = np.float32([2**24, 1, 3, 5, 1, 1, -3, 7]), np.empty(8, np.float32)
+    compiled(target, emit)["sum"](x.ctypes.data, y.ctypes.data)
+    total = x
+    for apart in (4, 2, 1):
+        total = total[:apart] + total[apart:]
+    assert set(y) == set(total)
+    assert total[0] != x.sum(dtype=np.float64)  # another order may give another sum
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
 def test_a_loop_carries_its_values_and_a_branch_is_taken_where_it_holds(target: Target) -> None:
     def emit(module: ir.Module) -> Function:
         f = Function(module, "running", "*x *total *last:int64 count", 1)

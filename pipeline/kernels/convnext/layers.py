@@ -101,18 +101,11 @@ class ConvNextCode:
             v = values(turn.index)
             y[turn.index] = v
             turn.values = [turn.values[0] + v]
-        mean = _total(turn.values[0]) * (1 / width)
+        mean = turn.values[0].sum_of_lanes() * (1 / width)
         with f.carrying([f.floats(0.0)], width, LANES) as turn:
             apart = y[turn.index] - mean
             turn.values = [apart.fma(apart, turn.values[0])]
-        variance = _total(turn.values[0]) * (1 / width)
+        variance = turn.values[0].sum_of_lanes() * (1 / width)
         scale = variance.filled(1.0) / (variance + self.shape.epsilon).sqrt()
         with f.loop(width, LANES) as c:
             y[c] = ((y[c] - mean) * scale).fma(weight[c], bias[c])
-
-
-def _total(sums: Floats) -> Floats:
-    """The sum of all lanes, in each lane: lane i and i + 8, then these and those 4 apart, and so on."""
-    for half in (8, 4, 2, 1):
-        sums = sums + sums.shuffle(sums, [(lane + half) % LANES for lane in range(LANES)])
-    return sums

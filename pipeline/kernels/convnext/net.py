@@ -113,9 +113,7 @@ class ConvNext:
         self._library[name.rpartition(".")[2]](rows, inner, panels, x, *self._layer(name), y)
 
     def _layer(self, name: str) -> tuple[int, int]:
-        """Addresses of a layer's weight and of its bias."""
-        weight, bias = (self._layout.offset(f"{name}.{part}") for part in ("weight", "bias"))
-        return self._address + 4 * weight, self._address + 4 * bias
+        return self._layout.addresses(self._address, name)
 
     def _stretches(self, frames: int) -> Iterator[Span]:
         step = _rows_at_once(self.shape)

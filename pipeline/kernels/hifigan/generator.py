@@ -16,7 +16,7 @@ from pipeline.kernels.hifigan.convolution import Room
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, branch_plan, whole_vectors
 from pipeline.kernels.hifigan.pointwise import WAVE_LANES
 from pipeline.kernels.hifigan.shape import HifiganShape, why_not
-from pipeline.kernels.hifigan.weights import Layout
+from pipeline.kernels.hifigan.weights import HifiganLayout
 from pipeline.kernels.products import MOST_ROWS, block_for
 from pipeline.kernels.recipe import library
 from pipeline.kernels.target import Target
@@ -66,7 +66,7 @@ class HifiganGenerator:
     def __init__(self, shape: HifiganShape, weights: NDArray[np.float32], target: Target) -> None:
         assert (why := why_not(shape)) is None, why
         assert target.bfloat16 or shape.precision == "float32", target
-        self._layout, self._geometry = Layout(shape, target), LayerRows(shape)
+        self._layout, self._geometry = HifiganLayout(shape, target), LayerRows(shape)
         assert weights.shape == (self._layout.numbers,), (weights.shape, self._layout.numbers)
         self.shape, self._weights = shape, weights
         self._address, self._library = weights.ctypes.data, library(HifiganCode(shape), target)
@@ -123,9 +123,7 @@ class HifiganGenerator:
         return _Compiled(each, self._library[convolution_name(channels, each)], self._weight(each.name))
 
     def _weight(self, name: str) -> tuple[int, int]:
-        """Addresses of a layer's weight and of its bias."""
-        weight, bias = (self._layout.offset(f"{name}.{kind}") for kind in ("weight", "bias"))
-        return self._address + 4 * weight, self._address + 4 * bias
+        return self._layout.addresses(self._address, name)
 
     def _mirrored(self, pad: int) -> int:
         return pad if self.shape.mirrored else 0

@@ -48,10 +48,7 @@ def waveform(module: ir.Module, name: str, taps: int, channels: int) -> Function
         for i in range(0, taps * channels, WAVE_LANES):
             two = i // WAVE_LANES % 2
             sums[two] = line[i].fma(weights[i], sums[two])
-        total = sums[0] + sums[1]
-        for half in (8, 4, 2, 1):
-            total = total + total.shuffle(total, [(lane + half) % WAVE_LANES for lane in range(WAVE_LANES)])
-        y[t] = total.lane(0)
+        y[t] = (sums[0] + sums[1]).sum_of_lanes().lane(0)
     shift = bias.spread(0)
     with f.loop(count, WAVE_LANES) as t:
         y[t] = tanh(y[t] + shift)

@@ -22,7 +22,7 @@ from pipeline.kernels.target import Target
 Weights = Mapping[str, NDArray[np.float32]]
 
 
-class Layout(PackedWeights):
+class HifiganLayout(PackedWeights):
     """Where each weight lies in the array of transformed weights.
 
     Args:
@@ -47,7 +47,7 @@ class Layout(PackedWeights):
 
 
 def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArray[np.float32]:
-    """The weights as the code for a target reads them, `[Layout(shape, target).numbers] float32`, aligned.
+    """The weights as the code for a target reads them, `[HifiganLayout(shape, target).numbers] float32`, aligned.
 
     Args:
         shape: the shape of the generator.
@@ -57,7 +57,7 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
     Raises:
         CheckpointError: if a weight is missing, or has another shape.
     """
-    layout = Layout(shape, target)
+    layout = HifiganLayout(shape, target)
     array, given = aligned(layout.numbers), _Given(shape, weights)
 
     stages, width = LayerRows(shape).stages, whole_vectors(shape.channels)

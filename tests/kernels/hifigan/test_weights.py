@@ -11,13 +11,13 @@ from support.slow_hifigan import SMALL, random_weights
 
 from pipeline.errors import CheckpointError
 from pipeline.kernels.buffers import ALIGNMENT
-from pipeline.kernels.hifigan.weights import Layout, transformed
+from pipeline.kernels.hifigan.weights import HifiganLayout, transformed
 
 SHAPE = SMALL["odd kernels"]
 
 
 def test_every_weight_lies_apart_from_the_others_and_at_a_line_of_the_cache() -> None:
-    layout = Layout(SHAPE, TARGETS[0])
+    layout = HifiganLayout(SHAPE, TARGETS[0])
     array = np.zeros(layout.numbers, np.float32)
     for name in SHAPE.weight_shapes():
         for kind in ("weight", "bias"):
@@ -30,7 +30,7 @@ def test_every_weight_lies_apart_from_the_others_and_at_a_line_of_the_cache() ->
 def test_a_convolution_is_transformed_in_float64_and_rounded_once() -> None:
     weights, target = random_weights(SHAPE), TARGETS[0]
     array = transformed(SHAPE, weights, target)
-    found = Layout(SHAPE, target).view(array, "resblocks.0.convs1.0.weight")  # [points, panels, in, panel]
+    found = HifiganLayout(SHAPE, target).view(array, "resblocks.0.convs1.0.weight")  # [points, panels, in, panel]
     given = weights["resblocks.0.convs1.0.weight"].astype(np.float64)  # 3 taps: F(6, 3), of which point 0 is at 0
     points, channels = 8, 16
     assert found.size == points * channels * channels
