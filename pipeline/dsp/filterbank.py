@@ -10,11 +10,6 @@ from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
 
-# Number of neighbouring bands whose bins are multiplied together. The filterbank is a narrow diagonal of weights, so
-# twenty small products of 4 bands and their bins do a fraction of the work of a dense one. They are also too small for
-# OpenBLAS to split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
-_BANDS_TOGETHER = 4
-
 # Slaney's mel scale, from M. Slaney, "Auditory Toolbox", Interval Research technical report 1998-010: linear below
 # 1 kHz, which is 15 mels (200/3 Hz for each mel); above it 27 mels are a factor of 6.4.
 _KNEE_HZ, _KNEE_MEL, _MELS_TO_6_4, _RATIO = 1000, 15, 27, Decimal("6.4")
@@ -36,20 +31,6 @@ def mel_filterbank(spec: MelSpec) -> NDArray[np.float32]:
     single = bank.astype(np.float32)
     single.flags.writeable = False
     return single
-
-
-@lru_cache(maxsize=16)
-def filter_groups(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
-    """Blocks along the filterbank's diagonal: bands, the bins that they cover, and weights `[bands, bins] float32`."""
-    bank = mel_filterbank(spec)
-    groups = []
-    for low in range(0, len(bank), _BANDS_TOGETHER):
-        bands = slice(low, low + _BANDS_TOGETHER)
-        covered = np.flatnonzero(bank[bands].any(axis=0))
-        if len(covered):
-            bins = slice(covered[0], covered[-1] + 1)
-            groups.append((bands, bins, np.ascontiguousarray(bank[bands, bins])))
-    return tuple(groups)
 
 
 def _corners(spec: MelSpec) -> NDArray[np.float64]:

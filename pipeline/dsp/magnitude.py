@@ -11,17 +11,17 @@ from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import mel_ceiling, mel_silence, mel_to_linear
 from pipeline.kernels.buffers import aligned
 from pipeline.kernels.filter_bands import BandTables
-from pipeline.kernels.frame_blocks import LANES, from_blocks, to_blocks
+from pipeline.kernels.frame_blocks import LANES, to_blocks
 from pipeline.kernels.nonnegative_least_squares import NonnegativeLeastSquares
 from pipeline.kernels.recipe import library
 from pipeline.kernels.target import Target, required
 from pipeline.melspec import MelSpec
 
 
-def mel_to_magnitude(
-    mel: NDArray[np.float32], spec: MelSpec, updates: int = 200, target: Target | None = None
+def magnitude_blocks(
+    mel: NDArray[np.float32], spec: MelSpec, updates: int, before: int, target: Target | None = None
 ) -> NDArray[np.float32]:
-    """Non-negative magnitudes whose mel is nearest to the given mel, found from a flat start.
+    """Non-negative magnitudes whose mel is nearest to the given mel, found from a flat start, in blocks of frames.
 
     Many spectra fit, because there are more bins than bands. The multiplicative update from a flat start ends in a
     smooth spectrum, which sounds better than the spiky spectra of a general solver (0.6 PESQ above librosa's). Where
@@ -32,18 +32,15 @@ def mel_to_magnitude(
             replaced by the nearest possible ones.
         spec: contract of the mel.
         updates: number of updates, at least 1.
+        before: number of silent frames in front.
         target: what the kernels are compiled for; None for this machine. The magnitudes are the same for each.
 
     Returns:
-        `[1 + n_fft // 2, frames] float32`. Bins that no filter covers are 0.
+        `[blocks, 1 + n_fft // 2, LANES] float32`; see `kernels.frame_blocks`. Bins that no filter covers are 0.
+
+    Raises:
+        ConfigError: if kernels cannot be compiled here.
     """
-    return from_blocks(magnitude_blocks(mel, spec, updates, 0, target), mel.shape[1])
-
-
-def magnitude_blocks(
-    mel: NDArray[np.float32], spec: MelSpec, updates: int, before: int, target: Target | None = None
-) -> NDArray[np.float32]:
-    """`mel_to_magnitude` as blocks of frames, `[blocks, bins, LANES] float32`, with `before` silent frames in front."""
     assert updates > 0
     possible = np.clip(mel, mel_silence(spec)[:, None], mel_ceiling(spec)[:, None])
     wanted = to_blocks(np.pad(mel_to_linear(possible, spec), ((1, 1), (0, 0))), before)

@@ -5,12 +5,19 @@ It measures the same as the kernels, up to rounding: its bits depend on the proc
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.filterbank import filter_groups
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.stft import framed, window
 from pipeline.melspec import MelSpec
+
+# Number of neighbouring bands whose bins are multiplied together. The filterbank is a narrow diagonal of weights, so
+# twenty small products of 4 bands and their bins do a fraction of the work of a dense one. They are also too small for
+# OpenBLAS to split among threads (below 4 * 65536 multiplications: its interface/gemm.c), which would change rounding.
+_BANDS_TOGETHER = 4
 
 
 class MelInNumpy:
@@ -33,7 +40,7 @@ class MelInNumpy:
             np.maximum(power, np.float32(spec.power_floor), out=power)
         linear = np.sqrt(power) if spec.power == 1 else power
         bands = np.zeros((spec.n_mels, linear.shape[1]), np.float32)
-        for rows, bins, weights in filter_groups(spec):
+        for rows, bins, weights in _filter_groups(spec):
             np.matmul(weights, linear[bins], out=bands[rows])
         return self._to_mel(bands)
 
@@ -68,3 +75,17 @@ class MelInNumpy:
     def add_moments(self, mel: NDArray[np.float32], sums: NDArray[np.float64]) -> None:
         """As `MelAnalysis.add_moments`."""
         sums += mel.sum(dtype=np.float64), np.square(mel, dtype=np.float64).sum()
+
+
+@lru_cache(maxsize=16)
+def _filter_groups(spec: MelSpec) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
+    """Blocks along the filterbank's diagonal: bands, the bins that they cover, and weights `[bands, bins] float32`."""
+    bank = mel_filterbank(spec)
+    groups = []
+    for low in range(0, len(bank), _BANDS_TOGETHER):
+        bands = slice(low, low + _BANDS_TOGETHER)
+        covered = np.flatnonzero(bank[bands].any(axis=0))
+        if len(covered):
+            bins = slice(covered[0], covered[-1] + 1)
+            groups.append((bands, bins, np.ascontiguousarray(bank[bands, bins])))
+    return tuple(groups)

@@ -16,47 +16,11 @@ from pipeline.dsp.phase_tables import (
 )
 from pipeline.dsp.stft import SMALLEST_ENVELOPE, window
 from pipeline.kernels.buffers import aligned
-from pipeline.kernels.frame_blocks import LANES, blocks_of, to_blocks
+from pipeline.kernels.frame_blocks import LANES, blocks_of
 from pipeline.kernels.phase_stage import Method, PhaseStage
 from pipeline.kernels.recipe import library
 from pipeline.kernels.target import Target, required
 from pipeline.melspec import MelSpec
-
-
-def reconstruct(
-    magnitude: NDArray[np.float32],
-    spec: MelSpec,
-    iterations: int = 32,
-    method: Method = "fast-griffin-lim",
-    first_frame: int = 0,
-    anchor: float = 0.0,
-    target: Target | None = None,
-) -> NDArray[np.float32]:
-    """A waveform that has the mel of the given magnitudes and, in the bins that no band covers, their level.
-
-    Griffin-Lim projects alternately onto the spectra that some signal has, P = STFT(ISTFT(.)), and onto those with the
-    wanted magnitudes. Here the latter are the spectra with the wanted mel: each bin is scaled by the mean of its bands'
-    ratios of wanted to present energy, weighted by the filters. The level of bins that no band covers is kept, in bands
-    of 16 bins. Apart from their mel, the given magnitudes are only a start. For flat-start magnitudes of eight
-    utterances this gains 0.5 PESQ over keeping them (3.79 instead of 3.29 after 32 iterations) and halves the distance
-    to the mel. An anchor keeps a part of magnitudes that are known better.
-
-    Args:
-        magnitude: the magnitudes, `[1 + n_fft // 2, frames] float32`, at least one frame.
-        spec: contract of the mel.
-        iterations: number of projections P.
-        method: name of the algorithm that combines the two projections.
-        first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
-        anchor: weight of the given magnitudes, 0 to 1, relative to those at hand, before they are scaled to the mel.
-        target: what the kernels are compiled for; None for this machine. The samples are the same for each.
-
-    Returns:
-        `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
-        `(frames - 1) * hop_length` for "center".
-    """
-    before = first_frame % PHASE_BLOCK
-    blocks = to_blocks(magnitude, before)
-    return reconstruct_blocks(blocks, magnitude.shape[1], spec, iterations, method, first_frame, anchor, target)
 
 
 def reconstruct_blocks(
@@ -69,21 +33,33 @@ def reconstruct_blocks(
     anchor: float,
     target: Target | None = None,
 ) -> NDArray[np.float32]:
-    """`reconstruct` for magnitudes in blocks.
+    """A waveform that has the mel of the given magnitudes and, in the bins that no band covers, their level.
+
+    Griffin-Lim projects alternately onto the spectra that some signal has, P = STFT(ISTFT(.)), and onto those with the
+    wanted magnitudes. Here the latter are the spectra with the wanted mel: each bin is scaled by the mean of its bands'
+    ratios of wanted to present energy, weighted by the filters. The level of bins that no band covers is kept, in bands
+    of 16 bins. Apart from their mel, the given magnitudes are only a start. For flat-start magnitudes of eight
+    utterances this gains 0.5 PESQ over keeping them (3.79 instead of 3.29 after 32 iterations) and halves the distance
+    to the mel. An anchor keeps a part of magnitudes that are known better.
 
     Args:
-        magnitudes: blocks of magnitudes, `[blocks, bins, LANES] float32`, aligned. The first frame is in lane
-            `first_frame % PHASE_BLOCK`, counted through the blocks; lanes before it and after the last frame hold 0.
-        frames: number of frames.
-        spec: see `reconstruct`, as all that follow.
-        iterations: see there.
-        method: see there.
-        first_frame: see there.
-        anchor: see there.
-        target: see there.
+        magnitudes: the magnitudes, `[blocks, 1 + n_fft // 2, LANES] float32`, aligned; see `kernels.frame_blocks`. The
+            first frame is in lane `first_frame % PHASE_BLOCK`, counted through the blocks; lanes before it and after
+            the last frame hold 0.
+        frames: number of frames, at least one.
+        spec: contract of the mel.
+        iterations: number of projections P.
+        method: name of the algorithm that combines the two projections.
+        first_frame: position of the first frame in the whole mel. The start phases are drawn by position.
+        anchor: weight of the given magnitudes, 0 to 1, relative to those at hand, before they are scaled to the mel.
+        target: what the kernels are compiled for; None for this machine. The samples are the same for each.
 
     Returns:
-        See there.
+        `[samples] float32` without the spec's padding: `frames * hop_length` samples for framing "same",
+        `(frames - 1) * hop_length` for "center".
+
+    Raises:
+        ConfigError: if kernels cannot be compiled here.
     """
     before = first_frame % PHASE_BLOCK
     count, overlap, bands = before + frames, overlap_of(spec), bands_with_ends(spec)

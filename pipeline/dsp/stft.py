@@ -1,4 +1,4 @@
-"""The short-time Fourier transform of a mel spec and its inverse, vectorized over frames, in single precision.
+"""Frames of a signal, their window, and the inverse short-time Fourier transform in numpy, in single precision.
 
 Spectra are `[frames, 1 + n_fft // 2]` here, so that a frame is contiguous in memory.
 """
@@ -37,10 +37,10 @@ def window(spec: MelSpec) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=16)
-def _single_window(spec: MelSpec, scale: int) -> NDArray[np.float32]:
-    scaled = (window(spec) * scale).astype(np.float32)
-    scaled.flags.writeable = False
-    return scaled
+def _single_window(spec: MelSpec) -> NDArray[np.float32]:
+    single = window(spec).astype(np.float32)
+    single.flags.writeable = False
+    return single
 
 
 def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
@@ -51,22 +51,6 @@ def framed(signal: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
         spec: geometry of the frames.
     """
     return np.lib.stride_tricks.sliding_window_view(signal, spec.n_fft)[:: spec.hop_length]
-
-
-def stft(frames: NDArray[np.float32], spec: MelSpec) -> NDArray[np.complex64]:
-    """The Fourier transforms of windowed frames.
-
-    Args:
-        frames: the frames, `[frames, n_fft] float32`, as `framed` gives them.
-        spec: geometry of the frames, and their window.
-
-    Returns:
-        `[frames, 1 + n_fft // 2] complex64`.
-    """
-    # norm="forward" divides by n_fft, for which the window compensates. With the default norm, numpy 2.4 computes the
-    # transform of float32 in a wider type, 4 times slower.
-    spectrum = np.fft.rfft(frames * _single_window(spec, spec.n_fft), norm="forward")
-    return spectrum.astype(np.complex64, copy=False)
 
 
 def istft(blocks: Sequence[NDArray[np.complex64]], spec: MelSpec) -> NDArray[np.float32]:
@@ -88,7 +72,7 @@ def istft(blocks: Sequence[NDArray[np.complex64]], spec: MelSpec) -> NDArray[np.
     done = 0
     for spectrum in blocks:
         frames = np.fft.irfft(spectrum, spec.n_fft).astype(np.float32, copy=False)
-        frames *= _single_window(spec, 1)
+        frames *= _single_window(spec)
         _add_overlapping(frames, hops[done:])
         done += len(spectrum)
     signal = hops.reshape(-1)[: (count - 1) * hop + spec.n_fft]
@@ -99,7 +83,7 @@ def istft(blocks: Sequence[NDArray[np.complex64]], spec: MelSpec) -> NDArray[np.
 @lru_cache(maxsize=8)
 def _inverse_envelope(spec: MelSpec, count: int) -> NDArray[np.float32]:
     """One over the sum of `count` overlapping squared windows, `[samples] float32`, where that is large enough."""
-    squares = np.broadcast_to(_single_window(spec, 1) ** 2, (count, spec.n_fft))
+    squares = np.broadcast_to(_single_window(spec) ** 2, (count, spec.n_fft))
     hops = np.zeros((count + -(-spec.n_fft // spec.hop_length) - 1, spec.hop_length), np.float32)
     _add_overlapping(squares, hops)
     envelope = hops.reshape(-1)[: (count - 1) * spec.hop_length + spec.n_fft]

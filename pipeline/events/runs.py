@@ -94,6 +94,8 @@ class PublicationDue(Event):
 class OtherProcessor(Event):
     """Shards of this output were made on another kind of processor, so samples of new ones may differ slightly.
 
+    Not told where nothing but kernels and codecs makes the samples, which are then the same on every processor.
+
     Told once for each kind of processor: the output remembers them.
 
     Args:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.cluster.execute import execute
 from pipeline.config import Job
+from pipeline.dsp.mel_analysis import mel_analysis
 from pipeline.errors import (
     ConfigError,
     HopelessRunError,
@@ -169,8 +170,11 @@ def _prepare_vocoder(prepared: Prepared, listener: Listener) -> None:
     vocoder = prepared.vocoder
     if (why := vocoder.backend.why_not_native) is not None:
         listener(NativeKernelsUnused(why))
-    if isinstance(vocoder, CompiledVocoder) and prepared.job.config.cluster.kind in ("local", "synchronous"):
-        vocoder.prepare()
+    if prepared.job.config.cluster.kind in ("local", "synchronous"):
+        if isinstance(vocoder, CompiledVocoder):
+            vocoder.prepare()
+        if prepared.job.config.quality.mel_distance:
+            mel_analysis(vocoder.spec)
 
 
 class _JobListener:
@@ -182,10 +186,13 @@ class _JobListener:
         self.described = describe_job(prepared)
         self.made_seconds = 0.0
         self.repacked = 0
-        # Kernels and codecs give the same samples on every processor; other ones need not.
-        output, native = prepared.job.config.output, prepared.job.runtime == "native"
-        mastered = output.loudness is not None or output.sample_rate not in (None, prepared.job.mel.sample_rate)
-        self._earlier = () if native and not mastered else tuple(self.described["processors"])
+        # Kernels and codecs give the same samples on every processor. Nets in onnxruntime need not, nor do resampling,
+        # loudness and conversions of mels, whose logarithms are numpy's.
+        output, job = prepared.job.config.output, prepared.job
+        mastered = output.loudness is not None or output.sample_rate not in (None, job.mel.sample_rate)
+        converted = any(each.remedy == "exact" for each in prepared.differences)
+        may_differ = job.runtime == "onnxruntime" or mastered or converted
+        self._earlier = tuple(self.described["processors"]) if may_differ else ()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ShardCommitted):

@@ -147,9 +147,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _as_workers_start() -> Iterator[list[int]]:
     """A context in which worker processes start with one thread for matrix products, and Ctrl-C is held back.
 
-    It gives what `interrupts_held` gives. The number of OpenBLAS's threads changes the last bits of a mel, and so its
-    digest; and two workers with two threads each take three times as long on two processors as with one thread
-    (measured). Ctrl-C reaches all processes of a terminal; workers ignore it, and this process tells them to stop.
+    It gives what `interrupts_held` gives. Where numpy analyses mels, the number of OpenBLAS's threads changes the last
+    bits of a mel, and so its digest; and two workers with two threads each take three times as long on two processors
+    as with one thread (measured). Ctrl-C reaches all processes of a terminal; workers ignore it, and this process tells
+    them to stop.
     """
     settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     environment = {name: os.environ.get(name) for name in settings}

@@ -31,7 +31,8 @@ def installed() -> Mapping[str, str]:
 def processor() -> str:
     """The kind of this processor, as far as the last bits of a sample may depend on it.
 
-    numpy and its BLAS choose kernels by the processor, and other kernels add in another order and round differently.
+    onnxruntime, soxr and numpy choose code by the processor, and other code adds in another order and rounds
+    differently. What numpy and its BLAS chose tells the kinds apart. melmill's own kernels give the same bits on all.
 
     Returns:
         The architecture, the kernels that each BLAS chose, and the vector instructions that numpy found, such as

@@ -85,6 +85,10 @@ class GriffinLim:
         """Memory that decoding `frames` frames at once takes [bytes]; an estimate."""
         return phase_memory(self.spec, frames, self.iterations, _METHOD)
 
+    def prepare(self) -> None:
+        """Compiles the code if this machine does not have it yet."""
+        self.decode(np.zeros((self.spec.n_mels, 1), np.float32))
+
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
         """The waveform of one mel, or of the core of one window of it.
 

@@ -8,12 +8,11 @@ import soundfile
 import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.frame_by_frame import mel_to_magnitude, reconstruct
 from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
-from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel, mel_to_linear
-from pipeline.dsp.phase import reconstruct
 from pipeline.melspec import PRESETS, Normalization
 
 PROMPT = PROMPTS / "it_IT_m_Carlo" / "vm-nobodyavail.flac"

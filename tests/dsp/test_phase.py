@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from support.frame_by_frame import mel_to_magnitude, reconstruct
+from support.numpy_stft import stft
 from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
-from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.phase import phase_halo, reconstruct
+from pipeline.dsp.phase import phase_halo
 from pipeline.dsp.phase_tables import PHASE_BLOCK, random_phases
-from pipeline.dsp.stft import framed, stft
+from pipeline.dsp.stft import framed
 from pipeline.melspec import PRESETS
 
 PROMPT = PROMPTS / "it_IT_m_Carlo" / "vm-nobodyavail.flac"

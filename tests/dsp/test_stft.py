@@ -5,8 +5,9 @@ import dataclasses
 import librosa
 import numpy as np
 import pytest
+from support.numpy_stft import stft
 
-from pipeline.dsp.stft import _add_overlapping, framed, istft, stft, window
+from pipeline.dsp.stft import _add_overlapping, framed, istft, window
 from pipeline.melspec import PRESETS
 
 HIFIGAN = PRESETS["hifigan-22k"]

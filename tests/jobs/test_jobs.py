@@ -25,6 +25,7 @@ from pipeline.audio.encode import quantize
 from pipeline.audio.levels import Levels
 from pipeline.cli.run_view import noticed
 from pipeline.config import JobConfig
+from pipeline.dsp.mel_analysis import _OfThread
 from pipeline.errors import ConfigError, ContractError, OwnedError, StorageError, TooManyFailuresError
 from pipeline.events import (
     Event,
@@ -33,6 +34,7 @@ from pipeline.events import (
     RunFinished,
     RunStarted,
     ShardCommitted,
+    ShardStarted,
     UtterancesMade,
 )
 from pipeline.jobs import steps
@@ -84,6 +86,22 @@ def test_a_run_on_another_kind_of_processor_says_so_once_if_samples_may_differ(
     assert notices(third) == ([] if runtime == "native" else [OtherProcessor("other", ("one",))])
     assert json.loads((out_of(config) / "job.json").read_text())["processors"] == ["one", "other"]
     assert notices(str(tiny_vocoder(out_of(config).parent / "fourth.onnx", seed=3))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"output__subtype": "PCM_24"}, []), ({"output__sample_rate": 8000}, [OtherProcessor("other", ("one",))])],
+    ids=["another subtype", "resampled"],
+)
+def test_another_kind_of_processor_matters_for_griffin_lim_only_if_its_samples_are_resampled(
+    job: Build, change: dict[str, Any], told: list[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Event] = []
+    for kind, settings in (("one", {}), ("other", change)):
+        monkeypatch.setattr("pipeline.worker.task.processor", lambda kind=kind: kind)
+        run(job(vocoder__name="griffin-lim", **settings), found.append)
+    assert sum(isinstance(event, ShardStarted) for event in found) > 1
+    assert [event for event in found if isinstance(event, OtherProcessor)] == told
 
 
 def test_a_key_whose_file_would_have_too_long_a_name_is_quarantined(job: Build, store: Path, tmp_path: Path) -> None:
@@ -643,6 +661,7 @@ def test_what_all_workers_load_is_made_before_they_start(
     monkeypatch.setattr(steps, "execute", execute)
     # The code is in this process already if another test has used it, and then need not be written.
     monkeypatch.setattr("pipeline.kernels.recipe._loaded", {})
+    monkeypatch.setattr("pipeline.dsp.mel_analysis._of_thread", _OfThread())
     run(job(vocoder__name=str(own), **{f"cluster__{key}": value for key, value in cluster.items()}))
     ((made),) = at_start
     assert {name.partition("-")[0] for name in made} == {"code", "array"}

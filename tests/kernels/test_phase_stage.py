@@ -8,14 +8,14 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 from support import numpy_phase
+from support.frame_by_frame import mel_to_magnitude, reconstruct
 from support.kernels import TARGETS
+from support.numpy_stft import stft
 from support.paths import PROMPTS
 
-from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.phase import reconstruct
 from pipeline.dsp.phase_tables import overlap_of
-from pipeline.dsp.stft import framed, stft
+from pipeline.dsp.stft import framed
 from pipeline.kernels.phase_stage import Method, PhaseStage
 from pipeline.melspec import PRESETS, MelSpec
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from support.frame_by_frame import mel_to_magnitude, reconstruct
 from support.quality_metrics import NAMES, measure, median_interval
 from tools import benchmark_quality as bench
 
-from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.net_magnitude import net_magnitude_blocks
-from pipeline.dsp.phase import Method, reconstruct
 from pipeline.kernels.frame_blocks import from_blocks
+from pipeline.kernels.phase_stage import Method
 from pipeline.vocoders import load_vocoder
 
 SPEC = bench.SPEC

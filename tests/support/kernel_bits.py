@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
+from support.frame_by_frame import mel_to_magnitude, reconstruct
 
-from pipeline.dsp.magnitude import mel_to_magnitude
 from pipeline.dsp.mel_analysis import CompiledMel
 from pipeline.dsp.net_magnitude import net_magnitude_blocks
-from pipeline.dsp.phase import reconstruct
 from pipeline.kernels import elementary
 from pipeline.kernels.buffers import aligned, aligned_copy
 from pipeline.kernels.complex_values import ComplexRows

@@ -8,9 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from support.numpy_start_phases import PHASE_BLOCK, SMALLEST_MAGNITUDE, TINY, started_spectra
+from support.numpy_stft import stft
 
 from pipeline.dsp.filterbank import mel_filterbank
-from pipeline.dsp.stft import framed, istft, stft
+from pipeline.dsp.stft import framed, istft
 from pipeline.melspec import MelSpec
 
 Method = Literal["fast-griffin-lim", "admm"]

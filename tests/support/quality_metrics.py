@@ -9,9 +9,10 @@ import pystoi
 import soxr
 from numpy.typing import NDArray
 from speechmos import dnsmos, plcmos
+from support.numpy_stft import stft
 
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.stft import framed, stft
+from pipeline.dsp.stft import framed
 from pipeline.melspec import MelSpec
 
 RATE = 16000  # of PESQ wideband, STOI, DNSMOS and PLCMOS

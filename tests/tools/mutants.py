@@ -1106,8 +1106,8 @@ MUTANTS = (
     Mutant(
         "code is compiled and weights are transformed before local workers start",
         "jobs/steps.py",
-        "        vocoder.prepare()\n",
-        "        pass\n",
+        "            vocoder.prepare()\n",
+        "            pass\n",
         "tests/jobs/test_jobs.py -k before_they_start",
     ),
     Mutant(

@@ -17,7 +17,7 @@ from pipeline.dsp.mel import log_mel
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.errors import ContractError
 from pipeline.melspec import PRESETS, Normalization
-from pipeline.vocoders.base import Window
+from pipeline.vocoders.base import CompiledVocoder, Window
 from pipeline.vocoders.griffin_lim import GriffinLim
 
 HIFIGAN = PRESETS["hifigan-22k"]
@@ -90,6 +90,17 @@ def test_the_samples_depend_neither_on_threads_nor_on_what_numpy_makes_of_the_pr
     )
     assert len(here.stdout.split()) == 2
     assert here.stdout == there.stdout
+
+
+def test_prepare_compiles_all_that_decode_needs(mel, tmp_path, monkeypatch):
+    monkeypatch.setenv("MELMILL_CACHE", str(tmp_path))
+    monkeypatch.setattr("pipeline.kernels.recipe._loaded", {})
+    vocoder = GriffinLim(HIFIGAN)
+    assert isinstance(vocoder, CompiledVocoder)
+    vocoder.prepare()
+    made = {each.name for each in (tmp_path / "kernels").iterdir()}
+    vocoder.decode(mel)
+    assert made == {each.name for each in (tmp_path / "kernels").iterdir()} != set()
 
 
 def test_another_position_gives_other_samples_of_the_same_mel(mel):

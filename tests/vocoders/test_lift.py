@@ -14,12 +14,13 @@ import soxr
 from numpy.typing import NDArray
 from support.corpora import SPEC
 from support.kernels import TARGETS
+from support.numpy_stft import stft
 from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.phase_tables import PHASE_BLOCK
-from pipeline.dsp.stft import framed, stft
+from pipeline.dsp.stft import framed
 from pipeline.errors import BadMelError
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import decode_windows, load_vocoder
