@@ -18,7 +18,7 @@ from support.slow_hifigan import SMALL, V1, random_weights, slow_hifigan
 from pipeline.errors import BadMelError
 from pipeline.kernels.hifigan.generator import HifiganGenerator, buffer_bytes
 from pipeline.kernels.hifigan.shape import HifiganShape
-from pipeline.kernels.hifigan.weights import Layout, transformed
+from pipeline.kernels.hifigan.weights import HifiganLayout, transformed
 from pipeline.kernels.target import Target
 
 HOST = TARGETS[0]
@@ -177,7 +177,7 @@ def test_a_stretch_in_mixed_precision_has_the_bits_of_the_whole(
 
 
 def test_the_first_stages_longest_convolutions_stay_in_float32_and_other_weights_halve() -> None:
-    plain, mixed = Layout(V1, HOST), Layout(replace(V1, precision="mixed"), HOST)
+    plain, mixed = HifiganLayout(V1, HOST), HifiganLayout(replace(V1, precision="mixed"), HOST)
 
     def ratio(name: str) -> float:
         sizes = [each.view(np.zeros(each.numbers, np.float32), f"{name}.weight").size for each in (mixed, plain)]
