@@ -145,7 +145,7 @@ def _pieces(audio: AudioFile, clip: Clip) -> Iterator[NDArray[np.float32]]:
 def _read(file: soundfile.SoundFile, count: int) -> NDArray[np.float32]:
     """The next samples, at most `count`: `[samples, channels] float32`."""
     samples: NDArray[np.float32]
-    if file.subtype != "PCM_16":
+    if file.subtype != "PCM_16" or file.format == "SDS":  # SDS keeps 16 bits in words of 21, whose rest is read, too
         samples = file.read(count, dtype="float32", always_2d=True)
         return samples
     # The same numbers as libsndfile's own conversion gives, in a third of its time.
