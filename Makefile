@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
+BENCH := build/bench
 CUDA := build/cuda
 ARM := build/aarch64
 DEMO := demo
@@ -73,8 +74,8 @@ format: $(VENV)/dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/dev  ## measure packing, vocoding and a whole run on the prompts; prints times real time
-	$(BIN)/python tests/tools/benchmark.py
+bench: $(BENCH)/done  ## measure decoding, packing and whole runs beside PyTorch, onnxruntime, OpenVINO and librosa (half an hour)
+	$(BENCH)/bin/python tests/tools/benchmark.py
 
 bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card
 	$(CUDA)/bin/python tests/tools/benchmark_cuda.py
@@ -162,6 +163,15 @@ $(CUDA)/done: requirements-dev.txt
 	$(CUDA)/bin/pip uninstall --quiet --yes onnxruntime
 	$(CUDA)/bin/pip install --quiet --disable-pip-version-check 'onnxruntime-gpu[cuda,cudnn]==1.31.1'
 	$(CUDA)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# A place of its own: what melmill is compared with does not touch the locked versions.
+$(BENCH)/done: requirements-dev.txt tests/tools/bench/requirements.txt tests/tools/bench/requirements-alone.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --requirement tests/tools/bench/requirements.txt
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --requirement tests/tools/bench/requirements-alone.txt
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 # A place of its own: what those projects ask for does not touch the locked versions. Sources are built with what that

@@ -25,6 +25,7 @@ from support.corpora import TINY, rows
 from support.pages import DOCS, LANES, PAGES, blocks, called, console, lane_of, masked, needs, shell, wanted_code
 from support.paths import PROMPTS, ROOT
 from support.torch_writer import tensor, torch_names, zip_file
+from tools.bench import table as bench
 from typer.testing import CliRunner
 
 import pipeline
@@ -336,11 +337,38 @@ def test_figures_of_quality_are_those_that_the_bench_printed() -> None:
     assert set(lines) <= set((ROOT / "tests" / "tools" / "quality.md").read_text().splitlines())
 
 
+SPEEDS = json.loads((ROOT / "tests" / "tools" / "speed.json").read_text())
+
+
+def kept(what: str, by: str = "native") -> Any:
+    """A row of the kept bench."""
+    (row,) = (row for row in bench.rows(SPEEDS) if row["what"] == what and row["by"] == by)
+    return row
+
+
+def test_speeds_are_those_of_the_kept_bench() -> None:
+    table = (
+        PAGES["explanation/speed"].read_text().partition("<!-- bench -->\n")[2].partition("<!-- end of bench -->")[0]
+    )
+    assert table.splitlines() == bench.table(SPEEDS)
+
+
+def test_how_many_times_faster_a_vocoder_is_follows_from_the_kept_bench() -> None:
+    (times,) = re.findall(r"It decodes (\d+) times faster than HiFi-GAN", PAGES["README"].read_text())
+    assert int(times) == pytest.approx(np.median(kept("lift")["compared"]["x the speed of hifigan-universal"]), rel=0.1)
+    (percent,) = re.findall(r"at (\d+) % of its speed", PAGES["README"].read_text())
+    assert int(percent) == pytest.approx(100 * bench.median(kept("lift")) / bench.median(kept("lift-hq")), abs=5)
+
+
 def test_hours_of_a_corpus_follow_from_the_speeds() -> None:
     text = PAGES["explanation/speed"].read_text()
-    speeds = dict(re.findall(r"^\| (`\S+`, whole run, one \w+)[^|]*\| ([\d.]+) ", text, re.MULTILINE))
-    for vocoder, hours in re.findall(r"^\| (`[\w-]+`) \| ([\d |.]+)", text, re.MULTILINE):
-        one, four, sixteen, *card = (float(cell) for cell in hours.split("|") if cell.strip())
-        for cores, found in ((1, one), (4, four), (16, sixteen)):
-            assert found == pytest.approx(100 / float(speeds[f"{vocoder}, whole run, one core"]) / cores, rel=0.1)
-        assert all(found == 100 / float(speeds[f"{vocoder}, whole run, one H100"]) for found in card)
+    (card,) = re.findall(r"^\| `hifigan-universal`, whole run, one H100 \| ([\d.]+) ", text, re.MULTILINE)
+    table = text.partition("<!-- end of speed -->")[0]
+    vocoders = re.findall(r"^\| `([\w-]+)` \| ([\d |.]+)", table, re.MULTILINE)
+    assert len(vocoders) == 2
+    for vocoder, hours in vocoders:
+        row = kept(f"{vocoder}, whole run, without its start")
+        speed = row["audio_seconds"] / bench.median(row)
+        one, four, sixteen, *on_card = (float(cell) for cell in hours.split("|") if cell.strip())
+        assert (one, four, sixteen) == pytest.approx([100 / speed / cores for cores in (1, 4, 16)], rel=0.1)
+        assert on_card in ([], [100 / float(card)])

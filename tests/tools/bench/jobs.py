@@ -1,0 +1,75 @@
+"""Whole jobs, as `melmill run` does them: what their start takes, and what an hour of audio takes.
+
+Whole jobs of other tools, many short utterances, and what a job costs beside its vocoder belong here, too.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from support.packs import pack_audio
+from support.paths import PROMPTS
+from tools.bench.measuring import ONE_THREAD, Row, speeds
+from tools.bench.speech import SPEC, corpus
+
+FIRST, SECOND, LONG = "start, first on a machine", "start, second", "whole run, without its start"
+CONTENDERS = {
+    ("hifigan-universal", "onnxruntime"): (FIRST, SECOND),
+    ("hifigan-universal", "native"): (FIRST, SECOND, LONG),
+    ("lift", "native"): (FIRST, SECOND, LONG),
+}
+"""Vocoder and runtime -> what is measured of their runs."""
+
+
+def rows(folder: Path, rounds: int) -> list[Row]:
+    """Rows for the start of a job of 2.2 s of audio, with an empty cache and again, and for what a longer job adds.
+
+    Args:
+        folder: an empty folder.
+        rounds: number of rounds.
+    """
+    short, long = folder / "short", folder / "long"
+    short.mkdir(parents=True)
+    shutil.copy(PROMPTS / "fr_CA_f_June" / "all-circuits-busy-now.flac", short)
+    corpus(long, 1)
+    packed = {each: pack_audio(str(each), f"{each}.zarr", SPEC).seconds for each in (short, long)}
+    lengths = {FIRST: 0.0, SECOND: 0.0, LONG: packed[long] - packed[short]}
+    found = {
+        (vocoder, runtime, what): Row(f"{vocoder}, {what}", runtime, audio_seconds=lengths[what])
+        for (vocoder, runtime), parts in CONTENDERS.items()
+        for what in parts
+    }
+    for done in range(rounds):
+        print(f"jobs, round {done + 1} of {rounds}", file=sys.stderr)
+        for (vocoder, runtime), parts in CONTENDERS.items():
+            cache = folder / "cache"
+            shutil.rmtree(cache, ignore_errors=True)
+            cpu, wall = 0.0, 0.0
+            for what, store in zip(parts, (short, short, long), strict=False):
+                before = (cpu, wall) if what == LONG else (0.0, 0.0)
+                cpu, wall = _run(store, vocoder, runtime, cache)
+                found[vocoder, runtime, what].cpu.append(cpu - before[0])
+                found[vocoder, runtime, what].wall.append(wall - before[1])
+    for what in (FIRST, SECOND):
+        native, theirs = (found["hifigan-universal", runtime, what] for runtime in ("native", "onnxruntime"))
+        native.compared["x the speed of onnxruntime"] = speeds(native, theirs)
+    return list(found.values())
+
+
+def _run(store: Path, vocoder: str, runtime: str, cache: Path) -> tuple[float, float]:
+    """CPU time of a run with one worker, all of its processes together, and wall-clock time [s]."""
+    out = store.parent / "audio"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, "-m", "pipeline", "run", "--store", f"{store}.zarr", "--out", str(out), "--workers", "1"]
+    command += ["--vocoder", vocoder, "--set", f"vocoder.runtime={'auto' if vocoder == 'lift' else runtime}"]
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command, env={**os.environ, **ONE_THREAD, "MELMILL_CACHE": str(cache)}, stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{' '.join(command)}: exit code {process.returncode}; see above"
+    return usage.ru_utime + usage.ru_stime, time.perf_counter() - begun
