@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.corpora import assert_whole, objects
+from support.corpora import assert_whole, lasting_store, objects
 from support.faults.processes import until
 
 from pipeline.cluster import dask_executor
@@ -52,17 +52,16 @@ def test_plan_and_a_run_in_this_process_import_no_dask(job: Build, tmp_path: Pat
     assert done.stdout.split() == ["True", "24", "finished", "()", "set()"]
 
 
-def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, tmp_path: Path) -> None:
-    """With Griffin-Lim, slow enough that a shard takes longer than the time between two reports."""
+def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, packed: Path, tmp_path: Path) -> None:
+    """With so much speech that its one shard takes longer than the time between two reports."""
+    store, copies = lasting_store(packed, tmp_path, seconds=5)
+    settings = {"input__store": str(store), "vocoder__name": "griffin-lim", "output__shard_seconds": 10**6}
     events: list[Event] = []
-    run(
-        job(vocoder__name="griffin-lim", cluster__kind="local", cluster__workers=1, output__shard_seconds=600),
-        events.append,
-    )
+    run(job(**settings, cluster__kind="local", cluster__workers=1), events.append)
     told = [(event.made, event.seconds) for event in events if isinstance(event, UtterancesMade)]
     assert told
     assert told == sorted(told)
-    assert 0 < told[0][0] < 24
+    assert 0 < told[0][0] < len(copies)
 
 
 def test_a_running_scheduler_does_the_work(job: Build) -> None:

@@ -129,7 +129,7 @@ def test_within_a_long_grace_what_is_in_flight_is_finished_and_nothing_is_begun(
     slow_job: Build, packed: Path, tmp_path: Path, cluster: dict[str, Any], number: signal.Signals
 ) -> None:
     store, _ = lasting_store(packed, tmp_path, seconds=20)  # the run is not over before the signal comes
-    config = slow_job(**cluster, input__store=str(store), cluster__grace=600, output__shard_seconds=6)
+    config = slow_job(**cluster, input__store=str(store), cluster__grace=600, output__shard_seconds=60)
     out, log = located(config.output.url), tmp_path / "log"
     planned = len(plan(config).todo)
     with ended(start(config, log, "--log-json")) as process:

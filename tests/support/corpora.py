@@ -88,9 +88,10 @@ def assert_whole(out: Path, utterances: int, failed: int = 0) -> None:
 
 
 def lasting_store(prompts: Path, folder: Path, seconds: float) -> tuple[Path, dict[str, str]]:
-    """The prompts so often that one core takes at least so many seconds for them with Griffin-Lim.
+    """The prompts so often that a run with Griffin-Lim takes one core about so many seconds.
 
-    How busy this machine is makes no difference: the processor's time counts, of the fastest of several decodings.
+    How busy this machine is makes no difference: the processor's time counts, of the fastest of several decodings. No
+    more than 60 s of speech are counted for a second, because all else that a run does with them takes as long.
 
     Returns:
         The store, and for each of its keys the key of the prompt.
@@ -98,7 +99,8 @@ def lasting_store(prompts: Path, folder: Path, seconds: float) -> tuple[Path, di
     store = open_store(str(prompts))
     vocoder = load_vocoder("griffin-lim", SPEC)
     mels = {each.key: np.ascontiguousarray(store.read(each)) for each in store.catalogue()}
-    fastest = min(_processor_seconds(vocoder, mel) / mel.shape[1] for mel in list(mels.values())[:6])
+    decoding = min(_processor_seconds(vocoder, mel) / mel.shape[1] for mel in list(mels.values())[:6])
+    fastest = max(decoding, SPEC.seconds(1) / 60)
     times = math.ceil(seconds / fastest / sum(mel.shape[1] for mel in mels.values()))
     (folder / "mels").mkdir()
     copies = {}
