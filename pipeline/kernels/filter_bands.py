@@ -29,8 +29,8 @@ class BandTables:
     Attributes:
         bands: number of bands.
         segments: the first bin of each segment, and the number of bins: `[bands + 2] int64`.
-        weights: for each bin, its weights in the bands below and above; the same divided by their sum: `[bins, 4]
-            float32`.
+        weights: the weights of each bin in the band below and in the band above, and these two weights divided by
+            their sum: `[bins, 4] float32`.
     """
 
     bands: int

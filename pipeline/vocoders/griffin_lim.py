@@ -90,15 +90,7 @@ class GriffinLim:
         self.decode(np.zeros((self.spec.n_mels, 1), np.float32))
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
-        """The waveform of one mel, or of the core of one window of it.
-
-        Args:
-            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
-            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
-
-        Returns:
-            The core's samples, `[samples] float32`.
-        """
+        """See `Vocoder.decode`."""
         window = window or Window.whole(mel.shape[1])
         blocks = magnitude_blocks(mel, self.spec, self.updates, window.start % PHASE_BLOCK)
         waveform = reconstruct_blocks(

@@ -94,14 +94,7 @@ class Lift:
         self.decode(np.zeros((self.spec.n_mels, 1), np.float32))
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
-        """The waveform of one mel, or of the core of one window of it.
-
-        Args:
-            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
-            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
-
-        Returns:
-            The core's samples, `[samples] float32`.
+        """See `Vocoder.decode`.
 
         Raises:
             BadMelError: if the mel has another number of bands, no frames, or values that are not finite.

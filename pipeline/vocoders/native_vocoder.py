@@ -44,10 +44,10 @@ def why_not_native(shape: HifiganShape, slow_too: bool = False) -> str | None:
 class NativeVocoder:
     """A `Vocoder` from an .onnx file that melmill made from a checkpoint of HiFi-GAN.
 
-    A window's samples are those of the whole mel, bit for bit, and the same on every processor; in mixed precision on
-    every one that has AVX512_BF16. The first `decode` in a
-    process loads the code and maps the weights; the first on a machine compiles and transforms them. Several threads
-    may decode at once: each has its own buffers. A pickle holds the path of the model, not its weights.
+    A window's samples are those of the whole mel, bit for bit, and the same on every processor (in mixed precision: on
+    every processor with AVX512_BF16). The first `decode` in a process loads the code and maps the weights; the first on
+    a machine compiles the code and transforms the weights. Several threads may decode at once: each has its own
+    buffers. A pickle holds the path of the model, not its weights.
 
     Args:
         model: a model with a generator that `why_not_native` has nothing against.
@@ -95,14 +95,7 @@ class NativeVocoder:
         return buffer_bytes(self._shape, frames)
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
-        """The waveform of one mel, or of the core of one window of it.
-
-        Args:
-            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
-            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
-
-        Returns:
-            The core's samples, `[samples] float32`.
+        """See `Vocoder.decode`.
 
         Raises:
             BadMelError: if the mel does not have the shape that the model takes, or is not finite.

@@ -61,14 +61,7 @@ class OnnxVocoder:
         return _COPIES_OF_WEIGHTS * self._model.size + frames * self._model.card.frame_bytes
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
-        """The waveform of one mel, or of the core of one window of it.
-
-        Args:
-            mel: the frames that the window reads, `[n_mels, frames] float32`, finite, in the values of `spec`.
-            window: where in the whole mel they lie, and which are its core; None if the mel is whole.
-
-        Returns:
-            The core's samples, `[samples] float32`.
+        """See `Vocoder.decode`.
 
         Raises:
             BadMelError, ConfigError: see `OnnxModel.run`.

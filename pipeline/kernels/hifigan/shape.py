@@ -33,8 +33,8 @@ class HifiganShape:
         kernels: kernel size of each branch of a stage.
         dilations: dilations of each branch, one for each of its residual units.
         pairs: whether a second, undilated convolution follows each dilated one (ResBlock1), or not (ResBlock2).
-        cuts: for each stage, the number of rows (left, right) that are cut off what its transposed convolution makes;
-            half of kernel - rate, rounded down, on both sides if None.
+        cuts: numbers of rows (left, right) that each stage cuts off the output of its transposed convolution; half of
+            kernel - rate, rounded down, on both sides if None.
         edge: kernel size of the first and of the last convolution.
         mirrored: whether convolutions see their input mirrored at its ends (SpeechBrain) rather than zeros.
         normalized: whether the mel is first normalized by the weights `mean` and `scale` (SpeechT5).

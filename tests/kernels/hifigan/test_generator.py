@@ -74,12 +74,7 @@ def test_every_target_gives_the_same_bits(name: str) -> None:
     assert len({whole(SMALL[name], 40, target).tobytes() for target in TARGETS}) == 1
 
 
-@by_shape
-@given(frames=st.integers(1, LONGEST), places=st.tuples(st.integers(0, LONGEST), st.integers(1, LONGEST)))
-@settings(max_examples=25, deadline=None)
-def test_a_stretch_has_the_bits_of_the_whole(name: str, frames: int, places: tuple[int, int]) -> None:
-    """At the stated halo, whatever of the mel is not given."""
-    shape = SMALL[name]
+def assert_bits_of_the_whole(shape: HifiganShape, frames: int, places: tuple[int, int]) -> None:
     frames = max(frames, 13) if shape.mirrored else frames
     first = places[0] % frames
     last = min(first + places[1], frames)
@@ -88,6 +83,14 @@ def test_a_stretch_has_the_bits_of_the_whole(name: str, frames: int, places: tup
     samples = made.decode(noise(shape, frames)[:, start:stop], start, frames, first, last)
     end = shape.samples(frames) if last == frames else last * shape.hop
     assert samples.tobytes() == whole(shape, frames)[first * shape.hop : end].tobytes()
+
+
+@by_shape
+@given(frames=st.integers(1, LONGEST), places=st.tuples(st.integers(0, LONGEST), st.integers(1, LONGEST)))
+@settings(max_examples=25, deadline=None)
+def test_a_stretch_has_the_bits_of_the_whole(name: str, frames: int, places: tuple[int, int]) -> None:
+    """At the stated halo, whatever of the mel is not given."""
+    assert_bits_of_the_whole(SMALL[name], frames, places)
 
 
 @by_shape
@@ -165,15 +168,7 @@ def test_mixed_precision_is_near_the_definitions_and_the_same_for_every_target(n
 def test_a_stretch_in_mixed_precision_has_the_bits_of_the_whole(
     name: str, frames: int, places: tuple[int, int]
 ) -> None:
-    shape = replace(SMALL[name], precision="mixed")
-    frames = max(frames, 13) if shape.mirrored else frames
-    first = places[0] % frames
-    last = min(first + places[1], frames)
-    made = generator(shape)
-    start, stop = max(first - made.halo[0], 0), min(last + made.halo[1], frames)
-    samples = made.decode(noise(shape, frames)[:, start:stop], start, frames, first, last)
-    end = shape.samples(frames) if last == frames else last * shape.hop
-    assert samples.tobytes() == whole(shape, frames)[first * shape.hop : end].tobytes()
+    assert_bits_of_the_whole(replace(SMALL[name], precision="mixed"), frames, places)
 
 
 def test_the_first_stages_longest_convolutions_stay_in_float32_and_other_weights_halve() -> None:
