@@ -1,6 +1,6 @@
 """gc, or a run that deletes what it superseded, is killed before and after each deletion, and the output is whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from support.faults.invariant import Reference, assert_invariant, assert_readable
@@ -30,6 +30,25 @@ def missing(out: Place) -> list[StoredObject]:
     return [each for record in records for each in record.objects if not (out / each.name).exists()]
 
 
+def killed_at_every_point(out: Place, made: Place, delete: Callable[[], object]) -> Iterator[int]:
+    """Each point at which `delete` was killed, on a new copy of an output, until it comes to its end."""
+    points = 0
+    while True:
+        rmtree(made, ignore_errors=True)
+        copytree(out, made)
+        with pytest.MonkeyPatch.context() as patch:
+            dies_at(str(made), points, patch)
+            try:
+                delete()
+                return
+            except Killed:
+                points += STEP
+        assert_readable(made)
+        assert not missing(made)
+        assert verify(str(made)).exit_code in (0, 12)
+        yield points
+
+
 @pytest.fixture
 def used(small_job: Build, other: str) -> tuple[Place, JobConfig]:
     """An output with a superseded vocoder, one of whose shards is marked stale, and an object of a dead attempt."""
@@ -50,19 +69,7 @@ def test_gc_killed_at_every_point_leaves_a_whole_output(
     out = move(made, outputs / "made")
     shards = len(Ledger(open_storage(str(out))).commit_names()) // 2
     points = 0
-    while True:
-        rmtree(made, ignore_errors=True)
-        copytree(out, made)
-        with pytest.MonkeyPatch.context() as patch:
-            dies_at(str(made), points, patch)
-            try:
-                collect_garbage(str(made))
-                break
-            except Killed:
-                points += STEP
-        assert_readable(made)
-        assert not missing(made)
-        assert verify(str(made)).exit_code in (0, 12)
+    for points in killed_at_every_point(out, made, lambda: collect_garbage(str(made))):
         if points % 2:  # resumed
             collect_garbage(str(made))
             assert verify(str(made)).findings == ()
@@ -87,19 +94,7 @@ def test_a_run_killed_while_it_deletes_leaves_a_whole_output_and_the_next_one_de
     out = move(made, outputs / "made")
     superseded = len(Ledger(open_storage(str(out))).commit_names())
     points = 0
-    while True:
-        rmtree(made, ignore_errors=True)
-        copytree(out, made)
-        with pytest.MonkeyPatch.context() as patch:
-            dies_at(str(made), points, patch)
-            try:
-                run(config)
-                break
-            except Killed:
-                points += STEP
-        assert_readable(made)
-        assert not missing(made)
-        assert verify(str(made)).exit_code in (0, 12)
+    for points in killed_at_every_point(out, made, lambda: run(config)):
         run(config if points % 2 else back)  # or what was being deleted is wanted back
         assert find_garbage(str(made)).garbage == ()
         if points % 2:
