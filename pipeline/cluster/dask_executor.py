@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-import distributed
-from dask.delayed import delayed
 from distributed import CancelledError, Future
 from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from pipeline.cluster.connection import Connection, connect
 from pipeline.cluster.executor import Ended, Hear
-from pipeline.cluster.job_secrets import entrusted
+from pipeline.cluster.job_on_workers import entrusted
 from pipeline.cluster.liveness import within
-from pipeline.cluster.on_worker import event_of, make_on_worker, rehearse_on_worker, topic
+from pipeline.cluster.on_worker import Said, Trial, make_on_worker, rehearse_on_worker, said, topic
 from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
 from pipeline.planning.plan import ShardTask
 
+Work = Callable[[bytes, str], None]
+
 WINDOW_PER_THREAD = 2
 """Trials in flight for each worker thread: one that runs, and one that waits, so that no thread is idle."""
 
 _TICK_SECONDS = 0.5
-_RESULT_SECONDS = 2.0
+_GAP_SECONDS = 0.5
+_WORDS_PER_SECOND = 200
+"""Number of words about the progress of shards that all workers together may say in a second."""
+_IN_ONE_GRAPH = 50
+"""Number of trials in one graph: each takes a tenth of a megabyte, and the scheduler reads a graph in one piece."""
+_CANCEL_SECONDS = 2.0
 _RESTART_SECONDS = 30.0
 
 
@@ -43,9 +49,9 @@ def dask_executor(job: Job, listener: Listener) -> Iterator[DaskExecutor]:
         ClusterError: as `connect`, or if the connection to the scheduler is lost.
         ConfigError: as `connect`, or if the job's secrets would go over an open network.
     """
-    with connect(job.config.cluster, listener) as connection, entrusted(connection.client, job) as public:
+    with connect(job.config.cluster, listener) as connection, entrusted(connection.client, job):
         try:
-            yield DaskExecutor(connection, public)
+            yield DaskExecutor(connection, job)
         except (CommClosedError, CancelledError) as error:
             raise ClusterError(
                 f"the connection to the scheduler was lost ({type(error).__name__}). What was committed is kept. Make "
@@ -56,20 +62,27 @@ def dask_executor(job: Job, listener: Listener) -> Iterator[DaskExecutor]:
 class DaskExecutor:
     """Makes shards on the workers of a Dask cluster.
 
-    Each result is released as soon as it is given, so neither the driver nor the scheduler grows with the corpus.
+    New trials are sent in one graph at each step, and what workers say comes in one queue. All futures are looked at
+    only twice in a second, for trials whose worker cannot say any more how they ended. Each future is released as soon
+    as its trial has ended, so neither the driver nor the scheduler grows with the corpus.
 
     Args:
-        connection: the cluster.
-        job: the job without its secrets, as it is put into tasks.
+        connection: the cluster; its workers have the job.
+        job: the job.
     """
 
     def __init__(self, connection: Connection, job: Job) -> None:
         self._client = connection.client
         self._alive = connection.alive
         self._job = job
+        timeout = job.config.cluster.shard_timeout
+        self._longest_gap = float("inf") if timeout is None else timeout / 4
+        self._new: dict[Work, list[Trial]] = {}
         self._futures: dict[int, Future[Any]] = {}
+        self._silent: set[int] = set()
+        self._look_at = 0.0
         self._messages: queue.SimpleQueue[tuple[float, dict[str, Any]]] = queue.SimpleQueue()
-        self._client.subscribe_topic(topic(job), self._messages.put)  # called in the client's own thread
+        self._client.subscribe_topic(topic(self._job.run_id), self._messages.put)  # called in the client's own thread
 
     @property
     def window(self) -> int:
@@ -82,64 +95,91 @@ class DaskExecutor:
         return self._alive.working
 
     def make(self, trial: int, task: ShardTask) -> None:
-        """See Executor."""
-        self._submit(make_on_worker, trial, task)
+        """See Executor. It is sent when `finished` is called next."""
+        self._add(make_on_worker, trial, task)
 
     def rehearse(self, trial: int, task: ShardTask) -> None:
-        """See Executor."""
-        self._submit(rehearse_on_worker, trial, task)
+        """See Executor. It is sent when `finished` is called next."""
+        self._add(rehearse_on_worker, trial, task)
 
-    def _submit(self, work: Callable[[ShardTask, Job, int], Any], trial: int, task: ShardTask) -> None:
-        node = delayed(work, pure=False, traverse=False)
-        key = f"shard-{task.name}-{self._job.run_id}-{trial}"
-        self._futures[trial] = self._client.compute(node(task, self._job, trial, dask_key_name=key))
+    def _add(self, work: Work, number: int, task: ShardTask) -> None:
+        gap = min(self._longest_gap, max(_GAP_SECONDS, self._alive.threads / _WORDS_PER_SECOND))
+        self._new.setdefault(work, []).append(Trial(number, task, gap))
+
+    def _send(self) -> None:
+        for work, new in self._new.items():
+            for start in range(0, len(new), _IN_ONE_GRAPH):
+                self._send_graph(work, new[start : start + _IN_ONE_GRAPH])
+        self._new.clear()
+
+    def _send_graph(self, work: Work, trials: list[Trial]) -> None:
+        # Dask forms groups by the first part of a key; what differs is in the others.
+        keys = [(f"shard-{self._job.run_id}", each.task.name, each.number) for each in trials]
+        sealed = [each.sealed() for each in trials]
+        futures = self._client.map(work, sealed, [self._job.run_id] * len(sealed), key=keys, pure=False)
+        self._futures.update(zip((each.number for each in trials), futures, strict=True))
 
     def finished(self, hear: Hear) -> Iterator[Ended]:
         """See Executor."""
-        done: Collection[Future[Any]] = ()
-        with contextlib.suppress(TimeoutError):
-            futures = list(self._futures.values())
-            done = distributed.wait(futures, timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done
-        while not self._messages.empty():
-            _, message = self._messages.get()
-            hear(*event_of(message))
-        for trial, future in list(self._futures.items()):
-            if future in done and (ended := self._ended(trial, future)) is not None:
-                self._futures.pop(trial).release()
-                yield ended
+        self._send()
+        for trial, words in self._heard():
+            if not isinstance(words, Ended):
+                hear(trial, words)
+            elif trial in self._futures:
+                self._release(trial)
+                yield words
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _TICK_SECONDS
+            yield from self._lost()
 
-    def _ended(self, trial: int, future: Future[Any]) -> Ended | None:
-        """How a trial ended; None if its result was lost with its worker, since Dask then makes it again.
+    def _heard(self) -> Iterator[tuple[int, Said]]:
+        """Wait for what a worker says until it is time to look again. Then gives all that was said by then."""
+        with contextlib.suppress(queue.Empty):
+            yield said(self._messages.get(timeout=max(0.0, self._look_at - time.monotonic()))[1])
+            for _ in range(self._messages.qsize()):
+                yield said(self._messages.get_nowait()[1])
+
+    def _lost(self) -> Iterator[Ended]:
+        """The trials whose workers were lost.
 
         Raises:
-            ClusterError: if a worker cannot import what it needs.
-            MelmillError: the error of the shard.
+            CancelledError: if the connection to the scheduler is lost.
+            ClusterError: if a worker cannot import what it needs, or the scheduler does not pass on what workers say.
+            MelmillError: the error of a shard.
         """
-        error = future.exception() if future.status == "error" else None
-        if error is None:
-            try:
-                # Dask's own time limit would leave a traceback behind.
-                return Ended(trial, within(_RESULT_SECONDS, future.result))
-            except OSError:  # a TimeoutError: the worker that held the result is gone
-                return None
-            except KilledWorker as killed:  # it is gone, and so is the one that made it again
-                error = killed
-        if isinstance(error, KilledWorker):
-            return Ended(trial, lost=True)
-        if isinstance(error, ImportError):
+        finished = set()
+        for trial, future in list(self._futures.items()):
+            match future.status:
+                case "finished":
+                    finished.add(trial)
+                case "cancelled":
+                    raise CancelledError(future.key)
+                case "error":
+                    error = future.exception()
+                    if not isinstance(error, KilledWorker):
+                        _refuse(error)
+                    self._release(trial)
+                    yield Ended(trial, lost=True)
+        if unheard := finished & self._silent & self._futures.keys():
             raise ClusterError(
-                f"a worker cannot import what it needs ({error}). Install the same melmill everywhere; then run again "
-                "to resume"
-            ) from error
-        raise error
+                f"{len(unheard)} shards were made, but the scheduler did not pass on what their workers said. See "
+                "whether its configuration has distributed.scheduler.blocked-handlers. What was committed is kept; run "
+                "again to resume"
+            )
+        self._silent = finished  # the words of all of them are in the queue by now
+
+    def _release(self, trial: int) -> None:
+        self._futures.pop(trial).release()
 
     def cancel(self, trials: Collection[int]) -> None:
         """See Executor."""
+        for new in self._new.values():
+            new[:] = [each for each in new if each.number not in trials]
         futures = [self._futures.pop(trial) for trial in trials if trial in self._futures]
         if not futures:
             return
         with contextlib.suppress(Exception):
-            within(_RESULT_SECONDS, lambda: self._client.cancel(futures, force=True))
+            within(_CANCEL_SECONDS, lambda: self._client.cancel(futures, force=True))
         for future in futures:
             future.release()
 
@@ -154,3 +194,18 @@ class DaskExecutor:
     def check(self) -> None:
         """See Executor."""
         self._alive.check()
+
+
+def _refuse(error: BaseException) -> None:
+    """Raise the error of a shard.
+
+    Raises:
+        ClusterError: if a worker cannot import what it needs.
+        MelmillError: the error of the shard.
+    """
+    if isinstance(error, ImportError):
+        raise ClusterError(
+            f"a worker cannot import what it needs ({error}). Install the same melmill everywhere; then run again "
+            "to resume"
+        ) from error
+    raise error

@@ -24,6 +24,7 @@ from pipeline.planning.plan import ShardTask
 _TIMES_THE_SLOWEST = 10
 _LEAST_TIMEOUT = 300.0  # seconds
 _STARTS = 10  # of one shard, whose workers were not lost but ended themselves
+_LOOK_SECONDS = 0.5  # between two looks for workers that hang, or an eighth of `cluster.shard_timeout` if that is less
 _FIRST_SECONDS = 60.0  # for each second of audio: ten times what the slowest vocoder takes on one old core
 
 
@@ -46,6 +47,7 @@ class _Flight:
 
     Args:
         task: the shard or group that was submitted.
+        seconds: duration of its audio [s].
         suspect: the suspect that the group belongs to; None if the shard is to be made.
         heard: time of the last sign of it, by `time.monotonic`.
         began: time at which a worker said that it began, by `time.monotonic`; 0.0 before.
@@ -54,6 +56,7 @@ class _Flight:
     """
 
     task: ShardTask
+    seconds: float
     suspect: Suspect | None
     heard: float
     began: float = 0.0
@@ -82,7 +85,8 @@ class Dispatcher:
         self._blame = Blame()
         self._abandoned: list[Abandoned] = []
         self._slowest = 0.0
-        self._moved = time.monotonic()
+        self._moved = self._looked = time.monotonic()
+        self._gap = min(_LOOK_SECONDS, (job.config.cluster.shard_timeout or _LEAST_TIMEOUT) / 8)
         self._stop = Stop()
         self._stopping = False
 
@@ -121,7 +125,8 @@ class Dispatcher:
             self._executor.make(self._take_off(task, None), task)
         if not self._flights and self._blame.suspects:
             suspect = self._blame.suspects[0]
-            group = dataclasses.replace(suspect.task, utterances=suspect.group or ())
+            assert suspect.group is not None
+            group = dataclasses.replace(suspect.task, utterances=suspect.group)
             self._executor.rehearse(self._take_off(group, suspect), group)
         return bool(self._flights)
 
@@ -131,7 +136,8 @@ class Dispatcher:
     def _take_off(self, task: ShardTask, suspect: Suspect | None) -> int:
         """Number of a new trial."""
         trial = next(self._numbers)
-        self._flights[trial] = _Flight(task, suspect, time.monotonic())
+        seconds = self._job.mel.seconds(task.utterances.frames)
+        self._flights[trial] = _Flight(task, seconds, suspect, time.monotonic())
         return trial
 
     def _look_around(self) -> None:
@@ -152,6 +158,7 @@ class Dispatcher:
             flight.heard = self._moved = time.monotonic()
             if isinstance(said, ShardStarted):
                 flight.began, flight.worker, flight.starts = flight.heard, said.worker, flight.starts + 1
+                _check_starts(flight)
                 self._prospects(said)
             elif flight.suspect is None:
                 self._prospects(said)
@@ -168,7 +175,7 @@ class Dispatcher:
         elif ended.committed is not None:
             if flight.began and not ended.committed.copied:  # copying says nothing of how long decoding takes
                 took = self._moved - flight.began
-                self._slowest = max(self._slowest, took / max(self._seconds(flight.task), 1.0))
+                self._slowest = max(self._slowest, took / max(flight.seconds, 1.0))
             self._prospects(ended.committed)
 
     def _worker_lost(self, flight: _Flight, how: str) -> None:
@@ -198,48 +205,52 @@ class Dispatcher:
             self._prospects(ShardRetried(task.number, verdict.words))
 
     def _look_for_hung(self) -> None:
-        """Restart workers that take too long, and give up when nothing moves at all.
+        """Restart workers that take too long, and give up when nothing moves at all. Looks now and then.
 
         Raises:
             ClusterError: if no trial began, continued or ended for five minutes and for twice as long as a shard may
-                take, or if a shard takes longer than workers live.
+                take.
         """
         now = time.monotonic()
+        if now - self._looked < self._gap:
+            return
+        self._looked = now
         if not self._executor.working:  # then nothing can hang; the executor decides how long to wait for workers
             self._moved = now
             for flight in self._flights.values():
                 flight.heard = now
         for trial, flight in list(self._flights.items()):
-            limit = self._limit(flight.task)
-            if flight.starts > _STARTS:
-                raise ClusterError(
-                    f"{flight.starts} workers began with shard {flight.task.name} and none finished it: each ended "
-                    "itself first, at the end of its lifetime. Give workers more time (cluster.walltime), or make "
-                    "shards shorter (output.shard_seconds) in a new output. What was committed is kept"
-                )
+            limit = self._limit(flight)
             if flight.worker and now - flight.heard > limit:
                 self._drop([trial])
                 self._executor.restart(flight.worker)
                 self._worker_lost(flight, f"hung for {limit:g} s")
-        longest = max([_LEAST_TIMEOUT, *(2 * self._limit(flight.task) for flight in self._flights.values())])
+        longest = max([_LEAST_TIMEOUT, *(2 * self._limit(flight) for flight in self._flights.values())])
         if self._flights and now - self._moved > longest:
             raise ClusterError(
                 f"no worker has begun, continued or finished a shard for {longest:.0f} s. Look into the workers' own "
                 "logs. What was committed is kept; run again to resume"
             )
 
-    def _limit(self, task: ShardTask) -> float:
+    def _limit(self, flight: _Flight) -> float:
         """Seconds that a worker may take over a shard without a sign."""
         if self._job.config.cluster.shard_timeout is not None:
             return self._job.config.cluster.shard_timeout
         expected = self._slowest * _TIMES_THE_SLOWEST if self._slowest else _FIRST_SECONDS
-        return max(_LEAST_TIMEOUT, expected * self._seconds(task))
-
-    def _seconds(self, task: ShardTask) -> float:
-        return self._job.mel.seconds(sum(each.frames for each in task.utterances))
+        return max(_LEAST_TIMEOUT, expected * flight.seconds)
 
     def _drop(self, trials: list[int]) -> None:
         """Cancel trials that have not begun, and forget those that have."""
         self._executor.cancel(trials)
         for trial in trials:
             del self._flights[trial]
+
+
+def _check_starts(flight: _Flight) -> None:
+    """Raises ClusterError if a shard takes longer than workers live."""
+    if flight.starts > _STARTS:
+        raise ClusterError(
+            f"{flight.starts} workers began with shard {flight.task.name} and none finished it: each ended "
+            "itself first, at the end of its lifetime. Give workers more time (cluster.walltime), or make "
+            "shards shorter (output.shard_seconds) in a new output. What was committed is kept"
+        )

@@ -14,6 +14,7 @@ from typing import Any
 from distributed import Client
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
+from pipeline.cluster.settings import OWN_SCHEDULER, OWN_WORKERS, as_variables
 from pipeline.config import KubernetesConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
@@ -40,6 +41,7 @@ def cluster_spec(config: KubernetesConfig, name: str) -> dict[str, Any]:
             *("worker", "--name", "$(DASK_WORKER_NAME)", "--nthreads", str(config.threads_per_worker)),
             *("--memory-limit", "auto", "--dashboard-address", "127.0.0.1:0"),
         ],
+        "env": [{"name": name, "value": value} for name, value in as_variables(OWN_WORKERS).items()],
         "resources": limits,
     }
     health = {"httpGet": {"port": "http-dashboard", "path": "/health"}}
@@ -52,6 +54,7 @@ def cluster_spec(config: KubernetesConfig, name: str) -> dict[str, Any]:
             {"name": "tcp-comm", "containerPort": _PORT, "protocol": "TCP"},
             {"name": "http-dashboard", "containerPort": _PAGE_PORT, "protocol": "TCP"},
         ],
+        "env": [{"name": name, "value": value} for name, value in as_variables(OWN_SCHEDULER).items()],
         "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
         "readinessProbe": {**health, "periodSeconds": 1, "timeoutSeconds": 300},
         "livenessProbe": {**health, "initialDelaySeconds": 15, "periodSeconds": 20},

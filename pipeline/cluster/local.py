@@ -6,13 +6,12 @@ import contextlib
 import logging
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-import dask
 from distributed import Client, LocalCluster, Nanny, Status
 
 from pipeline.cluster.liveness import Liveness
+from pipeline.cluster.settings import configured_alone
 from pipeline.config import LocalConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
@@ -31,14 +30,12 @@ def local_client(config: LocalConfig, listener: Listener) -> Iterator[tuple[Clie
     """
     settings = {
         "distributed.comm.timeouts.connect": f"{config.timeout}s",
-        # Dask would blame a lost worker on everything that was queued there; the dispatcher decides what to blame.
-        "distributed.scheduler.allowed-failures": 0,
         # After 15 s, Dask would give up a worker that is being restarted; on a busy machine that may take longer.
         "distributed.deploy.lost-worker-timeout": "1 day",
     }
     with (
         tempfile.TemporaryDirectory(prefix="melmill-", ignore_cleanup_errors=True) as folder,
-        _configured_alone(settings),
+        configured_alone(settings),
     ):
         with interrupts_held() as held:
             cluster = _started(config, folder)
@@ -47,24 +44,6 @@ def local_client(config: LocalConfig, listener: Listener) -> Iterator[tuple[Clie
                 signal.raise_signal(held[0])
             with Client(cluster, timeout=config.timeout) as client:
                 yield client, Liveness(client, config.waits, listener=listener)
-
-
-@contextlib.contextmanager
-def _configured_alone(settings: Mapping[str, Any]) -> Iterator[None]:
-    """A time in which Dask has its own defaults and these settings, and nothing that this machine configures.
-
-    Files (`/etc/dask`, `~/.config/dask`, `DASK_CONFIG`) and variables (`DASK_...`) describe a site's clusters. On a
-    cluster of one run they do harm: workers end in the middle of a shard (`worker.lifetime`), speech between processes
-    of one machine is refused (`comm.require-encryption`), modules are missing (`preload`).
-    """
-    configured = dask.config.config.copy()
-    dask.config.refresh(paths=[], env={})
-    try:
-        with dask.config.set(settings):
-            yield
-    finally:
-        dask.config.config.clear()
-        dask.config.config.update(configured)
 
 
 def _started(config: LocalConfig, folder: str) -> LocalCluster:

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from pipeline.planning.plan import ShardTask
-from pipeline.stores.base import Utterance
+from pipeline.stores.base import Utterances
 
 DEATHS = 3
 """Number of workers that must be lost with the same work before the work is blamed: a preempted worker says nothing
@@ -102,18 +102,18 @@ class Suspect:
     def __init__(self, task: ShardTask) -> None:
         self.task = task
         self.condemned: dict[str, str] = {}
-        self._groups: list[tuple[Utterance, ...]] = [task.utterances, ()]
+        self._groups: list[Utterances] = [task.utterances, task.utterances[:0]]
         self._deaths = 0
 
     @property
-    def group(self) -> tuple[Utterance, ...] | None:
+    def group(self) -> Utterances | None:
         """The group to try next; None if every utterance was acquitted or condemned."""
         return self._groups[-1] if self._groups else None
 
     @property
     def setup_is_at_fault(self) -> bool:
         """Whether workers are lost even without an utterance."""
-        return self.group == () and self._deaths >= DEATHS
+        return self.group is not None and not self.group and self._deaths >= DEATHS
 
     def survived(self) -> None:
         """Note that the group was made."""

@@ -21,6 +21,7 @@ from distributed import Client, Status
 
 from pipeline.cluster.liveness import GRACE_SECONDS, Liveness, within
 from pipeline.cluster.security import temporary_security
+from pipeline.cluster.settings import OWN_SCHEDULER, OWN_WORKERS, as_variables
 from pipeline.cluster.slurm_queue import ANSWER_SECONDS, describe_jobs, queue_states
 from pipeline.config import SlurmConfig
 from pipeline.errors import ClusterError, ConfigError
@@ -78,6 +79,9 @@ def job_options(config: SlurmConfig, folder: Path) -> dict[str, Any]:
         ],
         "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
         "shared_temp_directory": str(folder),
+        "job_script_prologue": [
+            f"export {name}={shlex.quote(value)}" for name, value in as_variables(OWN_WORKERS).items()
+        ],
     }
 
 
@@ -97,8 +101,7 @@ def slurm_client(config: SlurmConfig, listener: Listener) -> Iterator[tuple[Clie
             "them. Choose another folder"
         )
     settings = {
-        # Dask would blame a lost worker on everything that was queued there; the dispatcher decides what to blame.
-        "distributed.scheduler.allowed-failures": 0,
+        **OWN_SCHEDULER,
         # Dask would cancel a job whose worker is lost, although SLURM may just be starting it again.
         "distributed.deploy.lost-worker-timeout": "1000 days",
         "distributed.comm.timeouts.connect": f"{config.timeout:g}s",

@@ -42,6 +42,8 @@ class Tally:
         self.stages = Stages()
         self._done_failed = 0
         self._shards: dict[int, UtterancesMade] = {}
+        self._flying = Amount()  # the sum over them, since there may be thousands
+        self._flying_failed = 0
         self._begun = time.monotonic()
 
     def add(self, event: Event) -> None:
@@ -55,13 +57,13 @@ class Tally:
                 planned.shards + 1, planned.utterances + event.utterances, planned.seconds + event.seconds
             )
         elif isinstance(event, ShardStarted):
-            self._shards[event.shard] = UtterancesMade(event.shard, 0, 0, 0.0)
+            self._fly(event.shard, UtterancesMade(event.shard, 0, 0, 0.0))
         elif isinstance(event, UtterancesMade):
-            self._shards[event.shard] = event
+            self._fly(event.shard, event)
         elif isinstance(event, ShardRetried):
-            self._shards.pop(event.shard, None)
+            self._fly(event.shard, None)
         elif isinstance(event, ShardCommitted):
-            self._shards.pop(event.shard, None)
+            self._fly(event.shard, None)
             self.done = Amount(
                 self.done.shards + 1,
                 self.done.utterances + event.made,
@@ -70,18 +72,26 @@ class Tally:
             self._done_failed += event.failed
             self.stages += event.stages
         elif isinstance(event, ShardAbandoned):
-            self._shards.pop(event.shard, None)
+            self._fly(event.shard, None)
             self._done_failed += event.utterances
 
     @property
     def in_flight(self) -> Amount:
         """Shards that workers have begun and not committed, with the utterances and audio made of them so far."""
-        under_way = self._shards.values()
-        return Amount(
-            len(under_way),
-            sum(each.made for each in under_way),
-            sum(each.seconds for each in under_way if not each.copied),
-        )
+        return self._flying if self._shards else Amount()
+
+    def _fly(self, shard: int, now: UtterancesMade | None) -> None:
+        """Replace what is known of a shard in flight; None if it is not in flight any more."""
+        for each, sign in ((self._shards.pop(shard, None), -1), (now, 1)):
+            if each is not None:
+                flying = self._flying
+                seconds = 0.0 if each.copied else each.seconds
+                self._flying = Amount(
+                    flying.shards + sign, flying.utterances + sign * each.made, flying.seconds + sign * seconds
+                )
+                self._flying_failed += sign * each.failed
+        if now is not None:
+            self._shards[shard] = now
 
     @property
     def made(self) -> int:
@@ -91,7 +101,7 @@ class Tally:
     @property
     def failed(self) -> int:
         """Number of utterances quarantined so far."""
-        return self._done_failed + sum(each.failed for each in self._shards.values())
+        return self._done_failed + self._flying_failed
 
     @property
     def made_seconds(self) -> float:

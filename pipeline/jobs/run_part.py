@@ -77,7 +77,7 @@ def run_part(config: JobConfig, part: Part, listener: Listener = lambda event: N
             "output.single_writer: the parts of a job are several writers. Choose a store with conditional PUT"
         )
     with interruptible():
-        prepared = prepare(config, adopt)
+        prepared = prepare(config, adopt, part.count)
         if (totals := totals_if_done(prepared, retry=False)) is not None:
             report = _there(prepared, totals, listener, begun)
             return PartReport("", 0.0, report.elapsed, report)

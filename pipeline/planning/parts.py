@@ -56,9 +56,10 @@ class Part:
     def order(self, shards: Iterable[PlannedShard]) -> Iterator[PlannedShard]:
         """The part's own shards, then those of other parts in reverse order, since their owners begin at the front.
 
-        Shards of the next part come first, so that two parts that finish early help two different parts.
+        Long shards come first, so that no worker is left with one at the end. Of the others, shards of the next part
+        come first, so that two parts that finish early help two different parts.
         """
-        shards = list(shards)
+        shards = sorted(shards, key=lambda shard: -shard.seconds)
         yield from filter(self.owns, shards)
         others = (shard for shard in reversed(shards) if not self.owns(shard))
         yield from sorted(others, key=lambda shard: (shard.number - self.index) % self.count)

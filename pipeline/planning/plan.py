@@ -19,7 +19,7 @@ from pipeline.output.records import Failure, ShardId, Source
 from pipeline.planning.commit_index import CommitIndex, CommittedShard
 from pipeline.planning.decide import Decision, decide
 from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_made, why_repacked
-from pipeline.stores.base import Catalogue, Utterance
+from pipeline.stores.base import Catalogue, Utterance, Utterances
 
 Key = TypeVar("Key")
 _SHOWN = 3
@@ -27,7 +27,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class ShardTask(ShardId):
-    """One shard to make: all that a worker gets besides the job. It holds names and row ranges, never arrays.
+    """One shard to make: all that a worker gets besides the job. It holds names and places of mels, never mels.
 
     Args:
         number, fingerprint, revision, texts: the identity of the shard; see ShardId.
@@ -37,7 +37,7 @@ class ShardTask(ShardId):
         copied_from: name of the commit whose audio is copied; empty if the audio is decoded from the mels.
     """
 
-    utterances: tuple[Utterance, ...]
+    utterances: Utterances
     condemned: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
     copied_from: str = ""
@@ -128,8 +128,8 @@ class Plan:
             listed: key -> JSON object, the metadata that the job's list has for utterances.
         """
         for shard in self.todo if shards is None else shards:
-            utterances = tuple(catalogue[int(i)] for i in shard.members)
-            meta = {each.key: listed[each.key] for each in utterances if each.key in listed}
+            utterances = catalogue.select(shard.members)
+            meta = {key: listed[key] for key in utterances.keys if key in listed} if listed else {}
             yield ShardTask(
                 shard.number,
                 shard.fingerprint,
@@ -292,7 +292,9 @@ def _assign(
     catalogue: Catalogue, job: Job, commits: CommitIndex, numbers: Set[int], refused: Container[int]
 ) -> dict[int, array[int]]:
     """Number of each shard -> positions of its utterances. `numbers` are the numbers that commits have."""
-    target = job.config.output.shard_seconds * job.mel.sample_rate / job.mel.hop_length  # frames
+    length = job.config.output.shard_seconds
+    assert length != "auto", "prepare has resolved it"
+    target = length * job.mel.sample_rate / job.mel.hop_length  # frames
     shards: dict[int, array[int]] = {}
     runs = [array("q")]
     frames = 0

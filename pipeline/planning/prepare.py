@@ -22,6 +22,7 @@ from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
 from pipeline.planning.plan import Plan, plan_shards
+from pipeline.planning.shard_length import LONGEST_SECONDS, begun_with, shard_seconds
 from pipeline.planning.sidecars import Sidecars
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
@@ -31,6 +32,9 @@ from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
 """Resident memory of a worker that has imported everything and decoded nothing; measured on Linux, rounded up."""
+
+_UNKNOWN_WORKERS = 16
+"""Number of workers to have work for on a cluster that is not asked how many it has."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,14 @@ class Prepared:
         return self.scan.lost
 
 
-def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
-    """Open, check and plan. Writes nothing. Raises what `pipeline.plan` raises."""
+def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
+    """Open, check and plan. Writes nothing. Raises what `pipeline.plan` raises.
+
+    Args:
+        config: the job.
+        adopt: whether the output may have been made from a store at another place; see `run`.
+        parts: number of parts that the job is done in. Their clusters may differ, and their plans must not.
+    """
     config = _absolute(config)
     out, store_path = (_place(url) for url in (config.output.url, config.input.store.removeprefix("file://")))
     if os.path.join(out, "").startswith(os.path.join(store_path, "")):
@@ -111,6 +121,7 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
         raise ConfigError(
             f"the store {store.url} holds no utterances ({store.describe()}). Check input.store and input.layout"
         )
+    config = _with_shard_length(config, described, contract.seconds(int(catalogue.frames.sum())), parts)
     metadata = UtteranceMetadata.read(store, catalogue, source.meta, (described or {}).get("metadata"))
     job = Job(
         config=config,
@@ -130,6 +141,20 @@ def prepare(config: JobConfig, adopt: bool = False) -> Prepared:
     plan = _plan(scan, ledger, store, catalogue, vocoder, job, sidecars)
     unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
     return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, sidecars)
+
+
+def _with_shard_length(config: JobConfig, described: Mapping[str, Any] | None, seconds: float, parts: int) -> JobConfig:
+    """The job with a number for `output.shard_seconds`: that of the output, if it was begun."""
+    output, cluster = config.output, config.cluster
+    if output.shard_seconds != "auto":
+        return config
+    length = begun_with(described)
+    if length is None:
+        workers = _UNKNOWN_WORKERS if cluster.kind == "dask" else cluster.worker_count()
+        if parts > 1:
+            workers = parts
+        length = shard_seconds(seconds, workers) if workers else LONGEST_SECONDS
+    return config.model_copy(update={"output": output.model_copy(update={"shard_seconds": length})})
 
 
 def job_of_output(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> dict[str, Any]:

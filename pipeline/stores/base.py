@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ def add_fault(faults: Faults, index: int, reason: str) -> None:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance of a store. Small and picklable: a task carries it and never carries its mel.
+    """One utterance of a store, without its mel.
 
     Args:
         index: position in the catalogue.
@@ -59,6 +59,71 @@ class Utterance:
         if not 0 <= start < end <= self.frames:
             raise ValueError(f"frames {start} to {end} are not within the {self.frames} frames of {self.key!r}")
         return start, end
+
+
+class Utterances(Sequence[Utterance]):
+    """Some utterances of a catalogue, as columns: thousands of them are pickled in a fraction of a millisecond.
+
+    Args:
+        indexes: their positions in the catalogue, `[utterances] int64`.
+        keys: their keys.
+        frames: length of each mel [frames], `[utterances] int64`.
+        digests: digest of each mel, `[utterances, 16] uint8`.
+        where: place of each mel, `[utterances] int64`, or a list of texts; see `Utterance`.
+    """
+
+    __slots__ = ("_digests", "_frames", "_indexes", "_where", "keys")
+
+    def __init__(
+        self,
+        indexes: NDArray[np.int64],
+        keys: list[str],
+        frames: NDArray[np.int64],
+        digests: NDArray[np.uint8],
+        where: NDArray[np.int64] | list[str],
+    ) -> None:
+        self._indexes, self.keys, self._frames, self._digests, self._where = indexes, keys, frames, digests, where
+
+    @classmethod
+    def of(cls, utterances: Iterable[Utterance]) -> Self:
+        """These utterances, whose digests have 16 bytes each and whose places are all of one kind."""
+        each = list(utterances)
+        where: Any = [one.where for one in each]
+        return cls(
+            np.array([one.index for one in each], np.int64),
+            [one.key for one in each],
+            np.array([one.frames for one in each], np.int64),
+            np.frombuffer(bytes.fromhex("".join(one.digest for one in each)), np.uint8).reshape(len(each), 16),
+            where if where and isinstance(where[0], str) else np.array(where, np.int64),
+        )
+
+    @property
+    def frames(self) -> int:
+        """Length of their mels together [frames]."""
+        return int(self._frames.sum())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._indexes, self.keys, self._frames, self._digests, self._where)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @overload
+    def __getitem__(self, at: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, at: slice) -> Utterances: ...
+    def __getitem__(self, at: int | slice) -> Utterance | Utterances:
+        if isinstance(at, slice):
+            columns = self._indexes, self.keys, self._frames, self._digests, self._where
+            return Utterances(*(column[at] for column in columns))  # type: ignore[arg-type]
+        where = self._where[at]
+        return Utterance(
+            index=int(self._indexes[at]),
+            key=self.keys[at],
+            frames=int(self._frames[at]),
+            digest=self._digests[at].tobytes().hex(),
+            where=where if isinstance(where, str) else int(where),
+        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +159,17 @@ class Catalogue:
 
     def __iter__(self) -> Iterator[Utterance]:
         return (self[index] for index in range(len(self)))
+
+    def select(self, indexes: NDArray[np.int64]) -> Utterances:
+        """The utterances at some positions, `[utterances] int64`, in that order."""
+        where = self.where[indexes]
+        return Utterances(
+            indexes,
+            self.keys[indexes].tolist(),
+            self.frames[indexes],
+            self.digests[indexes],
+            where if where.dtype.kind == "i" else where.tolist(),
+        )
 
     def good(self) -> NDArray[np.int64]:
         """Indexes of the utterances without a fault, `[utterances] int64`, ascending."""

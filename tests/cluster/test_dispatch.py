@@ -33,7 +33,7 @@ from pipeline.events import (
 from pipeline.melspec import preset
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.prepare import prepare
-from pipeline.stores.base import Utterance
+from pipeline.stores.base import Utterance, Utterances
 from pipeline.worker import convert
 
 Build = Callable[..., JobConfig]
@@ -44,8 +44,8 @@ SHARD = 3  # utterances
 
 
 def shard(number: int) -> ShardTask:
-    utterances = (Utterance(i, f"u{number}-{i}", 40, "00", i) for i in range(SHARD))
-    return ShardTask(number, "f" * 32, tuple(utterances))
+    utterances = (Utterance(i, f"u{number}-{i}", 40, "00" * 16, i) for i in range(SHARD))
+    return ShardTask(number, "f" * 32, Utterances.of(utterances))
 
 
 def a_job(**cluster: Any) -> Job:

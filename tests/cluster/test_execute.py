@@ -16,11 +16,10 @@ from support.faults.processes import until
 
 from pipeline.cluster import dask_executor
 from pipeline.cluster.connection import connect
-from pipeline.config import DaskConfig, Job, JobConfig
+from pipeline.config import DaskConfig, JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, UtterancesMade
 from pipeline.jobs.run import run
-from pipeline.planning.plan import ShardTask
 
 Build = Callable[..., JobConfig]
 SMALL = {"output__shard_seconds": 2, "cluster__kind": "local", "cluster__workers": 2}
@@ -76,7 +75,7 @@ def test_a_running_scheduler_does_the_work(job: Build) -> None:
 
 
 def test_a_worker_of_another_installation_is_named_as_that(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    def elsewhere(task: ShardTask, job: Job, trial: int) -> None:
+    def elsewhere(sealed: bytes, run_id: str) -> None:
         raise ModuleNotFoundError("No module named 'pipeline.worker.task'")
 
     monkeypatch.setattr(dask_executor, "make_on_worker", elsewhere)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from pipeline.cluster.lost_workers import DEATHS, UNSEEN_DEATHS, Blame, Suspect
 from pipeline.planning.plan import ShardTask
-from pipeline.stores.base import Utterance
+from pipeline.stores.base import Utterance, Utterances
 
 
 def shard(size: int) -> ShardTask:
-    return ShardTask(3, "f" * 32, tuple(Utterance(i, f"u{i}", 40, "00", i) for i in range(size)))
+    return ShardTask(3, "f" * 32, Utterances.of(Utterance(i, f"u{i}", 40, "00" * 16, i) for i in range(size)))
 
 
 def search(task: ShardTask, survives: Callable[[list[str]], bool]) -> tuple[dict[str, str], int]:

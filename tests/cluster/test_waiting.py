@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from distributed import LocalCluster
@@ -13,11 +12,10 @@ from support.faults.processes import until
 
 from pipeline.cli.run_view import noticed
 from pipeline.cluster import dask_executor, dispatch, liveness
-from pipeline.config import Job, JobConfig
+from pipeline.config import JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardRetried, WorkersAwaited
 from pipeline.jobs.run import run
-from pipeline.planning.plan import ShardTask
 
 Build = Callable[..., JobConfig]
 
@@ -54,12 +52,13 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
     assert not [event for event in events if isinstance(event, ShardRetried)]
 
 
-def slow(task: ShardTask, job: Job, trial: int) -> Any:
+def slow(sealed: bytes, run_id: str) -> None:
     from pipeline.cluster import on_worker
     from pipeline.events import ShardStarted
 
-    *_, worker, tell = on_worker._at_work(job, trial)
-    tell(ShardStarted(task.number, worker))
+    trial = on_worker.Trial.opened(sealed)
+    worker, _ = on_worker._at_work(run_id)
+    on_worker._teller(worker, trial, run_id)(ShardStarted(trial.task.number, worker.address))
     time.sleep(8)
     raise AssertionError("its worker was to leave before")
 

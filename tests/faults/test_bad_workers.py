@@ -9,9 +9,7 @@ from typing import Any
 from unittest import mock
 
 import cloudpickle
-import distributed
 import pytest
-from distributed.scheduler import KilledWorker
 from support.corpora import assert_whole, objects, rows
 from support.faults.invariant import Reference, assert_invariant
 from support.faults.places import located
@@ -19,11 +17,10 @@ from support.faults.scale import trials
 
 from pipeline.cluster import dask_executor, dispatch
 from pipeline.cluster import lost_workers as suspects
-from pipeline.config import Job, JobConfig
+from pipeline.config import JobConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Event, ShardCommitted, ShardRetried
 from pipeline.jobs.run import run
-from pipeline.planning.plan import ShardTask
 
 Build = Callable[..., JobConfig]
 LOCAL = {"cluster__kind": "local", "cluster__workers": 2, "quality__max_failure_rate": 0.9}
@@ -37,7 +34,7 @@ def _sabotage_travels() -> Iterator[None]:
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, trial: int) -> Any:
+def sabotaged(name: str, victims: dict[str, str], sealed: bytes, run_id: str) -> None:
     """What runs on a worker, there where the vocoder aborts, or never ends, on some utterances."""
     from pipeline.cluster import on_worker
     from pipeline.worker import convert
@@ -56,7 +53,7 @@ def sabotaged(name: str, victims: dict[str, str], task: ShardTask, job: Job, tri
     convert.convert_utterance = convert_utterance
     if "" in victims:
         os.abort()
-    return getattr(on_worker, name)(task, job, trial)
+    getattr(on_worker, name)(sealed, run_id)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, victims: dict[str, str]) -> None:
@@ -128,37 +125,47 @@ def test_a_worker_that_died_after_its_commit_does_not_make_the_shard_again(
     assert sum(isinstance(event, ShardCommitted) for event in events) == len(objects(out)) > 3
 
 
-def test_a_worker_that_is_lost_with_its_result_is_a_lost_worker_like_any_other(
+def test_a_shard_whose_worker_is_lost_right_after_its_answer_is_made(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shard was done, its answer not fetched yet, and whoever made it again was lost too."""
-    config = small_job(**LOCAL)
-    real, lost = distributed.Future.result, []
-
-    def gone(future: distributed.Future, *rest: Any) -> Any:
-        if not lost:
-            lost.append(future.key)
-            raise KilledWorker(future.key, None, 0)
-        return real(future, *rest)
-
-    monkeypatch.setattr(distributed.Future, "result", gone)
+    """Dask does not know yet that the task is done, and takes it for lost."""
+    config = small_job(**LOCAL, cluster__workers=1)
+    monkeypatch.setattr(dask_executor, "make_on_worker", outspoken)
     events: list[Event] = []
     run(config, events.append)
     assert_invariant(located(config.output.url), reference)
-    assert [event.reason for event in events if isinstance(event, ShardRetried)] == [
-        "its worker died; it is tried again"
-    ]
-    assert len(lost) == 1
+    assert [event for event in events if isinstance(event, ShardRetried)] == []
 
 
-def mute(task: ShardTask, job: Job, trial: int) -> Any:
+def outspoken(sealed: bytes, run_id: str) -> None:
+    from pipeline.cluster import on_worker
+
+    on_worker.make_on_worker(sealed, run_id)
+    trial = on_worker.Trial.opened(sealed)
+    marker = located(f"{on_worker._at_work(run_id)[1].config.output.url}.died")
+    if trial.task.number == 1 and not marker.exists():
+        marker.touch()
+        time.sleep(0.3)
+        os.abort()
+
+
+def mute(sealed: bytes, run_id: str) -> None:
     from pipeline.cluster import on_worker
     from pipeline.worker import convert
 
-    marker = located(f"{job.config.output.url}.{task.name}")
+    trial = on_worker.Trial.opened(sealed)
+    marker = located(f"{on_worker._at_work(run_id)[1].config.output.url}.{trial.task.name}")
     if marker.exists():
         with mock.patch.object(convert, "_convert_utterances", None):  # to be called would be a TypeError
-            return on_worker.make_on_worker(task, job, trial)
-    on_worker.make_on_worker(task, job, trial)
+            on_worker.make_on_worker(sealed, run_id)
+        return
+    say = on_worker._say
+
+    def without_the_end(worker: Any, run: str, message: dict[str, Any]) -> None:
+        if "committed" not in message:
+            say(worker, run, message)
+
+    with mock.patch.object(on_worker, "_say", without_the_end):
+        on_worker.make_on_worker(sealed, run_id)
     marker.touch()
     os.abort()

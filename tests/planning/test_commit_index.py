@@ -18,6 +18,7 @@ from pipeline.planning.sidecars import Sidecars
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.storage import LocalStorage
 from pipeline.stores import Catalogue, Utterance
+from pipeline.stores.base import Utterances
 from pipeline.vocoders.griffin_lim import GriffinLim
 
 SPEC = PRESETS["hifigan-22k"]
@@ -139,7 +140,7 @@ def test_keys_of_one_hash_are_told_apart(tmp_path: Path) -> None:
 def test_an_utterance_of_two_shards_is_of_the_newer_commit(tmp_path: Path) -> None:
     catalogue, job = a_catalogue(), a_job(tmp_path, "tar", 1)
     first, second, *_ = before_any_commit(tmp_path, catalogue, job).plan.tasks(catalogue)
-    both = dataclasses.replace(second, utterances=(*second.utterances, *first.utterances))
+    both = dataclasses.replace(second, utterances=Utterances.of([*second.utterances, *first.utterances]))
     for newer, number in ((first, 0), (both, 1)):
         generations = {task.number: 2 if task is newer else 1 for task in (first, both)}
         records = [record_of(t, dataclasses.replace(job, generation=generations[t.number])) for t in (first, both)]
