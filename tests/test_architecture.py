@@ -55,7 +55,7 @@ FLOORS = {
     "vocoders": [
         "base protobuf sessions",
         "griffin_lim onnx_file windows",
-        "onnx_nodes",
+        "ahead onnx_nodes",
         "node_chain",
         "generator_in_onnx lift_in_onnx",
         "onnx_model",

@@ -22,9 +22,11 @@ _SPOOL_BYTES = 16 * 2**20
 """Largest encoded audio that stays in memory [bytes]; larger audio goes to a file in the scratch folder."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
+Steps = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float32]
+"""Samples as they are written: int16 for PCM_16, int32 for PCM_24, float32 for FLOAT."""
 
 
-def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[NDArray[np.int32] | NDArray[np.float32], int]:
+def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[Steps, int]:
     """Samples as they will be written, and the number of them that were clipped.
 
     Full scale, 1.0, is 2**(bits - 1) steps, as in libsndfile. Values are rounded to the nearest step, ties to even, and
@@ -35,46 +37,50 @@ def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[NDArray[np
         subtype: subtype of the audio: PCM_16, PCM_24 or FLOAT.
 
     Returns:
-        `[samples] int32` in steps (float32 for FLOAT), and the number of clipped samples.
+        `[samples]` in steps, and the number of clipped samples.
 
     >>> quantize(np.array([0.5, 1.0, -1.5], np.float32), "PCM_16")
-    (array([ 16384,  32767, -32768], dtype=int32), 2)
+    (array([ 16384,  32767, -32768], dtype=int16), 2)
     """
     if subtype == "FLOAT":
         return samples, 0
-    full = 2 ** (BITS[subtype] - 1)
-    steps = np.rint(samples.astype(np.float64) * full)
-    clipped = int(np.count_nonzero((steps < -full) | (steps > full - 1)))
-    return np.clip(steps, -full, full - 1).astype(np.int32), clipped
+    full, clipped = 2 ** (BITS[subtype] - 1), 0
+    with np.errstate(over="ignore"):  # infinity is clipped
+        steps = samples * np.float32(full)  # exact, by a power of two; and all steps are float32
+    np.rint(steps, out=steps)
+    if steps.size and (steps.max() > full - 1 or steps.min() < -full):
+        clipped = int(np.count_nonzero((steps < -full) | (steps > full - 1)))
+        np.clip(steps, -full, full - 1, out=steps)
+    return steps.astype(np.int16) if subtype == "PCM_16" else steps.astype(np.int32), clipped
 
 
-def pcm_bytes(steps: NDArray[np.int32] | NDArray[np.float32], subtype: Subtype) -> bytes:
+def pcm_bytes(steps: Steps, subtype: Subtype) -> bytes:
     """The samples as little-endian PCM of 2, 3 or 4 bytes each, over which `pcm_sha256` is taken."""
     if subtype == "FLOAT":
-        return steps.astype("<f4").tobytes()
+        return steps.astype("<f4", copy=False).tobytes()
     if subtype == "PCM_16":
-        return steps.astype("<i2").tobytes()
-    return steps.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+        return steps.astype("<i2", copy=False).tobytes()
+    return np.ascontiguousarray(steps, "<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
 
 
 class _ErrorKeepingFile:
     """A file for libsndfile, whose callbacks swallow exceptions: the first one is kept, and raised by `raising`."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._error: Exception | None = None
+        self.file = file
+        self.error: Exception | None = None
 
-    def write(self, piece: bytes) -> int:
-        return self._keeping(self._file.write, piece)
+    def write(self, piece: Any) -> int:
+        return self.call(self.file.write, piece)
 
     def readinto(self, buffer: Any) -> int:
-        return self._keeping(cast(Any, self._file).readinto, buffer)
+        return self.call(cast(Any, self.file).readinto, buffer)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._keeping(self._file.seek, offset, whence)
+        return self.call(self.file.seek, offset, whence)
 
     def tell(self) -> int:
-        return self._keeping(self._file.tell)
+        return self.call(self.file.tell)
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
@@ -82,17 +88,58 @@ class _ErrorKeepingFile:
         try:
             yield
         except (soundfile.LibsndfileError, AssertionError):
-            if self._error is None:
+            if self.error is None:
                 raise
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
-    def _keeping(self, call: Callable[..., int], *arguments: Any) -> int:
+    def call(self, call: Callable[..., int], *arguments: Any) -> int:
+        """What the call gives; 0 if it raises an error, the first of which is kept."""
         try:
             return call(*arguments)
         except Exception as error:
-            self._error = self._error or error
+            self.error = self.error or error
             return 0
+
+
+class _Spool:
+    """The file that libsndfile writes: in memory up to `_SPOOL_BYTES`, then a file in the scratch folder.
+
+    Its methods are those of the file that is in use, so that they cost nothing more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: _ErrorKeepingFile | None = None
+        self.file: IO[bytes] = io.BytesIO()
+        self.seek: Callable[..., int] = self.file.seek
+        self.tell: Callable[[], int] = self.file.tell
+        self.readinto: Callable[[Any], int] = cast(Any, self.file).readinto
+        self.write: Callable[[bytes], int] = self._write
+
+    @property
+    def error(self) -> Exception | None:
+        """The first error of the file in the scratch folder."""
+        return None if self._kept is None else self._kept.error
+
+    def _write(self, piece: bytes) -> int:
+        written = self.file.write(piece)
+        if self.file.tell() > _SPOOL_BYTES:
+            self._roll_over()
+        return written
+
+    def _roll_over(self) -> None:
+        memory = cast(io.BytesIO, self.file)
+        kept = self._kept = _ErrorKeepingFile(memory)
+        self.seek, self.tell, self.readinto, self.write = kept.seek, kept.tell, kept.readinto, kept.write
+        kept.call(self._open)
+        kept.write(memory.getbuffer())
+        kept.seek(memory.tell())
+
+    def _open(self) -> int:
+        assert self._kept is not None
+        self._kept.file = self.file = tempfile.TemporaryFile(dir=str(self._folder))  # noqa: SIM115
+        return 0
 
 
 class Encoder:
@@ -113,37 +160,39 @@ class Encoder:
         self._folder = folder
         self._digest = hashlib.sha256()
         self.clipped = 0
-        spool = tempfile.SpooledTemporaryFile(_SPOOL_BYTES, dir=str(folder))  # noqa: SIM115
-        self.encoded: IO[bytes] = cast(IO[bytes], spool)
-        self._kept = _ErrorKeepingFile(self.encoded)
-        with self._writing():
-            self._file = soundfile.SoundFile(
-                self._kept, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
-            )
+        self._spool = _Spool(folder)
+        self._file = soundfile.SoundFile(
+            self._spool, "w", samplerate=sample_rate, channels=1, format=codec.upper(), subtype=subtype
+        )
+
+    @property
+    def encoded(self) -> IO[bytes]:
+        """The encoded audio."""
+        return self._spool.file
 
     def push(self, piece: NDArray[np.float32]) -> None:
         """Encode the next samples, `[samples] float32`, finite."""
         steps, clipped = quantize(piece, self._subtype)
         self.clipped += clipped
         self._digest.update(pcm_bytes(steps, self._subtype))
-        with self._writing():
-            if self._subtype == "FLOAT":
-                self._file.write(steps)
-            elif self._subtype == "PCM_16":
-                self._file.write(steps.astype(np.int16))
-            else:
-                self._file.write(np.left_shift(steps, 8))  # libsndfile takes the upper 24 bits of 32
+        # Of integers of 32 bits, libsndfile takes the upper 24.
+        self._call(self._file.write, np.left_shift(steps, 8) if self._subtype == "PCM_24" else steps)
 
     def finish(self) -> None:
         """Write the samples that the codec still holds, and set the position of `encoded` to its first byte."""
-        with self._writing():
-            self._file.close()
-            self.encoded.seek(0)
+        self._call(self._file.close)
+        self._call(self._spool.seek, 0)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        with translated(f"writing {self._folder}"), self._kept.raising():
-            yield
+    def _call(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Calls libsndfile, whose callbacks swallow exceptions: raises an error of the spool in place of its own."""
+        try:
+            call(*arguments)
+        except (soundfile.LibsndfileError, AssertionError):
+            if self._spool.error is None:
+                raise
+        if (error := self._spool.error) is not None:
+            with translated(f"writing {self._folder}"):
+                raise error
 
     @property
     def pcm_sha256(self) -> str:
@@ -159,7 +208,7 @@ class Encoder:
         with contextlib.suppress(soundfile.LibsndfileError, OSError):  # after an error the audio is not used
             self._file.close()
         with contextlib.suppress(OSError):
-            self.encoded.close()
+            self._spool.file.close()
 
 
 def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:

@@ -37,12 +37,14 @@ class Levels:
         """
         if not piece.size:
             return
-        _check_finite(piece, self.samples, "the waveform to be encoded has")
-        size = np.abs(piece)
+        peak = _peak(piece, self.samples, "the waveform to be encoded has")
         self.samples += piece.size
-        self.peak = max(self.peak, float(size.max()))
-        self.over_full_scale += int(np.count_nonzero(size > _FULL_SCALE))
-        self._squares += float(np.square(piece, dtype=np.float64).sum())
+        self.peak = max(self.peak, peak)
+        if peak > _FULL_SCALE:
+            self.over_full_scale += int(np.count_nonzero(np.abs(piece) > _FULL_SCALE))
+        squares = piece.astype(np.float64)
+        squares *= squares
+        self._squares += float(squares.sum())
 
     @property
     def rms_dbfs(self) -> float:
@@ -65,14 +67,22 @@ def examined(
     """
     samples = 0
     for piece in pieces:
-        _check_finite(piece, samples, "the vocoder gave")
+        if piece.size:
+            _peak(piece, samples, "the vocoder gave")
         samples += len(piece)
         if distance is not None:
             distance.push_audio(piece)
         yield piece
 
 
-def _check_finite(piece: NDArray[np.float32], before: int, what: str) -> None:
-    if not np.isfinite(piece).all():
+def _peak(piece: NDArray[np.float32], before: int, what: str) -> float:
+    """Largest absolute value of a piece that has samples.
+
+    Raises:
+        UtteranceError: if one is NaN or infinite.
+    """
+    peak = max(float(piece.max()), -float(piece.min()))
+    if not math.isfinite(peak):  # numpy's max and min of NaN are NaN
         at = int(np.flatnonzero(~np.isfinite(piece))[0])
         raise UtteranceError(f"{what} {piece[at]} at sample {before + at}")
+    return peak

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from pipeline.events import Stages
 
@@ -17,20 +16,14 @@ class Stopwatch:
     """Adds up the seconds of each stage. While a stage runs inside another one, the outer one does not count."""
 
     def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
+        self._seconds: dict[Stage, float] = dict.fromkeys(get_args(Stage), 0.0)
+        self._contexts: dict[Stage, _Turn] = {stage: _Turn(self, stage) for stage in self._seconds}
         self._under_way: list[Stage] = []
         self._since = time.monotonic()
 
-    @contextlib.contextmanager
-    def during(self, stage: Stage) -> Iterator[None]:
-        """Count the time of this context for a stage."""
-        self._turn()
-        self._under_way.append(stage)
-        try:
-            yield
-        finally:
-            self._turn()
-            self._under_way.pop()
+    def during(self, stage: Stage) -> _Turn:
+        """A context whose time counts for a stage."""
+        return self._contexts[stage]
 
     def timed(self, stage: Stage, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """The same pieces; the time that each takes to arrive counts for a stage."""
@@ -47,9 +40,34 @@ class Stopwatch:
         """The seconds of each stage so far."""
         return Stages(**self._seconds)
 
-    def _turn(self) -> None:
+    def begin(self, stage: Stage) -> None:
+        """A stage begins, inside of those that have not ended."""
+        self._count()
+        self._under_way.append(stage)
+
+    def end(self) -> None:
+        """The stage that began last ends."""
+        self._count()
+        self._under_way.pop()
+
+    def _count(self) -> None:
         now = time.monotonic()
         if self._under_way:
             stage = self._under_way[-1]
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + now - self._since
+            self._seconds[stage] += now - self._since
         self._since = now
+
+
+class _Turn:
+    """The context of a stage, used for every turn of it. contextlib's takes five times as long."""
+
+    __slots__ = ("_stage", "_watch")
+
+    def __init__(self, watch: Stopwatch, stage: Stage) -> None:
+        self._watch, self._stage = watch, stage
+
+    def __enter__(self) -> None:
+        self._watch.begin(self._stage)
+
+    def __exit__(self, *error: object) -> None:
+        self._watch.end()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.evidence.fitting import fitting
 from pipeline.evidence.sample import Sample
 from pipeline.evidence.verdict import Contradiction, contradictions, explanations
 from pipeline.melspec import PRESETS, MelSpec
@@ -62,6 +63,8 @@ def misfit(mel: NDArray[np.float32], spec: MelSpec) -> str | None:
         mel: a stretch of the utterance, `[n_mels, frames] float32`, finite, as stored.
         spec: the contract, with the same number of bands.
     """
+    if fitting(spec).certain(mel):
+        return None
     sample = Sample((mel,), 1)
     return _misfit(sample, spec, contradictions(sample, spec))
 
@@ -78,7 +81,8 @@ def judge(sample: Sample, spec: MelSpec) -> Judgement:
         spec: the contract.
     """
     alone = [Sample((mel,), 1) for mel in sample.mels]
-    found = [contradictions(each, spec) for each in alone]
+    bounds = fitting(spec)
+    found = [() if bounds.certain(each.mels[0]) else contradictions(each, spec) for each in alone]
     misfits = {}
     for index, (each, of_it) in enumerate(zip(alone, found, strict=True)):
         if (why := _misfit(each, spec, of_it)) is not None:

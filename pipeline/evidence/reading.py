@@ -13,12 +13,12 @@ from pipeline.dsp.stft import window
 from pipeline.evidence.sample import Sample
 from pipeline.melspec import MelSpec
 
-_AT_FLOOR = (
+AT_FLOOR = (
     0.1  # natural-log units of magnitude: an entry this near the floor counts as floored; float16 rounds by 0.008
 )
-_BELOW = 0.7  # an entry this far below the floor counts as below it: acoustic models overshoot by a little
-_ABOVE_FLOOR = 1.0  # entries that are nearer to the floor are bent by it
-_LEAST_ENTRIES = 2000
+BELOW = 0.7  # an entry this far below the floor counts as below it: acoustic models overshoot by a little
+ABOVE_FLOOR = 1.0  # entries that are nearer to the floor are bent by it
+LEAST_ENTRIES = 2000
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def read_values(sample: Sample, spec: MelSpec) -> Reading:
     logs = magnitude_logs(sample.joined(), spec)
     floor = magnitude_logs(mel_silence(spec)[:, None].astype(np.float64), spec)
     lowest = spec.natural_floor().min() / spec.power
-    unfloored = logs > floor + _ABOVE_FLOOR
+    unfloored = logs > floor + ABOVE_FLOOR
     usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]  # a band that is mostly empty is bent
     usable &= usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()  # as is a frame that is mostly silent
     three = usable[:-2] & usable[1:-1] & usable[2:]
     second = logs[:-2] - 2 * logs[1:-1] + logs[2:]
     entries = three.sum(axis=1)
-    enough = entries.sum() >= _LEAST_ENTRIES
+    enough = entries.sum() >= LEAST_ENTRIES
     return Reading(
-        below=float((logs < lowest - _BELOW).mean()),
-        floored=float((np.abs(logs - floor) < _AT_FLOOR).mean()),
+        below=float((logs < lowest - BELOW).mean()),
+        floored=float((np.abs(logs - floor) < AT_FLOOR).mean()),
         level=_level(logs, spec),
         spread=float(logs[unfloored].std()) if unfloored.any() else 0.0,
         roughness=float(np.median(np.abs(second[three]))) if enough else None,

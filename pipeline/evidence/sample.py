@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-_SAME = 1e-3  # values this near to each other, relative to the others, count as equal: float16 has steps of 5e-4
-_NO_LOGARITHM = 1e4  # float32's own range is 770 dB
-_LEAST_SHARE = 0.005  # of the values; fewer equal values do not count as a floor
-_NORMALIZED_MEAN = 0.5
+SAME = 1e-3  # values this near to each other, relative to the others, count as equal: float16 has steps of 5e-4
+NO_LOGARITHM = 1e4  # float32's own range is 770 dB
+LEAST_SHARE = 0.005  # of the values; fewer equal values do not count as a floor
+NORMALIZED_MEAN = 0.5
 _NORMALIZED_DEVIATION = (0.5, 1.6)
 
 
@@ -49,7 +49,7 @@ class Sample:
     def joined(self) -> NDArray[np.float64]:
         """All frames, `[n_mels, frames] float64`, except a few damaged ones, which say nothing about a contract."""
         frames = np.concatenate(self.mels, axis=1).astype(np.float64)
-        sound = (np.abs(frames) < _NO_LOGARITHM).all(axis=0)
+        sound = (np.abs(frames) < NO_LOGARITHM).all(axis=0)
         return frames[:, sound] if sound.mean() > 0.5 else frames
 
 
@@ -86,19 +86,19 @@ def describe_values(sample: Sample) -> Values:
     """Measures a sample that has at least one frame."""
     values = sample.joined()
     lowest, highest = float(values.min()), float(values.max())
-    share = float((values <= lowest + _SAME * max(abs(lowest), float(np.median(np.abs(values))))).mean())
+    share = float((values <= lowest + SAME * max(abs(lowest), float(np.median(np.abs(values))))).mean())
     quiet, loud = np.quantile(values.mean(axis=0), [0.1, 0.9])
     means, deviations = values.mean(axis=1), values.std(axis=1)
     return Values(
         lowest=lowest,
         highest=highest,
-        floor=lowest if share >= _LEAST_SHARE else None,
+        floor=lowest if share >= LEAST_SHARE else None,
         floor_share=share,
         silence=float(quiet),
         speech=float(loud),
         bands=tuple(means.round(3).tolist()),
         normalized=bool(
-            np.sqrt(np.mean(means**2)) < _NORMALIZED_MEAN
+            np.sqrt(np.mean(means**2)) < NORMALIZED_MEAN
             and _NORMALIZED_DEVIATION[0] < deviations.mean() < _NORMALIZED_DEVIATION[1]
         ),
     )

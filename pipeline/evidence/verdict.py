@@ -19,17 +19,17 @@ from pipeline.melspec import PRESETS, MelSpec
 # up, smoothed as by an acoustic model, in float16, and on white noise; tests/tools/contract_table.py prints what they
 # catch. Roughness of sound is 0.28 to 0.65 there (the spread of a random magnitude's logarithm, whatever the
 # sound is), of smoothed mels 0.13 to 0.21.
-_MOST_BELOW, _CERTAINLY_BELOW = 0.02, 0.2
+MOST_BELOW, _CERTAINLY_BELOW = 0.02, 0.2
 # dBFS: the root mean square of a waveform is at most 0; what an acoustic model predicts may be louder.
-_MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0
-_ROUGH = (0.26, 0.95)
+MOST_LEVEL, _CERTAIN_LEVEL = 6.0, 20.0
+ROUGH = (0.26, 0.95)
 _MOST_FLOORED = 0.25  # with a higher share, the entries above the floor are bent by it
-_LEAST_SPREAD = 1.25
+LEAST_SPREAD = 1.25
 _CERTAINLY_FLAT = 0.1  # a constant has 0, magnitudes without a logarithm 0.01, values scaled to 0 .. 1 have 0.05
 _FLOOR_APART = 0.5  # natural-log units of magnitude
-_NOT_NORMALIZED = 1.5
-_NORMALIZED_AGAIN = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
-_LEAST_FRAMES = 1000  # for the filterbank
+NOT_NORMALIZED = 1.5
+NORMALIZED_AGAIN = 0.25  # root mean square of bands' means; by one mean for all bands, speech keeps its tilt
+LEAST_FRAMES = 1000  # for the filterbank
 _ENOUGH_FRAMES = 4000  # for the filterbank to be found, in any sound
 _LEAST_BENDS = 50  # entries over which a band's bend is averaged
 _BANK_APART = 0.6  # part of the way from the stated filterbank to the other
@@ -83,7 +83,7 @@ def unjudged(sample: Sample, spec: MelSpec) -> str | None:
     roughness = read_values(sample, spec).roughness
     if roughness is None:
         return "too few of the values are above the floor"
-    return "the mels are too smooth" if roughness < _ROUGH[0] else None
+    return "the mels are too smooth" if roughness < ROUGH[0] else None
 
 
 def explanations(sample: Sample, spec: MelSpec) -> tuple[str, ...]:
@@ -123,14 +123,14 @@ def _fits(sample: Sample, spec: MelSpec, values: Values) -> bool:
 
 
 def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Contradiction]:
-    if reading.below > _MOST_BELOW:
+    if reading.below > MOST_BELOW:
         yield Contradiction(
             "below",
             f"{reading.below:.0%} of the values lie below the contract's floor, {spec.stored_floor():.2f}; "
             f"the lowest is {values.lowest:.2f}",
             certain=reading.below > _CERTAINLY_BELOW,
         )
-    if reading.level > _MOST_LEVEL:
+    if reading.level > MOST_LEVEL:
         yield Contradiction(
             "loud",
             f"the loudest frames would be at {reading.level:+.0f} dBFS or more, which no waveform reaches",
@@ -146,13 +146,14 @@ def _of_values(spec: MelSpec, reading: Reading, values: Values) -> Iterator[Cont
                 f"contract they end at {spec.stored_floor():.3f}",
             )
     mean = float(np.sqrt(np.mean(np.square(values.bands))))
-    if values.normalized and (spec.normalization is None or (_one_for_all(spec) and mean < _NORMALIZED_AGAIN)):
+    if values.normalized and (spec.normalization is None or (one_for_all(spec) and mean < NORMALIZED_AGAIN)):
         yield Contradiction("normalized", "every band's mean is near 0 and its deviation near 1: they are normalized")
-    if spec.normalization is not None and not _one_for_all(spec) and mean > _NOT_NORMALIZED:
+    if spec.normalization is not None and not one_for_all(spec) and mean > NOT_NORMALIZED:
         yield Contradiction("raw", f"bands' means are {mean:.1f} from 0 (root mean square): they are not normalized")
 
 
-def _one_for_all(spec: MelSpec) -> bool:
+def one_for_all(spec: MelSpec) -> bool:
+    """Whether a contract normalizes all bands by one mean and scale."""
     return spec.normalization is not None and len(spec.normalization.mean) == 1
 
 
@@ -160,13 +161,13 @@ def _of_scale(reading: Reading) -> Iterator[Contradiction]:
     """A logarithm with another base, or a power instead of a magnitude, stretches all differences."""
     if reading.roughness is None:
         return
-    if reading.roughness > _ROUGH[1] and reading.floored < _MOST_FLOORED:
+    if reading.roughness > ROUGH[1] and reading.floored < _MOST_FLOORED:
         yield Contradiction(
             "rough",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
             "difference), those of any sound by 0.3 to 0.7: the values are spread too wide",
         )
-    elif reading.roughness < _ROUGH[0] and reading.spread < _LEAST_SPREAD and not reading.floored > 0.001:
+    elif reading.roughness < ROUGH[0] and reading.spread < LEAST_SPREAD and not reading.floored > 0.001:
         yield Contradiction(
             "flat",
             f"neighbouring bands differ by {reading.roughness:.2f} in natural logarithms of magnitude (median second "
@@ -178,7 +179,7 @@ def _of_scale(reading: Reading) -> Iterator[Contradiction]:
 
 def _of_filterbank(sample: Sample, spec: MelSpec, reading: Reading, values: Values) -> list[Contradiction]:
     """Each filterbank is uneven in its own way, because its corners lie between bins; a mean spectrum shows it."""
-    if reading.roughness is None or reading.roughness < _ROUGH[0] or sample.frames < _LEAST_FRAMES:
+    if reading.roughness is None or reading.roughness < ROUGH[0] or sample.frames < LEAST_FRAMES:
         return []
     found = []
     for name, other in PRESETS.items():

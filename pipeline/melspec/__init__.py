@@ -5,7 +5,7 @@ between two of them, and mels converted from one to the other where that is exac
 contracts are stored, or what happens with mels whose contract does not fit.
 """
 
-from pipeline.melspec.conversion import convert_mel
+from pipeline.melspec.conversion import Conversion, convert_mel
 from pipeline.melspec.difference import Difference
 from pipeline.melspec.normalization import Normalization
 from pipeline.melspec.presets import PRESETS, mel_spec, preset, preset_names
@@ -13,6 +13,7 @@ from pipeline.melspec.spec import Framing, MelSpec
 
 __all__ = [
     "PRESETS",
+    "Conversion",
     "Difference",
     "Framing",
     "MelSpec",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.melspec.difference import Difference, Remedy
+from pipeline.melspec.exponentials import ln_of
 from pipeline.melspec.normalization import Normalization
 
 MelScale = Literal["slaney", "htk"]
@@ -154,7 +155,7 @@ class MelSpec:
     @property
     def silence(self) -> float:
         """The log of the floor, before normalization: the lowest value that such a mel can hold."""
-        return self.log_scale * math.log(self.floor)
+        return self.log_scale * ln_of(self.floor)
 
     @property
     def bank_rate(self) -> int:
@@ -164,7 +165,7 @@ class MelSpec:
     @property
     def log_scale(self) -> float:
         """Factor from a natural logarithm to this spec's logarithm."""
-        return {"ln": 1.0, "log10": 1 / math.log(10), "db": (20 if self.power == 1 else 10) / math.log(10)}[self.log]
+        return {"ln": 1.0, "log10": 1 / ln_of(10), "db": (20 if self.power == 1 else 10) / ln_of(10)}[self.log]
 
     def frames(self, samples: int) -> int:
         """Number of frames that a waveform of `samples` samples gives."""
@@ -183,7 +184,7 @@ class MelSpec:
 
         It is the floor's logarithm, or the value to which the normalization clips.
         """
-        lowest = np.array([math.log(self.floor)])
+        lowest = np.array([ln_of(self.floor)])
         if self.normalization is None or self.normalization.clip is None:
             return lowest
         clipped = self.normalization.undo(np.array([self.normalization.clip[0]])) / self.log_scale

@@ -213,6 +213,10 @@ class MelStore(Protocol):
         """
         ...
 
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Says which utterances will be read next. A store may read what lies side by side at once."""
+        ...
+
     def without_limits(self) -> MelStore:
         """The same store, whose `read` also gives values that the mel contract rules out, so that they can be seen."""
         ...

@@ -9,7 +9,7 @@ import copy
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -254,6 +254,9 @@ class GroupedStore:
                 f"{_shown(reader.metadata)}; check whether the store was replaced, and run again"
             )
         return reader.read_frames(start, stop, f"utterance {utterance.key!r}")
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Nothing is read ahead. See `MelStore`."""
 
     def without_limits(self) -> GroupedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""

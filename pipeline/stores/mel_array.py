@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import bisect
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import BadMelError, MissingChunkError
+from pipeline.errors import BadMelError, MissingChunkError, UtteranceError
 from pipeline.melspec import MelSpec
 from pipeline.stores.possible_values import PossibleValues
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, Region, ZarrTree, open_filled
+
+AHEAD_BYTES = 2 << 20
+"""Size of the rows that are read ahead, as float32 [bytes]."""
 
 
 class MelArray:
@@ -46,17 +52,22 @@ class MelArray:
         Raises:
             MissingChunkError, CorruptChunkError, BadMelError, StorageError: as `MelStore.read`.
         """
+        values = self.values(region, name, origin)
+        sides = self._mel_axis, self._frame_axis
+        mel = np.moveaxis(values, sides, (0, 1)).reshape([values.shape[axis] for axis in sides])
+        return np.ascontiguousarray(mel)
+
+    def values(self, region: Region, name: str, origin: int = 0) -> NDArray[np.float32]:
+        """The same values in the axes of the array. See `read`."""
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, which is found below
-            values = self._array.read(region, name).astype(np.float32)
+            values = self._array.read(region, name).astype(np.float32, copy=False)
         if not np.isfinite(values).all():
             raise self._not_finite(values, region, name, origin)
         if self._possible is not None:
             beyond = self._possible.beyond(values)
             if beyond.any():
                 raise self._impossible(self._possible, values, beyond, region, name, origin)
-        sides = self._mel_axis, self._frame_axis
-        mel = np.moveaxis(values, sides, (0, 1)).reshape([values.shape[axis] for axis in sides])
-        return np.ascontiguousarray(mel)
+        return values
 
     def read_frames(self, start: int, stop: int, name: str, item: tuple[int, int] | None = None) -> NDArray[np.float32]:
         """Frames `start` to `stop` of one mel, with all bands. See `read`.
@@ -107,6 +118,57 @@ class MelArray:
 
     def _place(self, position: tuple[int, ...]) -> str:
         return f"({self.metadata.path}[{', '.join(map(str, position))}] of {self._tree.url})"
+
+
+class MelRows:
+    """Mels that lie one after another in an array `[rows, bands]`: they are cut from rows that were read together.
+
+    A read goes on to the end of its chunk, or farther if more is expected, so that short mels are read and checked many
+    at once. Where that finds something wrong, each mel is read alone, and the error is about the mel that has it.
+
+    Args:
+        array: the array, whose axis of frames is the first.
+    """
+
+    def __init__(self, array: MelArray) -> None:
+        self._array = array
+        (self._rows, self._bands), self._chunk = array.metadata.shape, array.metadata.chunks[0]
+        self._most = max(1, AHEAD_BYTES // (4 * max(1, self._bands)))
+        self._held: tuple[int, NDArray[np.float32]] = 0, np.zeros((0, self._bands), np.float32)
+        self._wrong = range(0)
+        self._runs: list[tuple[int, int]] = []
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Rows, each from a first to a last one, that will probably be read next, in any order."""
+        self._runs = []
+        for start, stop in sorted(spans):
+            if self._runs and start <= self._runs[-1][1]:
+                start = self._runs.pop()[0]
+            self._runs.append((start, stop))
+
+    def read(self, start: int, stop: int, name: str, origin: int) -> NDArray[np.float32]:
+        """The rows `start` to `stop` as a mel, `[bands, stop - start] float32`. See `MelArray.read`."""
+        first, rows = self._held
+        if not first <= start <= stop <= first + len(rows):
+            ahead = self._ahead(start, stop)
+            if ahead == stop or start in self._wrong:
+                return self._array.read(self._region(start, stop), name, origin)
+            try:
+                first, rows = self._held = start, self._array.values(self._region(start, ahead), name, origin)
+            except UtteranceError:
+                self._wrong = range(start, ahead)
+                return self._array.read(self._region(start, stop), name, origin)
+        return np.ascontiguousarray(rows[start - first : stop - first].T)
+
+    def _ahead(self, start: int, stop: int) -> int:
+        """The row up to which to read."""
+        chunk, most = self._chunk, start + self._most
+        run = bisect.bisect(self._runs, (start, self._rows)) - 1
+        expected = min(self._runs[run][1], most // chunk * chunk) if run >= 0 else 0
+        return max(stop, min(max(-(-stop // chunk) * chunk, expected), most, self._rows))
+
+    def _region(self, start: int, stop: int) -> Region:
+        return slice(start, stop), slice(0, self._bands)
 
 
 def _first(marked: NDArray[np.bool_], region: Region) -> tuple[int, ...]:

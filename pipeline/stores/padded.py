@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import repeat
 from typing import Any, Literal
@@ -248,6 +248,9 @@ class PaddedStore:
             )
         name = f"utterance {utterance.key!r} (item {item})"
         return self._reader.read_frames(start, stop, name, (self._item_axis, item))
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Nothing is read ahead. See `MelStore`."""
 
     def without_limits(self) -> PaddedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""

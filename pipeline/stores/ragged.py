@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from pipeline.melspec import MelSpec
 from pipeline.stores.base import Catalogue, Faults, Layout, Utterance, add_fault
 from pipeline.stores.digests import DIGEST_BYTES, strings_digest, texts_of
 from pipeline.stores.keys import key_faults
-from pipeline.stores.mel_array import MelArray
+from pipeline.stores.mel_array import MelArray, MelRows
 from pipeline.stores.root_attributes import RAGGED_VERSION, stated, stated_spec
 from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
@@ -58,7 +58,7 @@ class RaggedStore:
         if meta is None:
             tree.listed.check_none_is_gone(["meta"], self.url)
         self._check_shapes(meta)
-        self._reader = MelArray(tree, self.mel, 1, 0, self.spec)
+        self._reader = MelRows(MelArray(tree, self.mel, 1, 0, self.spec))
         self._meta = None if meta is None else ChunkedArray(tree, meta)
 
     def _array(self, name: str, kind: str, dimensions: int, *also: str) -> ArrayMetadata:
@@ -133,13 +133,16 @@ class RaggedStore:
                 f"utterance {utterance.key!r}: rows {origin} to {origin + utterance.frames} are not within the "
                 f"{self.mel.shape[0]} rows of mel in {self.url}; check whether the store was replaced, and run again"
             )
-        region = (slice(origin + start, origin + stop), slice(0, self.n_mels))
-        return self._reader.read(region, f"utterance {utterance.key!r}", origin)
+        return self._reader.read(origin + start, origin + stop, f"utterance {utterance.key!r}", origin)
+
+    def expect(self, utterances: Sequence[Utterance]) -> None:
+        """Says which utterances will be read next. See `MelStore`."""
+        self._reader.expect((int(each.where), int(each.where) + each.frames) for each in utterances)
 
     def without_limits(self) -> RaggedStore:
         """The same store, which also gives values that its contract rules out. See `MelStore`."""
         twin = copy.copy(self)
-        twin._reader = MelArray(self.tree, self.mel, 1, 0, None)
+        twin._reader = MelRows(MelArray(self.tree, self.mel, 1, 0, None))
         return twin
 
     def meta(self, utterance: Utterance) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -110,7 +110,7 @@ def decode_windows(
 
 def decode_mels(
     vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
-) -> Iterator[tuple[AnyMel, Iterator[NDArray[np.float32]]]]:
+) -> Generator[tuple[AnyMel, Iterator[NDArray[np.float32]]], None, None]:
     """Each mel in order, with the pieces of its waveform. Take all pieces before you ask for the next mel.
 
     If the vocoder takes batches, one batch may hold windows of several mels in turn; otherwise windows are decoded one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import traceback
@@ -19,10 +20,10 @@ from pipeline.planning.utterance_metadata import described
 from pipeline.redaction import redacted
 from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, open_store
-from pipeline.vocoders import Vocoder, decode_mels, load_vocoder
+from pipeline.vocoders import Vocoder, decode_ahead, decode_mels, load_vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.repack import repacked
-from pipeline.worker.utterance import UtteranceMel, convert_utterance, failure_of
+from pipeline.worker.utterance import ShardMels, convert_utterance, failure_of
 
 logger = logging.getLogger(__name__)
 
@@ -90,31 +91,33 @@ def _convert_utterances(
 ) -> tuple[list[Row], list[Failure]]:
     with watch.during("read"):
         store = _open_store(job)
+        store.expect(task.utterances)
     with watch.during("decode"):
         vocoder = _load_vocoder(job, threads)
     rows: list[Row] = []
     failures: list[Failure] = []
     seconds = 0.0
-    wanted = (
-        UtteranceMel(each, store, vocoder, job, watch) for each in task.utterances if each.key not in task.condemned
-    )
-    decoded = decode_mels(vocoder, wanted, job.config.vocoder.window)
-    for utterance in task.utterances:
-        try:
-            if (why := task.condemned.get(utterance.key)) is not None:
-                raise WorkerLostError(why)
-            mel, waveform = next(decoded)
-            with watch.during("read"):
-                meta = unified(described(store.meta(utterance), task.meta.get(utterance.key)), job.fields)
-            rows.append(convert_utterance(mel, waveform, meta, job, attempt))
-            seconds += rows[-1].duration
-        except UtteranceError as error:
-            failures.append(failure_of(utterance, job, error))
-        except (ValueError, RuntimeError, MemoryError) as error:  # one bad utterance must not stop the corpus
-            logger.error("utterance %s of shard %s: %s", utterance.key, task.name, redacted(traceback.format_exc()))
-            failures.append(failure_of(utterance, job, error))
-        if report is not None:
-            report(UtterancesMade(task.number, len(rows), len(failures), seconds, *summary(failures)))
+    window = job.config.vocoder.window
+    at_once = job.config.vocoder.device == "cpu"  # elsewhere, the vocoder works while its waveforms are encoded
+    mels = ShardMels(store, vocoder, job, watch if at_once else Stopwatch())
+    wanted = (mels.of(each) for each in task.utterances if each.key not in task.condemned)
+    with contextlib.closing((decode_mels if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
+        for utterance in task.utterances:
+            try:
+                if (why := task.condemned.get(utterance.key)) is not None:
+                    raise WorkerLostError(why)
+                mel, waveform = next(decoded)
+                with watch.during("read"):
+                    meta = unified(described(store.meta(utterance), task.meta.get(utterance.key)), job.fields)
+                rows.append(convert_utterance(mel, waveform, meta, attempt, watch))
+                seconds += rows[-1].duration
+            except UtteranceError as error:
+                failures.append(failure_of(utterance, job, error))
+            except (ValueError, RuntimeError, MemoryError) as error:  # one bad utterance must not stop the corpus
+                logger.error("utterance %s of shard %s: %s", utterance.key, task.name, redacted(traceback.format_exc()))
+                failures.append(failure_of(utterance, job, error))
+            if report is not None:
+                report(UtterancesMade(task.number, len(rows), len(failures), seconds, *summary(failures)))
     return rows, failures
 
 

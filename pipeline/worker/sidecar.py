@@ -45,4 +45,4 @@ def add_to_shard(row: Row, encoded: IO[bytes], job: Job, attempt: Attempt) -> Ro
     """
     output = job.config.output
     place = attempt.sink.add(escape(row.key), output.codec, encoded, sidecar(row, output.sidecar))
-    return dataclasses.replace(row, **dataclasses.asdict(place))
+    return dataclasses.replace(row, shard=place.shard, member=place.member, offset=place.offset, bytes=place.bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ from pipeline.dsp.mel_distance import MelDistance
 from pipeline.errors import BadMelError, CorruptChunkError, UtteranceError
 from pipeline.events.stopwatch import Stopwatch
 from pipeline.evidence import STRETCH, middle, misfit
-from pipeline.melspec import convert_mel
+from pipeline.melspec import Conversion
 from pipeline.output.records import Failure, Row, Source
 from pipeline.redaction import redacted
 from pipeline.stores import MelStore, Utterance
@@ -28,59 +29,92 @@ from pipeline.worker.reframing import Reframing
 from pipeline.worker.sidecar import add_to_shard
 
 
+class ShardMels:
+    """What the mels of a shard's utterances have in common; the contracts of store and vocoder are compared once.
+
+    Args:
+        store: the store that holds the mels.
+        vocoder: the vocoder that decodes them.
+        job: the job.
+        watch: stopwatch that takes the time of reading.
+
+    Raises:
+        ContractError: if the store's mels cannot be converted for the vocoder.
+    """
+
+    def __init__(self, store: MelStore, vocoder: Vocoder, job: Job, watch: Stopwatch) -> None:
+        self.store, self.job, self.watch = store, job, watch
+        self.samples, self.spec = vocoder.samples, vocoder.spec
+        framing = job.config.input.framing
+        self.reframing = Reframing.of(job.mel, self.spec, framing)
+        # If the framing differs, `Reframing` bridges it, and the conversion must not see the difference.
+        source = job.mel if framing == "exact" else dataclasses.replace(job.mel, framing=self.spec.framing)
+        self.conversion = Conversion.between(source, self.spec)
+        self._public_store = job.config.input.public_store
+
+    def of(self, utterance: Utterance) -> UtteranceMel:
+        """The mel of an utterance, which is not read yet."""
+        return UtteranceMel(utterance, self)
+
+    def source(self, utterance: Utterance) -> Source:
+        """Where an utterance's mel comes from."""
+        return Source(self._public_store, utterance.where, utterance.digest)
+
+
 class UtteranceMel:
     """An utterance's mel, read from the store and converted to the vocoder's contract.
 
-    What is read also goes to the mel distance and to the digest of the content. A stretch of it is kept, and judged by
-    the contract.
+    What was read is examined later, when the waveform is: it goes to the mel distance and to the digest of the content,
+    and a stretch of it is kept, and judged by the contract.
 
     Args:
         utterance: the utterance.
-        store: the store that holds its mel.
-        vocoder: the vocoder that decodes it.
-        job: the job.
-        watch: stopwatch that takes the time of each stage.
+        shard: what it has in common with the other mels of its shard.
     """
 
-    def __init__(self, utterance: Utterance, store: MelStore, vocoder: Vocoder, job: Job, watch: Stopwatch) -> None:
-        self.utterance, self.store, self._spec, self.watch = utterance, store, vocoder.spec, watch
-        self.reframing = Reframing.of(job.mel, self._spec, job.config.input.framing)
-        self.frames = self.reframing.frames(utterance.frames)
-        self.samples = vocoder.samples(self.frames)
-        exact = job.config.input.framing == "exact"
-        # If the framing differs, `Reframing` bridges it, and `convert_mel` must not see the difference.
-        self._source = job.mel if exact else dataclasses.replace(job.mel, framing=self._spec.framing)
-        self.distance = MelDistance(self._spec) if job.config.quality.mel_distance else None
-        self._digest = MelDigest() if store.digest_is_of_content else None
-        self._contract = job.mel
-        self._judged = job.config.input.check_values
-        self._stretch = middle(utterance.frames, STRETCH)
+    def __init__(self, utterance: Utterance, shard: ShardMels) -> None:
+        self.utterance, self.shard = utterance, shard
+        self.frames = shard.reframing.frames(utterance.frames)
+        self.samples = shard.samples(self.frames)
+        self.distance = MelDistance(shard.spec) if shard.job.config.quality.mel_distance else None
+        self._digest = MelDigest() if shard.store.digest_is_of_content else None
+        self._stretch = middle(utterance.frames, STRETCH) if shard.job.config.input.check_values else (0, 0)
         self._kept: list[NDArray[np.float32]] = []
+        # What was read and is not examined yet, each with its first frame; another thread may read.
+        self._stored: deque[tuple[int, NDArray[np.float32]]] = deque()
+        self._converted: deque[tuple[int, NDArray[np.float32]]] = deque()
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop, `[n_mels, stop - start] float32`. See `decode_mels`."""
-        with self.watch.during("read"):
-            stored = self.reframing.read(self._stored, self.utterance.frames, start, stop)
-            mel = convert_mel(stored, self._source, self._spec)
-        if self.distance is not None:
-            with self.watch.during("examine"):
-                self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
+        with self.shard.watch.during("read"):
+            stored = self.shard.reframing.read(self._read, self.utterance.frames, start, stop)
+            mel = self.shard.conversion.apply(stored)
+        self._converted.append((start, mel))
         return mel
 
-    def _stored(self, start: int, stop: int) -> NDArray[np.float32]:
-        stored = self.store.read(self.utterance, start, stop)
-        if self._digest is not None:
-            self._digest.push(stored.T[self._digest.frames - start :])  # windows overlap
-        if self._judged:
-            self._keep(stored, start, stop)
+    def _read(self, start: int, stop: int) -> NDArray[np.float32]:
+        stored = self.shard.store.read(self.utterance, start, stop)
+        self._stored.append((start, stored))
         return stored
 
-    def _keep(self, stored: NDArray[np.float32], start: int, stop: int) -> None:
-        """Keep the part of the frames start .. stop that belongs to the stretch and is not kept yet."""
+    def examine(self) -> None:
+        """Examine what was read since. Windows overlap: of each, the frames that no earlier one had."""
+        while self._stored:
+            start, stored = self._stored.popleft()
+            if self._digest is not None:
+                self._digest.push(stored.T[self._digest.frames - start :])
+            self._keep(stored, start)
+        while self._converted:
+            start, mel = self._converted.popleft()
+            if self.distance is not None:
+                self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
+
+    def _keep(self, stored: NDArray[np.float32], start: int) -> None:
+        """Keep the part of the frames from `start` on that belongs to the stretch and is not kept yet."""
         first, last = self._stretch
         first += sum(part.shape[1] for part in self._kept)
-        if start <= first < min(last, stop):
-            self._kept.append(stored[:, first - start : last - start].copy())
+        if start <= first < min(last, start + stored.shape[1]):
+            self._kept.append(stored[:, first - start : last - start])
 
     def check_digest(self) -> None:
         """Compare the content with its digest, after all frames were decoded.
@@ -88,12 +122,13 @@ class UtteranceMel:
         Raises:
             CorruptChunkError: if the mel is not the one that was listed.
         """
-        utterance = self.utterance
+        utterance, store = self.utterance, self.shard.store
         if self._digest is not None and self._digest.frames < utterance.frames:
-            self._stored(self._digest.frames, utterance.frames)  # frames that the vocoder is not given
+            self._read(self._digest.frames, utterance.frames)  # frames that the vocoder is not given
+            self.examine()
         if self._digest is not None and self._digest.finish().hex() != utterance.digest:
             raise CorruptChunkError(
-                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {self.store.url} "
+                f"utterance {utterance.key!r}: the {utterance.frames} frames at {utterance.where} of {store.url} "
                 f"are not those that were listed: their digest is not {utterance.digest}. The mel or the offsets were "
                 "changed. Restore the store, or pack it again; if it was being written, run again"
             )
@@ -104,16 +139,19 @@ class UtteranceMel:
         Raises:
             BadMelError: if the values cannot be of the contract.
         """
-        if self._kept and (why := misfit(np.concatenate(self._kept, axis=1), self._contract)) is not None:
+        if not self._kept:
+            return
+        shard, stretch = self.shard, self._kept[0] if len(self._kept) == 1 else np.concatenate(self._kept, axis=1)
+        if (why := misfit(stretch, shard.job.mel)) is not None:
             raise BadMelError(
-                f"utterance {self.utterance.key!r}: its values at {self.utterance.where} of {self.store.url} do not "
+                f"utterance {self.utterance.key!r}: its values at {self.utterance.where} of {shard.store.url} do not "
                 f"fit the mel contract of the store: {why}. Compute this mel again. If it is right, pass "
                 "--set input.check_values=false to melmill retry"
             )
 
 
 def convert_utterance(
-    mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], meta: dict[str, Any], job: Job, attempt: Attempt
+    mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], meta: dict[str, Any], attempt: Attempt, watch: Stopwatch
 ) -> Row:
     """Examine, master and encode one utterance, and add it to the shard.
 
@@ -121,8 +159,8 @@ def convert_utterance(
         mel: the mel that the waveform is decoded from.
         waveform: the vocoder's output in pieces `[samples] float32`; decoded while it is iterated.
         meta: the utterance's metadata.
-        job: the job.
         attempt: the attempt at the shard; takes the encoded audio.
+        watch: stopwatch that takes the time of each stage.
 
     Returns:
         The utterance's row of the manifest.
@@ -130,52 +168,55 @@ def convert_utterance(
     Raises:
         UtteranceError: if the utterance cannot be made.
     """
-    utterance, output, watch = mel.utterance, job.config.output, mel.watch
+    job = mel.shard.job
+    output = job.config.output
     master = Master(output, job.mel.sample_rate, attempt.folder)
     with Encoder(output.codec, output.subtype, master.sample_rate, attempt.folder) as encoder:
-        levels = _encode(mel, waveform, master, encoder)
+        levels = _encode(mel, waveform, master, encoder, watch)
         with watch.during("examine"):
             distance, relative = mel.distance.finish() if mel.distance is not None else (None, None)
         with watch.during("encode"):
             encoder.finish()
-        row = Row(
-            key=utterance.key,
-            shard="",
-            member="",
-            offset=0,
-            bytes=0,
-            sample_rate=master.sample_rate,
-            num_samples=levels.samples,
-            duration=levels.samples / master.sample_rate,
-            subtype=output.subtype,
-            pcm_sha256=encoder.pcm_sha256,
-            peak=levels.peak,
-            rms_dbfs=levels.rms_dbfs,
-            clipped=encoder.clipped,
-            mel_distance=distance,
-            mel_distance_relative=relative,
-            source=Source(job.config.input.public_store, utterance.where, utterance.digest),
-            meta=meta,
-            over_full_scale=levels.over_full_scale,
-            gain_db=master.gain_db,
-            loudness=master.loudness,
-        )
-        with watch.during("encode"):
+            row = Row(
+                key=mel.utterance.key,
+                shard="",
+                member="",
+                offset=0,
+                bytes=0,
+                sample_rate=master.sample_rate,
+                num_samples=levels.samples,
+                duration=levels.samples / master.sample_rate,
+                subtype=output.subtype,
+                pcm_sha256=encoder.pcm_sha256,
+                peak=levels.peak,
+                rms_dbfs=levels.rms_dbfs,
+                clipped=encoder.clipped,
+                mel_distance=distance,
+                mel_distance_relative=relative,
+                source=mel.shard.source(mel.utterance),
+                meta=meta,
+                over_full_scale=levels.over_full_scale,
+                gain_db=master.gain_db,
+                loudness=master.loudness,
+            )
             return add_to_shard(row, encoder.encoded, job, attempt)
 
 
-def _encode(mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], master: Master, encoder: Encoder) -> Levels:
+def _encode(
+    mel: UtteranceMel, waveform: Iterable[NDArray[np.float32]], master: Master, encoder: Encoder, watch: Stopwatch
+) -> Levels:
     """Examine, master and encode the waveform, piece by piece. Returns its levels."""
-    watch, levels = mel.watch, Levels()
+    levels = Levels()
     own = watch.timed("examine", examined(watch.timed("decode", waveform), mel.distance))
-    for piece in watch.timed("encode", master.pieces(mel.reframing.trimmed(own, mel.samples))):
+    for piece in watch.timed("encode", master.pieces(mel.shard.reframing.trimmed(own, mel.samples))):
         with watch.during("examine"):
+            mel.examine()
             levels.push(piece)
         with watch.during("encode"):
             encoder.push(piece)
-    with watch.during("read"):
-        mel.check_digest()
     with watch.during("examine"):
+        mel.examine()
+        mel.check_digest()
         mel.check_values()
     if not levels.samples:
         raise UtteranceError(

@@ -262,9 +262,30 @@ MUTANTS = (
     Mutant(
         "each utterance is judged by the contract when it is made",
         "worker/utterance.py",
-        "        if self._kept and (why :=",
-        "        if not self._kept and (why :=",
+        "        if (why := misfit(stretch, shard.job.mel)) is not None:\n",
+        "        if False:\n",
         "tests/jobs/test_misfits.py -k names_the_bad",
+    ),
+    Mutant(
+        "a mel that is bad spoils none that is read with it",
+        "stores/mel_array.py",
+        "            except UtteranceError:\n                self._wrong",
+        "            except MissingChunkError:\n                self._wrong",
+        "tests/stores/test_read_ahead.py -k spoils",
+    ),
+    Mutant(
+        "decoded pieces that wait are bounded",
+        "vocoders/ahead.py",
+        "= queue.Queue(room)",
+        "= queue.Queue()",
+        "tests/vocoders/test_ahead.py -k room",
+    ),
+    Mutant(
+        "what passes by bounds is as loud at most as the contract allows",
+        "evidence/fitting.py",
+        "        return bool(squares < self._most_level)\n",
+        "        return True\n",
+        "tests/evidence/test_fitting.py -k no_contradiction",
     ),
     Mutant(
         "audio far over full scale is not packed",

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import webdataset
+from hypothesis import given
+from hypothesis import strategies as st
 from support.member_keys import unescape
 
 from pipeline.audio.containers import open_sink
 from pipeline.audio.containers.files import FilesSink
-from pipeline.audio.containers.tar import TarSink
+from pipeline.audio.containers.tar import TarSink, header
 from pipeline.audio.member_names import escape
 from pipeline.config import Container
 
@@ -96,3 +98,23 @@ def test_names_that_differ_in_case_alone_are_kept_apart(tmp_path: Path, containe
     assert [unescape(member.removesuffix(".flac")) for member in members] == keys
     assert max(len(part) for member in members for part in member.split("/")) < 210
     sink.close()
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=150), st.integers(0, 8**12))
+def test_a_header_is_the_one_that_tarfile_makes(name: str, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.mode, member.size = 0o444, size
+    assert header(name, size) == member.tobuf(tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize("sizes", [[0], [512, 1], [10240 - 3 * 512], [70_000, 3]])
+def test_a_tar_is_the_one_that_tarfile_makes(tmp_path: Path, sizes: list[int]) -> None:
+    sink, wanted = TarSink(tmp_path, "data/000000-0"), io.BytesIO()
+    with tarfile.open(fileobj=wanted, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for number, size in enumerate(sizes):
+            member = tarfile.TarInfo(f"{number}.flac")
+            member.mode, member.size = 0o444, size
+            tar.addfile(member, io.BytesIO(b"a" * size))
+            sink.add(str(number), "flac", io.BytesIO(b"a" * size), None)
+    ((_, path),) = sink.finish()
+    assert path.read_bytes() == wanted.getvalue()
