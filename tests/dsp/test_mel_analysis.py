@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import itertools
+import signal
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from threading import Barrier
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from support.guard_pages import exit_code, guarded
 from support.kernels import TARGETS
 from support.paths import PROMPTS
 
@@ -165,3 +169,31 @@ def test_where_nothing_can_be_compiled_numpy_measures(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_target", lambda: None)
     spec = dataclasses.replace(SMALL, floor=1e-6)  # no analysis of it was made before
     assert isinstance(mel_analysis(spec), MelInNumpy)
+
+
+def test_an_array_at_the_edge_of_memory_is_guarded() -> None:
+    def read(edge: Literal["begin", "end"], at: int) -> None:
+        values = guarded(np.ones(1000, np.float32), edge)
+        ctypes.c_float.from_address(values.ctypes.data + 4 * at).value  # noqa: B018
+
+    assert [exit_code(partial(read, "end", at)) for at in (0, 999, 1000)] == [0, 0, -signal.SIGSEGV]
+    assert [exit_code(partial(read, "begin", at)) for at in (0, 999, -1)] == [0, 0, -signal.SIGSEGV]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_kernels_touch_nothing_beyond_a_signal_or_a_mel(target: Target) -> None:
+    """Signals from a single frame on, that end within a hop, at its end or a sample later, and mels of any length."""
+    made = kernels(SMALL, target)
+    made.log_mel(np.zeros(64, np.float32))
+
+    def measure() -> None:
+        sums = np.zeros(2)
+        for edge, samples in itertools.product(("begin", "end"), (*range(64, 64 + 40), 1000, 1023, 1024, 1025, 5000)):
+            made.log_mel(guarded(np.ones(samples, np.float32), edge))
+        for edge, frames in itertools.product(("begin", "end"), (*range(1, 36), 200)):
+            mel = guarded(np.ones((SMALL.n_mels, frames), np.float32), edge)
+            made.to_linear(mel)
+            made.add_moments(mel, sums)
+            made.add_differences(mel, mel, sums)
+
+    assert exit_code(measure) == 0

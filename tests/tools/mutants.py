@@ -281,6 +281,13 @@ MUTANTS = (
         "tests/vocoders/test_ahead.py -k room",
     ),
     Mutant(
+        "the compiled log-mel reads nothing beyond a signal",
+        "dsp/mel_analysis.py",
+        "- hops) // lanes + 1))",
+        "- hops) // lanes + 2))",
+        "tests/dsp/test_mel_analysis.py -k beyond",
+    ),
+    Mutant(
         "what passes by bounds is as loud at most as the contract allows",
         "evidence/fitting.py",
         "        return bool(squares < self._most_level)\n",
