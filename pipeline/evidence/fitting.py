@@ -7,6 +7,7 @@ has no contradiction.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -51,6 +52,7 @@ class Fitting:
         self._unfloored = _at_most(self._floor + ABOVE_FLOOR, dtype)
         self._lowest = float(spec.natural_floor().min()) / spec.power - BELOW + _ROUNDING
         self._level = _level_weights(spec)
+        self._levels = float(self._level.sum())
         self._most_level = 10 ** ((MOST_LEVEL - 0.1) / 10)
 
     def certain(self, mel: NDArray[np.float32]) -> bool:
@@ -61,14 +63,15 @@ class Fitting:
         """
         if mel.shape[1] >= LEAST_FRAMES:  # long enough to judge its filterbank
             return False
-        lowest, largest = float(mel.min()), float(mel.max())
-        largest = max(largest, -lowest)
+        lowest, highest = float(np.minimum.reduce(mel, axis=None)), float(np.maximum.reduce(mel, axis=None))
+        largest = max(highest, -lowest)
         if not largest < NO_LOGARITHM / 10:
             return False
         logs: _Logs = mel if self._plain else magnitude_logs(mel.astype(np.float64), self._spec)
+        plainly_quiet = self._plain and self._levels * math.exp(min(2 * highest, 80.0)) < self._most_level
         return (
-            self._not_below(logs)
-            and self._not_loud(logs)
+            ((self._plain and lowest >= self._lowest) or self._not_below(logs))
+            and (plainly_quiet or self._not_loud(logs))
             and self._not_rescaled(mel, largest)
             and self._not_cut_off(mel, logs, lowest, largest)
             and self._not_stretched(logs)
@@ -84,11 +87,14 @@ class Fitting:
 
     def _not_rescaled(self, mel: NDArray[np.float32], largest: float) -> bool:
         """Whether the values neither look normalized where they should not be, nor the other way round."""
-        means, error = mel.mean(axis=1), _ROUNDING * max(1.0, largest / 100)
-        mean = float(np.sqrt(np.square(means, dtype=np.float64).mean()))
-        if self._spec.normalization is None:
-            return mean > NORMALIZED_MEAN + error
-        return mean > NORMALIZED_AGAIN + error if one_for_all(self._spec) else mean < NOT_NORMALIZED - error
+        error = _ROUNDING * max(1.0, largest / 100)
+        least = (NORMALIZED_MEAN if self._spec.normalization is None else NORMALIZED_AGAIN) + error
+        by_band = self._spec.normalization is not None and not one_for_all(self._spec)
+        # The root mean square of bands' means is at least the size of their mean.
+        if not by_band and abs(float(np.add.reduce(mel, axis=None))) > least * mel.size:
+            return True
+        mean = float(np.sqrt(np.square(mel.mean(axis=1), dtype=np.float64).mean()))
+        return mean < NOT_NORMALIZED - error if by_band else mean > least
 
     def _not_cut_off(self, mel: NDArray[np.float32], logs: _Logs, lowest: float, largest: float) -> bool:
         """Whether the values do not end at a floor, or at that of the contract."""

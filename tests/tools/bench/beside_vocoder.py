@@ -34,10 +34,12 @@ from tools.bench.speech import SPEC
 import pipeline
 from pipeline.config import JobConfig
 from pipeline.pack.writer import ShardWriter, write_metadata
+from pipeline.planning.prepare import prepare
 from pipeline.stores import open_store
 from pipeline.stores.digests import MelDigest
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.windows import decode_windows
+from pipeline.worker.convert import convert_shard
 from pipeline.workshop.import_onnx import import_onnx
 
 SHORT = (20, 40)
@@ -144,6 +146,20 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def run(store: Path, vocoder: str, out: Path, **quality: bool) -> None:
     """A job of melmill in this process."""
+    pipeline.run(_job(store, vocoder, out, quality))
+
+
+def shards(store: Path, vocoder: str, out: Path, **quality: bool) -> float:
+    """The shards of such a job, with their commits, without what plans and publishes them: CPU time [s]."""
+    prepared = prepare(_job(store, vocoder, out, quality))
+    tasks = list(prepared.plan.tasks(prepared.catalogue))
+    begun = time.process_time()
+    for task in tasks:
+        convert_shard(task, prepared.job)
+    return time.process_time() - begun
+
+
+def _job(store: Path, vocoder: str, out: Path, quality: dict[str, bool]) -> JobConfig:
     settings = {
         "input": {"store": str(store)},
         "vocoder": {"name": vocoder},
@@ -151,7 +167,7 @@ def run(store: Path, vocoder: str, out: Path, **quality: bool) -> None:
         "cluster": {"kind": "synchronous"},
         "quality": quality,
     }
-    pipeline.run(JobConfig.build(settings))
+    return JobConfig.build(settings)
 
 
 def bare_kernel(mels: list[NDArray[np.float32]], vocoder: Vocoder, out: Path) -> None:
@@ -161,16 +177,21 @@ def bare_kernel(mels: list[NDArray[np.float32]], vocoder: Vocoder, out: Path) ->
             pass
 
 
-def alternated(work: dict[str, Callable[[Path], None]], rounds: int) -> dict[str, list[float]]:
-    """CPU time of each piece of work in each round [s], after a round that does not count."""
+def alternated(work: dict[str, Callable[[Path], float | None]], rounds: int) -> dict[str, list[float]]:
+    """CPU time of each piece of work in each round [s], after a round that does not count.
+
+    Args:
+        work: what is measured, by name; it is given a folder, and may say what part of its time counts.
+        rounds: number of rounds.
+    """
     found: dict[str, list[float]] = {name: [] for name in work}
     for done in range(rounds + 1):
         for name, each in work.items():
             with tempfile.TemporaryDirectory() as folder:
                 begun = time.process_time()
-                each(Path(folder) / "out")
+                counted = each(Path(folder) / "out")
                 if done:
-                    found[name].append(time.process_time() - begun)
+                    found[name].append(time.process_time() - begun if counted is None else counted)
     return found
 
 
@@ -190,6 +211,10 @@ def main() -> None:
                 plain: functools.partial(plain_loop, store, costless),
                 "melmill": functools.partial(run, store, str(costless)),
                 "melmill without mel_distance": functools.partial(run, store, str(costless), mel_distance=False),
+                "its shards alone": functools.partial(shards, store, str(costless)),
+                "its shards alone, without mel_distance": functools.partial(
+                    shards, store, str(costless), mel_distance=False
+                ),
             }
             _print(alternated(work, given.rounds), plain, given.utterances)
         if "lift" in given.what:
@@ -202,6 +227,7 @@ def main() -> None:
             work = {
                 kernel: functools.partial(bare_kernel, mels, vocoder),
                 "melmill, 3 s": functools.partial(run, store, "lift"),
+                "its shards alone": functools.partial(shards, store, "lift"),
             }
             _print(alternated(work, given.rounds), kernel, count)
 
