@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from functools import partial
+from multiprocessing.context import SpawnContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -21,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InterruptedRunError, StorageError
-from pipeline.interrupts import interrupts_held
+from pipeline.interrupts.worker_pool import done_in_order, worker_processes
 from pipeline.pack.sources import MelBlocks, SourceError
 from pipeline.stores.digests import MelDigest
 
@@ -107,63 +100,17 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
     Raises:
         InterruptedRunError: if a worker process is killed.
     """
-    with _pool(workers) as pool:
-        pending: deque[Future[MadeMel]] = deque()
-        waiting = iter(jobs)
+    stopping: list[Event] = []
+
+    def arguments(context: SpawnContext) -> tuple[Event]:
+        stopping.append(context.Event())
+        return (stopping[0],)
+
+    with worker_processes(workers, _start_worker, arguments) as pool:
         try:
-            while True:
-                for job in waiting:
-                    with _as_workers_start() as held:  # submitting starts the processes
-                        pending.append(pool.submit(make_mel, blocks, job))
-                    if held:
-                        signal.raise_signal(held[0])
-                    if len(pending) >= 4 * workers:
-                        break
-                if not pending:
-                    return
-                yield pending.popleft().result()
-        except BrokenProcessPool as exc:
-            raise InterruptedRunError(
-                "a worker process was killed, perhaps because memory ran out; run again with fewer workers to resume"
-            ) from exc
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    context = multiprocessing.get_context("spawn")
-    with interrupts_held() as held:  # an interrupted semaphore would never be unlinked
-        stopping = context.Event()
-        pool = ProcessPoolExecutor(workers, context, _start_worker, (stopping,))
-    try:
-        if held:
-            signal.raise_signal(held[0])
-        yield pool
-    finally:
-        stopping.set()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _as_workers_start() -> Iterator[list[int]]:
-    """A context in which worker processes start with one thread for matrix products, and Ctrl-C is held back.
-
-    It gives what `interrupts_held` gives. Where numpy analyses mels, the number of OpenBLAS's threads changes the last
-    bits of a mel, and so its digest; and two workers with two threads each take three times as long on two processors
-    as with one thread (measured). Ctrl-C reaches all processes of a terminal; workers ignore it, and this process tells
-    them to stop.
-    """
-    settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    environment = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        with interrupts_held() as held:
-            yield held
-    finally:
-        for name, value in environment.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+            yield from done_in_order(pool, partial(make_mel, blocks), jobs, 4 * workers)
+        finally:
+            stopping[0].set()
 
 
 _stopping: Event | None = None  # in a worker: set when the packing stops
@@ -172,16 +119,6 @@ _stopping: Event | None = None  # in a worker: set when the packing stops
 def _start_worker(stopping: Event) -> None:
     global _stopping
     _stopping = stopping
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed, which would otherwise wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _first_bad_row(rows: NDArray[np.float32]) -> np.intp:

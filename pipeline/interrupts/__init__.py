@@ -1,4 +1,8 @@
-"""What Ctrl-C and SIGTERM do while modules are imported, while processes start, and while work is in flight."""
+"""What Ctrl-C and SIGTERM do while modules are imported, while processes start, and while work is in flight.
+
+These contexts note signals, hold them back, or give work in flight time to end; `worker_pool` starts and ends pools of
+processes on this machine. Nothing here knows what the work is.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from types import FrameType
 
 
@@ -55,6 +58,8 @@ def interrupts_held() -> Iterator[list[int]]:
     Yields:
         The signals that were noted, for the caller to raise again once the new processes can be ended.
     """
+    from multiprocessing import resource_tracker  # which commands that start no process do without
+
     resource_tracker.ensure_running()  # starting it later would release the signals again
     with interrupts_noted() as noted:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
