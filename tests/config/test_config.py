@@ -2,12 +2,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask.system
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.paths import CONFIGS
 
 from pipeline.config import JobConfig, SlurmConfig, load_job
+from pipeline.config.cluster import usable_cores
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.redaction import public_url, redacted
@@ -230,6 +232,31 @@ def test_auto_is_a_worker_for_each_core_that_may_be_used() -> None:
         "from pipeline.config import LocalConfig; print(LocalConfig().worker_count())"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "max 100000\n"}, 4),
+        ({"cpu.max": "900000 100000\n"}, 4),
+        ({"cpuacct,cpu/cpu.cfs_quota_us": "100000\n", "cpuacct,cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, 4),
+        ({}, 4),
+    ],
+)
+def test_the_quota_of_a_container_limits_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3})
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert usable_cores(tmp_path) == cores
+
+
+def test_the_cores_are_those_that_dask_finds() -> None:
+    assert usable_cores() == dask.system.cpu_count()
 
 
 @pytest.mark.parametrize(
