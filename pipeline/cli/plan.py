@@ -35,8 +35,10 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     for note in found.metadata_notes:
         print(f"note      {note}")
     print(f"output    {found.output}")
-    made = sum(len(shard.members) for shard in found.shards_to_decode)
+    made = sum(shard.decoded for shard in found.shards_to_decode)
     print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.shards_to_decode)} shards")
+    if found.unchanged:
+        print(f"copying   {found.unchanged} other utterances of these shards, whose mels did not change")
     if (texts := texts_line(found.texts_changed, found.repacked, len(found.shards_to_decode))) is not None:
         print(f"texts     {texts}")
     print_some([f"          {reason_line(reason)}" for reason in found.reasons])

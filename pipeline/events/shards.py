@@ -45,10 +45,10 @@ class UtterancesMade(Event):
         shard: number of the shard.
         made: number of the shard's utterances encoded so far.
         failed: number of the shard's utterances quarantined so far.
-        seconds: duration of the shard's audio made so far [s].
+        seconds: duration of the shard's audio made so far [s], without what is copied beside it.
         causes: kinds of errors for which utterances of the shard were quarantined so far.
         example: message of the first of those errors; empty if there is none.
-        copied: whether the shard's audio is copied, since only texts changed.
+        copied: whether all of the shard's audio is copied, since only texts changed; then `seconds` is of that.
     """
 
     shard: int
@@ -74,7 +74,8 @@ class ShardCommitted(Event):
         causes: kinds of errors for which utterances were quarantined.
         example: message of the first of those errors; empty if there is none.
         stages: time spent on each stage; all zero if another attempt had committed the shard.
-        copied: whether its audio was copied, since only texts had changed.
+        copied: whether all of its audio was copied, since only texts had changed.
+        copied_seconds: duration of the audio that was copied beside audio that was decoded [s].
     """
 
     shard: int
@@ -87,6 +88,12 @@ class ShardCommitted(Event):
     example: str = ""
     stages: Stages = field(default_factory=Stages)
     copied: bool = False
+    copied_seconds: float = 0.0
+
+    @property
+    def decoded_seconds(self) -> float:
+        """Duration of the audio that was decoded [s]."""
+        return 0.0 if self.copied else self.seconds - self.copied_seconds
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class Tally:
             self.done = Amount(
                 self.done.shards + 1,
                 self.done.utterances + event.made,
-                self.done.seconds + (0.0 if event.copied else event.seconds),
+                self.done.seconds + event.decoded_seconds,
             )
             self._done_failed += event.failed
             self.stages += event.stages

@@ -66,7 +66,7 @@ def damaged_since(prepared: Prepared, listener: Listener, chosen: Chosen = WHOLE
 def _damage(ledger: Ledger, name: str) -> str | None:
     """What is wrong with the first damaged object of a commit; None if all are whole."""
     with translated(f"reading shard {name} of {ledger.storage.url}", passing=FileNotFoundError):
-        for wanted in ledger.commit_record(name).objects:
+        for wanted in ledger.commit(name).objects:
             try:
                 what = damage(ledger.storage, wanted)
             except FileNotFoundError:

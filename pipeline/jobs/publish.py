@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from pipeline.config import Job
 from pipeline.errors import MelmillError
-from pipeline.output.layout import INDEX, JOB
+from pipeline.output.commit_heads import HeadsWriter
+from pipeline.output.layout import INDEX, JOB, publishing_order
 from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
-from pipeline.output.publication import METADATA, Publication, Totals
+from pipeline.output.publication import METADATA, Publication
 from pipeline.output.published_rows import last_part
 from pipeline.output.records import Failure, Row
+from pipeline.output.totals import Totals
 from pipeline.planning.commit_index import CommittedShard
-from pipeline.planning.plan import Plan
+from pipeline.planning.plan import Plan, PlannedShard
+from pipeline.planning.sidecars import Sidecars
 from pipeline.storage import exists, translated
-
-Metas = Callable[[Iterable[int]], Mapping[str, dict[str, Any]]]
-"""Positions in the catalogue -> metadata of those utterances, by key."""
 
 
 def publish(
@@ -30,10 +31,12 @@ def publish(
     crashed: Iterable[Failure],
     job: Job,
     described: Mapping[str, Any],
-    metas: Metas,
+    sidecars: Sidecars,
     earlier: Iterable[CommittedShard] = (),
 ) -> Totals:
     """Write failures.jsonl, index.json and manifest.jsonl from the commits, and publish them with counts in job.json.
+
+    The lines of a commit record are copied if its metadata is that of now, as it mostly is.
 
     Args:
         ledger: ledger of the output.
@@ -41,32 +44,18 @@ def publish(
         crashed: failures of utterances whose shard could not be made; it has no commit, and the next run tries again.
         job: the job that was done.
         described: content of job.json without the counts.
-        metas: gives the current metadata of utterances, for shards that were made with other metadata.
+        sidecars: the current metadata of utterances, for shards that were made with other metadata.
         earlier: commits that were there before the plan was carried out.
 
     Raises:
         MelmillError: if the counts do not balance, which is a defect. Nothing is published then.
     """
     crashed = tuple(crashed)
-    missing = {failure.key for failure in crashed}
-    commits = []
-    planned = 0
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
-        with ListWriter(folder, last_part(job.config.public().output.url), job.config.output.store_in_rows) as lists:
-            for shard in sorted((*plan.todo, *plan.done), key=lambda shard: shard.number):
-                planned += len(shard.members)
-                if missing and not ledger.has_commit(shard.name):
-                    continue
-                record = ledger.commit_record(shard.name)
-                commits.append(shard.name)
-                lists.add_shard(record)
-                current = record.metadata == job.metadata
-                lists.add_rows(record.rows if current else _described(record.rows, metas(shard.members.tolist())))
-                lists.add_failures(dataclasses.replace(each, shard=shard.name) for each in record.failures)
-                missing -= {each.key for each in record.rows}  # a worker committed the shard and died right after that
-                missing -= {each.key for each in record.failures}
-            lists.add_failures(plan.refused)
-            lists.add_failures(failure for failure in crashed if failure.key in missing)
+        name, store = last_part(job.config.public().output.url), job.config.output.store_in_rows
+        heads = folder / "heads"
+        with ListWriter(folder, name, store) as lists, HeadsWriter(heads) as writer:
+            commits, planned = _write(ledger, plan, crashed, lists, writer, sidecars)
         totals = lists.totals()
         if not totals.utterances + totals.failed == planned + len(plan.refused) == plan.utterances:
             raise MelmillError(
@@ -78,13 +67,54 @@ def publish(
             generation=job.generation,
             state=_state(plan, job),
             complete=not crashed,
-            commits=tuple(commits),
+            commits=commits,
             files=lists.files(),
             totals=totals,
             superseded=_superseded(earlier, set(commits), job.generation),
         )
+        ledger.replace_heads(heads)
         ledger.publish(folder, publication, described)
     return totals
+
+
+def _write(
+    ledger: Ledger,
+    plan: Plan,
+    crashed: Sequence[Failure],
+    lists: ListWriter,
+    heads: HeadsWriter,
+    sidecars: Sidecars,
+) -> tuple[tuple[str, ...], int]:
+    """Write the lists, and the heads of all commits. Each commit record is read once, and none that heads are known of.
+
+    Returns:
+        The names of the commits that the lists consist of, and the number of utterances of the plan.
+    """
+    missing = {failure.key for failure in crashed}
+    stamps, known = ledger.commit_stamps(), ledger.known_heads()
+    shards = {shard.name: shard for shard in (*plan.todo, *plan.done)}
+    commits = []
+    planned = 0
+    for name in sorted({*shards, *stamps}, key=publishing_order):
+        shard = shards.get(name)
+        if shard is None:
+            if (head := ledger.head(name, stamps[name], known)) is not None:
+                heads.add(head, stamps[name])
+            continue
+        planned += len(shard.members)
+        if missing and not ledger.has_commit(name):
+            continue
+        commit = ledger.commit(name)
+        commits.append(name)
+        heads.add(commit.head, stamps.get(name, ""))
+        current = sidecars.rows_are_current(commit.head, shard.members.tolist())
+        lists.add_shard(commit, None if current else _described(commit.record.rows, sidecars, shard))
+        lists.add_failures(replace(each, shard=name) for each in commit.failures())
+        if missing:
+            missing.difference_update(commit.head.keys)  # a worker committed the shard and died right after that
+    lists.add_failures(plan.refused)
+    lists.add_failures(failure for failure in crashed if failure.key in missing)
+    return tuple(commits), planned
 
 
 def why_due(ledger: Ledger, plan: Plan, job: Job) -> str | None:
@@ -137,6 +167,7 @@ def _digest(words: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _described(rows: Iterable[Row], metas: Mapping[str, dict[str, Any]]) -> Iterator[Row]:
+def _described(rows: Iterable[Row], sidecars: Sidecars, shard: PlannedShard) -> Iterator[Row]:
     """The rows with their current metadata. If that cannot be read, a row keeps the metadata that it was made with."""
-    return (dataclasses.replace(row, meta=metas.get(row.key, row.meta)) for row in rows)
+    metas = sidecars.metadata.of(shard.members.tolist())
+    return (replace(row, meta=metas.get(row.key, row.meta)) for row in rows)

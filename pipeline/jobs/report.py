@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pipeline.config import Job
 from pipeline.errors import ClippedError, MelmillError, TooManyFailuresError
 from pipeline.events import Listener, RunFinished
-from pipeline.output.publication import Totals
 from pipeline.output.superseded import NOTHING, Superseded
+from pipeline.output.totals import Totals
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from pipeline.jobs.steps import (
     totals_if_done,
 )
 from pipeline.jobs.tidying import tidied, tidied_later
-from pipeline.output.publication import Totals
+from pipeline.output.totals import Totals
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared, prepare, replan
 from pipeline.storage import Storage

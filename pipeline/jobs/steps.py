@@ -41,8 +41,8 @@ from pipeline.events import (
 from pipeline.jobs.needed_again import damaged_since
 from pipeline.jobs.publish import publish, why_due
 from pipeline.output.ledger import Ledger
-from pipeline.output.publication import Totals
 from pipeline.output.records import Failure, Source
+from pipeline.output.totals import Totals
 from pipeline.planning.parts import WHOLE, Part
 from pipeline.planning.plan import PlannedShard, reasons
 from pipeline.planning.prepare import Prepared, replan
@@ -68,9 +68,8 @@ class Made:
     def publish(self, prepared: Prepared) -> Totals:
         """Publish what is committed. Raises the errors of `jobs.publish.publish`."""
         finished = {**self.described, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
-        metas = prepared.sidecars.metadata.of
-        earlier = prepared.scan.commits.shards
-        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, metas, earlier)
+        sidecars, earlier = prepared.sidecars, prepared.scan.commits.shards
+        return publish(prepared.ledger, prepared.plan, self.crashed, prepared.job, finished, sidecars, earlier)
 
 
 def totals_if_done(prepared: Prepared, retry: bool) -> Totals | None:
@@ -196,7 +195,7 @@ class _JobListener:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ShardCommitted):
-            self.made_seconds += 0.0 if event.copied else event.seconds
+            self.made_seconds += event.decoded_seconds
             self.repacked += event.copied
         self._listener(event)
         if isinstance(event, ShardStarted) and event.processor not in self.described["processors"]:
@@ -220,11 +219,11 @@ def _started(job: Job, own: list[PlannedShard]) -> RunStarted:
         output=job.config.public().output.url,
         shards=len(own),
         utterances=sum(len(shard.members) for shard in own),
-        seconds=sum(shard.seconds for shard in own if not shard.copied_from),
+        seconds=sum(shard.decoded_seconds for shard in own),
         workers=cluster.worker_count(),
         reasons=reasons(own),
         texts_changed=sum(shard.texts_changed for shard in own),
-        repacked=sum(bool(shard.copied_from) for shard in own),
+        repacked=sum(not shard.decoded for shard in own),
     )
 
 
@@ -234,14 +233,14 @@ def _left(prepared: Prepared, part: Part, listener: Listener) -> Iterator[Planne
         if part != WHOLE and prepared.ledger.has_commit(shard.name):
             continue
         if not part.owns(shard):
-            listener(ShardTakenOver(shard.number, len(shard.members), 0.0 if shard.copied_from else shard.seconds))
+            listener(ShardTakenOver(shard.number, len(shard.members), shard.decoded_seconds))
         yield shard
 
 
 def _mark_empty_commits(ledger: Ledger, names: set[str]) -> None:
     """Have the next run make the shards of a hopeless run again, also those that were still in flight when it ended."""
     for name in names.intersection(ledger.commit_names()):
-        if not ledger.commit_record(name).rows:
+        if not ledger.commit(name).head.made:
             ledger.mark_stale(name, "none of its utterances could be made, and neither could those of other shards")
 
 

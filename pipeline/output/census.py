@@ -7,6 +7,7 @@ superseded. Manifest and index differ from the last publication after a run that
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ def take_census(ledger: Ledger) -> Census:
         StorageError: if it cannot be read, or a commit record, the manifest or the index is damaged.
     """
     publication = ledger.publication()
-    listed = _listed(ledger.storage)
+    as_published = {each.name: each.sha256 for each in publication.files} if publication is not None else {}
+    listed = _listed(ledger.storage, as_published.get(MANIFEST))
     if publication is None and listed is not None:
         raise ConfigError(
             f"{ledger.storage.url} does not say which commits its {MANIFEST} consists of. Run the job again: that "
@@ -62,18 +64,19 @@ def take_census(ledger: Ledger) -> Census:
         )
     listed = (listed or set()) | _indexed(ledger)
     census = Census(set(), set(), listed, set(), set(), [])
-    for record in ledger.commits():
-        name, objects = record.name, {each.name for each in record.objects}
-        superseded = publication is not None and publication.supersedes(name, record.generation)
+    for head, _ in ledger.heads():
+        name, objects = head.name, head.objects
+        superseded = publication is not None and publication.supersedes(name, head.generation)
         if superseded and not any(_is_listed(each, census) for each in objects):
             census.superseded.add(name)
-            census.replaced |= objects
+            census.replaced.update(objects)
         else:
             census.kept.add(name)
-            census.needed |= objects
+            census.needed.update(objects)
+    lost = {None, *(publication.commits if publication is not None else ())} - census.kept  # their records, that is
     for name in ledger.storage.list(DATA):
         known = name in census.needed or name in census.replaced or of_others(name) is not None
-        if not known and not _is_listed(name, census) and shard_of(name) is not None:
+        if not known and not _is_listed(name, census) and shard_of(name) not in lost:
             census.orphans.append(name)
     return census
 
@@ -83,11 +86,20 @@ def others_beside(storage: Storage) -> tuple[str, ...]:
     return tuple(sorted({other for name in storage.list("") if (other := of_others(name)) is not None}))
 
 
-def _listed(storage: Storage) -> set[str] | None:
-    """The shards that manifest.jsonl names; None if there is no manifest."""
+def _listed(storage: Storage, published: str | None) -> set[str] | None:
+    """The shards that manifest.jsonl names; None if there is no manifest.
+
+    Args:
+        storage: storage of the output.
+        published: digest of the manifest that was published last. One that has it names what the publication contains,
+            so it is not parsed.
+    """
     shards = set()
     try:
         with storage.read(MANIFEST) as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() == published:
+                return set()
+            file.seek(0)
             for number, line in enumerate(file, 1):
                 try:
                     shards.add(str(json.loads(line)["shard"]))

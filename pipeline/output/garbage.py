@@ -196,5 +196,5 @@ def _take_back(ledger: Ledger, census: Census, deleted: set[str]) -> None:
     """Undo commits that attempts made meanwhile, after their run had ended, if objects of them were deleted."""
     for name in set(ledger.commit_names()) - census.kept:
         with contextlib.suppress(LostRecordError):  # the attempt took it back itself
-            if not deleted.isdisjoint(each.name for each in ledger.commit_record(name).objects):
+            if not deleted.isdisjoint(ledger.commit(name).head.objects):
                 ledger.delete_commit(name)

@@ -6,6 +6,7 @@
     data/000123-1a2b3c4d/KEY.flac                 a shard in files: an audio file and a JSON file for each utterance
     data/000123-1a2b3c4d-5e6f7a8b.tar             the same shard, made beside an object that was damaged
     _melmill/commits/000123-1a2b3c4d.json         the commit record of the shard
+    _melmill/commit-heads                         what plans need of all commit records
     _melmill/stale/000123-1a2b3c4d.json           a mark: make this shard again
     _melmill/publishing.json  published.json      what is about to be published, and what was
     _melmill/status.json  parts/000002.json       how far the run is, or each part of it
@@ -29,6 +30,8 @@ INDEX = "index.json"
 JOB = "job.json"
 DATA = "data"
 COMMITS = f"{PRIVATE}/commits"
+COMMIT_HEADS = f"{PRIVATE}/commit-heads"
+"""The heads of commit records; see `commit_heads`."""
 STALE = f"{PRIVATE}/stale"
 """Folder of marks. A mark has the name of the commit whose shard is to be made again."""
 PUBLISHED = f"{PRIVATE}/published.json"
@@ -90,6 +93,11 @@ def shard_of(path: str) -> str | None:
     """
     match = _OBJECT.fullmatch(path)
     return match[1] if match else None
+
+
+def publishing_order(name: str) -> tuple[int, str]:
+    """Key by which commits are sorted where they are published: by the number of the shard, then by name."""
+    return int(name.partition("-")[0]), name
 
 
 def commit_path(name: str) -> str:

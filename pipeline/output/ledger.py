@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError, StorageError
+from pipeline.errors import ConfigError, DamagedRecordError
+from pipeline.output.commits import Commits
 from pipeline.output.layout import (
-    COMMITS,
     DATA,
     FAILURES,
     INDEX,
@@ -20,30 +19,22 @@ from pipeline.output.layout import (
     MANIFEST,
     PUBLISHED,
     PUBLISHING,
-    STALE,
-    commit_of,
-    commit_path,
-    marked_commit,
     of_others,
-    stale_path,
 )
 from pipeline.output.publication import Announced, Publication
-from pipeline.output.records import ShardId, ShardRecord, sealed_text, unsealed
-from pipeline.storage import Storage, exists
+from pipeline.output.records import sealed_text, unsealed
+from pipeline.storage import exists
 
 _ZARR = ("zarr.json", ".zgroup", ".zarray")
 """Files that say: this folder is a group or an array of Zarr, v3 or v2."""
 
 
-class Ledger:
+class Ledger(Commits):
     """Reads and writes what an output says of itself: job.json, commit records, stale marks and publications.
 
     Args:
         storage: storage of the output.
     """
-
-    def __init__(self, storage: Storage) -> None:
-        self.storage = storage
 
     # ---- the job of the output
 
@@ -115,114 +106,15 @@ class Ledger:
         generation, store = 0, None
         for name in self.commit_names():
             with contextlib.suppress(DamagedRecordError):
-                record = self._read_commit(name)
-                if record is not None and record.generation > generation:
-                    generation = record.generation
-                    sources = [each.source for each in record.rows] + [each.source for each in record.failures]
-                    store = next((source.store for source in sources), store)
+                commit = self._read_commit(name)
+                if commit is not None and commit.head.generation > generation:
+                    generation = commit.head.generation
+                    store = commit.store or store
         if not generation:
             return None
         if (publication := self.publication()) is not None:  # it may consist of commits of earlier runs alone
             generation = max(generation, publication.generation)
         return {"generation": generation, "job": {"input": {"store": store}}}
-
-    # ---- commits
-
-    def commits(self) -> Iterator[ShardRecord]:
-        """All commit records in the order of their names, one at a time. Those that are deleted meanwhile are left out.
-
-        Raises:
-            StorageError: if one cannot be read.
-        """
-        return (record for name in self.commit_names() if (record := self._read_commit(name)) is not None)
-
-    def commit_names(self) -> list[str]:
-        """Names of all commits: `000123-1a2b3c4d`."""
-        return self._names(COMMITS, commit_of)
-
-    def _names(self, folder: str, parsed: Callable[[str], str | None]) -> list[str]:
-        return [name for path in self.storage.list(folder) if (name := parsed(path)) is not None]
-
-    def commit_record(self, name: str) -> ShardRecord:
-        """A commit record that must be there. Raises LostRecordError, DamagedRecordError or StorageError."""
-        if (record := self._read_commit(name)) is None:
-            raise LostRecordError(
-                f"the commit record {commit_path(name)} of {self.storage.url} is not there. Run again to have its "
-                "shard made again"
-            )
-        return record
-
-    def _read_commit(self, name: str) -> ShardRecord | None:
-        path = commit_path(name)
-        try:
-            with self.storage.read(path) as file:
-                record = ShardRecord.from_json(file.read())
-            if record.name != name:
-                raise ValueError(f"it is the record of shard {record.name}")
-            return record
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise DamagedRecordError(
-                f"the commit record {path} of {self.storage.url} cannot be read: {error}. Delete {path}, then run "
-                "again to have its shard made again"
-            ) from error
-
-    def find_commit(self, shard: ShardId) -> ShardRecord | None:
-        """The commit record of a shard, or None if it is not there.
-
-        Raises:
-            StorageError: if it cannot be read, or belongs to another shard of the same name.
-        """
-        record = self._read_commit(shard.name)
-        wanted = (shard.fingerprint, shard.revision, shard.texts)
-        if record is not None and (record.fingerprint, record.revision, record.texts) != wanted:
-            raise StorageError(
-                f"{shard.name} of {self.storage.url} is the name of another shard: fingerprint, revision and texts are "
-                f"{(record.fingerprint, record.revision, record.texts)}, not {wanted}. Run again: this shard will get "
-                "another name"
-            )
-        return record
-
-    def has_commit(self, name: str) -> bool:
-        """Whether there is a commit record of this name, even if it cannot be read."""
-        return exists(self.storage, commit_path(name))
-
-    def put_commit(self, record: ShardRecord) -> ShardRecord:
-        """Commit a shard whose objects are durable. Returns the record that counts, which may be an earlier one.
-
-        Raises:
-            StorageError: if it cannot be written, or another shard has the same name.
-        """
-        if self.storage.put_if_absent(commit_path(record.name), record.to_json()):
-            return record
-        return self.find_commit(record.id) or self.commit_record(record.name)
-
-    def delete_commit(self, name: str) -> None:
-        """Undo a commit: its shard no longer exists. Delete its objects only after this."""
-        self.storage.delete(commit_path(name))
-
-    def mark_stale(self, name: str, reason: str) -> None:
-        """Have the next run make a committed shard again, under another name. The old one stays until gc deletes it.
-
-        Args:
-            name: name of the commit.
-            reason: why the shard is made again, as text for the plan.
-        """
-        self.storage.put_if_absent(stale_path(name), json.dumps({"reason": reason}).encode())
-
-    def stale(self) -> dict[str, str]:
-        """All commits that are marked stale: name -> reason."""
-        marks = {}
-        for name in self._names(STALE, marked_commit):
-            try:
-                with self.storage.read(stale_path(name)) as file:
-                    marks[name] = str(json.load(file)["reason"])
-            except FileNotFoundError:
-                continue
-            except (ValueError, KeyError, TypeError):
-                marks[name] = "it was marked stale"
-        return marks
 
     # ---- publication
 

@@ -1,20 +1,21 @@
-"""Writes manifest.jsonl, failures.jsonl and index.json of the next publication, entry by entry, to a scratch folder."""
+"""Writes manifest.jsonl, failures.jsonl and index.json of the next publication, shard by shard, to a scratch folder."""
 
 from __future__ import annotations
 
 import contextlib
-import json
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from pipeline.config import StoreInRows
+from pipeline.output.commit_format import Commit
 from pipeline.output.layout import FAILURES, INDEX, MANIFEST
-from pipeline.output.publication import Sums, Totals
-from pipeline.output.published_rows import published
-from pipeline.output.records import Failure, Row, ShardRecord, StoredObject
+from pipeline.output.published_rows import list_line
+from pipeline.output.records import Failure, Row, StoredObject
 from pipeline.output.shard_index import IndexWriter
+from pipeline.output.totals import Sums, Totals
 
 _LISTS = (MANIFEST, FAILURES, INDEX)
 
@@ -39,9 +40,10 @@ class ListWriter:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
             self._rows, self._failures, index = (
-                opened.enter_context(open(self._folder / name, "w", encoding="utf-8")) for name in _LISTS
+                opened.enter_context(_DigestedFile(self._folder / name)) for name in _LISTS
             )
-            self._index = IndexWriter(index, self._name)
+            self._index = IndexWriter(index.write, self._name)
+            self._files = (self._rows, self._failures, index)
             self._open = opened.pop_all()
         return self
 
@@ -52,20 +54,24 @@ class ListWriter:
             if kind is None:
                 self._index.finish()
 
-    def add_shard(self, record: ShardRecord) -> None:
-        """List the objects of the next shard in the index. Its rows and failures are added by themselves."""
-        self._index.add(record)
+    def add_shard(self, commit: Commit, rows: Iterable[Row] | None = None) -> None:
+        """Write the rows of the next shard, and list its objects in the index. Its failures are added by themselves.
 
-    def add_rows(self, rows: Iterable[Row]) -> None:
-        """Write the rows of the next utterances that were made."""
-        for row in rows:
-            self._write_line(self._rows, row)
-            self._sums.add(row)
+        Args:
+            commit: its commit record.
+            rows: its rows, if they have other metadata than the record; None to copy the record's lines.
+        """
+        self._index.add(commit)
+        self._sums.add(commit.sums)
+        if rows is None:
+            self._rows.write(commit.lines(self._store))
+        else:
+            self._rows.write(b"".join(list_line(row, self._store) for row in rows))
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
         """Write the rows of the next utterances that failed."""
         for failure in failures:
-            self._write_line(self._failures, failure)
+            self._failures.write(list_line(failure, self._store))
             self._failed += 1
 
     def totals(self) -> Totals:
@@ -74,7 +80,28 @@ class ListWriter:
 
     def files(self) -> tuple[StoredObject, ...]:
         """The three files with size and digest, after the context has ended."""
-        return tuple(StoredObject.of(name, self._folder / name) for name in _LISTS)
+        return tuple(file.stored() for file in self._files)
 
-    def _write_line(self, file: IO[str], value: Row | Failure) -> None:
-        file.write(json.dumps(published(value, self._store)) + "\n")
+
+class _DigestedFile:
+    """A file that is written once, with its digest. It is named by the last part of its path."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open(path, "wb")  # noqa: SIM115
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self._digest.update(content)
+        self._bytes += len(content)
+
+    def stored(self) -> StoredObject:
+        return StoredObject(self._path.name, self._bytes, self._digest.hexdigest())

@@ -1,100 +1,17 @@
-"""A publication, as a value: its totals, and the commits that it consists of."""
+"""A publication, as a value: what its files hold, and the commits that it consists of."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
-from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from pipeline.output.records import Row, StoredObject, sealed_text, unsealed
+from pipeline.output.records import StoredObject, sealed_text, unsealed
+from pipeline.output.totals import Totals
 
 METADATA = "the metadata of utterances"
 """Key of a publication's state: the digest of what its manifest has as `meta`."""
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What a publication holds.
-
-    Args:
-        utterances: number of rows in the manifest.
-        failed: number of rows in failures.jsonl.
-        seconds: duration of the audio in the manifest [s].
-        mel_distance_median: median of `mel_distance` over the manifest, or None if it was not measured.
-        mel_distance_relative_median: median of `mel_distance_relative` over the manifest, or None.
-        mel_distance_worst: largest `mel_distance`, or None.
-        mel_distance_worst_key: key of the utterance with the largest `mel_distance`, or None.
-        over_full_scale: number of utterances with samples over full scale before quantization.
-        over_full_scale_samples: total number of such samples.
-        peak: largest absolute sample before quantization; None in publications that were made before it was kept.
-        peak_key: key of the utterance with that sample, or None.
-    """
-
-    utterances: int
-    failed: int
-    seconds: float
-    mel_distance_median: float | None = None
-    mel_distance_relative_median: float | None = None
-    mel_distance_worst: float | None = None
-    mel_distance_worst_key: str | None = None
-    over_full_scale: int = 0
-    over_full_scale_samples: int = 0
-    peak: float | None = None
-    peak_key: str | None = None
-
-
-class Sums:
-    """Adds up manifest rows. A million rows take 16 MB of memory."""
-
-    def __init__(self) -> None:
-        self._utterances = 0
-        self._seconds = 0.0
-        self._distances = array("d")
-        self._relative = array("d")
-        self._worst: tuple[float, str] | None = None
-        self._over = self._over_samples = 0
-        self._peak: tuple[float, str] | None = None
-
-    def add(self, row: Row) -> None:
-        """Add the next row."""
-        self._utterances += 1
-        self._seconds += row.duration
-        self._over += bool(row.over_full_scale)
-        self._over_samples += row.over_full_scale or 0
-        self._peak = max(self._peak or (0.0, ""), (row.peak, row.key))
-        if row.mel_distance is None or row.mel_distance_relative is None:
-            return
-        self._distances.append(row.mel_distance)
-        self._relative.append(row.mel_distance_relative)
-        self._worst = max(self._worst or (0.0, ""), (row.mel_distance, row.key))
-
-    def totals(self, failed: int) -> Totals:
-        """The totals of the rows.
-
-        Args:
-            failed: number of rows in failures.jsonl.
-        """
-        totals = Totals(
-            self._utterances,
-            failed,
-            self._seconds,
-            over_full_scale=self._over,
-            over_full_scale_samples=self._over_samples,
-        )
-        if self._peak is not None:
-            totals = replace(totals, peak=self._peak[0], peak_key=self._peak[1])
-        if self._worst is None:
-            return totals
-        return replace(
-            totals,
-            mel_distance_median=statistics.median(self._distances),
-            mel_distance_relative_median=statistics.median(self._relative),
-            mel_distance_worst=self._worst[0],
-            mel_distance_worst_key=self._worst[1],
-        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ null where another has a number.
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from typing import Any
 
 from pipeline.config import StoreInRows
@@ -22,12 +22,18 @@ def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
         value: the row or failure, as its commit record has it.
         store: what `source.store` says: the store's name, or its whole URL.
     """
-    plain = dataclasses.asdict(value)
+    plain = dict(vars(value))
+    plain["source"] = dict(vars(value.source))
     if store == "name":
         plain["source"]["store"] = last_part(value.source.store)
     if isinstance(value, Failure):
         return plain
     return {"key": plain.pop("key"), **common_fields(value.meta), **without_nulls(plain)}
+
+
+def list_line(value: Row | Failure, store: StoreInRows) -> bytes:
+    """A row or failure as a line of its list. The arguments are those of `published`."""
+    return (json.dumps(published(value, store)) + "\n").encode()
 
 
 def last_part(url: str) -> str:

@@ -1,8 +1,10 @@
-"""The rows and records of an output, as values: manifest rows, failures, objects, and the commit record of a shard."""
+"""The rows and records of an output, as values: manifest rows, failures, objects, and the commit record of a shard.
+
+`commit_format` says how a commit record is stored.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,8 +16,6 @@ from pipeline.config import Subtype
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import audio_object, shard_name
 from pipeline.output.not_measured import with_nulls
-
-RECORD_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,9 @@ class ShardRecord:
         metadata: digest of all utterances' metadata when the shard was made, as hexadecimal; empty if there was none.
         texts: digest over what the JSON files of the shard say besides its audio, as hexadecimal; empty if its
             utterances had no metadata, and in records of early versions of melmill.
-        copied_from: name of the commit whose audio was copied, since only texts had changed; empty if it was decoded.
+        copied_from: name of the commit whose audio was copied; empty if all audio was decoded.
+        copied_seconds: duration of the audio that was copied beside audio that was decoded [s]; 0.0 if one or the other
+            was done with all of it.
     """
 
     shard: int
@@ -199,6 +201,7 @@ class ShardRecord:
     metadata: str = ""
     texts: str = ""
     copied_from: str = ""
+    copied_seconds: float = 0.0
 
     @property
     def id(self) -> ShardId:
@@ -219,34 +222,6 @@ class ShardRecord:
     def size(self) -> int:
         """Size of the shard's objects [bytes]."""
         return sum(each.bytes for each in self.objects)
-
-    def to_json(self) -> bytes:
-        """The record as it is stored."""
-        return json.dumps(sealed({"version": RECORD_VERSION, **dataclasses.asdict(self)})).encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> ShardRecord:
-        """The record that `to_json` wrote.
-
-        Raises:
-            ValueError: if it is not valid, is damaged, or has another version.
-        """
-        try:
-            plain = unsealed(text)
-            version = plain.pop("version")
-            if version != RECORD_VERSION:
-                raise ValueError(f"version {version}, this melmill reads {RECORD_VERSION}")
-            return cls(
-                **{
-                    **plain,
-                    "ingredients": Ingredients(**plain["ingredients"]),
-                    "objects": tuple(StoredObject(**each) for each in plain["objects"]),
-                    "rows": tuple(map(Row.from_dict, plain["rows"])),
-                    "failures": tuple(map(Failure.from_dict, plain["failures"])),
-                }
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a commit record: {error!r}") from error
 
 
 def sealed(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ There is no md5sum: it would take a second reading of every tar.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from typing import IO, Any
+from collections.abc import Callable
+from typing import Any
 
+from pipeline.output.commit_format import Commit
 from pipeline.output.layout import INDEX, shard_of, shard_path
-from pipeline.output.records import ShardRecord
 from pipeline.storage import Storage
 
 WIDS_VERSION = 1
@@ -28,33 +28,32 @@ class IndexWriter:
     """Writes an index while shards are added. Entries of tars, about 100 bytes a shard, wait in memory until the end.
 
     Args:
-        file: text file that gets the index.
+        write: callable that takes the next bytes of the file.
         name: name of the output.
     """
 
-    def __init__(self, file: IO[str], name: str) -> None:
-        self._file = file
+    def __init__(self, write: Callable[[bytes], None], name: str) -> None:
+        self._write = write
         self._tars: list[str] = []
         self._has_files = False
-        file.write(f'{{\n"wids_version": {WIDS_VERSION},\n"name": {json.dumps(name)},\n')
+        write(f'{{\n"wids_version": {WIDS_VERSION},\n"name": {json.dumps(name)},\n'.encode())
 
-    def add(self, record: ShardRecord) -> None:
+    def add(self, commit: Commit) -> None:
         """List the objects of the next shard: its tar, or its audio files."""
-        samples = Counter(row.shard for row in record.rows)
-        for each in record.objects:
-            if each.name in samples:
-                entry = {"url": each.name, "nsamples": samples[each.name], "filesize": each.bytes}
-                self._tars.append(json.dumps(entry))
-        for row in record.rows:
-            if row.object_name != row.shard:
-                entry = {"key": row.key, "file": row.object_name, "filesize": row.bytes}
-                self._file.write((",\n" if self._has_files else '"files": [\n') + json.dumps(entry))
-                self._has_files = True
+        made = commit.head.made
+        if made and all(each.name.endswith(".tar") for each in commit.objects):
+            (tar,) = commit.objects
+            self._tars.append(json.dumps({"url": tar.name, "nsamples": made, "filesize": tar.bytes}))
+            return
+        for row in commit.record.rows:
+            entry = {"key": row.key, "file": row.object_name, "filesize": row.bytes}
+            self._write(((",\n" if self._has_files else '"files": [\n') + json.dumps(entry)).encode())
+            self._has_files = True
 
     def finish(self) -> None:
         """Write what is left."""
         shards = ",\n".join(self._tars)
-        self._file.write(("\n],\n" if self._has_files else "") + f'"shardlist": [\n{shards}\n]\n}}\n')
+        self._write((("\n],\n" if self._has_files else "") + f'"shardlist": [\n{shards}\n]\n}}\n').encode())
 
 
 def indexed_shards(storage: Storage) -> set[str]:

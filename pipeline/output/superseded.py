@@ -46,6 +46,6 @@ def superseded_beside(ledger: Ledger) -> Superseded:
 def _sizes(ledger: Ledger, publication: Publication) -> Iterator[tuple[str, int]]:
     for name in set(ledger.commit_names()).difference(publication.commits):
         with contextlib.suppress(LostRecordError, DamagedRecordError):  # verify finds those
-            record = ledger.commit_record(name)
-            if publication.supersedes(name, record.generation):
-                yield name, record.size
+            head = ledger.commit(name).head
+            if publication.supersedes(name, head.generation):
+                yield name, head.size

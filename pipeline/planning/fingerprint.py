@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -41,13 +41,44 @@ def _reframed(job: Job) -> dict[str, str]:
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
     """Digest over the utterances at some positions of the catalogue, their mels, and what they are made with."""
+    return fingerprint_of(catalogue.keys[members].tolist(), catalogue.digests[members].tobytes(), ingredients)
+
+
+def fingerprint_of(keys: Sequence[str], digests: bytes, ingredients: Ingredients) -> str:
+    """The fingerprint of a shard.
+
+    Args:
+        keys: keys of its utterances, in order.
+        digests: digests of their mels, one after another.
+        ingredients: ingredients that it is made with.
+    """
     digest = hashlib.blake2b(digest_size=16)
     head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
     digest.update(json.dumps(head).encode())
-    for index in members.tolist():
-        key = str(catalogue.keys[index]).encode("utf-8", "surrogatepass")
-        digest.update(len(key).to_bytes(8, "little") + key + bytes(catalogue.digests[index]))
+    size = len(digests) // max(1, len(keys))
+    for at, name in enumerate(keys):
+        key = name.encode("utf-8", "surrogatepass")
+        digest.update(len(key).to_bytes(8, "little") + key + digests[at * size : (at + 1) * size])
     return digest.hexdigest()
+
+
+def is_reusable(old: CommittedShard, ingredients: Ingredients, stale: Container[str]) -> bool:
+    """Whether the audio in a shard whose mels have changed is that of now where the mels are those of now.
+
+    A shard with quarantined utterances is made again as a whole.
+
+    Args:
+        old: the newest commit with the shard's number.
+        ingredients: ingredients that the shard would be made with now.
+        stale: names of commits whose objects are lost or damaged.
+    """
+    made_with = old.ingredients
+    alike = (made_with.vocoder, made_with.contract, made_with.output) == (
+        ingredients.vocoder,
+        ingredients.contract,
+        ingredients.output,
+    )
+    return alike and not old.failed and old.name not in stale
 
 
 def why_made(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -16,9 +15,10 @@ from pipeline.config import Job
 from pipeline.events import Reason
 from pipeline.output.layout import shard_name
 from pipeline.output.records import Failure, ShardId, Source
+from pipeline.planning.assignment import assign, refusals_of
 from pipeline.planning.commit_index import CommitIndex, CommittedShard
 from pipeline.planning.decide import Decision, decide
-from pipeline.planning.fingerprint import ingredients_of, shard_fingerprint, why_made, why_repacked
+from pipeline.planning.fingerprint import ingredients_of, is_reusable, shard_fingerprint, why_made, why_repacked
 from pipeline.stores.base import Catalogue, Utterance, Utterances
 
 Key = TypeVar("Key")
@@ -34,7 +34,8 @@ class ShardTask(ShardId):
         utterances: the utterances, in the order in which they go into the shard.
         condemned: key -> reason, of utterances that are not tried any more.
         meta: key -> JSON object, of utterances for which the job's list has metadata.
-        copied_from: name of the commit whose audio is copied; empty if the audio is decoded from the mels.
+        copied_from: name of the commit whose audio is copied, as far as its mels are those of now; empty if all audio
+            is decoded.
     """
 
     utterances: Utterances
@@ -54,7 +55,9 @@ class PlannedShard(ShardId):
         reason: why it is to be made; empty if it is there.
         failed: number of utterances that are quarantined in it, if it is there.
         texts_changed: number of its utterances whose metadata has changed.
-        copied_from: name of the commit whose audio is copied, since only texts changed; empty if it is decoded.
+        copied_from: name of the commit whose audio is copied; empty if all of it is decoded.
+        decoded: number of its utterances whose audio is decoded from mels; that of the others is there, or copied.
+        decoded_seconds: duration of the audio that is decoded [s].
     """
 
     members: NDArray[np.int64]
@@ -63,6 +66,8 @@ class PlannedShard(ShardId):
     failed: int = 0
     texts_changed: int = 0
     copied_from: str = ""
+    decoded: int = 0
+    decoded_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,13 +96,18 @@ class Plan:
 
     @property
     def shards_to_decode(self) -> tuple[PlannedShard, ...]:
-        """The shards of `todo` whose audio is decoded from mels. That of the others is copied."""
-        return tuple(shard for shard in self.todo if not shard.copied_from)
+        """The shards of `todo` with audio that is decoded from mels. All audio of the others is copied."""
+        return tuple(shard for shard in self.todo if shard.decoded)
 
     @property
     def repacked(self) -> int:
-        """Number of shards whose audio is copied, since only texts changed."""
+        """Number of shards whose audio is all copied, since only texts changed."""
         return len(self.todo) - len(self.shards_to_decode)
+
+    @property
+    def unchanged(self) -> int:
+        """Number of utterances in `shards_to_decode` whose audio is copied, since their mels did not change."""
+        return sum(len(shard.members) - shard.decoded for shard in self.shards_to_decode)
 
     @property
     def texts_changed(self) -> int:
@@ -107,7 +117,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Duration of the audio to decode [s]."""
-        return sum(shard.seconds for shard in self.shards_to_decode)
+        return sum(shard.decoded_seconds for shard in self.shards_to_decode)
 
     @property
     def read_amplification(self) -> float:
@@ -150,7 +160,8 @@ class Plan:
                     "utterances": len(s.members),
                     "seconds": round(s.seconds, 3),
                     "reason": s.reason,
-                    "repacked": bool(s.copied_from),
+                    "repacked": not s.decoded,
+                    "vocoded": s.decoded,
                 }
                 for s in self.todo
             ],
@@ -162,6 +173,7 @@ class Plan:
             "texts_changed": self.texts_changed,
             "shards_repacked": self.repacked,
             "shards_vocoded": len(self.shards_to_decode),
+            "utterances_copied": self.unchanged,
             "hours_to_make": self.seconds / 3600,
             "read_amplification": self.read_amplification,
             "worker_bytes": self.worker_bytes,
@@ -212,13 +224,13 @@ def plan_shards(
     for shard in commits.shards:
         alike.setdefault((shard.number, shard.fingerprint), []).append(shard)
     names = {shard.name for shard in commits.shards}
-    refusals = _refusals(catalogue, job)
-    shards = _assign(catalogue, job, commits, frozenset(newest), refusals)
+    refusals = refusals_of(catalogue, job)
+    shards = assign(catalogue, job, commits, frozenset(newest), refusals)
     ingredients = ingredients_of(job)
     todo, done = [], []
     read = wanted = 0
     for number in sorted(shards):
-        members = np.asarray(shards[number])
+        members = shards[number]
         fingerprint = shard_fingerprint(catalogue, members, ingredients)
         old, changed = newest.get(number), int(commits.changed[members].sum())
         decision = decide(
@@ -227,18 +239,33 @@ def plan_shards(
             partial(texts_of, members.tolist()),
             partial(why_made, old, len(members), changed, ingredients, job.elsewhere),
             partial(why_repacked, old, len(members), ingredients.sidecar),
+            old.name if old is not None and changed < len(members) and is_reusable(old, ingredients, stale) else "",
         )
-        seconds = job.mel.seconds(int(catalogue.frames[members].sum()))
-        planned = _planned(number, fingerprint, members, seconds, decision, names)
+        planned = _planned(number, fingerprint, members, job.mel.seconds(_frames(catalogue, members)), decision, names)
         if not decision.reason:
             done.append(planned)
             continue
-        todo.append(replace(planned, texts_changed=old.texts_changed if old is not None else 0))
-        if not planned.copied_from:
-            wanted += int(catalogue.frames[members].sum()) * job.mel.n_mels * 4
-            read += _read_bytes(catalogue, members, chunk_bytes)
+        decoded = _to_decode(decision, members, commits)
+        frames = _frames(catalogue, decoded)
+        wanted += frames * job.mel.n_mels * 4
+        read += _read_bytes(catalogue, decoded, chunk_bytes)
+        texts = old.texts_changed if old is not None else 0
+        todo.append(
+            replace(planned, texts_changed=texts, decoded=len(decoded), decoded_seconds=job.mel.seconds(frames))
+        )
     refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
     return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes, shared_bytes)
+
+
+def _to_decode(decision: Decision, members: NDArray[np.int64], commits: CommitIndex) -> NDArray[np.int64]:
+    """Those of a shard's utterances whose audio is not copied, `[utterances] int64`."""
+    if not decision.copied_from:
+        return members
+    return members[commits.changed[members]] if decision.partly else members[:0]
+
+
+def _frames(catalogue: Catalogue, members: NDArray[np.int64]) -> int:
+    return int(catalogue.frames[members].sum())
 
 
 def _planned(
@@ -272,51 +299,14 @@ def _newest(
     return newest
 
 
-def _refusals(catalogue: Catalogue, job: Job) -> dict[int, str]:
-    """Position of each utterance that cannot be made, as its listing shows -> why."""
-    limit = job.config.input.max_utterance_seconds
-    too_long = np.flatnonzero(catalogue.frames > limit * job.mel.sample_rate / job.mel.hop_length)
-    return {
-        int(i): f"it lasts {job.mel.seconds(int(catalogue.frames[i])):.1f} s, more than "
-        f"input.max_utterance_seconds, {limit:g} s"
-        for i in too_long
-    } | dict(catalogue.faults)
-
-
 def _failure(utterance: Utterance, job: Job, reason: str) -> Failure:
     source = Source(job.config.input.public_store, utterance.where, utterance.digest)
     return Failure(utterance.key, source, "BadMelError", reason)
-
-
-def _assign(
-    catalogue: Catalogue, job: Job, commits: CommitIndex, numbers: Set[int], refused: Container[int]
-) -> dict[int, array[int]]:
-    """Number of each shard -> positions of its utterances. `numbers` are the numbers that commits have."""
-    length = job.config.output.shard_seconds
-    assert length != "auto", "prepare has resolved it"
-    target = length * job.mel.sample_rate / job.mel.hop_length  # frames
-    shards: dict[int, array[int]] = {}
-    runs = [array("q")]
-    frames = 0
-    for index, (home, length) in enumerate(zip(commits.home, catalogue.frames, strict=True)):
-        if index in refused:
-            continue
-        if home >= 0:
-            shards.setdefault(commits.shards[home].number, array("q")).append(index)
-        else:
-            runs[-1].append(index)
-            frames += int(length)
-        if (home >= 0 or frames >= target) and runs[-1]:
-            runs.append(array("q"))
-            frames = 0
-    free = (number for number in range(len(numbers) + len(runs)) if number not in numbers)
-    shards.update(zip(free, filter(None, runs), strict=False))
-    return shards
 
 
 def _read_bytes(
     catalogue: Catalogue, members: NDArray[np.int64], chunk_bytes: Callable[[Utterance, Utterance], int]
 ) -> int:
     breaks = np.flatnonzero(np.diff(members) != 1) + 1
-    runs = np.split(members, breaks)
+    runs = np.split(members, breaks) if len(members) else []
     return sum(chunk_bytes(catalogue[int(run[0])], catalogue[int(run[-1])]) for run in runs)

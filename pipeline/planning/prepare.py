@@ -15,9 +15,9 @@ from pipeline.audio.loudness import check_installed
 from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference
+from pipeline.output.commit_heads import CommitHead
 from pipeline.output.layout import DATA, INDEX, shard_path
 from pipeline.output.ledger import Ledger
-from pipeline.output.records import ShardRecord
 from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
@@ -44,7 +44,7 @@ class OutputScan:
     Args:
         commits: the commits, indexed by the catalogue's utterances.
         lost: name of each commit with an object that is gone -> why its shard is to be made again.
-        listing: digest over the names of all commits and objects when they were read.
+        listing: digest over the names of all commits and objects, and the stamps of commits, before they were read.
     """
 
     commits: CommitIndex
@@ -191,9 +191,10 @@ def replan(prepared: Prepared) -> Prepared:
 
 
 def _scan(ledger: Ledger, catalogue: Catalogue, sidecars: Sidecars, before: OutputScan | None = None) -> OutputScan:
-    """Read all commits, one at a time. If all names are as in an earlier scan, return that one."""
+    """Look at all commits, one at a time. If all are as in an earlier scan, return that one."""
     listing, tars = hashlib.blake2b(digest_size=16), set()
-    for name in chain(ledger.commit_names(), ledger.storage.list(DATA)):
+    stamps = ledger.commit_stamps()
+    for name in chain(*stamps.items(), ledger.storage.list(DATA)):
         listing.update(name.encode("utf-8", "surrogateescape") + b"\n")
         if name.count("/") == 1:
             tars.add(name)
@@ -201,22 +202,22 @@ def _scan(ledger: Ledger, catalogue: Catalogue, sidecars: Sidecars, before: Outp
         return before
     lost: dict[str, str] = {}
 
-    def records() -> Iterator[ShardRecord]:
-        for record in ledger.commits():
-            if (gone := _lost_object(ledger.storage, record, tars)) is not None:
-                lost[record.name] = f"its object {gone} is lost"
-            yield record
+    def heads() -> Iterator[CommitHead]:
+        for head, _ in ledger.heads(stamps):
+            if (gone := _lost_object(ledger.storage, head, tars)) is not None:
+                lost[head.name] = f"its object {gone} is lost"
+            yield head
 
-    return OutputScan(index_commits(catalogue, records(), sidecars), lost, listing.digest())
+    return OutputScan(index_commits(catalogue, heads(), sidecars, ledger.commit_record), lost, listing.digest())
 
 
-def _lost_object(storage: Storage, record: ShardRecord, tars: Set[str]) -> str | None:
+def _lost_object(storage: Storage, commit: CommitHead, tars: Set[str]) -> str | None:
     """The first object of a commit that is gone. Files are listed for one shard at a time, since there may be millions.
 
     An object that the listing lacks may have been put since, so it is looked up, too.
     """
-    names = [each.name for each in record.objects if each.name not in tars]
-    files = set(storage.list(shard_path(record.name))) if names else set()
+    names = [name for name in commit.objects if name not in tars]
+    files = set(storage.list(shard_path(commit.name))) if names else set()
     return next((name for name in names if name not in files and not exists(storage, name)), None)
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config import Sidecar
-from pipeline.output.records import ShardRecord
+from pipeline.output.commit_heads import CommitHead
+from pipeline.output.records import Row
 from pipeline.planning.utterance_metadata import UtteranceMetadata
 
 
@@ -45,39 +46,55 @@ class Sidecars:
                 found.update(self.metadata.digests[position])
         return found.hexdigest()
 
-    def unchanged(self, record: ShardRecord) -> bool:
+    def unchanged(self, commit: CommitHead) -> bool:
         """Whether nothing at all has changed since a shard was made, which is quickly seen."""
-        then = self.metadata.digest if _is_early(record) else self.metadata.state
-        return self._same_kind(record) and (self.kind == "none" or record.metadata == then)
+        then = self.metadata.digest if _is_early(commit) else self.metadata.state
+        return self._same_kind(commit) and (self.kind == "none" or commit.metadata == then)
 
-    def _same_kind(self, record: ShardRecord) -> bool:
-        return (record.ingredients.sidecar or "plain") == self.kind
+    def _same_kind(self, commit: CommitHead) -> bool:
+        return (commit.ingredients.sidecar or "plain") == self.kind
 
-    def compare(self, record: ShardRecord, positions: Mapping[str, int]) -> tuple[bool, int]:
+    def rows_are_current(self, commit: CommitHead, members: Iterable[int]) -> bool:
+        """Whether the rows of a commit have the metadata of now, as it is written now.
+
+        Args:
+            commit: the commit.
+            members: positions of the shard's utterances in the catalogue, ascending.
+        """
+        if commit.metadata == self.metadata.state:
+            return True
+        told = bool(self.metadata.digest) and self.kind != "none"  # else `texts` says nothing of metadata
+        return told and self._same_kind(commit) and commit.texts == self.digest(members)
+
+    def compare(
+        self, commit: CommitHead, positions: Mapping[str, int], rows: Callable[[], Sequence[Row]]
+    ) -> tuple[bool, int]:
         """Whether the files of a committed shard say what they are to say, and how many of its rows changed.
 
         A text that cannot be read now counts as unchanged. A field that is added with "" is no change of a text. Shards
         of early versions of melmill may lack fields that other shards have; they can stay as they are.
 
         Args:
-            record: the commit record.
+            commit: the commit.
             positions: key -> position in the catalogue, of the utterances of the shard that are still there.
+            rows: gives its rows, which are seldom needed.
 
         Returns:
             Whether the shard can stay as it is, and the number of its utterances whose metadata has changed.
         """
-        same = self._same_kind(record)
-        if self.unchanged(record) or (same and record.texts == self.digest(sorted(positions.values())) != ""):
+        same = self._same_kind(commit)
+        if self.unchanged(commit) or (same and commit.texts == self.digest(sorted(positions.values())) != ""):
             return True, 0
-        now = self.metadata.of((positions[row.key] for row in record.rows if row.key in positions), _is_early(record))
-        pairs = [(row.meta, now.get(row.key, row.meta)) for row in record.rows]
+        made = rows()
+        now = self.metadata.of((positions[row.key] for row in made if row.key in positions), _is_early(commit))
+        pairs = [(row.meta, now.get(row.key, row.meta)) for row in made]
         changed = sum(_given(then) != _given(told) for then, told in pairs)
         return same and all(then == told for then, told in pairs), changed
 
 
-def _is_early(record: ShardRecord) -> bool:
+def _is_early(commit: CommitHead) -> bool:
     """Whether a version of melmill made a shard that knew no kinds of sidecars, and wrote metadata as it was given."""
-    return not record.ingredients.sidecar
+    return not commit.ingredients.sidecar
 
 
 def _given(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,13 @@ class Storage(Protocol):
         """
         ...
 
+    def stamps(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """The names that `list` gives, each with a stamp that is another one once the object is replaced.
+
+        A stamp has no quotation mark, and is "" if the storage tells too little of its objects. No object is read.
+        """
+        ...
+
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
         """Make `source` durable under `name`. If the name is taken, change nothing and return False.
 

@@ -56,7 +56,9 @@ class Attempt:
     ) -> None:
         self._scratch.close()
 
-    def commit(self, rows: list[Row], failures: list[Failure], copied_from: str = "") -> ShardRecord:
+    def commit(
+        self, rows: list[Row], failures: list[Failure], copied_from: str = "", copied_seconds: float = 0.0
+    ) -> ShardRecord:
         """Make the objects durable, then the commit record.
 
         If another attempt has put its objects first, they are read back. If they hold the same PCM and the same texts
@@ -66,7 +68,8 @@ class Attempt:
         Args:
             rows: rows of the manifest, one for each utterance that was made.
             failures: records of the utterances that could not be made.
-            copied_from: name of the commit whose audio was copied; empty if it was decoded.
+            copied_from: name of the commit whose audio was copied; empty if all audio was decoded.
+            copied_seconds: duration of the audio that was copied beside audio that was decoded [s].
 
         Returns:
             The commit record that counts: ours, or that of the other attempt.
@@ -103,8 +106,9 @@ class Attempt:
             metadata=self._job.metadata,
             texts=self._task.texts,
             copied_from=copied_from,
+            copied_seconds=copied_seconds,
         )
-        winner = self._ledger.put_commit(record)
+        winner = self._ledger.put_commit(record, self._job.config.output.store_in_rows)
         if winner.attempt == self._id:
             self._check_still_there(winner)
         for name in {each.name for each in objects} - {each.name for each in winner.objects}:

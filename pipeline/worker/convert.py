@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 import traceback
@@ -20,9 +21,10 @@ from pipeline.planning.utterance_metadata import described
 from pipeline.redaction import redacted
 from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, open_store
+from pipeline.stores.base import Utterance, Utterances
 from pipeline.vocoders import Vocoder, decode_ahead, decode_mels, load_vocoder
 from pipeline.worker.attempt import Attempt
-from pipeline.worker.repack import repacked
+from pipeline.worker.repack import Tell, repacked
 from pipeline.worker.utterance import ShardMels, convert_utterance, failure_of
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ def convert_shard(
     report: Callable[[UtterancesMade], None] | None = None,
     watch: Stopwatch | None = None,
 ) -> ShardRecord:
-    """Read, decode, examine, encode and commit one shard. If only its texts changed, its audio is copied.
+    """Read, decode, examine, encode and commit one shard. Audio of mels that are there is copied; see `ShardTask`.
 
     An utterance that cannot be made is quarantined in the record, and the others are made. Memory holds one window of
     one utterance, or a batch of windows of several utterances, and the encoder's spool.
@@ -63,10 +65,19 @@ def convert_shard(
         copied = None
         if task.copied_from and not task.condemned:
             with watch.during("read"):
-                copied = repacked(task, job, ledger, _open_store(job), attempt, report)
-        rows, failures = copied or _convert_utterances(task, job, threads, report, attempt, watch)
+                store = _open_store(job)
+
+            def decode(utterances: Sequence[Utterance], tell: Tell | None) -> tuple[list[Row], list[Failure]]:
+                some = dataclasses.replace(task, utterances=Utterances.of(utterances))
+                return _convert_utterances(some, job, threads, tell, attempt, watch)
+
+            copied = repacked(task, job, ledger, store, attempt, decode, report)
+        if copied is not None:
+            with watch.during("commit"):
+                return attempt.commit(copied.rows, copied.failures, task.copied_from, copied.seconds_beside_decoded)
+        rows, failures = _convert_utterances(task, job, threads, report, attempt, watch)
         with watch.during("commit"):
-            return attempt.commit(rows, failures, task.copied_from if copied is not None else "")
+            return attempt.commit(rows, failures)
 
 
 def try_shard(

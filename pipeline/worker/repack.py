@@ -1,4 +1,7 @@
-"""Makes a shard whose texts have changed by copying the audio of a commit. Nothing is decoded or encoded."""
+"""Makes a shard by copying audio of a commit: all of it if only texts have changed, else that of unchanged mels.
+
+So nothing is decoded or encoded twice.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import dataclasses
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +22,11 @@ from pipeline.events import UtterancesMade
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Failure, Row, ShardRecord, Source, StoredObject
 from pipeline.planning.fields import unified
+from pipeline.planning.fingerprint import fingerprint_of
 from pipeline.planning.plan import ShardTask
 from pipeline.planning.utterance_metadata import described
 from pipeline.storage import Storage
-from pipeline.stores import MelStore
+from pipeline.stores import MelStore, Utterance
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.sidecar import add_to_shard
 
@@ -30,17 +37,39 @@ _IN_MEMORY_BYTES = 16 << 20
 _PIECE_BYTES = 1 << 20
 
 
+Tell = Callable[[UtterancesMade], None]
+Decode = Callable[[Sequence[Utterance], Tell | None], tuple[list[Row], list[Failure]]]
+"""Makes some utterances from their mels, and adds them to the shard; returns their rows and failures."""
+
+
+@dataclass(frozen=True)
+class Repacked:
+    """The utterances of a shard, some or all of them copied.
+
+    Args:
+        rows: rows of those that were made.
+        failures: failures of the others.
+        seconds_beside_decoded: duration of the copied audio [s], if other audio was decoded; else 0.0.
+    """
+
+    rows: list[Row]
+    failures: list[Failure]
+    seconds_beside_decoded: float
+
+
 def repacked(
     task: ShardTask,
     job: Job,
     ledger: Ledger,
     store: MelStore,
     attempt: Attempt,
-    report: Callable[[UtterancesMade], None] | None = None,
-) -> tuple[list[Row], list[Failure]] | None:
+    decode: Decode,
+    report: Tell | None = None,
+) -> Repacked | None:
     """Add the audio of the commit that a task names to its shard, beside the texts of now.
 
-    All objects that hold audio are copied to scratch and compared with their digests before the first is used.
+    All objects that hold that audio are copied to scratch and compared with their digests before the first is used.
+    Utterances whose mels are not those of the commit are decoded.
 
     Args:
         task: the shard; it names the commit.
@@ -48,48 +77,84 @@ def repacked(
         ledger: ledger of the output.
         store: the store, opened; it gives the metadata.
         attempt: the attempt at the shard.
+        decode: makes utterances that cannot be copied.
         report: callable that is told after each utterance how far the shard is.
 
     Returns:
-        The rows and failures of the shard; None if the commit or an object of it is gone or damaged, so that the audio
-        must be decoded.
+        The rows and failures of the shard; None if the commit or an object of it is gone or damaged, or is of a melmill
+        that made other samples, so that all audio must be decoded.
 
     Raises:
         StorageError: if the output cannot be read.
     """
     try:
         old = ledger.commit_record(task.copied_from)
-        copies = dict(_copies(ledger.storage, old, attempt.folder))
-    except (DamagedRecordError, LostRecordError, FileNotFoundError, _DamagedAudioError) as error:
+        before = _kept(task, old)
+        copies = dict(_copies(ledger.storage, old, before.values(), attempt.folder))
+    except (DamagedRecordError, LostRecordError, FileNotFoundError, _UselessError) as error:
         logger.warning("shard %s: its audio is decoded, since it cannot be copied: %s", task.name, error)
         return None
-    rows, failures, seconds = [], [], 0.0
-    texts = _texts(task, old, store, job)
-    before = {row.key: row for row in old.rows}
-    quarantined = {failure.key: failure for failure in old.failures}
-    for utterance in task.utterances:
-        source = Source(job.config.input.public_store, utterance.where, utterance.digest)
-        if (failure := quarantined.get(utterance.key)) is not None:
-            failures.append(dataclasses.replace(failure, source=source))
+    texts = _texts(task, before.values(), store, job)
+    quarantined = {each.key: each for each in old.failures} if old.fingerprint == task.fingerprint else {}
+    rows: list[Row] = []
+    failures: list[Failure] = []
+    decoded, copied = 0.0, 0.0
+    whole = len(before) + len(quarantined) == len(task.utterances)
+    for known, group in groupby(task.utterances, key=lambda each: each.key in before or each.key in quarantined):
+        if not known:
+            told = partial(_tell_more, report, len(rows), len(failures), decoded) if report is not None else None
+            made, failed = decode(list(group), told)
+            rows += made
+            failures += failed
+            decoded += sum(row.duration for row in made)
             continue
-        row = before[utterance.key]
-        with _audio(copies[row.object_name], row, attempt.folder) as encoded:
-            told = dataclasses.replace(row, source=source, meta=texts[row.key])
-            rows.append(add_to_shard(told, encoded, job, attempt))
-        seconds += row.duration
-        if report is not None:
-            report(UtterancesMade(task.number, len(rows), len(failures), seconds, copied=True))
-    return rows, failures
+        for utterance in group:
+            source = Source(job.config.input.public_store, utterance.where, utterance.digest)
+            if (failure := quarantined.get(utterance.key)) is not None:
+                failures.append(dataclasses.replace(failure, source=source))
+                continue
+            row = before[utterance.key]
+            with _audio(copies[row.object_name], row, attempt.folder) as encoded:
+                current = dataclasses.replace(row, source=source, meta=texts[row.key])
+                rows.append(add_to_shard(current, encoded, job, attempt))
+            copied += row.duration
+            if report is not None:
+                seconds = copied if whole else decoded
+                report(UtterancesMade(task.number, len(rows), len(failures), seconds, copied=whole))
+    return Repacked(rows, failures, 0.0 if whole else copied)
 
 
-class _DamagedAudioError(Exception):
-    """An object is not as its commit record says."""
+def _tell_more(report: Tell, made: int, failed: int, seconds: float, told: UtterancesMade) -> None:
+    """Report what is told of some utterances, with those before them."""
+    report(
+        dataclasses.replace(told, made=made + told.made, failed=failed + told.failed, seconds=seconds + told.seconds)
+    )
 
 
-def _texts(task: ShardTask, old: ShardRecord, store: MelStore, job: Job) -> Mapping[str, dict[str, Any]]:
+def _kept(task: ShardTask, old: ShardRecord) -> dict[str, Row]:
+    """Key -> row of each utterance whose audio in a commit is that of now.
+
+    Raises:
+        _UselessError: if a melmill made the commit that made other samples of the same mels.
+    """
+    now = {each.key: each.digest for each in task.utterances}
+    if old.fingerprint != task.fingerprint:
+        digests = bytes.fromhex("".join(row.source.digest for row in old.rows))
+        if fingerprint_of([row.key for row in old.rows], digests, old.ingredients) != old.fingerprint:
+            raise _UselessError(f"{old.name} was made in another way")
+    return {row.key: row for row in old.rows if now.get(row.key) == row.source.digest}
+
+
+class _UselessError(Exception):
+    """The audio of a commit cannot be copied: an object is not as its record says, or its samples would be others."""
+
+
+def _texts(task: ShardTask, rows: Iterable[Row], store: MelStore, job: Job) -> Mapping[str, dict[str, Any]]:
     """Key -> metadata of now; that of then, if it cannot be read any more."""
-    texts = {row.key: unified(row.meta, job.fields) for row in old.rows}
+    texts = {row.key: unified(row.meta, job.fields) for row in rows}
     for utterance in task.utterances:
+        if utterance.key not in texts:
+            continue
         try:
             told = described(store.meta(utterance), task.meta.get(utterance.key))
             texts[utterance.key] = unified(told, job.fields)
@@ -98,22 +163,22 @@ def _texts(task: ShardTask, old: ShardRecord, store: MelStore, job: Job) -> Mapp
     return texts
 
 
-def _copies(storage: Storage, record: ShardRecord, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Name of each object that holds audio -> a copy of it in scratch.
+def _copies(storage: Storage, record: ShardRecord, rows: Iterable[Row], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Name of each object that holds the audio of rows -> a copy of it in scratch.
 
     Raises:
         FileNotFoundError: if it is gone.
-        _DamagedAudioError: if it is not as the record says.
+        _UselessError: if it is not as the record says.
     """
     known = {each.name: each for each in record.objects}
-    for number, name in enumerate(dict.fromkeys(row.object_name for row in record.rows)):
+    for number, name in enumerate(dict.fromkeys(row.object_name for row in rows)):
         path = folder / f"copied-{number}"
         with open(path, "wb") as copy:
             found = _copy(storage, name, copy)
         if (wanted := known.get(name)) is None:
-            raise _DamagedAudioError(f"a row names {name}, which is not an object of its commit record")
+            raise _UselessError(f"a row names {name}, which is not an object of its commit record")
         if found != wanted:
-            raise _DamagedAudioError(
+            raise _UselessError(
                 f"{name} holds {found.bytes} bytes with sha256 {found.sha256}, its commit record says {wanted.bytes} "
                 f"bytes with {wanted.sha256}"
             )

@@ -48,7 +48,8 @@ def make_shard(task: ShardTask, job: Job, threads: int, worker: str, tell: Tell)
         causes=causes,
         example=example,
         stages=watch.stages(),
-        copied=bool(record.copied_from),
+        copied=bool(record.copied_from) and not record.copied_seconds,
+        copied_seconds=record.copied_seconds,
     )
 
 

@@ -10,6 +10,7 @@ import pyloudnorm
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from support.commits import as_version_1
 from support.corpora import SPEC, assert_whole, rows
 from support.packs import pack_npy
 from support.paths import PROMPTS
@@ -22,8 +23,9 @@ from pipeline.audio.resample import resampled_length
 from pipeline.config import JobConfig, OutputConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError
+from pipeline.output.commit_format import Commit
 from pipeline.output.not_measured import NO_LOUDNESS
-from pipeline.output.records import Row, ShardRecord, sealed
+from pipeline.output.records import Row, sealed
 from pipeline.vocoders import decode_windows
 from pipeline.vocoders.griffin_lim import GriffinLim
 
@@ -148,13 +150,13 @@ def test_another_rate_or_loudness_makes_every_shard_stale_and_says_why(job: Call
 def test_a_record_from_before_these_fields_is_still_read(job: Callable[..., JobConfig], tmp_path: Path) -> None:
     pipeline.run(job(output__shard_seconds=1000))
     (path,) = (tmp_path / "audio" / "_melmill").glob("commits/*")
-    plain = json.loads(path.read_text())
+    plain = json.loads(as_version_1(Commit(path.read_bytes()).record))
     new = {"over_full_scale", "gain_db", "loudness"}
     for row in plain["rows"]:
         for name in new:
             del row[name]
     del plain["seal"]
-    record = ShardRecord.from_json(json.dumps(sealed(plain)).encode())
+    record = Commit(json.dumps(sealed(plain)).encode()).record
     assert {(row.over_full_scale, row.gain_db, row.loudness) for row in record.rows} == {(None, 0.0, None)}
     assert isinstance(record.rows[0], Row)
 

@@ -18,7 +18,7 @@ from pipeline.config import JobConfig
 from pipeline.jobs import run as jobs
 from pipeline.jobs.run import run
 from pipeline.output.layout import STATUS
-from pipeline.output.publication import Totals
+from pipeline.output.totals import Totals
 from pipeline.storage import LocalStorage
 
 Build = Callable[..., JobConfig]

@@ -19,6 +19,7 @@ from support.faults.scale import seeded, trials
 from pipeline.config import Job, JobConfig
 from pipeline.jobs.run import run
 from pipeline.jobs.steps import describe_job
+from pipeline.output.commit_format import Commit
 from pipeline.output.layout import COMMITS
 from pipeline.output.records import ShardRecord
 from pipeline.planning.plan import ShardTask
@@ -103,7 +104,7 @@ def test_of_two_attempts_at_one_shard_one_counts_and_the_other_leaves_nothing(fe
             first, second = (each.result() for each in both)
         met += meetings.met
         assert first == second
-        assert ShardRecord.from_json((out / COMMITS / f"{task.name}.json").read_bytes()) == first
+        assert Commit((out / COMMITS / f"{task.name}.json").read_bytes()).record == first
         run(config)
         assert_invariant(out, references[form])
         rmtree(out)

@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,17 @@ from support.corpora import SPEC, assert_whole, digests, every_byte, objects, ro
 from support.killing import interrupted_after
 from support.packs import pack_npy
 
-from pipeline.config import JobConfig
+from pipeline.config import JobConfig, StoreInRows
 from pipeline.errors import ConfigError, MelmillError, OwnedError, StorageError
 from pipeline.events import Event, ShardCommitted
 from pipeline.jobs.run import plan, run
 from pipeline.jobs.steps import describe_job
 from pipeline.output.audit import verify
+from pipeline.output.commit_format import Commit, encoded
 from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import COMMITS, MANIFEST, PUBLISHED, STALE
 from pipeline.output.ledger import Ledger
-from pipeline.output.records import ShardRecord, sealed, unsealed
+from pipeline.output.records import ShardRecord, StoredObject, sealed, unsealed
 from pipeline.planning.prepare import prepare
 from pipeline.storage import SCRATCH, LocalStorage
 from pipeline.worker.convert import convert_shard
@@ -231,14 +233,14 @@ def test_a_commit_that_its_attempt_takes_back_meanwhile_stops_nothing(
     ledger = Ledger(LocalStorage(out))
     first = ledger.commit_names()[0]
     shutil.copy(out / COMMITS / f"{first}.json", out / COMMITS / "000099-00000000.json")
-    listed = Ledger.commit_names
+    listed = Ledger.commit_stamps
 
-    def vanish(ledger: Ledger) -> list[str]:
+    def vanish(ledger: Ledger) -> dict[str, str]:
         found = listed(ledger)
         (out / COMMITS / "000099-00000000.json").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(Ledger, "commit_names", vanish)
+    monkeypatch.setattr(Ledger, "commit_stamps", vanish)
     assert find_garbage(str(out)).garbage == ()
 
 
@@ -248,11 +250,11 @@ def test_what_is_not_of_melmill_is_left_alone(job: Build, other: str, tmp_path: 
     run(job())
     path = out / COMMITS / f"{sorted(commits(out))[0]}.json"
     run(job(vocoder__name=other))
-    record = unsealed(path.read_bytes())
+    record = Commit(path.read_bytes()).record
     strangers = ["data/notes.txt", "data/000001.tar", "../outside", "job.json", "manifest.jsonl"]
-    record["objects"] += [{"name": name, "bytes": 1, "sha256": ""} for name in strangers]
+    theirs = tuple(StoredObject(name, 1, "") for name in strangers)
     path.chmod(0o644)
-    path.write_text(json.dumps(sealed(record)))
+    path.write_bytes(encoded(replace(record, objects=record.objects + theirs)))
     for name in (*strangers[:3], "data/mine.tar", "notes/x.tar"):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("mine")
@@ -313,9 +315,9 @@ def test_an_attempt_that_outlives_its_run_takes_its_commit_back_if_gc_took_its_o
     prepared.ledger.write_job(describe_job(prepared))
     put = Ledger.put_commit
 
-    def late(ledger: Ledger, record: ShardRecord) -> ShardRecord:
+    def late(ledger: Ledger, record: ShardRecord, store: StoreInRows) -> ShardRecord:
         assert {each.name for each in collect_garbage(str(out)).garbage} >= {each.name for each in record.objects}
-        return put(ledger, record)
+        return put(ledger, record, store)
 
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "put_commit", late)
@@ -345,18 +347,14 @@ def test_gc_takes_a_commit_back_that_comes_while_its_objects_are_deleted(
     (orphan,) = names(out)
     record = next(Ledger(LocalStorage(out)).commits())
     number, _, fingerprint = orphan.removeprefix("data/").removesuffix(".tar").partition("-")
-    late = unsealed(record.to_json()) | {
-        "shard": int(number),
-        "fingerprint": fingerprint,
-        "objects": [{"name": orphan, "bytes": 1, "sha256": ""}],
-    }
+    late = replace(record, shard=int(number), fingerprint=fingerprint, objects=(StoredObject(orphan, 1, ""),))
     path = orphan.replace("data/", f"{COMMITS}/").replace(".tar", ".json")
     delete = LocalStorage.delete
 
     def then_commit(storage: LocalStorage, name: str) -> None:
         delete(storage, name)
         if name == orphan:
-            storage.put_if_absent(path, json.dumps(sealed(late)).encode())
+            storage.put_if_absent(path, encoded(late))
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalStorage, "delete", then_commit)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commits import as_version_1
 from support.corpora import every_byte, rows, tiny_vocoder
 
 from pipeline.config import JobConfig
@@ -14,9 +15,10 @@ from pipeline.errors import ConfigError, LostRecordError, MelmillError, StorageE
 from pipeline.jobs.publish import publish
 from pipeline.jobs.run import run
 from pipeline.jobs.steps import describe_job
+from pipeline.output.commit_format import Commit, encoded
 from pipeline.output.layout import COMMITS, JOB
 from pipeline.output.ledger import Ledger
-from pipeline.output.records import ShardRecord, sealed
+from pipeline.output.records import sealed
 from pipeline.planning.prepare import prepare
 from pipeline.storage import LocalStorage, translated
 
@@ -30,7 +32,7 @@ def test_counts_that_do_not_balance_are_a_defect_and_publish_nothing(job: Build)
     before = every_byte(Path(config.output.url))
     wrong = dataclasses.replace(prepared.plan, utterances=25)
     with pytest.raises(MelmillError, match="24 made and 0 failed of 25") as caught:
-        publish(prepared.ledger, wrong, [], prepared.job, describe_job(prepared), prepared.sidecars.metadata.of)
+        publish(prepared.ledger, wrong, [], prepared.job, describe_job(prepared), prepared.sidecars)
     assert caught.value.exit_code == 1
     assert every_byte(Path(config.output.url)) == before
 
@@ -41,14 +43,15 @@ def test_a_shard_of_the_plan_without_commit_stops_the_publication(job: Build) ->
     prepared = prepare(config)
     next((Path(config.output.url) / COMMITS).iterdir()).unlink()
     with pytest.raises(StorageError, match="commit record"):
-        publish(prepared.ledger, prepared.plan, [], prepared.job, describe_job(prepared), prepared.sidecars.metadata.of)
+        publish(prepared.ledger, prepared.plan, [], prepared.job, describe_job(prepared), prepared.sidecars)
 
 
 def test_a_commit_record_comes_back_as_it_was_written(job: Build) -> None:
     config = job()
     run(config)
     for record in Ledger(LocalStorage(Path(config.output.url))).commits():
-        assert ShardRecord.from_json(record.to_json()) == record
+        for text in (encoded(record), encoded(record, "url"), as_version_1(record)):
+            assert Commit(text).record == record
 
 
 def test_a_commit_that_goes_while_all_are_read_is_left_out(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from support.commits import record_of
 
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
+from pipeline.output.commit_heads import head_of
 from pipeline.output.ledger import Ledger
 from pipeline.planning.commit_index import index_commits
 from pipeline.planning.plan import Plan, plan_shards
@@ -132,7 +133,7 @@ def test_keys_of_one_hash_are_told_apart(tmp_path: Path) -> None:
     tasks = list(prepared.plan.tasks(catalogue))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipeline.planning.commit_index.hash", lambda key: len(key), raising=False)
-        committed = index_commits(catalogue, (record_of(task, job) for task in tasks))
+        committed = index_commits(catalogue, (head_of(record_of(task, job)) for task in tasks))
     assert committed.home.tolist() == [index // PER_SHARD for index in range(UTTERANCES)]
     assert not committed.changed.any()
 
@@ -144,6 +145,6 @@ def test_an_utterance_of_two_shards_is_of_the_newer_commit(tmp_path: Path) -> No
     for newer, number in ((first, 0), (both, 1)):
         generations = {task.number: 2 if task is newer else 1 for task in (first, both)}
         records = [record_of(t, dataclasses.replace(job, generation=generations[t.number])) for t in (first, both)]
-        committed = index_commits(catalogue, records)
+        committed = index_commits(catalogue, map(head_of, records))
         homes = {committed.shards[home].number for home in committed.home[: len(first.utterances)]}
         assert homes == {number}

@@ -10,6 +10,7 @@ from support.commits import record_of
 
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
+from pipeline.output.commit_heads import head_of
 from pipeline.output.records import ShardRecord
 from pipeline.planning.commit_index import index_commits
 from pipeline.planning.plan import Plan, plan_shards
@@ -41,7 +42,7 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
 
 
 def plan(catalogue: Catalogue, job: Job, commits: Iterable[ShardRecord] = (), stale: Mapping[str, str] = {}) -> Plan:
-    committed = index_commits(catalogue, sorted(commits, key=lambda record: record.name))
+    committed = index_commits(catalogue, map(head_of, sorted(commits, key=lambda record: record.name)))
     return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
 
 

@@ -1,7 +1,10 @@
 """Commit records of shards that nobody has made, for tests in which the audio is not the subject."""
 
+import dataclasses
+import json
+
 from pipeline.config import Job
-from pipeline.output.records import Row, ShardRecord, Source, StoredObject
+from pipeline.output.records import Row, ShardRecord, Source, StoredObject, sealed
 from pipeline.planning.fingerprint import ingredients_of
 from pipeline.planning.plan import ShardTask
 from pipeline.stores import Utterance
@@ -23,6 +26,13 @@ def record_of(task: ShardTask, job: Job) -> ShardRecord:
         rows=rows,
         failures=(),
     )
+
+
+def as_version_1(record: ShardRecord) -> bytes:
+    """A commit record as melmill stored it before version 2 of its format."""
+    plain = {"version": 1, **dataclasses.asdict(record)}
+    del plain["copied_seconds"]
+    return json.dumps(sealed(plain)).encode()
 
 
 def _row(utterance: Utterance, task: ShardTask, job: Job) -> Row:

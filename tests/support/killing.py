@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.config import JobConfig
+from pipeline.config import JobConfig, StoreInRows
 from pipeline.errors import InterruptedRunError
 from pipeline.jobs.run import run
 from pipeline.output.ledger import Ledger
@@ -42,12 +42,12 @@ def interrupted_after(config: JobConfig, shards: int) -> None:
     """A run that is interrupted when it is about to commit one more shard than these."""
     put, done = Ledger.put_commit, 0
 
-    def put_or_stop(ledger: Ledger, record: ShardRecord) -> ShardRecord:
+    def put_or_stop(ledger: Ledger, record: ShardRecord, store: StoreInRows) -> ShardRecord:
         nonlocal done
         if done == shards:
             raise KeyboardInterrupt
         done += 1
-        return put(ledger, record)
+        return put(ledger, record, store)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Ledger, "put_commit", put_or_stop)

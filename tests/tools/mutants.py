@@ -240,8 +240,8 @@ MUTANTS = (
         "        objects = []\n",
         "        objects = []\n        late, put, commit = [], self._storage.put_if_absent, self._ledger.put_commit\n"
         "        self._storage.put_if_absent = lambda *each: late.append(each) or True\n"
-        "        self._ledger.put_commit = lambda record: (\n"
-        "            setattr(self._storage, 'put_if_absent', put), commit(record), [put(*each) for each in late]\n"
+        "        self._ledger.put_commit = lambda *given: (\n"
+        "            setattr(self._storage, 'put_if_absent', put), commit(*given), [put(*each) for each in late]\n"
         "        )[1]\n",
         "tests/worker/test_attempt.py -k before_the_commit",
     ),
@@ -414,6 +414,27 @@ MUTANTS = (
         "tests/output/test_ledger.py -k balance",
     ),
     Mutant(
+        "a head is believed only beside the stamp of its record",
+        "output/commit_heads.py",
+        "self._next[:2] != (name, stamp)",
+        "self._next[0] != name",
+        "tests/output/test_commit_heads.py -k replaced_is_read",
+    ),
+    Mutant(
+        "a damaged head is not believed",
+        "output/commit_heads.py",
+        "if digest == _digest(text):",
+        "if text:",
+        "tests/output/test_commit_heads.py -k flipped",
+    ),
+    Mutant(
+        "records are listed before they are read for the file of heads",
+        "jobs/publish.py",
+        '        heads.add(commit.head, stamps.get(name, ""))\n',
+        "        heads.add(commit.head, ledger.commit_stamps()[name])\n",
+        "tests/output/test_commit_heads.py -k while_the_heads",
+    ),
+    Mutant(
         "what is about to be published is announced first",
         "output/ledger.py",
         "        self._announce(publication)\n",
@@ -526,6 +547,20 @@ MUTANTS = (
         "tests/worker/test_repack.py -k changed_text",
     ),
     Mutant(
+        "of a shard with changed mels, those alone are decoded",
+        "worker/repack.py",
+        "if now.get(row.key) == row.source.digest}",
+        "if row.key in now}",
+        "tests/worker/test_repack.py -k only_those_are_decoded",
+    ),
+    Mutant(
+        "audio of another version of the format is not copied",
+        "worker/repack.py",
+        "    if old.fingerprint != task.fingerprint:\n",
+        "    if False:\n",
+        "tests/worker/test_repack.py -k made_other_samples",
+    ),
+    Mutant(
         "the digest check before audio is copied",
         "worker/repack.py",
         "        if found != wanted:\n",
@@ -569,9 +604,9 @@ MUTANTS = (
     ),
     Mutant(
         "the seal of a commit record",
-        "output/records.py",
-        "    if seal != _seal(plain):\n",
-        "    if seal is None:\n",
+        "output/commit_format.py",
+        "if seal[len(_SEAL) : -len(_END)] != _digest(body):",
+        "if False:",
         "tests/output/test_ledger.py -k changed_value",
     ),
     Mutant(
@@ -627,7 +662,7 @@ MUTANTS = (
     Mutant(
         "what a hopeless run committed empty is made again",
         "jobs/steps.py",
-        "        if not ledger.commit_record(name).rows:",
+        "        if not ledger.commit(name).head.made:",
         "        if False:",
         "tests/faults/test_hopeless.py -k restored",
     ),
@@ -640,7 +675,7 @@ MUTANTS = (
     ),
     Mutant(
         "signals wait while modules are imported",
-        "interrupts.py",
+        "interrupts/__init__.py",
         "    with interrupts_noted() as noted:\n        yield\n",
         "    noted: list[int] = []\n    yield\n",
         "tests/test_interrupts.py",
@@ -719,7 +754,7 @@ MUTANTS = (
     Mutant(
         "what an unfinished run has committed is no garbage",
         "output/census.py",
-        "superseded = publication is not None and publication.supersedes(name, record.generation)",
+        "superseded = publication is not None and publication.supersedes(name, head.generation)",
         "superseded = publication is not None and name not in publication.commits",
         "tests/output/test_garbage.py",
     ),

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.corpora import assert_whole, objects, rows
@@ -12,6 +13,7 @@ from pipeline.config import Job, JobConfig
 from pipeline.errors import ContractError
 from pipeline.jobs.run import run
 from pipeline.jobs.steps import describe_job
+from pipeline.output.commit_format import Commit
 from pipeline.output.layout import COMMITS
 from pipeline.output.records import ShardRecord, StoredObject
 from pipeline.planning.plan import ShardTask
@@ -95,10 +97,10 @@ def test_of_two_overlapping_attempts_the_slower_discards_its_own(job: Build, mon
     real_commit = attempt_module.Attempt.commit
     faster: list[ShardRecord] = []
 
-    def overtaken(self: attempt_module.Attempt, made: list, failures: list, copied_from: str) -> ShardRecord:
+    def overtaken(self: attempt_module.Attempt, *made: Any) -> ShardRecord:
         monkeypatch.setattr(attempt_module.Attempt, "commit", real_commit)
         faster.append(convert_shard(task, resolved))
-        return real_commit(self, made, failures, copied_from)
+        return real_commit(self, *made)
 
     monkeypatch.setattr(attempt_module.Attempt, "commit", overtaken)
     assert convert_shard(task, resolved) == faster[0]
@@ -118,7 +120,7 @@ def test_all_objects_are_there_before_the_commit_that_names_them(
     def watched(self: LocalStorage, name: str, content: bytes | Path) -> bool:
         if name.startswith(COMMITS):
             assert isinstance(content, bytes)
-            names = {each.name for each in ShardRecord.from_json(content).objects}
+            names = set(Commit(content).head.objects)
             seen.append(names <= set(objects(out)))
         return real_put(self, name, content)
 
@@ -172,6 +174,6 @@ def test_rows_name_the_object_that_counts(job: Build) -> None:
     out = Path(config.output.url)
     for record in map(LocalStorage(out).read, LocalStorage(out).list(COMMITS)):
         with record:
-            parsed = ShardRecord.from_json(record.read())
+            parsed = Commit(record.read()).record
         assert {row.shard for row in parsed.rows} == {each.name for each in parsed.objects}
     assert len(rows(out)) == 24

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import zarr
 from support.corpora import assert_whole, digests, objects, rows
@@ -21,8 +22,11 @@ from pipeline.jobs.run import plan, run
 from pipeline.output.audit import repair, verify
 from pipeline.output.garbage import collect_garbage
 from pipeline.output.layout import COMMITS
+from pipeline.planning import fingerprint
+from pipeline.planning.plan import ShardTask
 from pipeline.planning.prepare import prepare
 from pipeline.storage import LocalStorage
+from pipeline.stores.digests import MelDigest
 from pipeline.worker import convert
 from pipeline.worker.convert import convert_shard
 
@@ -294,3 +298,109 @@ def test_events_say_how_many_texts_changed_and_what_is_done_about_it(
     finished = next(event for event in events if isinstance(event, RunFinished))
     assert (started.texts_changed, started.repacked, started.shards) == (24, count, count)
     assert (finished.repacked, finished.made_seconds) == (count, 0.0)
+
+
+def change_mel(store: Path, index: int) -> None:
+    """As if an utterance were packed again from another recording of the same length."""
+    group: Any = zarr.open_group(store)
+    first, stop = group["offsets"][index : index + 2]
+    mel = np.asarray(group["mel"][first:stop]) - np.float32(0.5)
+    group["mel"][first:stop] = mel
+    content = MelDigest()
+    content.push(mel)
+    group["digests"][index] = np.frombuffer(content.finish(), np.uint8)
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the utterances that are decoded from now on."""
+    keys: list[str] = []
+    really = convert._convert_utterances
+
+    def noted(task: ShardTask, *more: Any) -> Any:
+        keys.extend(each.key for each in task.utterances)
+        return really(task, *more)
+
+    monkeypatch.setattr(convert, "_convert_utterances", noted)
+    return keys
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_a_shard_with_changed_mels_only_those_are_decoded(
+    job: Build, store: Path, tmp_path: Path, form: tuple[str, str, str], decoded: list[str]
+) -> None:
+    names = ("output__container", "output__codec", "output__subtype")
+    settings = dict(zip(names, form, strict=True))
+    out, anew = tmp_path / "audio", tmp_path / "anew"
+    run(job(**settings))
+    before, audio, keys = objects(out), encoded(out), [row["key"] for row in rows(out)]
+    seconds = {row["key"]: row["duration"] for row in rows(out)}
+    decoded.clear()
+    for index in (1, 2, 9):
+        change_mel(store, index)
+    changed = [keys[index] for index in (1, 2, 9)]
+    planned = plan(job(**settings))
+    assert [shard.reason.partition(" of ")[0] for shard in planned.todo] == ["2", "1"]
+    assert (sum(shard.decoded for shard in planned.todo), planned.repacked) == (3, 0)
+    assert planned.unchanged == sum(len(shard.members) for shard in planned.todo) - 3 > 3
+    assert planned.seconds == pytest.approx(sum(seconds[key] for key in changed), rel=0.01)
+    report, shards = made(job(**settings))
+    assert decoded == changed
+    assert (report.made_seconds, report.repacked) == (pytest.approx(sum(seconds[key] for key in changed)), 0)
+    assert [shard.copied for shard in shards] == [False, False]
+    assert_whole(out, 24)
+    assert before.items() <= objects(out).items()
+    assert {key for key, content in encoded(out).items() if content != audio[key]} == set(changed)
+    run(job(**settings, output__url=str(anew)))
+    assert digests(out) == digests(anew)
+    assert encoded(out) == encoded(anew)
+    assert run(job(**settings)).run_id == ""
+
+
+def test_utterances_that_go_leave_a_shard_whose_audio_is_copied(
+    told: tuple[Build, list[str]], tmp_path: Path, decoded: list[str]
+) -> None:
+    """As one that is refused from now on."""
+    build, _ = told
+    out, longest = tmp_path / "audio", max(row["duration"] for row in rows(tmp_path / "audio"))
+    refusing = build(input__max_utterance_seconds=longest - 0.01, quality__max_failure_rate=1)
+    (planned,) = plan(refusing).todo
+    assert (planned.reason.partition(" of ")[0], planned.decoded) == ("1", 0)
+    report, _ = made(refusing)
+    assert (decoded, report.made_seconds, report.repacked) == ([], 0.0, 1)
+    assert_whole(out, 23, failed=1)
+
+
+def test_audio_of_unchanged_mels_that_is_damaged_is_decoded(
+    job: Build, store: Path, tmp_path: Path, decoded: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "audio"
+    run(job())
+    first = out / rows(out)[0]["shard"]
+    change_mel(store, 1)
+    content = bytearray(first.read_bytes())
+    content[700] ^= 1
+    first.chmod(0o644)
+    first.write_bytes(content)
+    decoded.clear()
+    (planned,) = plan(job()).todo
+    with caplog.at_level(logging.WARNING):
+        report, (shard,) = made(job())
+    assert len(decoded) == len(planned.members)
+    assert report.made_seconds == pytest.approx(shard.seconds)
+    assert "cannot be copied" in caplog.text
+    run(job(output__url=str(tmp_path / "anew")))
+    assert digests(out) == digests(tmp_path / "anew")
+
+
+def test_audio_of_a_melmill_that_made_other_samples_is_not_copied(
+    job: Build, store: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fingerprints have another version of the format, and nothing else tells."""
+    run(job())
+    decoded.clear()
+    monkeypatch.setattr(fingerprint, "FORMAT_VERSION", 99)
+    change_mel(store, 1)
+    _, shards = made(job())
+    assert len(decoded) == 24
+    assert not any(shard.copied or shard.copied_seconds for shard in shards)

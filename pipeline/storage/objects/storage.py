@@ -62,6 +62,10 @@ class ObjectStorage:
             return iter(sorted(uploads))
         return self._files.list(prefix)
 
+    def stamps(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """See Storage."""
+        return self._files.stamps(prefix)
+
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
         """See Storage. Also True if an object is there that equals the source."""
         self._check_lease()

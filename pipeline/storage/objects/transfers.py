@@ -31,6 +31,9 @@ _MOST_PARTS = 10_000
 _NAME_BYTES = 1024
 """Largest number of bytes in the name of an object in its bucket: S3, Google and Azure have the same limit."""
 
+_TAGS = ("ETag", "etag", "generation", "md5Hash")
+"""What listings of S3, Azure and Google call the tag of an object's version. A time alone would be too coarse."""
+
 Mode = Literal["create", "overwrite"]
 
 
@@ -88,6 +91,10 @@ class Files:
 
     def list(self, prefix: str) -> Iterator[str]:
         """See Storage. Holds the names of one folder at a time."""
+        return (name for name, _ in self.stamps(prefix))
+
+    def stamps(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """See Storage. A stamp is the size of the object and the tag that the store gives each version of it."""
         folders = []
         with self._guarded("listing", prefix):
             entries = self._entries(prefix)
@@ -98,10 +105,11 @@ class Files:
             if entry["type"] == "directory":
                 folders.append(name)
             elif not str(entry["name"]).endswith("/"):
-                yield name
+                tags = [str(entry[tag]).replace('"', "") for tag in _TAGS if entry.get(tag)]
+                yield name, ":".join((str(entry.get("size")), *tags)) if tags else ""
         for folder in folders:
             if folder != SCRATCH:
-                yield from self.list(folder)
+                yield from self.stamps(folder)
 
     def _entries(self, prefix: str) -> Sequence[Mapping[str, Any]]:
         path = self._path(prefix)
