@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import Access, Json, Output, output_access
 from pipeline.cli.printing import duration, hours, others_line, print_some, superseded_line
+from pipeline.cli.progress import Progress, progress_shown
+from pipeline.events import Event
 from pipeline.output import audit
-from pipeline.storage import open_output
+from pipeline.output.ledger import Ledger
+from pipeline.storage import Storage, open_output
 
 
 def verify(
@@ -19,6 +23,13 @@ def verify(
     mend: Annotated[
         bool, typer.Option("--repair", help="Mark what is damaged, so that the next run makes it again.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="Number of processes (default: one per core).")
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="N", min=1, help="Read only N utterances, chosen at random: a quick look."),
+    ] = None,
     settings: Access = None,
     as_json: Json = False,
 ) -> None:
@@ -29,7 +40,12 @@ def verify(
     """
     begun = time.monotonic()
     access = output_access(output, settings)
-    report = audit.verify(output, options=access.options)
+    with progress_shown(not as_json) as progress:
+        shown = _shown_on(progress, open_output(access), sample)
+        if sample is not None:
+            report = audit.look(output, sample, shown, access.options)
+        else:
+            report = audit.verify(output, shown, access.options, workers)
     holder = open_output(access).holder()
     if as_json:
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
@@ -48,12 +64,33 @@ def verify(
     raise typer.Exit(report.exit_code)
 
 
+def _shown_on(progress: Progress, storage: Storage, sample: int | None) -> Callable[[Event], None]:
+    """Shows how many utterances were read, of those that were published."""
+    publication = Ledger(storage).publication()
+    there = publication.totals.utterances if publication is not None else None
+    total = there if sample is None or there is None else min(sample, there)
+    read = 0
+
+    def show(event: Event) -> None:
+        nonlocal read
+        if isinstance(event, audit.ShardVerified):
+            read += event.utterances
+            progress.update(f"{read}{f' of {total}' if total is not None else ''} utterances read", read, total)
+
+    return show
+
+
 def _print_verdict(report: audit.VerifyReport, output: str, elapsed: float) -> None:
     print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
     verdict = f": {len(report.findings)} findings; " if report.findings else " is whole: "
     failed = f", {report.failed} failed" if report.failed else ""
     amount = f"{report.utterances} utterances, {hours(report.seconds)}{failed}"
+    if (look := report.look) is not None:
+        verdict = f": {len(report.findings)} findings; " if report.findings else ": nothing wrong was found; "
+        amount = f"{look.utterances} of {look.of} utterances, in {look.shards} of {look.of_shards} shards"
     print(f"{output}{verdict}{amount}, read again in {duration(elapsed)}")
+    if look is not None:
+        print("not read: all other audio, the digests of shards and lists, the rows of lists, the names of all objects")
     if report.superseded.shards:
         print(superseded_line(report.superseded, output))
     if report.others:

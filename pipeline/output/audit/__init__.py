@@ -6,8 +6,9 @@ changed, lost or added later disagrees with something sealed. `verify` gives fin
 mend them. Nothing here makes audio or publishes.
 """
 
-from pipeline.output.audit.findings import EXIT_CODES, Finding, ShardVerified, VerifyReport
+from pipeline.output.audit.findings import EXIT_CODES, Finding, Look, ShardVerified, VerifyReport
+from pipeline.output.audit.look import look
 from pipeline.output.audit.reading import verify
 from pipeline.output.audit.repair import repair
 
-__all__ = ["EXIT_CODES", "Finding", "ShardVerified", "VerifyReport", "repair", "verify"]
+__all__ = ["EXIT_CODES", "Finding", "Look", "ShardVerified", "VerifyReport", "look", "repair", "verify"]

@@ -53,6 +53,27 @@ class ShardVerified(Event):
     findings: int
 
 
+Checked = tuple[ShardVerified, list[Finding]]
+"""What the check of one shard gives."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How much a quick look read.
+
+    Args:
+        utterances: number of utterances whose audio was read and decoded.
+        of: number of utterances in the output.
+        shards: number of shards that they are in.
+        of_shards: number of shards in the output.
+    """
+
+    utterances: int
+    of: int
+    shards: int
+    of_shards: int
+
+
 @dataclass(frozen=True)
 class VerifyReport:
     """What a verification found.
@@ -64,6 +85,7 @@ class VerifyReport:
         findings: all that is wrong; empty if the output is whole.
         others: names of files and folders of other people at the top of the output, which are left alone.
         superseded: shards that lie beside the current ones until `gc` deletes them.
+        look: how much was read, if it was a quick look; None if everything was read.
     """
 
     utterances: int
@@ -72,6 +94,7 @@ class VerifyReport:
     findings: tuple[Finding, ...]
     others: tuple[str, ...] = ()
     superseded: Superseded = NOTHING
+    look: Look | None = None
 
     @property
     def exit_code(self) -> int:

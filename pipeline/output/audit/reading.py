@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.events import Listener
 from pipeline.output.audit.findings import Finding, FindingKind, VerifyReport
 from pipeline.output.audit.shards import (
-    Checked,
+    NOT_A_LINE,
+    ShardLines,
+    Unpublished,
     check_failures,
     check_published,
     check_unpublished,
     publish_again,
-    read_record,
+    read_commit,
+    unreadable_line,
 )
+from pipeline.output.audit.workers import All, in_processes, in_threads
 from pipeline.output.layout import (
     COMMITS,
     FAILURES,
@@ -30,6 +35,7 @@ from pipeline.output.layout import (
     JOB,
     MANIFEST,
     PUBLISHED,
+    audio_object,
     commit_of,
     is_shard_name,
     of_others,
@@ -41,14 +47,17 @@ from pipeline.output.records import Failure, Row
 from pipeline.output.superseded import superseded_beside
 from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
-Item = TypeVar("Item")
-Line = TypeVar("Line", Row, Failure)
-
+_FEW_UTTERANCES = 5000
+"""For fewer utterances, new processes take longer than they save."""
 _LOST_LIST = "it is not there; run the job again to publish it"
-_AHEAD = 2  # shards per thread that are read ahead; their rows are in memory
 
 
-def verify(url: str, listener: Listener = lambda event: None, options: Mapping[str, Any] = NO_OPTIONS) -> VerifyReport:
+def verify(
+    url: str,
+    listener: Listener = lambda event: None,
+    options: Mapping[str, Any] = NO_OPTIONS,
+    workers: int | None = 1,
+) -> VerifyReport:
     """Read every object of an output again, and check sizes, digests, PCM, and that the lists agree with the commits.
 
     Shards that are committed but not in the manifest (not yet published, or superseded) are read, too. While job.json
@@ -56,45 +65,66 @@ def verify(url: str, listener: Listener = lambda event: None, options: Mapping[s
     that was being put in place. In `_melmill`, only commit records and published.json are checked, since a run relies
     on them. Memory holds the rows of a few shards, and the names of all shards.
 
+    In a script, call it with more than one worker under `if __name__ == "__main__":`, since workers are new processes.
+
     Args:
         url: URL or path of the output.
         listener: called with each shard that was read.
         options: options for the client of an object store.
+        workers: number of processes that read; 1 for this process alone, which reads several shards at once. None for
+            one process per core, or this one alone if the output is small.
 
     Raises:
         ConfigError: if there is no melmill output.
         StorageError: if it cannot be read.
+        InterruptedRunError: if a worker process is killed.
     """
     ledger = Ledger(open_storage(url, options))
     with translated(f"reading {url}"):
-        return _Verification(ledger, url, listener).report()
+        if workers is None:
+            publication = ledger.publication()
+            small = publication is None or publication.totals.utterances < _FEW_UTTERANCES
+            workers = 1 if small else len(os.sched_getaffinity(0))
+        if workers == 1:
+            checking = in_threads(ledger, len(os.sched_getaffinity(0)))
+        else:
+            checking = in_processes(url, options, workers)
+        return Verification(ledger, url, listener).report(checking)
 
 
-class _Verification:
+class Verification:
+    """What is found while an output is read.
+
+    Args:
+        ledger: ledger of the output.
+        url: URL or path of the output, for texts.
+        listener: called with each shard that was read.
+    """
+
     def __init__(self, ledger: Ledger, url: str, listener: Listener) -> None:
         self._ledger = ledger
         self._url = url
         self._listener = listener
-        self._findings: list[Finding] = []
+        self.findings: list[Finding] = []
         self._seen: set[str] = set()
         self._lost: set[str] = set()
         self._others: set[str] = set()
         self._utterances = self._failed = 0
         self._seconds = 0.0
 
-    def report(self) -> VerifyReport:
-        described = self._job()
-        publication = self._publication(described)
+    def report(self, checking: AbstractContextManager[All]) -> VerifyReport:
+        """Read everything, with what checks many shards at once."""
+        described = self.job()
+        publication = self.publication(described)
         announced = None if "counts" in described else self._ledger.announced()
-        threads = len(os.sched_getaffinity(0))
-        with ThreadPoolExecutor(threads) as pool:
-            self._check_manifest(pool, _AHEAD * threads, _metadata(publication, announced))
+        with checking as check_all:
+            self._check_manifest(check_all, _metadata(publication, announced))
             self._check_failures()
             replaced = self._ledger.stale()  # made again since, or about to be: nobody needs what is left of them
             unread = (name for name in self._ledger.commit_names() if name not in self._seen and name not in replaced)
-            check = partial(check_unpublished, self._ledger, publication)
-            for event, found in _ahead(pool, check, unread, _AHEAD * threads):
-                self._findings += found
+            shards = (Unpublished.of(name, publication) for name in unread)
+            for event, found in check_all(check_unpublished, shards):
+                self.findings += found
                 self._listener(event)
         known = publication.files if publication is not None else ()
         known += announced.files if announced is not None else ()
@@ -107,15 +137,15 @@ class _Verification:
             self._utterances,
             self._failed,
             self._seconds,
-            tuple(self._findings),
+            tuple(self.findings),
             tuple(sorted(self._others)),
             superseded_beside(self._ledger),
         )
 
     def _find(self, kind: FindingKind, name: str, what: str) -> None:
-        self._findings.append(Finding(kind, name, what))
+        self.findings.append(Finding(kind, name, what))
 
-    def _job(self) -> dict[str, Any]:
+    def job(self) -> dict[str, Any]:
         """What job.json says; empty if that is lost or damaged, which is a finding."""
         storage = self._ledger.storage
         ours = next(iter(storage.list(PRIVATE)), None) is not None
@@ -133,7 +163,7 @@ class _Verification:
             self._find("corrupt", JOB, str(error))
             return {}
 
-    def _publication(self, described: dict[str, Any]) -> Publication | None:
+    def publication(self, described: dict[str, Any]) -> Publication | None:
         """What published.json says."""
         try:
             publication = self._ledger.read_publication()
@@ -149,49 +179,69 @@ class _Verification:
             self._find("corrupt", JOB, f"{what}. Delete it, then run again to have it written again")
         return publication
 
-    def _check_manifest(self, pool: ThreadPoolExecutor, ahead: int, metadata: str | None) -> None:
-        def groups() -> Iterator[tuple[str, tuple[Row, ...]]]:
-            for name, rows in groupby(self._lines(MANIFEST, Row), key=lambda row: shard_of(row.object_name)):
-                if name is not None:
-                    yield name, tuple(rows)
-                    continue
-                for row in rows:
-                    what = f"its shard {row.shard!r} is not valid. {publish_again(MANIFEST)}"
-                    self._find("corrupt", f"{MANIFEST}: {row.key}", what)
-
-        check = partial(check_published, self._ledger, metadata)
-        for event, found in _ahead(pool, lambda group: check(*group), groups(), ahead):
+    def _check_manifest(self, check_all: All, metadata: str | None) -> None:
+        for event, found in check_all(partial(check_published, metadata=metadata), self._shards()):
             if event.name in self._seen:
                 what = f"the rows of shard {event.name} are not next to each other"
                 self._find("corrupt", MANIFEST, f"{what}. {publish_again(MANIFEST)}")
             self._seen.add(event.name)
             self._lost |= {event.name} if any(each.kind == "missing" for each in found) else set()
-            self._findings += found
+            self.findings += found
             self._utterances += event.utterances
             self._seconds += event.seconds
             self._listener(event)
 
+    def _shards(self) -> Iterator[ShardLines]:
+        """The shards of the manifest. A line that names none is a finding."""
+
+        def named() -> Iterator[tuple[str, int, bytes]]:
+            with self._ledger.storage.read(MANIFEST) as file:
+                for number, line in enumerate(file, 1):
+                    if (name := self._shard_of(number, line)) is not None:
+                        yield name, number, line
+
+        try:
+            for name, lines in groupby(named(), key=itemgetter(0)):
+                numbered = list(lines)
+                yield ShardLines(name, tuple((number, line) for _, number, line in numbered))
+        except FileNotFoundError:
+            self._find("missing", MANIFEST, _LOST_LIST)
+
+    def _shard_of(self, number: int, line: bytes) -> str | None:
+        """Name of the shard that a line of the manifest names. Lines are parsed only if they do not look as usual."""
+        # In a text of JSON, a backslash would stand before these quotation marks.
+        if (name := _named(line.partition(b', "shard": "')[2].partition(b'"')[0])) is not None:
+            return name
+        try:
+            row = Row.from_dict(json.loads(line))
+        except NOT_A_LINE as error:
+            self.findings.append(unreadable_line(MANIFEST, number, error))
+            return None
+        if (name := shard_of(row.object_name)) is None:
+            what = f"its shard {row.shard!r} is not valid. {publish_again(MANIFEST)}"
+            self._find("corrupt", f"{MANIFEST}: {row.key}", what)
+        return name
+
     def _check_failures(self) -> None:
-        for name, group in groupby(self._lines(FAILURES, Failure), key=lambda failure: failure.shard):
+        for name, group in groupby(self._lines(), key=lambda failure: failure.shard):
             failures = tuple(group)
             self._failed += len(failures)
             if name is not None and is_shard_name(name):
-                self._findings += check_failures(self._ledger, name, failures)
+                self.findings += check_failures(self._ledger, name, failures)
             elif name is not None:
                 what = f"its shard {name!r} is not valid. {publish_again(FAILURES)}"
                 self._find("corrupt", f"{FAILURES}: {failures[0].key}", what)
 
-    def _lines(self, name: str, kind: type[Line]) -> Iterator[Line]:
+    def _lines(self) -> Iterator[Failure]:
         try:
-            with self._ledger.storage.read(name) as file:
+            with self._ledger.storage.read(FAILURES) as file:
                 for number, line in enumerate(file, 1):
                     try:
-                        yield kind.from_dict(json.loads(line))
-                    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                        what = f"line {number} cannot be read: {error!r}"
-                        self._find("corrupt", name, f"{what}. {publish_again(name)}")
+                        yield Failure.from_dict(json.loads(line))
+                    except NOT_A_LINE as error:
+                        self.findings.append(unreadable_line(FAILURES, number, error))
         except FileNotFoundError:
-            self._find("missing", name, _LOST_LIST)
+            self._find("missing", FAILURES, _LOST_LIST)
 
     def _check_there(self, name: str) -> None:
         if not exists(self._ledger.storage, name):
@@ -230,8 +280,8 @@ class _Verification:
             return {MANIFEST, FAILURES, INDEX, JOB}
         if shard not in commits:
             return None if shard in self._lost else set()
-        record, _ = read_record(self._ledger, shard)
-        return None if record is None else {each.name for each in record.objects}
+        commit, _ = read_commit(self._ledger, shard)
+        return None if commit is None else set(commit.head.objects)
 
 
 def _metadata(publication: Publication | None, announced: Announced | None) -> str | None:
@@ -241,14 +291,8 @@ def _metadata(publication: Publication | None, announced: Announced | None) -> s
     return publication.state.get(METADATA)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor, check: Callable[[Item], Checked], items: Iterable[Item], ahead: int
-) -> Iterator[Checked]:
-    """The checks' results in order. At most `ahead` items are taken in advance; `Executor.map` takes all at once."""
-    waiting: deque[Future[Checked]] = deque()
-    for item in items:
-        waiting.append(pool.submit(check, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+@functools.lru_cache(maxsize=16)
+def _named(shard: bytes) -> str | None:
+    """Name of the commit of the shard that a row names: a tar, or a folder of files. None if it is not valid."""
+    path = shard.decode("ascii", "replace")
+    return shard_of(audio_object(path, "member"))

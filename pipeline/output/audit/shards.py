@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import IO
 
 import soundfile
 
 from pipeline.audio.encode import decoded_pcm_sha256
 from pipeline.errors import DamagedRecordError, LostRecordError
-from pipeline.output.audit.findings import Finding, FindingKind, ShardVerified
+from pipeline.output.audit.findings import Checked, Finding, FindingKind, ShardVerified
+from pipeline.output.commit_format import Commit
 from pipeline.output.layout import FAILURES, MANIFEST, commit_path
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import Publication
 from pipeline.output.published_rows import last_part
-from pipeline.output.records import Failure, Row, ShardRecord
+from pipeline.output.records import Failure, Row, StoredObject
 from pipeline.output.stored_objects import damage
-
-Checked = tuple[ShardVerified, list[Finding]]
 
 _DECODING = (soundfile.LibsndfileError, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError)
 """Errors that damaged audio raises, also through soundfile's callbacks."""
+NOT_A_LINE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""Errors that a line raises which is not one of a list."""
 
 
 def publish_again(name: str) -> str:
@@ -29,55 +34,105 @@ def publish_again(name: str) -> str:
     return f"Delete {name}, then run again to publish it again"
 
 
-def check_published(ledger: Ledger, metadata: str | None, name: str, rows: tuple[Row, ...]) -> Checked:
-    """Check a shard that the manifest names.
+@dataclass(frozen=True)
+class ShardLines:
+    """The lines of one shard, as manifest.jsonl has them.
+
+    Args:
+        name: name of the shard's commit.
+        lines: number of each line in the manifest, and the line with its end.
+    """
+
+    name: str
+    lines: tuple[tuple[int, bytes], ...]
+
+    def rows(self) -> tuple[tuple[Row, ...], list[Finding]]:
+        """The rows, and a finding for each line that is not one."""
+        rows, findings = [], []
+        for number, line in self.lines:
+            try:
+                rows.append(Row.from_dict(json.loads(line)))
+            except NOT_A_LINE as error:
+                findings.append(unreadable_line(MANIFEST, number, error))
+        return tuple(rows), findings
+
+
+def unreadable_line(name: str, number: int, error: Exception) -> Finding:
+    """The finding that a line of a list is not valid."""
+    return Finding("corrupt", name, f"line {number} cannot be read: {error!r}. {publish_again(name)}")
+
+
+def check_published(ledger: Ledger, shard: ShardLines, metadata: str | None) -> Checked:
+    """Check a shard that the manifest names. Its rows are parsed only if their lines are not those of the commit.
 
     Args:
         ledger: ledger of the output.
+        shard: the shard's rows in the manifest.
         metadata: digest of the metadata that the manifest was published with; None if it is not known.
-        name: name of the shard's commit.
-        rows: the shard's rows in the manifest.
     """
-    record, findings = read_record(ledger, name, f"{len(rows)} rows of {MANIFEST} belong to it")
-    if record is None:
-        return ShardVerified(name, len(rows), 0.0, len(findings)), findings
-    wanted = record.rows
-    if record.metadata != metadata:  # the manifest has newer metadata, which the digest of the whole list protects
-        rows, wanted = _without_meta(rows), _without_meta(wanted)
-    findings += _compare(MANIFEST, record, rows, wanted)
-    findings += _Shard(ledger, record).check()
-    return ShardVerified(name, len(rows), record.seconds, len(findings)), findings
+    commit, findings = read_commit(ledger, shard.name, f"{len(shard.lines)} rows of {MANIFEST} belong to it")
+    if commit is None:
+        rows, bad = shard.rows()
+        return ShardVerified(shard.name, len(rows), 0.0, len(findings)), bad + findings
+    made = len(shard.lines)
+    if commit.ready_lines() != b"".join(line for _, line in shard.lines):
+        rows, bad = shard.rows()
+        made, wanted = len(rows), commit.record.rows
+        if commit.head.metadata != metadata:  # the manifest has newer metadata; the digest of the list protects it
+            rows, wanted = _without_meta(rows), _without_meta(wanted)
+        findings += [*bad, *_compare(MANIFEST, shard.name, rows, wanted)]
+    findings += ShardCheck(ledger, commit).check()
+    return ShardVerified(shard.name, made, commit.sums.seconds, len(findings)), findings
 
 
 def check_failures(ledger: Ledger, name: str, failures: tuple[Failure, ...]) -> list[Finding]:
     """Check the failures of one shard, as failures.jsonl has them."""
-    record, findings = read_record(ledger, name, f"{len(failures)} rows of {FAILURES} belong to it")
-    if record is not None:
-        findings += _compare(FAILURES, record, failures, tuple(replace(f, shard=name) for f in record.failures))
+    commit, findings = read_commit(ledger, name, f"{len(failures)} rows of {FAILURES} belong to it")
+    if commit is not None:
+        wanted = tuple(replace(failure, shard=name) for failure in commit.failures())
+        findings += _compare(FAILURES, name, failures, wanted)
     return findings
 
 
-def check_unpublished(ledger: Ledger, publication: Publication | None, name: str) -> Checked:
-    """Check a committed shard that the manifest does not name: not yet published, superseded, or without audio.
+@dataclass(frozen=True)
+class Unpublished:
+    """A committed shard that the manifest does not name: not yet published, superseded, or without audio.
 
     Args:
-        ledger: ledger of the output.
-        publication: what was published last; None if it is not known.
-        name: name of the shard's commit.
+        name: name of its commit.
+        superseded: whether the last publication names it among the superseded, so that its record may be gone.
+        superseded_before: generation of the run that published last, if the publication does not consist of this shard,
+            which is superseded if it was made before; None if it does, or if nothing is known of a publication.
     """
-    known = publication.superseded if publication is not None else None
-    record, findings = read_record(ledger, name, superseded=name in (known or {}))
-    if record is None:
-        return ShardVerified(name, 0, 0.0, len(findings)), findings
-    superseded = publication is not None and publication.supersedes(name, record.generation)
-    findings += _Shard(ledger, record, superseded).check()
-    return ShardVerified(name, len(record.rows), record.seconds, len(findings)), findings
+
+    name: str
+    superseded: bool
+    superseded_before: int | None
+
+    @classmethod
+    def of(cls, name: str, publication: Publication | None) -> Unpublished:
+        """The shard of a commit, given what was published last; None if that is not known."""
+        if publication is None:
+            return cls(name, False, None)
+        published = not publication.supersedes(name, publication.generation - 1)
+        return cls(name, name in (publication.superseded or {}), None if published else publication.generation)
 
 
-def read_record(
+def check_unpublished(ledger: Ledger, shard: Unpublished) -> Checked:
+    """Check a committed shard that the manifest does not name."""
+    commit, findings = read_commit(ledger, shard.name, superseded=shard.superseded)
+    if commit is None:
+        return ShardVerified(shard.name, 0, 0.0, len(findings)), findings
+    before = shard.superseded_before
+    superseded = before is not None and commit.head.generation < before
+    findings += ShardCheck(ledger, commit, superseded).check()
+    return ShardVerified(shard.name, commit.head.made, commit.sums.seconds, len(findings)), findings
+
+
+def read_commit(
     ledger: Ledger, name: str, needed: str = "", superseded: bool = False
-) -> tuple[ShardRecord | None, list[Finding]]:
-    """A commit record, or None and what is wrong with it.
+) -> tuple[Commit | None, list[Finding]]:
+    """A commit as it is stored, or None and what is wrong with its record.
 
     Args:
         ledger: ledger of the output.
@@ -89,7 +144,7 @@ def read_record(
         StorageError: if storage fails.
     """
     try:
-        return ledger.commit_record(name), []
+        return ledger.parsed_commit(name), []
     except LostRecordError as error:
         if superseded:
             return None, []
@@ -107,13 +162,13 @@ def _superseded(ledger: Ledger) -> str:
 
 
 def _compare(
-    published: str, record: ShardRecord, found: tuple[Row | Failure, ...], wanted: tuple[Row | Failure, ...]
+    published: str, name: str, found: tuple[Row | Failure, ...], wanted: tuple[Row | Failure, ...]
 ) -> Iterator[Finding]:
     found, wanted = (tuple(map(_with_store_name, rows)) for rows in (found, wanted))
     if found == wanted:
         return
     committed = {row.key: row for row in wanted}
-    there, remedy = f"the commit record {record.name}", publish_again(published)
+    there, remedy = f"the commit record {name}", publish_again(published)
     for row in found:
         if committed.pop(row.key, None) != row:
             yield Finding("corrupt", f"{published}: {row.key}", f"its row differs from {there}. {remedy}")
@@ -133,63 +188,78 @@ def _without_meta(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 @dataclass(frozen=True)
-class _Shard:
-    """A committed shard whose objects and audio are checked."""
+class ShardCheck:
+    """A committed shard whose objects and audio are checked.
+
+    Args:
+        ledger: ledger of the output.
+        commit: the commit, as it is stored.
+        superseded: whether the shard is superseded.
+    """
 
     ledger: Ledger
-    record: ShardRecord
+    commit: Commit
     superseded: bool = False
 
     def check(self) -> Iterator[Finding]:
+        """Read all objects, compare them with their digests, and decode the audio of all rows."""
         yield from self._check_objects()
-        yield from self._check_audio()
+        yield from self.check_audio(self.commit.record.rows)
 
     def _find(self, kind: FindingKind, name: str, what: str) -> Finding:
-        return Finding(kind, name, what, self.record.name, self.superseded)
+        return Finding(kind, name, what, self.commit.head.name, self.superseded)
 
     def _remedy(self, damaged: str | None = None) -> str:
         """What to do if an object is damaged or lost."""
         if self.superseded:
             return _superseded(self.ledger)
         delete = f"{damaged} and " if damaged else ""
-        return f"Delete {delete}{commit_path(self.record.name)}, then run again to have the shard made again"
+        return f"Delete {delete}{commit_path(self.commit.head.name)}, then run again to have the shard made again"
 
     def _check_objects(self) -> Iterator[Finding]:
-        for wanted in self.record.objects:
+        for wanted in self.commit.objects:
             try:
                 what = damage(self.ledger.storage, wanted)
             except FileNotFoundError:
-                what = f"it should hold {wanted.bytes} bytes. {self._remedy()}"
-                yield self._find("missing", wanted.name, what)
+                yield self.missing(wanted)
                 continue
             if what is not None:
                 yield self._find("corrupt", wanted.name, f"{what}. {self._remedy(wanted.name)}")
 
-    def _check_audio(self) -> Iterator[Finding]:
-        """Decode the audio of the record's rows, and compare it with them."""
-        known = {each.name for each in self.record.objects}
-        for row in self.record.rows:
-            name = row.object_name
+    def missing(self, wanted: StoredObject) -> Finding:
+        """The finding that an object is not there."""
+        return self._find("missing", wanted.name, f"it should hold {wanted.bytes} bytes. {self._remedy()}")
+
+    def check_audio(self, rows: Iterable[Row]) -> Iterator[Finding]:
+        """Decode the audio of rows, and compare it with them. An object that is not there is not a finding here."""
+        known = {each.name for each in self.commit.objects}
+        for name, of_object in groupby(rows, key=lambda row: row.object_name):
             if name not in known:
-                what = f"its row of {row.key!r} names {name}, which is not one of its objects. {self._remedy()}"
-                yield self._find("corrupt", commit_path(self.record.name), what)
+                for row in of_object:
+                    what = f"its row of {row.key!r} names {name}, which is not one of its objects. {self._remedy()}"
+                    yield self._find("corrupt", commit_path(self.commit.head.name), what)
                 continue
-            try:
-                with self.ledger.storage.read(name) as file:
-                    file.seek(row.offset)
-                    found = decoded_pcm_sha256(io.BytesIO(file.read(row.bytes)), row.subtype)
-            except FileNotFoundError:
-                continue  # reported with its object
-            except _DECODING as error:
-                yield self._find("corrupt", f"{name}: {row.key}", f"its audio does not decode: {_reason(error)}")
-                continue
-            if found != (row.pcm_sha256, row.num_samples):
-                yield self._find(
-                    "corrupt",
-                    f"{name}: {row.key}",
-                    f"it decodes to {found[1]} samples with PCM digest {found[0][:16]}..., its commit record says "
-                    f"{row.num_samples} samples, {row.pcm_sha256[:16]}...",
-                )
+            with contextlib.suppress(FileNotFoundError), self.ledger.storage.read(name) as file:
+                for row in of_object:
+                    if (wrong := _damaged_audio(file, row)) is not None:
+                        yield self._find("corrupt", f"{name}: {row.key}", wrong)
+
+
+def _damaged_audio(file: IO[bytes], row: Row) -> str | None:
+    """What is wrong with the audio of a row, as text; None if it is whole."""
+    try:
+        file.seek(row.offset)
+        found = decoded_pcm_sha256(io.BytesIO(file.read(row.bytes)), row.subtype)
+    except FileNotFoundError:
+        raise
+    except _DECODING as error:
+        return f"its audio does not decode: {_reason(error)}"
+    if found == (row.pcm_sha256, row.num_samples):
+        return None
+    return (
+        f"it decodes to {found[1]} samples with PCM digest {found[0][:16]}..., its commit record says "
+        f"{row.num_samples} samples, {row.pcm_sha256[:16]}..."
+    )
 
 
 def _reason(error: Exception) -> str:
