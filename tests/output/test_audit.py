@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from support.corpora import assert_whole, digests, rows, tiny_vocoder
+from typer.testing import CliRunner
 
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
+from pipeline.events import Event
 from pipeline.jobs.run import plan, run
-from pipeline.output.audit import repair, verify
+from pipeline.output.audit import ShardVerified, look, repair, verify
 from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import COMMIT_HEADS, STATUS
 from pipeline.output.status import Holding, read_status
@@ -463,3 +465,62 @@ def test_after_a_repair_a_damaged_superseded_shard_is_not_used_again(damaged: Jo
 def test_a_folder_without_output_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no melmill output"):
         verify(str(tmp_path / "nowhere"))
+
+
+def test_worker_processes_find_what_this_process_finds(out: Path) -> None:
+    flip(first_tar(out), 700)
+    edit_row(out, clipped=7)
+    (out / rows(out)[-1]["shard"]).unlink()
+    events: list[Event] = []
+    alone, together = verify(str(out)), verify(str(out), events.append, workers=2)
+    assert len(alone.findings) > 3
+    assert together == alone
+    assert sum(event.utterances for event in events if isinstance(event, ShardVerified)) == together.utterances
+
+
+def test_lines_of_the_same_meaning_are_those_of_the_commits(out: Path) -> None:
+    """As another program may have written them. The digest of the whole list differs, and that alone is found."""
+    lines = [json.dumps(dict(reversed(row.items())), indent=None, separators=(",", ":")) for row in rows(out)]
+    (out / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+    assert [(finding.name, "published with" in finding.what) for finding in verify(str(out)).findings] == [
+        ("manifest.jsonl", True)
+    ]
+
+
+def test_a_quick_look_reads_as_many_utterances_as_it_is_to(out: Path) -> None:
+    events: list[Event] = []
+    report = look(str(out), 5, events.append)
+    assert (report.findings, report.exit_code, report.utterances) == ((), 0, 5)
+    assert report.look is not None
+    assert (report.look.utterances, report.look.of, report.look.shards, report.look.of_shards) == (
+        5,
+        24,
+        len(events),
+        len({row["shard"] for row in rows(out)}),
+    )
+    assert verify(str(out)).look is None
+    assert look(str(out), 1000).utterances == 24
+
+
+def test_a_quick_look_finds_what_is_wrong_with_the_utterances_that_it_reads(out: Path) -> None:
+    victim, gone = rows(out)[0], rows(out)[-1]["shard"]
+    flip(first_tar(out), victim["offset"] + victim["bytes"] // 2)
+    (out / gone).unlink()
+    found = {finding.name: finding.kind for finding in look(str(out), 24).findings}
+    assert found == {f"{victim['shard']}: {victim['key']}": "corrupt", gone: "missing"}
+    damaged = sorted((out / "_melmill" / "commits").iterdir())[1]
+    damaged.write_bytes(b"{")
+    assert (f"_melmill/commits/{damaged.name}", "corrupt") in {
+        (finding.name, finding.kind) for finding in look(str(out), 24).findings
+    }
+
+
+def test_a_quick_look_says_what_it_did_not_read(out: Path) -> None:
+    said = CliRunner().invoke(app, ["verify", str(out), "--sample", "3"])
+    assert said.exit_code == 0
+    shards = len({row["shard"] for row in rows(out)})
+    assert re.search(rf"nothing wrong was found; 3 of 24 utterances, in [123] of {shards} shards, read", said.output)
+    assert "not read: all other audio" in said.output
+    assert "is whole" not in said.output
+    said = CliRunner().invoke(app, ["verify", str(out), "--sample", "3", "--json"])
+    assert json.loads(said.output)["look"]["of"] == 24

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.errors import DamagedRecordError
 from pipeline.events import Listener
-from pipeline.output.audit.findings import Checked, Look, ShardVerified, VerifyReport
+from pipeline.output.audit.findings import Checked, Finding, Look, ShardVerified, VerifyReport
 from pipeline.output.audit.reading import Verification
 from pipeline.output.audit.shards import ShardCheck, read_commit
 from pipeline.output.audit.workers import in_threads
 from pipeline.output.ledger import Ledger
+from pipeline.output.publication import Publication
 from pipeline.output.superseded import superseded_beside
 from pipeline.storage import NO_OPTIONS, exists, open_storage, translated
 
@@ -43,14 +45,10 @@ def look(
     with translated(f"reading {url}"):
         verification = Verification(ledger, url, listener)
         publication = verification.publication(verification.job())
-        there = [
-            (head.name, head.made)
-            for head, _ in ledger.heads()
-            if publication is None or not publication.supersedes(head.name, head.generation)
-        ]
+        there, findings = _there(ledger, publication)
         counts = [made for _, made in there]
         chosen = _chosen(counts, utterances)
-        findings, seconds = list(verification.findings), 0.0
+        findings, seconds = verification.findings + findings, 0.0
         threads = len(os.sched_getaffinity(0))
         with in_threads(ledger, threads) as check_all:
             items = (_Some(there[at][0], rows) for at, rows in sorted(chosen.items()))
@@ -62,6 +60,21 @@ def look(
         failed = publication.totals.failed if publication is not None else 0
         how_much = Look(read, sum(counts), len(chosen), len(there))
         return VerifyReport(read, failed, seconds, tuple(findings), superseded=superseded_beside(ledger), look=how_much)
+
+
+def _there(ledger: Ledger, publication: Publication | None) -> tuple[list[tuple[str, int]], list[Finding]]:
+    """Name of each commit that is not superseded, with the number of its rows; and the records that are damaged."""
+    there, findings = [], []
+    known = ledger.known_heads()
+    for name, stamp in ledger.commit_stamps().items():
+        try:
+            head = ledger.head(name, stamp, known)
+        except DamagedRecordError:
+            findings += read_commit(ledger, name)[1]
+            continue
+        if head is not None and (publication is None or not publication.supersedes(name, head.generation)):
+            there.append((name, head.made))
+    return there, findings
 
 
 @dataclass(frozen=True)
