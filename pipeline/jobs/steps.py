@@ -185,12 +185,11 @@ class _JobListener:
         self.described = describe_job(prepared)
         self.made_seconds = 0.0
         self.repacked = 0
-        # Kernels and codecs give the same samples on every processor. Nets in onnxruntime need not, nor do resampling,
-        # loudness and conversions of mels, whose logarithms are numpy's.
+        # Kernels, codecs and conversions of mels give the same on every processor. Nets in onnxruntime need not, nor do
+        # resampling and loudness.
         output, job = prepared.job.config.output, prepared.job
         mastered = output.loudness is not None or output.sample_rate not in (None, job.mel.sample_rate)
-        converted = any(each.remedy == "exact" for each in prepared.differences)
-        may_differ = job.runtime == "onnxruntime" or mastered or converted
+        may_differ = job.runtime == "onnxruntime" or mastered
         self._earlier = tuple(self.described["processors"]) if may_differ else ()
 
     def __call__(self, event: Event) -> None:

@@ -28,7 +28,7 @@ from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
 from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
-from pipeline.vocoders import Vocoder, check_device, load_vocoder
+from pipeline.vocoders import PIECES, Vocoder, check_device, load_vocoder
 
 WORKER_BASE_BYTES = 128 * 2**20
 """Resident memory of a worker that has imported everything and decoded nothing; measured on Linux, rounded up."""
@@ -233,6 +233,8 @@ def _plan(
     window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
     at_once = window * (job.config.vocoder.batch or 1)
     worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
+    if job.config.vocoder.device != "cpu":
+        worker_bytes += 4 * PIECES * vocoder.samples(window)  # float32 waveforms that wait to be encoded
     stale = {**scan.lost, **ledger.stale()}
     chunk_bytes, shared = store.chunk_bytes, vocoder.shared_memory
     return plan_shards(catalogue, job, scan.commits, stale, chunk_bytes, worker_bytes, sidecars.digest, shared)

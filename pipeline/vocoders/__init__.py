@@ -6,7 +6,7 @@ how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoder
 (`workshop`). Nothing here imports the library `onnx`; `checkpoints` does, for a checkpoint that is not converted yet.
 """
 
-from pipeline.vocoders.ahead import decode_ahead
+from pipeline.vocoders.ahead import PIECES, decode_ahead
 from pipeline.vocoders.base import Backend, CompiledVocoder, Vocoder
 from pipeline.vocoders.one_mel import vocode
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
@@ -15,6 +15,7 @@ from pipeline.vocoders.windows import decode_mels, decode_windows
 
 __all__ = [
     "DEFAULT_VOCODER",
+    "PIECES",
     "Backend",
     "CompiledVocoder",
     "Vocoder",

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from pipeline.vocoders.base import Vocoder
 from pipeline.vocoders.windows import AnyMel, decode_mels
 
+PIECES = 64
+"""Number of decoded pieces, each of a window, that may wait to be taken: a batch of them on a card."""
 _WAIT_SECONDS = 0.1
 """Time after which a thread that waits for room looks whether it is still needed."""
 
 
 def decode_ahead(
-    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None, pieces: int = 64
+    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None, pieces: int = PIECES
 ) -> Generator[tuple[AnyMel, Iterator[NDArray[np.float32]]], None, None]:
     """What `decode_mels` gives, read and decoded by another thread. Close it, so that the thread ends.
 

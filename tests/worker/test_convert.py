@@ -63,3 +63,21 @@ def test_an_utterance_that_cannot_be_read_spoils_no_other_of_its_batch(
     assert_whole(tmp_path / "audio", 24, failed=1)
     (failure,) = rows(tmp_path / "audio", "failures.jsonl")
     assert (failure["key"], failure["error"]) == (keys[3], "BadMelError")
+
+
+def test_what_is_decoded_ahead_of_its_encoding_is_the_same(
+    job: Callable[..., JobConfig], store: Path, tmp_path: Path
+) -> None:
+    """A vocoder that may be on a card is decoded by another thread, here on the CPU; one utterance is bad."""
+    group = zarr.open_group(store)
+    group["mel"][int(group["offsets"][3]) + 60] = np.nan
+    common = {"vocoder__runtime": "onnxruntime", "vocoder__window": 32, "quality__max_failure_rate": 0.1}
+    for device in ("cpu", "cuda-or-cpu"):
+        pipeline.run(job(**common, output__url=str(tmp_path / device), vocoder__device=device, vocoder__batch=4))
+        assert_whole(tmp_path / device, 24, failed=1)
+    at_once, ahead = audio(tmp_path / "cpu"), audio(tmp_path / "cuda-or-cpu")
+    assert list(ahead) == list(at_once)
+    for key, waveform in at_once.items():
+        assert np.abs(ahead[key] - waveform).max() < 1e-4
+    (once,), (later,) = (rows(tmp_path / device, "failures.jsonl") for device in ("cpu", "cuda-or-cpu"))
+    assert {**once, "shard": ""} == {**later, "shard": ""}
