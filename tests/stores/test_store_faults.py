@@ -203,7 +203,7 @@ def test_storage_that_fails_is_not_taken_for_a_damaged_chunk(tmp_path: Path) -> 
     make_ragged(tmp_path / "s", some_mels())
     store = open_store(str(tmp_path / "s"))
     listed = store.catalogue()
-    store.__dict__["_reader"]._array._array = Denied()
+    store.__dict__["_reader"]._array._array._array = Denied()
     with pytest.raises(StorageError, match="denied"):
         store.read(listed[0])
 

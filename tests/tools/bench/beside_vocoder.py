@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests python -m tools.bench.beside_vocoder [--rounds 5] [--utterances 1500] [WHAT ...]
 
-prints the CPU time of an utterance and the ratios, in alternating rounds. The vocoder of short utterances costs next to
-nothing: an .onnx of one mean and a reshape.
+prints the CPU time of an utterance and the ratios, in alternating rounds. WHAT is `short`, for short utterances whose
+vocoder costs next to nothing (an .onnx of one mean and a reshape), or the name of a vocoder, for utterances of 3 s.
 """
 
 from __future__ import annotations
@@ -217,17 +217,19 @@ def main() -> None:
                 ),
             }
             _print(alternated(work, given.rounds), plain, given.utterances)
-        if "lift" in given.what:
-            count = max(20, given.utterances // 15)
-            store = make_store(folder / "long.zarr", count, LONG)
+        for name in given.what:
+            if name == "short":
+                continue
+            count = max(10, given.utterances // 100)
+            store = make_store(folder / f"{name}.zarr", count, LONG)
             opened = open_store(str(store))
             mels = [opened.read(each) for each in opened.catalogue()]
-            vocoder = load_vocoder("lift", SPEC)
-            kernel = "lift's bare kernel, 3 s"
+            vocoder = load_vocoder(name, SPEC)
+            kernel = f"{name}, bare kernel, utterances of 3 s"
             work = {
                 kernel: functools.partial(bare_kernel, mels, vocoder),
-                "melmill, 3 s": functools.partial(run, store, "lift"),
-                "its shards alone": functools.partial(shards, store, "lift"),
+                "melmill": functools.partial(run, store, name),
+                "its shards alone": functools.partial(shards, store, name),
             }
             _print(alternated(work, given.rounds), kernel, count)
 
