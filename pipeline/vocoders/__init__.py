@@ -6,7 +6,7 @@ how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoder
 (`workshop`). Nothing here imports the library `onnx`; `checkpoints` does, for a checkpoint that is not converted yet.
 """
 
-from pipeline.vocoders.ahead import PIECES, decode_ahead
+from pipeline.vocoders.ahead import PIECES, decode_ahead, decode_together
 from pipeline.vocoders.base import Backend, CompiledVocoder, Vocoder
 from pipeline.vocoders.one_mel import vocode
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
@@ -22,6 +22,7 @@ __all__ = [
     "check_device",
     "decode_ahead",
     "decode_mels",
+    "decode_together",
     "decode_windows",
     "load_vocoder",
     "vocode",

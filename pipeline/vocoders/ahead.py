@@ -1,4 +1,4 @@
-"""Decodes in a thread of its own, so that a device works while the waveforms before are examined and encoded."""
+"""Decodes before waveforms are taken: short ones some at a time, or in a thread of its own for another device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,46 @@ from numpy.typing import NDArray
 from pipeline.vocoders.base import Vocoder
 from pipeline.vocoders.windows import AnyMel, decode_mels
 
+_TOGETHER_SAMPLES = 1 << 17
+"""Number of samples that short waveforms, decoded together, have at most: they are still in the cache when encoded."""
 PIECES = 64
 """Number of decoded pieces, each of a window, that may wait to be taken: a batch of them on a card."""
 _WAIT_SECONDS = 0.1
 """Time after which a thread that waits for room looks whether it is still needed."""
+
+
+def decode_together(
+    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
+) -> Generator[tuple[AnyMel, Iterator[NDArray[np.float32]]], None, None]:
+    """What `decode_mels` gives. Short mels are decoded some at a time, since code that runs again at once is fast.
+
+    Memory holds `_TOGETHER_SAMPLES` samples more. An error is raised when the mel's pieces are taken.
+    """
+    waiting: list[tuple[AnyMel, Iterator[NDArray[np.float32]]]] = []
+    samples = 0
+    for mel, pieces in decode_mels(vocoder, mels, window):
+        count = vocoder.samples(mel.frames)
+        waiting.append((mel, _taken(pieces) if count <= _TOGETHER_SAMPLES else pieces))
+        samples += count
+        if samples > _TOGETHER_SAMPLES:
+            yield from waiting
+            waiting, samples = [], 0
+    yield from waiting
+
+
+def _taken(pieces: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """The same pieces, taken now, and then the error that they end with."""
+    found: list[NDArray[np.float32]] = []
+    try:
+        found.extend(pieces)
+    except Exception as error:
+        return _then(found, error)
+    return iter(found)
+
+
+def _then(pieces: list[NDArray[np.float32]], error: Exception) -> Iterator[NDArray[np.float32]]:
+    yield from pieces
+    raise error
 
 
 def decode_ahead(

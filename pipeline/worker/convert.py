@@ -22,7 +22,7 @@ from pipeline.redaction import redacted
 from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, open_store
 from pipeline.stores.base import Utterance, Utterances
-from pipeline.vocoders import Vocoder, decode_ahead, decode_mels, load_vocoder
+from pipeline.vocoders import Vocoder, decode_ahead, decode_together, load_vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.repack import Tell, repacked
 from pipeline.worker.utterance import ShardMels, convert_utterance, failure_of
@@ -111,8 +111,8 @@ def _convert_utterances(
     window = job.config.vocoder.window
     at_once = job.config.vocoder.device == "cpu"  # elsewhere, the vocoder works while its waveforms are encoded
     mels = ShardMels(store, vocoder, job, watch if at_once else Stopwatch())
-    wanted = (mels.of(each) for each in task.utterances if each.key not in task.condemned)
-    with contextlib.closing((decode_mels if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
+    wanted = mels.of(each for each in task.utterances if each.key not in task.condemned)
+    with contextlib.closing((decode_together if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
         for utterance in task.utterances:
             try:
                 if (why := task.condemned.get(utterance.key)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from pipeline.vocoders import Vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.reframing import Reframing
 from pipeline.worker.sidecar import add_to_shard
+
+_TOGETHER_FRAMES = 2048
+"""Number of frames of short utterances that are read together: 0.7 MB of 80 bands."""
 
 
 class ShardMels:
@@ -52,9 +55,21 @@ class ShardMels:
         self.conversion = Conversion.between(source, self.spec)
         self._public_store = job.config.input.public_store
 
-    def of(self, utterance: Utterance) -> UtteranceMel:
-        """The mel of an utterance, which is not read yet."""
-        return UtteranceMel(utterance, self)
+    def of(self, utterances: Iterable[Utterance]) -> Iterator[UtteranceMel]:
+        """The mels of utterances. Short ones are read and examined some at a time, since code that runs again is fast.
+
+        Memory holds the mels of `_TOGETHER_FRAMES` frames.
+        """
+        together: list[UtteranceMel] = []
+        frames = 0
+        for utterance in utterances:
+            mel = UtteranceMel(utterance, self)
+            together.append(mel)
+            frames += mel.frames
+            if frames > _TOGETHER_FRAMES or not mel.read_whole():
+                yield from together
+                together, frames = [], 0
+        yield from together
 
     def source(self, utterance: Utterance) -> Source:
         """Where an utterance's mel comes from."""
@@ -83,9 +98,26 @@ class UtteranceMel:
         # What was read and is not examined yet, each with its first frame; another thread may read.
         self._stored: deque[tuple[int, NDArray[np.float32]]] = deque()
         self._converted: deque[tuple[int, NDArray[np.float32]]] = deque()
+        self._whole: NDArray[np.float32] | UtteranceError | None = None
+        self._checked = False
+
+    def read_whole(self) -> bool:
+        """Read and examine all frames now, if they are few. An error is raised when they are asked for."""
+        if not 0 < self.frames <= _TOGETHER_FRAMES:
+            return False
+        try:
+            self._whole = self.read(0, self.frames)
+            self.check()
+        except UtteranceError as error:
+            self._whole = error
+        return True
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop, `[n_mels, stop - start] float32`. See `decode_mels`."""
+        if self._whole is not None:
+            if isinstance(self._whole, UtteranceError):
+                raise self._whole
+            return self._whole[:, start:stop]
         with self.shard.watch.during("read"):
             stored = self.shard.reframing.read(self._read, self.utterance.frames, start, stop)
             mel = self.shard.conversion.apply(stored)
@@ -116,8 +148,20 @@ class UtteranceMel:
         if start <= first < min(last, start + stored.shape[1]):
             self._kept.append(stored[:, first - start : last - start])
 
-    def check_digest(self) -> None:
-        """Compare the content with its digest, after all frames were decoded.
+    def check(self) -> None:
+        """Compare the content with its digest, and judge its values, once all frames were read.
+
+        Raises:
+            CorruptChunkError, BadMelError: see `_check_digest` and `_check_values`.
+        """
+        if not self._checked:
+            self.examine()
+            self._check_digest()
+            self._check_values()
+            self._checked = True
+
+    def _check_digest(self) -> None:
+        """Compare the content with its digest.
 
         Raises:
             CorruptChunkError: if the mel is not the one that was listed.
@@ -133,8 +177,8 @@ class UtteranceMel:
                 "changed. Restore the store, or pack it again; if it was being written, run again"
             )
 
-    def check_values(self) -> None:
-        """Judge the stretch by the contract, after all frames were decoded.
+    def _check_values(self) -> None:
+        """Judge the stretch by the contract.
 
         Raises:
             BadMelError: if the values cannot be of the contract.
@@ -215,9 +259,7 @@ def _encode(
         with watch.during("encode"):
             encoder.push(piece)
     with watch.during("examine"):
-        mel.examine()
-        mel.check_digest()
-        mel.check_values()
+        mel.check()
     if not levels.samples:
         raise UtteranceError(
             f"{mel.utterance.frames} frames are too few: they give no sample. Remove the utterance from the store, or "

@@ -281,6 +281,13 @@ MUTANTS = (
         "tests/vocoders/test_ahead.py -k room",
     ),
     Mutant(
+        "short waveforms that wait are bounded",
+        "vocoders/ahead.py",
+        "        if samples > _TOGETHER_SAMPLES:\n",
+        "        if count > _TOGETHER_SAMPLES:\n",
+        "tests/vocoders/test_ahead.py -k together_and_no_more",
+    ),
+    Mutant(
         "the compiled log-mel reads nothing beyond a signal",
         "dsp/mel_analysis.py",
         "- hops) // lanes + 1))",

@@ -1,4 +1,4 @@
-"""Decoding in a thread of its own gives what decoding at once gives, in order, and no more ahead than it may."""
+"""Decoding before waveforms are taken gives what decoding at once gives, in order, and no more ahead than it may."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import BadMelError
-from pipeline.vocoders import decode_ahead, decode_mels
+from pipeline.vocoders import ahead, decode_ahead, decode_mels, decode_together
 from pipeline.vocoders.base import Window
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 
@@ -45,9 +46,11 @@ class Watched:
         self._decode = vocoder.decode
         self.decoded = threading.Semaphore(0)
         self.threads: set[int] = set()
+        self.calls = 0
 
     def decode(self, mel: NDArray[np.float32], window: Window | None = None) -> NDArray[np.float32]:
         self.threads.add(threading.get_ident())
+        self.calls += 1
         waveform = self._decode(mel, window)
         self.decoded.release()
         return waveform
@@ -57,9 +60,14 @@ def decoders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "melmill decode"]
 
 
-def test_samples_and_order_are_those_of_decoding_at_once(small: OnnxVocoder) -> None:
+@pytest.mark.parametrize("decode", [decode_ahead, decode_together])
+@pytest.mark.parametrize("together", [1, 1000, 10**6])
+def test_samples_and_order_are_those_of_decoding_at_once(
+    small: OnnxVocoder, decode: Any, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_TOGETHER_SAMPLES", together)
     wanted = [(mel, np.concatenate(list(pieces))) for mel, pieces in decode_mels(small, MELS, WINDOW)]
-    found = [(mel, np.concatenate(list(pieces))) for mel, pieces in decode_ahead(small, MELS, WINDOW)]
+    found = [(mel, np.concatenate(list(pieces))) for mel, pieces in decode(small, MELS, WINDOW)]
     assert [mel for mel, _ in found] == [mel for mel, _ in wanted]
     for (_, ours), (_, theirs) in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -87,10 +95,26 @@ def test_no_more_pieces_wait_than_there_is_room_for(small: OnnxVocoder) -> None:
     assert decoders() == []
 
 
-def test_a_bad_mel_fails_at_its_turn_and_what_nobody_takes_is_dropped(small: OnnxVocoder) -> None:
+def test_short_mels_are_decoded_together_and_no_more_than_there_is_room_for(
+    small: OnnxVocoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_TOGETHER_SAMPLES", 4 * small.samples(10))
+    vocoder = Watched(small)
+    decoded = decode_together(vocoder, [Mel(number, 10) for number in range(8)], WINDOW)
+    next(decoded)
+    assert vocoder.calls == 5
+    for _ in range(4):
+        next(decoded)
+    assert vocoder.calls == 5
+    next(decoded)
+    assert vocoder.calls == 8
+
+
+@pytest.mark.parametrize("decode", [decode_ahead, decode_together])
+def test_a_bad_mel_fails_at_its_turn_and_what_nobody_takes_is_dropped(small: OnnxVocoder, decode: Any) -> None:
     mels = [Mel(0, 50), Mel(1, 90, bad=True), Mel(2, 70), Mel(3, 30)]
     found = []
-    for mel, pieces in decode_ahead(small, mels, WINDOW):
+    for mel, pieces in decode(small, mels, WINDOW):
         if mel.bad:
             assert len(next(pieces)) == WINDOW * 16
             with pytest.raises(BadMelError, match="mel 1 is bad"):

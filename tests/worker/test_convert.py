@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from support.corpora import assert_whole, audio, rows
+from support.corpora import assert_whole, audio, objects, rows
 
 import pipeline
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.planning.prepare import prepare
 from pipeline.vocoders import native_vocoder, registry
+from pipeline.worker import utterance
 from pipeline.worker.convert import convert_shard
 
 
@@ -81,3 +82,22 @@ def test_what_is_decoded_ahead_of_its_encoding_is_the_same(
         assert np.abs(ahead[key] - waveform).max() < 1e-4
     (once,), (later,) = (rows(tmp_path / device, "failures.jsonl") for device in ("cpu", "cuda-or-cpu"))
     assert {**once, "shard": ""} == {**later, "shard": ""}
+
+
+def test_utterances_that_are_read_together_are_made_as_each_alone(
+    job: Callable[..., JobConfig], store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of a few frames, too; one utterance cannot be read, one does not fit, and one is not the one listed."""
+    group = zarr.open_group(store)
+    offsets, mel = [int(each) for each in group["offsets"][:]], group["mel"]
+    mel[offsets[3] + 60] = np.nan
+    mel[offsets[5] : offsets[6]] = mel[offsets[5] : offsets[6]] * np.float32(3)
+    mel[offsets[7] + 1, 4] = -3.0
+    common = {"vocoder__window": 32, "quality__max_failure_rate": 0.2}
+    for name, frames in (("together", 2048), ("alone", 0)):
+        monkeypatch.setattr(utterance, "_TOGETHER_FRAMES", frames)
+        pipeline.run(job(**common, output__url=str(tmp_path / name)))
+        assert_whole(tmp_path / name, 24, failed=3)
+    assert objects(tmp_path / "together") == objects(tmp_path / "alone")
+    for file in ("manifest.jsonl", "failures.jsonl"):
+        assert rows(tmp_path / "together", file) == rows(tmp_path / "alone", file)
