@@ -40,7 +40,8 @@ def convert_shard(
     """Read, decode, examine, encode and commit one shard. Audio of mels that are there is copied; see `ShardTask`.
 
     An utterance that cannot be made is quarantined in the record, and the others are made. Memory holds one window of
-    one utterance, or a batch of windows of several utterances, and the encoder's spool.
+    one utterance, or a batch of windows of several utterances, a few short utterances that are made together, and the
+    encoder's spool.
 
     Args:
         task: the shard to make.
@@ -117,7 +118,8 @@ def _convert_utterances(
             try:
                 if (why := task.condemned.get(utterance.key)) is not None:
                     raise WorkerLostError(why)
-                mel, waveform = next(decoded)
+                with watch.during("decode"):
+                    mel, waveform = next(decoded)
                 with watch.during("read"):
                     meta = unified(described(store.meta(utterance), task.meta.get(utterance.key)), job.fields)
                 rows.append(convert_utterance(mel, waveform, meta, attempt, watch))

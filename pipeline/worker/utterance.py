@@ -107,7 +107,8 @@ class UtteranceMel:
             return False
         try:
             self._whole = self.read(0, self.frames)
-            self.check()
+            with self.shard.watch.during("examine"):
+                self.check()
         except UtteranceError as error:
             self._whole = error
         return True
@@ -117,7 +118,7 @@ class UtteranceMel:
         if self._whole is not None:
             if isinstance(self._whole, UtteranceError):
                 raise self._whole
-            return self._whole[:, start:stop]
+            return np.ascontiguousarray(self._whole[:, start:stop])
         with self.shard.watch.during("read"):
             stored = self.shard.reframing.read(self._read, self.utterance.frames, start, stop)
             mel = self.shard.conversion.apply(stored)
