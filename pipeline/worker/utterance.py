@@ -98,7 +98,7 @@ class UtteranceMel:
         # What was read and is not examined yet, each with its first frame; another thread may read.
         self._stored: deque[tuple[int, NDArray[np.float32]]] = deque()
         self._converted: deque[tuple[int, NDArray[np.float32]]] = deque()
-        self._whole: NDArray[np.float32] | UtteranceError | None = None
+        self._whole: NDArray[np.float32] | Exception | None = None
         self._checked = False
 
     def read_whole(self) -> bool:
@@ -109,14 +109,14 @@ class UtteranceMel:
             self._whole = self.read(0, self.frames)
             with self.shard.watch.during("examine"):
                 self.check()
-        except UtteranceError as error:
+        except Exception as error:  # of this utterance; the others are read
             self._whole = error
         return True
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Frames start .. stop, `[n_mels, stop - start] float32`. See `decode_mels`."""
         if self._whole is not None:
-            if isinstance(self._whole, UtteranceError):
+            if isinstance(self._whole, Exception):
                 raise self._whole
             return np.ascontiguousarray(self._whole[:, start:stop])
         with self.shard.watch.during("read"):

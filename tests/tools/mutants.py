@@ -281,6 +281,13 @@ MUTANTS = (
         "tests/vocoders/test_ahead.py -k room",
     ),
     Mutant(
+        "whatever fails while some utterances are read is the fault of one",
+        "worker/utterance.py",
+        "        except Exception as error:  # of this utterance; the others are read\n",
+        "        except UtteranceError as error:\n",
+        "tests/worker/test_convert.py -k while_some",
+    ),
+    Mutant(
         "short waveforms that wait are bounded",
         "vocoders/ahead.py",
         "        if samples > _TOGETHER_SAMPLES:\n",

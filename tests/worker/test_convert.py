@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from numpy.typing import NDArray
 from support.corpora import assert_whole, audio, objects, rows
 
 import pipeline
@@ -101,3 +102,21 @@ def test_utterances_that_are_read_together_are_made_as_each_alone(
     assert objects(tmp_path / "together") == objects(tmp_path / "alone")
     for file in ("manifest.jsonl", "failures.jsonl"):
         assert rows(tmp_path / "together", file) == rows(tmp_path / "alone", file)
+
+
+def test_a_failure_while_some_are_read_is_that_of_one_of_them(
+    job: Callable[..., JobConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = utterance.UtteranceMel._read
+
+    def failing(mel: utterance.UtteranceMel, start: int, stop: int) -> NDArray[np.float32]:
+        if mel.utterance.index == 3:
+            raise RuntimeError("a codec failed")
+        return read(mel, start, stop)
+
+    config = job(quality__max_failure_rate=0.1)
+    monkeypatch.setattr(utterance.UtteranceMel, "_read", failing)
+    pipeline.run(config)
+    assert_whole(tmp_path / "audio", 24, failed=1)
+    (failure,) = rows(tmp_path / "audio", "failures.jsonl")
+    assert (failure["error"], failure["reason"]) == ("RuntimeError", "a codec failed")
