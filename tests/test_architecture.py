@@ -111,6 +111,7 @@ ONLY_IN = {
     "typer": "cli",
     "rich": "cli",
     "prometheus_client": "events",
+    "pyarrow": "output",
     "pydantic": "config",
     "ruamel": "checkpoints config",
     "torch": "workshop",

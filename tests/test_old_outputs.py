@@ -296,7 +296,7 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
 
 
 NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes")
-NEW_IN_A_JOB = ("sidecar", "store_in_rows")
+NEW_IN_A_JOB = ("sidecar", "store_in_rows", "manifest")
 NEW_IN_A_COMMIT = ("texts", "copied_from")
 """What plans, jobs and commit records have had since then."""
 

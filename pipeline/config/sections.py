@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.config.options import check_options
 from pipeline.melspec import MelSpec, mel_spec
@@ -155,6 +155,9 @@ class OutputConfig(Section):
     Needs pyloudnorm, an extra."""
     true_peak: Annotated[float, Field(ge=-20, le=0)] = -1.0
     """Highest true peak of an utterance [dBTP], with `loudness`: an utterance that would exceed it gets less gain."""
+    manifest: tuple[Literal["jsonl", "parquet"], ...] = ("jsonl",)
+    """Forms of the manifest: always `jsonl`; with `parquet`, a manifest.parquet lies beside it, for which pyarrow is
+    needed, an extra."""
     store_in_rows: StoreInRows = "name"
     """What `source.store` of a row says: the store's name, such as `mels.zarr`, or its whole path or URL."""
     superseded: Literal["keep", "delete"] = "keep"
@@ -165,6 +168,15 @@ class OutputConfig(Section):
     single_writer: bool = False
     """For an object store without conditional PUT: states that nothing except the workers of this job writes to the
     output at the same time, so that it is enough to look before writing."""
+
+    @field_validator("manifest")
+    @classmethod
+    def _manifest_has_lines(cls, forms: tuple[str, ...]) -> tuple[str, ...]:
+        if "jsonl" not in forms or len(set(forms)) < len(forms):
+            raise ValueError(
+                f"a manifest is [jsonl] or [jsonl, parquet], not [{', '.join(forms)}]: melmill reads manifest.jsonl"
+            )
+        return forms
 
     @model_validator(mode="after")
     def _codec_holds_subtype(self) -> Self:

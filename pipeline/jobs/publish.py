@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pipeline.config import Job
 from pipeline.errors import MelmillError
@@ -15,6 +19,7 @@ from pipeline.output.commit_heads import HeadsWriter
 from pipeline.output.layout import INDEX, JOB, publishing_order
 from pipeline.output.ledger import Ledger
 from pipeline.output.lists import ListWriter
+from pipeline.output.parquet_manifest import ParquetManifest
 from pipeline.output.publication import METADATA, Publication
 from pipeline.output.published_rows import last_part
 from pipeline.output.records import Failure, Row
@@ -54,7 +59,7 @@ def publish(
     with translated(f"publishing {ledger.storage.url}"), ledger.storage.scratch() as folder:
         name, store = last_part(job.config.public().output.url), job.config.output.store_in_rows
         heads = folder / "heads"
-        with ListWriter(folder, name, store) as lists, HeadsWriter(heads) as writer:
+        with ListWriter(folder, name, store, _columns(job, sidecars)) as lists, HeadsWriter(heads) as writer:
             commits, planned = _write(ledger, plan, crashed, lists, writer, sidecars)
         totals = lists.totals()
         if not totals.utterances + totals.failed == planned + len(plan.refused) == plan.utterances:
@@ -75,6 +80,14 @@ def publish(
         ledger.replace_heads(heads)
         ledger.publish(folder, publication, described)
     return totals
+
+
+def _columns(job: Job, sidecars: Sidecars) -> Callable[[Path], ParquetManifest] | None:
+    """Makes the manifest as columns, if the job asks for it."""
+    if "parquet" not in job.config.output.manifest:
+        return None
+    numbers = np.issubdtype(sidecars.metadata.catalogue.where.dtype, np.integer)
+    return partial(ParquetManifest, fields=job.fields, rows_are_numbers=bool(numbers))
 
 
 def _write(
@@ -156,6 +169,7 @@ def _state(plan: Plan, job: Job) -> dict[str, str]:
         "the output's place": _digest([job.config.output.url]),
         "the store's place": _digest([job.config.input.public_store]),
         METADATA: job.metadata,
+        **({} if job.config.output.manifest == ("jsonl",) else {"the forms of the manifest": _digest(["parquet"])}),
         **({} if job.config.output.store_in_rows == "name" else {"how rows name the store": _digest(["url"])}),
     }
 

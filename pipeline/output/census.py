@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.output.layout import DATA, INDEX, MANIFEST, of_others, shard_of
+from pipeline.output.layout import DATA, INDEX, MANIFEST, PARQUET, of_others, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.shard_index import indexed_shards
 from pipeline.storage import Storage
@@ -81,9 +81,10 @@ def take_census(ledger: Ledger) -> Census:
     return census
 
 
-def others_beside(storage: Storage) -> tuple[str, ...]:
+def others_beside(ledger: Ledger) -> tuple[str, ...]:
     """Files and folders at the top of the output that are not melmill's, sorted."""
-    return tuple(sorted({other for name in storage.list("") if (other := of_others(name)) is not None}))
+    found = {other for name in ledger.storage.list("") if (other := of_others(name)) is not None}
+    return tuple(sorted(found - ({PARQUET} if ledger.owns(PARQUET) else set())))
 
 
 def _listed(storage: Storage, published: str | None) -> set[str] | None:
@@ -120,7 +121,7 @@ def _indexed(ledger: Ledger) -> set[str]:
     except FileNotFoundError:
         return set()
     except ValueError as error:
-        if not ledger.owns_index():
+        if not ledger.owns(INDEX):
             return set()
         raise StorageError(
             f"{INDEX} of {ledger.storage.url} cannot be read: {error}. Delete {INDEX}, then run again to publish it "

@@ -86,9 +86,9 @@ def find_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> GarbageRe
     census = take_census(ledger)
     superseded = tuple(_superseded(ledger.storage, census))
     if holder is not None:
-        return GarbageReport(superseded, holder, others_beside(ledger.storage))
+        return GarbageReport(superseded, holder, others_beside(ledger))
     found = (*_half_written(ledger.storage), *superseded, *_left(ledger.storage, census))
-    return GarbageReport(found, None, others_beside(ledger.storage))
+    return GarbageReport(found, None, others_beside(ledger))
 
 
 def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_writer: bool = False) -> GarbageReport:
@@ -112,7 +112,7 @@ def collect_garbage(url: str, options: Mapping[str, Any] = NO_OPTIONS, single_wr
         census = take_census(ledger)
         found = (*_superseded(ledger.storage, census), *_left(ledger.storage, census))
         _delete(ledger, census, found)
-    return GarbageReport(half_written + found, None, others_beside(ledger.storage))
+    return GarbageReport(half_written + found, None, others_beside(ledger))
 
 
 def delete_superseded(ledger: Ledger) -> Superseded:

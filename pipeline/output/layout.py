@@ -2,6 +2,7 @@
 
     manifest.jsonl  failures.jsonl  job.json      what readers read
     index.json                                    the current shards, in the format of wids
+    manifest.parquet                              the manifest as columns, if the job asks for it
     data/000123-1a2b3c4d.tar                      a shard in one tar
     data/000123-1a2b3c4d/KEY.flac                 a shard in files: an audio file and a JSON file for each utterance
     data/000123-1a2b3c4d-5e6f7a8b.tar             the same shard, made beside an object that was damaged
@@ -27,6 +28,8 @@ MANIFEST = "manifest.jsonl"
 FAILURES = "failures.jsonl"
 INDEX = "index.json"
 """The list of the current shards; see `shard_index`."""
+PARQUET = "manifest.parquet"
+"""The manifest as columns. Unless a run has published one, a file of this name is of others."""
 JOB = "job.json"
 DATA = "data"
 COMMITS = f"{PRIVATE}/commits"

@@ -17,6 +17,7 @@ from pipeline.output.layout import (
     INDEX,
     JOB,
     MANIFEST,
+    PARQUET,
     PUBLISHED,
     PUBLISHING,
     of_others,
@@ -133,9 +134,9 @@ class Ledger(Commits):
     def publish(self, folder: Path, publication: Publication, described: Mapping[str, Any]) -> None:
         """Put a publication in place. Each of its files replaces the one before atomically.
 
-        The order is: announce the publication, then failures.jsonl, index.json, manifest.jsonl, published.json, and
-        job.json with the counts. So wherever this is stopped, manifest and index name only what is there, their digests
-        are known, and counts in job.json say that all is published.
+        The order is: announce the publication, then failures.jsonl, index.json, manifest.parquet, manifest.jsonl,
+        published.json, and job.json with the counts. So wherever this is stopped, manifests and index name only what is
+        there, their digests are known, and counts in job.json say that all is published.
 
         Args:
             folder: scratch folder that holds the publication's files, under their names in the output.
@@ -145,6 +146,10 @@ class Ledger(Commits):
         self._announce(publication)
         self.storage.replace(FAILURES, folder / FAILURES)
         self.storage.replace(INDEX, folder / INDEX)
+        if any(each.name == PARQUET for each in publication.files):
+            self.storage.replace(PARQUET, folder / PARQUET)
+        elif self.owns(PARQUET):  # of a publication before, whose rows are not those of now
+            self.storage.delete(PARQUET)
         self.storage.replace(MANIFEST, folder / MANIFEST)
         self.storage.replace(PUBLISHED, publication.to_json())
         self.write_job({**described, "counts": dataclasses.asdict(publication.totals)})
@@ -157,10 +162,13 @@ class Ledger(Commits):
             files += before.files  # that publication was stopped, and some of its files may be in place
         self.storage.replace(PUBLISHING, Announced(publication.run_id, tuple(dict.fromkeys(files))).to_json())
 
-    def owns_index(self) -> bool:
-        """Whether a run has published an index.json, or was about to. Early versions of melmill wrote none."""
+    def owns(self, name: str) -> bool:
+        """Whether a run has published a list of this name, or was about to.
+
+        Early versions of melmill wrote no index.json, and not every job asks for a manifest.parquet.
+        """
         listings = (self.publication(), self.announced())
-        return any(each.name == INDEX for listing in listings if listing is not None for each in listing.files)
+        return any(each.name == name for listing in listings if listing is not None for each in listing.files)
 
     def announced(self) -> Announced | None:
         """What was announced last; None if nothing was, or if publishing.json is damaged."""

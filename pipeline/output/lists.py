@@ -1,17 +1,18 @@
-"""Writes manifest.jsonl, failures.jsonl and index.json of the next publication, shard by shard, to a scratch folder."""
+"""Writes the lists of the next publication, and its manifest.parquet, shard by shard, to a scratch folder."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pipeline.config import StoreInRows
 from pipeline.output.commit_format import Commit
-from pipeline.output.layout import FAILURES, INDEX, MANIFEST
+from pipeline.output.layout import FAILURES, INDEX, MANIFEST, PARQUET
+from pipeline.output.parquet_manifest import ParquetManifest
 from pipeline.output.published_rows import list_line
 from pipeline.output.records import Failure, Row, StoredObject
 from pipeline.output.shard_index import IndexWriter
@@ -21,15 +22,24 @@ _LISTS = (MANIFEST, FAILURES, INDEX)
 
 
 class ListWriter:
-    """Writes the three lists and adds up what is in them. Use as a context; the files are whole when it ends.
+    """Writes the lists and adds up what is in them. Use as a context; the files are whole when it ends.
 
     Args:
-        folder: scratch folder that gets the three files, under their names in the output.
+        folder: scratch folder that gets the files, under their names in the output.
         name: name of the output, for the index.
         store: what `source.store` of a row says: the store's name, or its whole URL.
+        columns: makes the manifest as columns, at a path; None if there is to be none.
     """
 
-    def __init__(self, folder: Path, name: str, store: StoreInRows) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        store: StoreInRows,
+        columns: Callable[[Path], ParquetManifest] | None = None,
+    ) -> None:
+        self._make_columns = columns
+        self._columns: ParquetManifest | None = None
         self._folder = folder
         self._name = name
         self._store = store
@@ -42,6 +52,8 @@ class ListWriter:
             self._rows, self._failures, index = (
                 opened.enter_context(_DigestedFile(self._folder / name)) for name in _LISTS
             )
+            if self._make_columns is not None:
+                self._columns = opened.enter_context(self._make_columns(self._folder / PARQUET))
             self._index = IndexWriter(index.write, self._name)
             self._files = (self._rows, self._failures, index)
             self._open = opened.pop_all()
@@ -50,9 +62,11 @@ class ListWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._open:
+        try:
             if kind is None:
                 self._index.finish()
+        finally:
+            self._open.__exit__(kind, error, trace)
 
     def add_shard(self, commit: Commit, rows: Iterable[Row] | None = None) -> None:
         """Write the rows of the next shard, and list its objects in the index. Its failures are added by themselves.
@@ -63,10 +77,10 @@ class ListWriter:
         """
         self._index.add(commit)
         self._sums.add(commit.sums)
-        if rows is None:
-            self._rows.write(commit.lines(self._store))
-        else:
-            self._rows.write(b"".join(list_line(row, self._store) for row in rows))
+        lines = commit.lines(self._store) if rows is None else b"".join(list_line(row, self._store) for row in rows)
+        self._rows.write(lines)
+        if self._columns is not None:
+            self._columns.add(lines)
 
     def add_failures(self, failures: Iterable[Failure]) -> None:
         """Write the rows of the next utterances that failed."""
@@ -79,8 +93,9 @@ class ListWriter:
         return self._sums.totals(self._failed)
 
     def files(self) -> tuple[StoredObject, ...]:
-        """The three files with size and digest, after the context has ended."""
-        return tuple(file.stored() for file in self._files)
+        """The files with size and digest, after the context has ended."""
+        columns = () if self._columns is None else (StoredObject.of(PARQUET, self._folder / PARQUET),)
+        return (*(file.stored() for file in self._files), *columns)
 
 
 class _DigestedFile:

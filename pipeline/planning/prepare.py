@@ -16,8 +16,9 @@ from pipeline.config import Job, JobConfig
 from pipeline.errors import ConfigError
 from pipeline.melspec import Difference
 from pipeline.output.commit_heads import CommitHead
-from pipeline.output.layout import DATA, INDEX, shard_path
+from pipeline.output.layout import DATA, INDEX, PARQUET, shard_path
 from pipeline.output.ledger import Ledger
+from pipeline.output.parquet_manifest import check_installed as check_pyarrow
 from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
@@ -106,6 +107,9 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
         _check_same_store(described, config)
     stated = config.input.stated_spec()
     _check_index(ledger)
+    if "parquet" in config.output.manifest:
+        check_pyarrow()
+        _check_parquet(ledger)
     source = config.input
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
@@ -260,7 +264,7 @@ def _place(url: str) -> str:
 
 def _check_index(ledger: Ledger) -> None:
     """Refuse an output for which no run has written an index yet, if another file has the index's name."""
-    if ledger.owns_index():
+    if ledger.owns(INDEX):
         return
     try:
         indexed_shards(ledger.storage)
@@ -271,6 +275,15 @@ def _check_index(ledger: Ledger) -> None:
             f"{ledger.storage.url}/{INDEX} is where melmill writes the list of shards, but holds something else: "
             f"{error}. Move that file away, then run again"
         ) from error
+
+
+def _check_parquet(ledger: Ledger) -> None:
+    """Refuse an output for which no run has written a manifest.parquet yet, if another file has that name."""
+    if exists(ledger.storage, PARQUET) and not ledger.owns(PARQUET):
+        raise ConfigError(
+            f"{ledger.storage.url}/{PARQUET} is where melmill writes the manifest as columns, and no run of melmill "
+            "has written that file. Move it away, then run again"
+        )
 
 
 def _check_same_store(described: dict[str, Any], config: JobConfig) -> None:

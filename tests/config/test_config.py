@@ -12,6 +12,7 @@ from pipeline.config import JobConfig, SlurmConfig, load_job
 from pipeline.config.cluster import usable_cores
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
+from pipeline.output.parquet_manifest import check_installed
 from pipeline.redaction import public_url, redacted
 
 BASE = {"input": {"store": "mels.zarr"}, "output": {"url": "audio"}}
@@ -336,3 +337,16 @@ def test_yaml_that_is_none_is_a_wrong_job_and_no_defect(tmp_path: Path, text: st
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"job\.yaml"):
         load_job(path)
+
+
+def test_a_manifest_always_has_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"a manifest is \[jsonl\] or \[jsonl, parquet\], not \[parquet\]"):
+        load_job({"input": {"store": "s"}, "output": {"url": "o", "manifest": ["parquet"]}})
+    given = load_job({"input": {"store": "s"}, "output": {"url": "o"}}, settings=["output.manifest=[jsonl, parquet]"])
+    assert given.output.manifest == ("jsonl", "parquet")
+
+
+def test_without_pyarrow_a_manifest_of_columns_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'melmill\[parquet\]'"):
+        check_installed()

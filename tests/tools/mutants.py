@@ -542,8 +542,8 @@ MUTANTS = (
     Mutant(
         "lists are held against their digests while a run is unfinished",
         "output/audit/reading.py",
-        "        for name in (MANIFEST, FAILURES, INDEX):\n",
-        '        for name in (MANIFEST, FAILURES, INDEX) if "counts" in described else ():\n',
+        "        for name in (MANIFEST, FAILURES, INDEX, PARQUET):\n",
+        '        for name in (MANIFEST, FAILURES, INDEX, PARQUET) if "counts" in described else ():\n',
         "tests/output/test_audit.py::test_a_manifest_that_lost_a_shard_is_found_while_a_later_run_is_unfinished[1]",
     ),
     Mutant(

@@ -34,6 +34,7 @@ from pipeline.output.layout import (
     INDEX,
     JOB,
     MANIFEST,
+    PARQUET,
     PUBLISHED,
     audio_object,
     commit_of,
@@ -109,6 +110,7 @@ class Verification:
         self._seen: set[str] = set()
         self._lost: set[str] = set()
         self._others: set[str] = set()
+        self._lists = {MANIFEST, FAILURES, INDEX, JOB}
         self._utterances = self._failed = 0
         self._seconds = 0.0
 
@@ -128,9 +130,12 @@ class Verification:
                 self._listener(event)
         known = publication.files if publication is not None else ()
         known += announced.files if announced is not None else ()
-        if publication is not None and any(each.name == INDEX for each in publication.files):
-            self._check_there(INDEX)
-        for name in (MANIFEST, FAILURES, INDEX):
+        for name in (INDEX, PARQUET):
+            deleted = name == PARQUET and announced is not None and all(each.name != name for each in announced.files)
+            if publication is not None and any(each.name == name for each in publication.files) and not deleted:
+                self._check_there(name)
+        self._lists |= {each.name for each in known}
+        for name in (MANIFEST, FAILURES, INDEX, PARQUET):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()
         return VerifyReport(
@@ -264,7 +269,7 @@ class Verification:
             if (known := self._known(shard, commits)) is None:
                 continue
             for name in names:
-                if (other := of_others(name)) is not None:
+                if name not in self._lists and (other := of_others(name)) is not None:
                     self._others.add(other)
                     continue
                 private = name.startswith(f"{PRIVATE}/") and not name.startswith(f"{COMMITS}/")
@@ -277,7 +282,7 @@ class Verification:
         None if the commit record is lost or damaged, which is reported elsewhere.
         """
         if shard is None:
-            return {MANIFEST, FAILURES, INDEX, JOB}
+            return self._lists
         if shard not in commits:
             return None if shard in self._lost else set()
         commit, _ = read_commit(self._ledger, shard)
