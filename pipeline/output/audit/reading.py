@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -13,7 +14,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, DamagedRecordError, LostRecordError
 from pipeline.events import Listener
 from pipeline.output.audit.findings import Finding, FindingKind, VerifyReport
 from pipeline.output.audit.shards import (
@@ -24,7 +25,6 @@ from pipeline.output.audit.shards import (
     check_published,
     check_unpublished,
     publish_again,
-    read_commit,
     unreadable_line,
 )
 from pipeline.output.audit.workers import All, in_processes, in_threads
@@ -285,8 +285,9 @@ class Verification:
             return self._lists
         if shard not in commits:
             return None if shard in self._lost else set()
-        commit, _ = read_commit(self._ledger, shard)
-        return None if commit is None else set(commit.head.objects)
+        with contextlib.suppress(LostRecordError, DamagedRecordError):
+            return set(self._ledger.commit(shard).head.objects)
+        return None
 
 
 def _metadata(publication: Publication | None, announced: Announced | None) -> str | None:
