@@ -77,8 +77,8 @@ def cut(path: Path) -> None:
 
 
 def flipped(path: Path) -> None:
-    """Other keys, so that nothing would be known to be there."""
-    path.write_bytes(path.read_bytes().replace(b'", "', b'x", "'))
+    """Other keys and objects, beside the names and stamps as they are."""
+    path.write_bytes(path.read_bytes().replace(b"/", b"_"))
 
 
 def unsorted(path: Path) -> None:
