@@ -65,9 +65,15 @@ TWICE = [*SUPERSEDED, "half-over-another"]
 TOO_LONG = "long"
 """The key that the job with failures refuses before any work."""
 LISTS = ("manifest.jsonl", "failures.jsonl")
-INDEX = "index.json"
+INDEX, HEADS = "index.json", "_melmill/commit-heads"
 """What outputs have had since then."""
-REWRITTEN = {INDEX, *LISTS, "job.json", *(f"_melmill/{name}.json" for name in ("published", "publishing", "status"))}
+REWRITTEN = {
+    INDEX,
+    HEADS,
+    *LISTS,
+    "job.json",
+    *(f"_melmill/{name}.json" for name in ("published", "publishing", "status")),
+}
 
 Row = dict[str, Any]
 
@@ -295,9 +301,14 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
     return {name for name in stamps for each in names if name == each or name.startswith(f"{each}/")}
 
 
-NEW_IN_A_PLAN = ("texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes")
+NEW_IN_A_PLAN = (
+    "texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes", "vocoded",
+    "utterances_copied",
+)  # fmt: skip
 NEW_IN_A_JOB = ("sidecar", "store_in_rows", "manifest")
-NEW_IN_A_COMMIT = ("texts", "copied_from")
+NEW_IN_A_COMMIT = (
+    "texts", "copied_from", "copied_seconds", "store", "store_in_rows", "made", "keys", "digests", "sums"
+)  # fmt: skip
 """What plans, jobs and commit records have had since then."""
 
 
@@ -384,7 +395,7 @@ def test_the_next_run_publishes_the_index_and_makes_nothing(place: Place, name: 
     assert report.run_id
     assert report.made_seconds == 0.0
     after = old.stamps()
-    assert set(after) - {INDEX} == set(before)
+    assert set(after) - {INDEX, HEADS} == set(before)
     assert_kept(before, after, set(before) - REWRITTEN - {"_melmill/run.lock"})
     assert [list(map(row_then, old.rows(each))) for each in LISTS] == lists
     index = json.loads((old.out / INDEX).read_bytes())
@@ -748,11 +759,14 @@ def test_what_is_written_about_the_audio_is_written_again_from_the_commits(place
     assert old.rows("failures.jsonl") == []
     assert_kept(before, after, files_of(before, old.committed()))
     now = json.loads((old.out / "job.json").read_bytes())
-    assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name"]
+    assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
     assert now["job"]["vocoder"].pop("precision") == "float32"
     assert now["job"]["quality"].pop("max_clipped_rate")
-    for part in ("job", "mel", "vocoder", "counts"):
+    for part in ("job", "mel", "vocoder"):
         assert of_its_kind(now[part]) == of_its_kind(described[part])
+    seconds = now["counts"].pop("seconds"), described["counts"].pop("seconds")
+    assert seconds[0] == pytest.approx(seconds[1], rel=1e-12)  # shards are added up first since then
+    assert now["counts"] == described["counts"]
     assert now["generation"] == 2
     assert_whole(old)
 
@@ -794,7 +808,7 @@ def test_parts_go_on_with_what_parts_have_begun(place: Place, fresh: Fresh) -> N
 @pytest.mark.parametrize("name", [*FINISHED, "failures"])
 def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, fresh: Fresh, name: str) -> None:
     old, new = place(name), fresh(name)
-    paths = {unnamed(path): path for path in new.stamps() if path != INDEX}
+    paths = {unnamed(path): path for path in new.stamps() if path not in (INDEX, HEADS)}
     assert sorted(paths) == sorted(map(unnamed, old.stamps()))
     for path in old.stamps():
         new_path = new.out / paths[unnamed(path)]
@@ -803,6 +817,10 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
             if path.startswith("_melmill/commits/"):
                 assert all(now.pop(each) is not None for each in NEW_IN_A_COMMIT)
                 assert now["ingredients"].pop("sidecar") == "plain"
+                assert (now.pop("version"), then.pop("version")) == (2, 1)
+                for record in (now, then):
+                    record |= {part: list(map(row_then, record[part])) for part in ("rows", "failures")}
+                now, then = dict(sorted(now.items())), dict(sorted(then.items()))  # in lines of its own since then
             if path in ("_melmill/published.json", "_melmill/publishing.json"):
                 assert now["files"].pop()["name"] == INDEX
                 assert (now.pop("due", ""), now.pop("superseded", {})) == ("", {})
@@ -810,7 +828,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
                 assert now.pop("processors")  # what outputs have had since then
                 assert now["vocoder"].pop("runtime") == "onnxruntime"
                 assert now.pop("metadata")["fields"] == {"text": "text", "speaker": "text"}
-                assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name"]
+                assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
                 assert now["job"]["vocoder"].pop("precision") == "float32"
                 assert now["job"]["quality"].pop("max_clipped_rate")
                 now["job"], then["job"] = of_its_kind(now["job"]), of_its_kind(then["job"])
@@ -824,7 +842,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
         assert now == then
         assert [row["key"] for row in new.rows(rows)] == [row["key"] for row in old.rows(rows)]
     now, then = (json.loads((each.out / "job.json").read_bytes()) for each in (new, old))
-    assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name"]
+    assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
     assert now["job"]["vocoder"].pop("precision") == "float32"
     assert now["job"]["quality"].pop("max_clipped_rate")
     for part in ("generation", "job", "mel", "vocoder", "store"):
