@@ -93,6 +93,8 @@ def _job_key(schema: Mapping[str, Any], needed: bool, root: Mapping[str, Any]) -
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_plain, value))}]"
     return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
 
 
