@@ -67,14 +67,17 @@ class LocalStorage:
                 yield os.path.relpath(os.path.join(folder, file), self.root).replace(os.sep, "/")
 
     def stamps(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """See Storage. The kernel sets the time of the last change of an inode, so that no copy or edit can keep it."""
+        """See Storage. The kernel sets the time of an inode's last change, so no edit or copy can keep it.
+
+        Its clock has ticks of milliseconds, in which a file may be replaced by one of another inode.
+        """
         for name in self.list(prefix):
             with translated(f"reading {self.root / name}", passing=FileNotFoundError):
                 try:
                     found = os.stat(self.root / name)
                 except FileNotFoundError:
                     continue  # it was deleted meanwhile
-            yield name, f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+            yield name, f"{found.st_size}:{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 
     def put_if_absent(self, name: str, source: Path | bytes) -> bool:
         """See Storage."""

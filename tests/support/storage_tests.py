@@ -49,6 +49,21 @@ class StorageTests:
         storage.replace("manifest", b"two")
         assert content(storage, "manifest") == content(opened(), "manifest") == b"two"
 
+    def test_an_object_has_another_stamp_once_it_is_replaced(self, opened: Open) -> None:
+        storage = opened()
+        for name in ("folder/one", "folder/two"):
+            storage.put_if_absent(name, b"first")
+        before = dict(storage.stamps("folder"))
+        assert list(before) == list(storage.list("folder")) == ["folder/one", "folder/two"]
+        assert dict(opened().stamps("folder")) == before
+        storage.replace("folder/one", b"other")
+        after = dict(storage.stamps("folder"))
+        assert after["folder/two"] == before["folder/two"]
+        assert after["folder/one"] != before["folder/one"] or set(before.values()) == {""}  # which nobody believes
+        assert not any('"' in stamp for stamp in after.values())
+        storage.delete("folder/one")
+        assert list(storage.stamps("folder")) == [("folder/two", after["folder/two"])]
+
     def test_a_file_from_scratch_becomes_an_object_and_scratch_is_none(self, opened: Open) -> None:
         storage = opened()
         with storage.scratch() as folder:
