@@ -435,6 +435,13 @@ MUTANTS = (
         "tests/output/test_commit_heads.py -k replaced_is_read",
     ),
     Mutant(
+        "lines are copied only where they have the metadata of now",
+        "jobs/publish.py",
+        "None if current else",
+        "None if True else",
+        "tests/worker/test_sidecar.py -k manifest_alone",
+    ),
+    Mutant(
         "a damaged head is not believed",
         "output/commit_heads.py",
         "if digest == _digest(text):",
