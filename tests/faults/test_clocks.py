@@ -34,6 +34,8 @@ READINGS = {
     ("events/prometheus.py", "time.time"): "when a run succeeded last, for Prometheus",
     ("planning/prepare.py", "datetime.now"): "the beginning of the run's id; the rest of it is random",
     ("storage/base.py", "time.time"): "how long the lock is held, for the reader",
+    ("storage/local.py", ".st_mtime_ns"): "a part of a record's stamp: another one means that the record is read again",
+    ("storage/local.py", ".st_ctime_ns"): "as above",
     ("storage/trusted_folder.py", "time.time"): "how long nobody used a kept file, which is removed after a month",
     ("storage/trusted_folder.py", ".st_mtime"): "as above: a file that is removed too early is made again",
     ("storage/objects/lease.py", "time.clock_gettime"): "CLOCK_BOOTTIME: a waiting time, which nobody sets",
