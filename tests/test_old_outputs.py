@@ -303,7 +303,7 @@ def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:
 
 NEW_IN_A_PLAN = (
     "texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes", "vocoded",
-    "utterances_copied",
+    "utterances_copied", "driver_bytes", "first_bytes",
 )  # fmt: skip
 NEW_IN_A_JOB = ("sidecar", "store_in_rows", "manifest")
 NEW_IN_A_COMMIT = (

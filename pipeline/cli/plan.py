@@ -53,6 +53,8 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     print_some([f"          {failure.key}: {failure.reason}" for failure in found.refused])
     print(f"reading   {size(found.read_bytes)} of chunks for {size(found.wanted_bytes)} of mels, ", end="")
     print(f"amplification {found.read_amplification:.2f}")
-    print(f"memory    about {size(found.worker_bytes)} a worker", end="")
-    print(f", {found.workers} workers" if found.workers is not None else "", end="")
-    print(f", and {size(found.shared_bytes)} that those of a machine share" if found.shared_bytes else "")
+    need = found.memory
+    print(f"memory    up to {size(need.driver)} for the driver, {size(need.worker)} for each worker", end="")
+    print(f" ({found.workers} workers)" if found.workers is not None else "", end="")
+    print(f", {size(need.shared)} that those of a machine share" if need.shared else "", end="")
+    print(f"; {size(need.first)} more while the first of a machine prepares the vocoder")

@@ -42,10 +42,6 @@ OWN_WORKERS: Mapping[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.monitor-interval": "1s",
-    # Without MALLOC_TRIM_THRESHOLD_: see `allocation`.
-    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
-        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1
-    ),
 }
 """Settings of workers that are ours."""
 

@@ -16,6 +16,7 @@ from pipeline.config.cluster import (
     SynchronousConfig,
     importing_dask,
     is_loopback,
+    memory_bytes,
 )
 from pipeline.config.job import Job, JobConfig
 from pipeline.config.options import check_options, resolved
@@ -59,6 +60,7 @@ __all__ = [
     "importing_dask",
     "is_loopback",
     "load_job",
+    "memory_bytes",
     "named_mel",
     "resolved",
 ]

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
+from pipeline.config.cores import usable_cores
 from pipeline.config.sections import PositiveFloat, PositiveInt, Section
 from pipeline.errors import ConfigError
 
 PATIENCE_SECONDS = 12 * 3600.0
 """Time to wait for a batch queue unless the job says otherwise: a night."""
+
+
+def memory_bytes(memory: str) -> int:
+    """A number of bytes that is written like `8 GB`.
+
+    >>> memory_bytes("8 GB"), memory_bytes("1.5GiB")
+    (8000000000, 1610612736)
+    """
+    found = re.fullmatch(r"([0-9.]+) ?([kMGT])(i?)B", memory)
+    assert found is not None, "checked by pydantic"
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** (1 + "kMGT".index(found[2])))
 
 
 def _seconds(walltime: Any) -> Any:
@@ -67,6 +77,9 @@ class ClusterConfig(Section):
     """Seconds that shards in flight may take to finish after Ctrl-C or SIGTERM."""
     insecure: bool = False
     """Allow a scheduler beyond this machine without TLS."""
+    memory_limit: Memory | None = None
+    """Memory that a run may take on one machine, such as `8 GB`: a job that would take more is refused. With workers
+    elsewhere it is for a machine with workers: a SLURM job, a pod, or one worker of a Dask cluster."""
 
     @property
     def waits(self) -> tuple[float, str]:
@@ -79,7 +92,11 @@ class ClusterConfig(Section):
 
     def at_once(self) -> int:
         """Number of shards that are made at once on one machine, as far as that is known: they share its GPU."""
-        return self.threads_per_worker
+        return self.workers_of_a_machine() * self.threads_per_worker
+
+    def workers_of_a_machine(self) -> int:
+        """Number of worker processes on one machine, as far as that is known."""
+        return 1
 
 
 class LocalConfig(ClusterConfig):
@@ -93,9 +110,9 @@ class LocalConfig(ClusterConfig):
             return self.workers
         return usable_cores()
 
-    def at_once(self) -> int:
+    def workers_of_a_machine(self) -> int:
         """See ClusterConfig."""
-        return self.worker_count() * self.threads_per_worker
+        return self.worker_count()
 
 
 class SynchronousConfig(ClusterConfig):
@@ -202,9 +219,9 @@ class SlurmConfig(_QueuedConfig):
         """See ClusterConfig."""
         return self.jobs * self.processes
 
-    def at_once(self) -> int:
+    def workers_of_a_machine(self) -> int:
         """See ClusterConfig."""
-        return self.processes * self.threads_per_worker
+        return self.processes
 
 
 class KubernetesConfig(_QueuedConfig):
@@ -255,24 +272,6 @@ Cluster = Annotated[
     BeforeValidator(_of_one_kind),
 ]
 """The section `cluster`, of any kind. Without a `kind` it is a local one."""
-
-
-def usable_cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Number of cores that this process may use: its affinity, or the quota of its control group, rounded up.
-
-    It is `dask.system.cpu_count`, without the import of Dask.
-
-    Args:
-        groups: folder of the kernel's control groups, of version 2 (`cpu.max`) or 1.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    first = [groups / name / "cpu.cfs_quota_us" for name in ("cpuacct,cpu", "cpu,cpuacct")]
-    for files in ((groups / "cpu.max",), *((each, each.with_name("cpu.cfs_period_us")) for each in first)):
-        with contextlib.suppress(OSError, ValueError):  # "max" is no number
-            quota, period = map(int, " ".join(each.read_text() for each in files).split())
-            if quota > 0 and period > 0:
-                cores = min(cores, math.ceil(quota / period))
-    return cores
 
 
 @contextlib.contextmanager

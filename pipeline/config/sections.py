@@ -145,9 +145,9 @@ class OutputConfig(Section):
     """What lies beside each audio: a JSON file with key, length and metadata (`plain`); the same with text, speaker,
     language and the figures that readers filter by (`full`); or nothing (`none`). If this changes, audio is copied into
     new shards, and nothing is vocoded."""
-    shard_seconds: Literal["auto"] | PositiveFloat = "auto"
-    """Seconds of audio in a shard. `auto` is the length with which the output was begun: 600, or less where workers
-    would have nothing to do at the end."""
+    shard_seconds: PositiveFloat | None = None
+    """Seconds of audio in a shard. If null: as in the shards that the output has; in a new output 600, or less if
+    workers would have nothing to do at the end."""
     sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = None
     """Sample rate of the audio [Hz]. If null: that of the vocoder; otherwise the audio is resampled at the end."""
     loudness: Annotated[float, Field(ge=-50, le=-5)] | None = None

@@ -48,7 +48,7 @@ def _runs(new: NDArray[np.int64], housed: NDArray[np.int64], catalogue: Catalogu
         job: the job, whose `shard_seconds` says how long a run is.
     """
     seconds = job.config.output.shard_seconds
-    assert seconds != "auto", "prepare has resolved it"
+    assert seconds is not None, "`prepare` has resolved it"
     target = seconds * job.mel.sample_rate / job.mel.hop_length  # frames
     parted = (np.diff(np.searchsorted(housed, new), prepend=0) > 0).tolist()
     cuts, frames = [], 0

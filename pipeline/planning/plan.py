@@ -19,6 +19,7 @@ from pipeline.planning.assignment import assign, refusals_of
 from pipeline.planning.commit_index import CommitIndex, CommittedShard
 from pipeline.planning.decide import Decision, decide
 from pipeline.planning.fingerprint import ingredients_of, is_reusable, shard_fingerprint, why_made, why_repacked
+from pipeline.planning.memory import MemoryNeed
 from pipeline.stores.base import Catalogue, Utterance, Utterances
 
 Key = TypeVar("Key")
@@ -27,7 +28,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class ShardTask(ShardId):
-    """One shard to make: all that a worker gets besides the job. It holds names and places of mels, never mels.
+    """One shard to make: all that a worker gets besides the job. It says where mels are, and holds none.
 
     Args:
         number, fingerprint, revision, texts: the identity of the shard; see ShardId.
@@ -81,8 +82,7 @@ class Plan:
         utterances: number of utterances in the store: those of `todo` and `done`, and the refused.
         read_bytes: size of the decoded chunks that making `todo` reads.
         wanted_bytes: size of the mels of `todo`, as float32.
-        worker_bytes: estimated memory that a worker needs, without what it shares with others.
-        shared_bytes: estimated memory that the workers of a machine share.
+        memory: the memory that the run takes.
     """
 
     todo: tuple[PlannedShard, ...]
@@ -91,8 +91,7 @@ class Plan:
     utterances: int
     read_bytes: int
     wanted_bytes: int
-    worker_bytes: int
-    shared_bytes: int
+    memory: MemoryNeed
 
     @property
     def shards_to_decode(self) -> tuple[PlannedShard, ...]:
@@ -176,8 +175,10 @@ class Plan:
             "utterances_copied": self.unchanged,
             "hours_to_make": self.seconds / 3600,
             "read_amplification": self.read_amplification,
-            "worker_bytes": self.worker_bytes,
-            "shared_bytes": self.shared_bytes,
+            "driver_bytes": self.memory.driver,
+            "worker_bytes": self.memory.worker,
+            "shared_bytes": self.memory.shared,
+            "first_bytes": self.memory.first,
         }
 
 
@@ -199,9 +200,8 @@ def plan_shards(
     commits: CommitIndex,
     stale: Mapping[str, str],
     chunk_bytes: Callable[[Utterance, Utterance], int],
-    worker_bytes: int,
+    memory: Callable[[Iterable[int]], MemoryNeed],
     texts_of: Callable[[Iterable[int]], str] = lambda members: "",
-    shared_bytes: int = 0,
 ) -> Plan:
     """The plan for a catalogue, given what is committed.
 
@@ -215,9 +215,8 @@ def plan_shards(
         commits: all commits of the output, indexed by this catalogue.
         stale: name of a commit -> why its shard is to be made again though nothing has changed.
         chunk_bytes: gives the size of the chunks that hold all rows from one utterance to another.
-        worker_bytes: estimated memory that a worker needs; it is passed on.
+        memory: gives the memory that shards with some numbers of utterances take.
         texts_of: gives the `texts` of a shard with the utterances at some positions; see ShardId.
-        shared_bytes: estimated memory that the workers of a machine share; it is passed on.
     """
     newest = _newest(commits.shards, lambda shard: shard.number, lambda shard: (shard.generation, shard.name))
     alike: dict[tuple[int, str], list[CommittedShard]] = {}
@@ -254,7 +253,8 @@ def plan_shards(
             replace(planned, texts_changed=texts, decoded=len(decoded), decoded_seconds=job.mel.seconds(frames))
         )
     refused = tuple(_failure(catalogue[index], job, reason) for index, reason in sorted(refusals.items()))
-    return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, worker_bytes, shared_bytes)
+    need = memory(len(each.members) for each in todo)
+    return Plan(tuple(todo), tuple(done), refused, len(catalogue), read, wanted, need)
 
 
 def _to_decode(decision: Decision, members: NDArray[np.int64], commits: CommitIndex) -> NDArray[np.int64]:

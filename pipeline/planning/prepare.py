@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,7 @@ from pipeline.output.parquet_manifest import check_installed as check_pyarrow
 from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
+from pipeline.planning.memory import check_memory, memory_need
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.planning.shard_length import LONGEST_SECONDS, begun_with, shard_seconds
 from pipeline.planning.sidecars import Sidecars
@@ -29,10 +31,7 @@ from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
 from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
-from pipeline.vocoders import PIECES, Vocoder, check_device, load_vocoder
-
-WORKER_BASE_BYTES = 128 * 2**20
-"""Resident memory of a worker that has imported everything and decoded nothing; measured on Linux, rounded up."""
+from pipeline.vocoders import Vocoder, check_device, load_vocoder
 
 _UNKNOWN_WORKERS = 16
 """Number of workers to have work for on a cluster that is not asked how many it has."""
@@ -143,6 +142,8 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
     sidecars = Sidecars(metadata, config.output.sidecar)
     scan = _scan(ledger, catalogue, sidecars)
     plan = _plan(scan, ledger, store, catalogue, vocoder, job, sidecars)
+    if plan.todo:
+        check_memory(plan.memory, config.cluster)
     unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
     return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, sidecars)
 
@@ -150,7 +151,7 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
 def _with_shard_length(config: JobConfig, described: Mapping[str, Any] | None, seconds: float, parts: int) -> JobConfig:
     """The job with a number for `output.shard_seconds`: that of the output, if it was begun."""
     output, cluster = config.output, config.cluster
-    if output.shard_seconds != "auto":
+    if output.shard_seconds is not None:
         return config
     length = begun_with(described)
     if length is None:
@@ -234,14 +235,9 @@ def _plan(
     job: Job,
     sidecars: Sidecars,
 ) -> Plan:
-    window = (job.config.vocoder.window or vocoder.window) + sum(vocoder.halo)
-    at_once = window * (job.config.vocoder.batch or 1)
-    worker_bytes = WORKER_BASE_BYTES + job.config.cluster.threads_per_worker * vocoder.memory(at_once)
-    if job.config.vocoder.device != "cpu":
-        worker_bytes += 4 * PIECES * vocoder.samples(window)  # float32 waveforms that wait to be encoded
+    need = partial(memory_need, job, store, catalogue, vocoder)
     stale = {**scan.lost, **ledger.stale()}
-    chunk_bytes, shared = store.chunk_bytes, vocoder.shared_memory
-    return plan_shards(catalogue, job, scan.commits, stale, chunk_bytes, worker_bytes, sidecars.digest, shared)
+    return plan_shards(catalogue, job, scan.commits, stale, store.chunk_bytes, need, sidecars.digest)
 
 
 def _absolute(config: JobConfig) -> JobConfig:

@@ -36,9 +36,11 @@ def key_faults(keys: NDArray[Any], faults: Faults) -> None:
     for index, key in enumerate(keys):
         if len(key) > MAX_KEY_BYTES // 4 and (reason := bad_key(key)):
             add_fault(faults, index, f"{reason} (item {index})")
-    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    hashes = np.fromiter(map(hash, keys), np.int64, len(keys))  # to sort the keys would take four times their memory
+    order = np.argsort(hashes, kind="stable")
+    alike = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
     found: dict[str, list[int]] = {}
-    for index in np.flatnonzero(counts[which] > 1).tolist():  # numpy compares only what precedes a NUL
+    for index in np.unique(order[np.concatenate([alike, alike + 1])]).tolist():
         found.setdefault(str(keys[index]), []).append(index)
     for text, places in found.items():
         named = ", ".join(map(str, places[:-1]))[:200] + f" and {places[-1]}"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.paths import CONFIGS
 
 from pipeline.config import JobConfig, SlurmConfig, load_job
-from pipeline.config.cluster import usable_cores
+from pipeline.config.cores import usable_cores
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
 from pipeline.output.parquet_manifest import check_installed
@@ -35,7 +35,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     job = JobConfig.build(BASE)
     assert (job.vocoder.name, job.vocoder.window) == ("hifigan-universal", None)
     assert (job.output.container, job.output.codec, job.output.subtype) == ("tar", "flac", "PCM_16")
-    assert (job.output.shard_seconds, job.cluster.kind, job.cluster.threads_per_worker) == (600, "local", 1)
+    assert (job.output.shard_seconds, job.cluster.kind, job.cluster.threads_per_worker) == (None, "local", 1)
     assert (job.quality.mel_distance, job.quality.max_failure_rate) == (True, 0.01)
 
 

@@ -129,7 +129,7 @@ def test_a_shard_whose_worker_is_lost_right_after_its_answer_is_made(
     small_job: Build, reference: Reference, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dask does not know yet that the task is done, and takes it for lost."""
-    config = small_job(**LOCAL, cluster__workers=1)
+    config = small_job(**{**LOCAL, "cluster__workers": 1})
     monkeypatch.setattr(dask_executor, "make_on_worker", outspoken)
     events: list[Event] = []
     run(config, events.append)

@@ -285,8 +285,8 @@ def test_the_planned_memory_of_a_worker_is_what_it_takes(tmp_path: Path) -> None
     config = JobConfig.build({"input": {"store": str(store)}, "output": {"url": str(tmp_path / "audio")}})
     load_vocoder("hifigan-universal").prepare()  # converts the checkpoint and compiles, if need be, in this process
     found = plan(config)
-    assert found.shared_bytes > 150e6
-    planned = found.worker_bytes + found.shared_bytes
+    assert found.memory.shared > 150e6
+    planned = found.memory.worker + found.memory.shared
     peak = peak_of_a_run(store, tmp_path / "audio", "hifigan-universal")
     assert peak < planned * 1.05  # Dask's own part is not in this peak
     assert planned < 1.5 * peak

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from support.commits import record_of
+from support.commits import no_memory, record_of
 
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
@@ -54,7 +54,7 @@ def a_job(out: Path, container: str, generation: int) -> Job:
 
 def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
     nothing = OutputScan(index_commits(catalogue, ()), {}, b"")
-    plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, 0)
+    plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, no_memory)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
     metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
     return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, Sidecars(metadata))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.commits import record_of
+from support.commits import no_memory, record_of
 
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import PRESETS
@@ -43,7 +43,9 @@ def a_job(vocoder: str = "aaaa", generation: int = 1, **output: object) -> Job:
 
 def plan(catalogue: Catalogue, job: Job, commits: Iterable[ShardRecord] = (), stale: Mapping[str, str] = {}) -> Plan:
     committed = index_commits(catalogue, map(head_of, sorted(commits, key=lambda record: record.name)))
-    return plan_shards(catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), 0)
+    return plan_shards(
+        catalogue, job, committed, stale, lambda first, last: 1000 * (last.index - first.index + 1), no_memory
+    )
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, numbers: Iterable[int] | None = None) -> list[ShardRecord]:

@@ -2,12 +2,19 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 
 from pipeline.config import Job
 from pipeline.output.records import Row, ShardRecord, Source, StoredObject, sealed
 from pipeline.planning.fingerprint import ingredients_of
+from pipeline.planning.memory import MemoryNeed
 from pipeline.planning.plan import ShardTask
 from pipeline.stores import Utterance
+
+
+def no_memory(sizes: Iterable[int]) -> MemoryNeed:
+    """As if a run took none."""
+    return MemoryNeed(0, 0, 0, 0, 0)
 
 
 def record_of(task: ShardTask, job: Job) -> ShardRecord:

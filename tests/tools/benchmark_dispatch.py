@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
+from support.commits import no_memory
 from support.paths import TESTS
 
 from pipeline.config import Job, JobConfig
@@ -47,7 +48,7 @@ def made_up(shards: int, utterances: int) -> tuple[Job, Catalogue, Plan]:
         PlannedShard(n, f"{n:032x}", np.arange(n * utterances, (n + 1) * utterances), 25.0, "new")
         for n in range(shards)
     )
-    return job, catalogue, Plan(todo, (), (), total, 0, 0, 0, 0)
+    return job, catalogue, Plan(todo, (), (), total, 0, 0, no_memory(()))
 
 
 def resident(what: str = "VmRSS") -> int:

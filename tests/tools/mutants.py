@@ -901,7 +901,7 @@ MUTANTS = (
     ),
     Mutant(
         "a site's configuration of Dask does not reach local workers",
-        "cluster/local.py",
+        "cluster/settings.py",
         "    dask.config.refresh(paths=[], env={})\n",
         "",
         "tests/cluster/test_site_configuration.py -k does_not_reach",

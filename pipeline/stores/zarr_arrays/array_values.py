@@ -25,7 +25,7 @@ from pipeline.stores.zarr_arrays.zarr_tree import ZarrTree
 
 MAX_READ_BYTES = 1 << 30
 MAX_COLUMN_ITEMS = 1 << 27
-_COLUMN_PIECE = 1 << 20  # number of items of a column that are read at once; a larger chunk is read whole
+_COLUMN_PIECE = 1 << 17  # number of items of a column that are read at once; a larger chunk is read whole
 KEPT_BYTES = 16 << 20
 """Size of the decoded chunks that an array keeps for the next read [bytes]. One chunk may be four times as large."""
 
