@@ -780,6 +780,20 @@ MUTANTS = (
         "tests/output/test_garbage.py",
     ),
     Mutant(
+        "the scheduler keeps no log of what is finished",
+        "cluster/settings.py",
+        '    "distributed.admin.low-level-log-length": 0,\n',
+        "",
+        "tests/cluster/test_memory.py -k keeps_anything",
+    ),
+    Mutant(
+        "a job that takes more memory than it may is refused",
+        "planning/memory.py",
+        "    if total > limit:\n",
+        "    if False:\n",
+        "tests/cluster/test_memory.py -k refused",
+    ),
+    Mutant(
         "secrets stay out of Dask's tasks",
         "cluster/dask_executor.py",
         "each.task.name, each.number) for each",
