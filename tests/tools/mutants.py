@@ -794,6 +794,13 @@ MUTANTS = (
         "tests/cluster/test_memory.py -k refused",
     ),
     Mutant(
+        "a run keeps the length of shards with which its output was begun",
+        "planning/prepare.py",
+        "    length = begun_with(described)\n",
+        "    length = None\n",
+        "tests/planning/test_shard_length.py -k begun",
+    ),
+    Mutant(
         "secrets stay out of Dask's tasks",
         "cluster/dask_executor.py",
         "each.task.name, each.number) for each",
