@@ -29,15 +29,15 @@ def names(config: JobConfig, parts: int = 1) -> list[str]:
 
 
 def test_the_length_of_shards_is_that_with_which_the_output_was_begun(job: Build) -> None:
-    def with_workers(number: int, **more: Any) -> JobConfig:
-        return job(output__shard_seconds=None, cluster__kind="local", cluster__workers=number, **more)
+    def with_workers(number: int) -> JobConfig:
+        return job(output__shard_seconds=None, cluster__kind="local", cluster__workers=number)
 
     begun = prepare(with_workers(2))
     shards = [shard.name for shard in begun.plan.todo]
     assert names(with_workers(7)) != shards
     begun.ledger.write_job(describe_job(begun))  # as a run does before its first shard
     assert names(with_workers(7)) == names(job(output__shard_seconds=None)) == shards
-    assert names(with_workers(7, output__shard_seconds=2)) != shards
+    assert names(job(output__shard_seconds=2)) != shards
 
 
 def test_parts_of_a_job_make_the_same_plan_on_clusters_of_any_size(job: Build) -> None:
