@@ -96,7 +96,7 @@ MOST_ROOMS, MOST_MODULES = 25, 6
 ONLY_IN = {
     "fsspec": "storage stores",
     "fcntl": "storage",
-    "dask": "cluster config",
+    "dask": "cluster",
     "dask_jobqueue": "cluster",
     "dask_kubernetes": "cluster",
     "distributed": "cluster",

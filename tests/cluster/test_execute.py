@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from distributed import Client, LocalCluster
 from support.corpora import assert_whole, lasting_store, objects
 from support.faults.processes import until
 
-from pipeline.cluster import dask_executor
+from pipeline.cluster import dask_executor, on_worker
 from pipeline.cluster.connection import connect
 from pipeline.config import DaskConfig, JobConfig
 from pipeline.errors import ClusterError
@@ -64,14 +66,46 @@ def test_workers_tell_how_far_they_are_before_their_shard_is_done(job: Build, pa
 
 
 def test_a_running_scheduler_does_the_work(job: Build) -> None:
-    from distributed import LocalCluster
-
     with LocalCluster(
         n_workers=1, threads_per_worker=2, dashboard_address=":0", processes=False, protocol="tcp://"
     ) as cluster:
         config = job(cluster__kind="dask", cluster__address=cluster.scheduler_address)
         assert run(config).totals.utterances == 24
     assert_whole(Path(config.output.url), 24)
+
+
+def test_a_task_is_bytes_to_dask_and_the_job_is_not_in_it(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask looks into every dataclass, list and dictionary of a task. The workers get the job once, each by itself."""
+    real, tasks = Client.map, list[tuple[Any, ...]]()
+
+    def recorded(client: Client, work: Any, *columns: Any, **options: Any) -> Any:
+        tasks.extend(zip(*columns, strict=True))
+        return real(client, work, *columns, **options)
+
+    monkeypatch.setattr(Client, "map", recorded)
+    config = job(**SMALL)
+    assert run(config).totals.utterances == 24
+    assert len(tasks) > 10
+    for sealed, run_id in tasks:
+        assert (type(sealed), type(run_id)) == (bytes, str)
+        trial = on_worker.Trial.opened(sealed)
+        assert len(trial.task.utterances) > 0
+        assert b"JobConfig" not in sealed
+        assert len(sealed) < 2000
+
+
+def test_a_scheduler_that_does_not_pass_on_what_workers_say_ends_the_run(
+    job: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it would wait for ever: Dask says that a task is done, and its worker says nothing."""
+    say = on_worker._say
+    monkeypatch.setattr(
+        on_worker, "_say", lambda *words: None if "committed" in words[-1] else say(*words)
+    )  # of workers in this process
+    with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
+        config = job(cluster__kind="dask", cluster__address=cluster.scheduler_address, output__shard_seconds=600)
+        with pytest.raises(ClusterError, match=r"1 shards were made, but .*blocked-handlers.*run again to resume"):
+            run(config)
 
 
 def test_a_worker_of_another_installation_is_named_as_that(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,8 +125,6 @@ def test_a_scheduler_that_does_not_answer_is_an_error_after_the_time_limit(job: 
 
 
 def test_a_scheduler_without_workers_is_an_error_after_the_time_limit() -> None:
-    from distributed import LocalCluster
-
     with LocalCluster(n_workers=0, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
         config = DaskConfig(address=cluster.scheduler_address, timeout=1)
         with pytest.raises(ClusterError, match=r"no worker for more than 1 s .*dask worker ADDRESS"), connect(config):
@@ -100,8 +132,6 @@ def test_a_scheduler_without_workers_is_an_error_after_the_time_limit() -> None:
 
 
 def test_workers_that_never_come_back_end_the_run(job: Build) -> None:
-    from distributed import LocalCluster
-
     with LocalCluster(
         n_workers=1, threads_per_worker=1, dashboard_address=":0", processes=False, protocol="tcp://"
     ) as cluster:
@@ -124,8 +154,6 @@ def test_workers_that_never_come_back_end_the_run(job: Build) -> None:
 
 
 def test_a_scheduler_that_goes_away_ends_the_run(job: Build) -> None:
-    from distributed import LocalCluster
-
     cluster = LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://")
     config = job(
         cluster__kind="dask", cluster__address=cluster.scheduler_address, cluster__timeout=2, output__shard_seconds=2
@@ -175,8 +203,6 @@ def test_a_port_that_is_no_scheduler_ends_the_run_in_time(job: Build, reply: byt
 
 
 def test_a_worker_is_not_taken_for_a_scheduler(job: Build) -> None:
-    from distributed import LocalCluster
-
     with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
         config = job(cluster__kind="dask", cluster__address=cluster.workers[0].address, cluster__timeout=2)
         with pytest.raises(ClusterError, match=r"is not a Dask scheduler.*it is a Worker"):

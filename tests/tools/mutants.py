@@ -801,6 +801,21 @@ MUTANTS = (
         "tests/planning/test_shard_length.py -k begun",
     ),
     Mutant(
+        "a task that ended without a word ends the run",
+        "cluster/dask_executor.py",
+        "        if unheard := finished & self._silent & self._futures.keys():\n",
+        "        if unheard := set[int]():\n",
+        "tests/cluster/test_execute.py -k pass_on_what_workers_say",
+        hangs=True,
+    ),
+    Mutant(
+        "a task is bytes to Dask",
+        "cluster/dask_executor.py",
+        "        sealed = [each.sealed() for each in trials]\n",
+        "        sealed = [each for each in trials]\n",
+        "tests/cluster/test_execute.py -k bytes_to_dask",
+    ),
+    Mutant(
         "secrets stay out of Dask's tasks",
         "cluster/dask_executor.py",
         "each.task.name, each.number) for each",
