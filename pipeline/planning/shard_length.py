@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 LONGEST_SECONDS = 600.0
 """A tar of FLAC at 22050 Hz is then some 15 MB, and a worker that is lost takes ten minutes of audio along."""
-_SHORTEST_SECONDS = 30.0
-"""Shorter shards are made only if some workers would have none otherwise: each shard has a commit."""
+_SHORTEST_SECONDS = 40.0
+"""A second of work with `lift`, and six with HiFi-GAN. More workers than shards of this length have nothing to do."""
 _SHARDS_PER_WORKER = 10
 """If the last shard of each worker begins at any time, workers are idle for half a shard at the end: 5 % of the run."""
 
@@ -22,11 +21,12 @@ def shard_seconds(seconds: float, workers: int) -> float:
         workers: number of workers.
 
     >>> shard_seconds(3600 * 24, 2), shard_seconds(3600 * 24, 100), shard_seconds(600, 2), shard_seconds(70, 4)
-    (600.0, 86.4, 30.0, 17.5)
+    (600.0, 86.4, 42.857142857142854, 70.0)
     """
-    wanted = math.ceil(seconds / _SHORTEST_SECONDS / workers) * workers
-    shards = max(1, min(wanted, _SHARDS_PER_WORKER * workers))
-    return max(1.0, min(LONGEST_SECONDS, seconds / shards))
+    shards = min(int(seconds / _SHORTEST_SECONDS), _SHARDS_PER_WORKER * workers)
+    if shards > workers:
+        shards -= shards % workers  # equally many for each
+    return min(LONGEST_SECONDS, seconds / max(1, shards))
 
 
 def begun_with(described: Mapping[str, Any] | None) -> float | None:

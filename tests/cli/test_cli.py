@@ -57,7 +57,7 @@ def test_from_audio_to_verified_shards(tmp_path: Path, vocoder_path: Path) -> No
     assert "packed 24 utterances, 1.2 min" in melmill("pack", PROMPTS, store, "--mel", "hifigan-22k")
     assert "contract   hifigan-22k" in called("inspect", store)
     common = ["--store", store, "--out", out, "--vocoder", vocoder_path]
-    assert "to make   24 utterances, 1.2 min" in called("plan", *common)
+    assert "to make   24 utterances, 1.2 min, 1 shards" in called("plan", *common)
     assert not out.exists()
     said = called("run", *common, "--workers", 1)
     assert f"{out}/manifest.jsonl lists 24 utterances, 1.2 min" in said
