@@ -140,15 +140,15 @@ class DaskExecutor:
                 yield said(self._messages.get_nowait()[1])
 
     def _lost(self) -> Iterator[Ended]:
-        """The trials whose workers were lost.
+        """The trials whose workers were lost, as this look and the last one show: in between, all words were heard.
 
         Raises:
             CancelledError: if the connection to the scheduler is lost.
             ClusterError: if a worker cannot import what it needs, or the scheduler does not pass on what workers say.
             MelmillError: the error of a shard.
         """
-        finished = set()
-        for trial, future in list(self._futures.items()):
+        finished, killed = set[int](), set[int]()
+        for trial, future in self._futures.items():
             match future.status:
                 case "finished":
                     finished.add(trial)
@@ -158,15 +158,17 @@ class DaskExecutor:
                     error = future.exception()
                     if not isinstance(error, KilledWorker):
                         _refuse(error)
-                    self._release(trial)
-                    yield Ended(trial, lost=True)
+                    killed.add(trial)
         if unheard := finished & self._silent & self._futures.keys():
             raise ClusterError(
                 f"{len(unheard)} shards were made, but the scheduler did not pass on what their workers said. See "
                 "whether its configuration has distributed.scheduler.blocked-handlers. What was committed is kept; run "
                 "again to resume"
             )
-        self._silent = finished  # the words of all of them are in the queue by now
+        lost, self._silent = killed & self._silent, finished | killed
+        for trial in lost:
+            self._release(trial)
+            yield Ended(trial, lost=True)
 
     def _release(self, trial: int) -> None:
         self._futures.pop(trial).release()
