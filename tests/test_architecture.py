@@ -46,7 +46,7 @@ FLOORS = {
     ],
     "checkpoints": [
         "config_file hifigan_config istft model_cache onnx_graph state_dict stats_file",
-        "checkpoint_file family hifigan_layers key_prefixes model_card",
+        "checkpoint_file family half_products hifigan_layers key_prefixes model_card",
         "card_in_onnx hifigan_config_dialects vocos_config",
         "hifigan_graph vocos",
         "bigvgan hifigan istftnet parallel_wavegan speechbrain speecht5",
@@ -54,8 +54,8 @@ FLOORS = {
         "__init__",
     ],
     "vocoders": [
-        "base protobuf sessions",
-        "griffin_lim onnx_file windows",
+        "base cards protobuf",
+        "griffin_lim onnx_file sessions windows",
         "ahead onnx_nodes",
         "node_chain",
         "generator_in_onnx lift_in_onnx",

@@ -98,9 +98,9 @@ class VocoderConfig(Section):
     that is an error. `auto` takes them where they can be used, and onnxruntime elsewhere. Their samples differ from
     those of onnxruntime by 1e-4 of full scale at most."""
     precision: Literal["float32", "mixed"] = "float32"
-    """Precision of a net's products. `mixed` multiplies most of HiFi-GAN's numbers as bfloat16, for more speed: it
-    needs native kernels and a processor with AVX512_BF16. Its samples differ from those of float32 by noise 40 dB below
-    them, so it counts as another vocoder."""
+    """Precision of a net's products. `mixed` is for more speed. On the CPU it multiplies most of HiFi-GAN's numbers as
+    bfloat16, which needs native kernels and a processor with AVX512_BF16. On a GPU they are float16.
+    Its samples differ from those of float32 by noise 40 dB below them, so it counts as another vocoder."""
     device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
     """Processor that runs networks. `cuda-or-cpu` uses the CPU, with a warning, where CUDA cannot be used. For CUDA
     install onnxruntime-gpu in place of onnxruntime."""
@@ -122,10 +122,11 @@ class VocoderConfig(Section):
 
     @model_validator(mode="after")
     def _precision_has_kernels(self) -> Self:
-        if self.precision == "mixed" and (self.runtime == "onnxruntime" or self.device != "cpu"):
+        native = self.device == "cpu" and self.runtime != "onnxruntime"
+        if self.precision == "mixed" and not native and self.device != "cuda":
             raise ValueError(
-                "precision: mixed needs the native kernels on the CPU; choose runtime: auto and device: cpu, or "
-                f"precision: float32 (runtime is {self.runtime}, device {self.device})"
+                "precision: mixed needs the native kernels on the CPU, or a GPU; choose runtime: auto and device: cpu, "
+                f"or device: cuda, or precision: float32 (runtime is {self.runtime}, device {self.device})"
             )
         return self
 

@@ -69,7 +69,7 @@ class IstftVocoder:
     @property
     def backend(self) -> Backend:
         """See `Vocoder.backend`."""
-        return Backend("onnxruntime")
+        return Backend("onnxruntime", None, self._model.elsewhere(self.digest), self._model.precision)
 
     @property
     def shared_memory(self) -> int:

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.checkpoints.half_products import cached_half_products
 from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
 from pipeline.kernels.hifigan.shape import HifiganShape, Precision
+from pipeline.vocoders.cards import card_memory, visible_cards
 from pipeline.vocoders.generator_in_onnx import read_generator
 from pipeline.vocoders.node_chain import UnknownGraphError
 from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
-from pipeline.vocoders.sessions import CARD_REMEDY, Device, Session, cuda_memory, open_session
+from pipeline.vocoders.sessions import CARD_REMEDY, Device, Session, open_session
 
 _HIFIGANS = ("hifigan", "pwg-hifigan", "speecht5-hifigan", "speechbrain-hifigan")
 """Families whose graph the native kernels know."""
@@ -30,12 +32,14 @@ _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
 # Raise them whenever the native kernels give other samples of the same model.
 _NATIVE: dict[Precision, str] = {"float32": "native 1", "mixed": "native mixed 1"}
+_CUDA_MIXED = "cuda mixed 1"
 # What stands before the content's digest if the model is not run by onnxruntime on the CPU -> keys of `vocoder` with
 # which shards are kept that were made so. Early versions of melmill ran models in OpenVINO, too.
 _ELSEWHERE = {
     _NATIVE["float32"]: {"runtime": "native"},
     _NATIVE["mixed"]: {"runtime": "native", "precision": "mixed"},
     "cuda": {"device": "cuda"},
+    _CUDA_MIXED: {"device": "cuda", "precision": "mixed"},
     "cuda-or-cpu": {"device": "cuda-or-cpu"},
     "openvino": {},
 }
@@ -55,7 +59,8 @@ class OnnxModel:
         device: the device that the model runs on.
         batch: number of mels of one length to run at once. None for one on the CPU, and on a GPU for as many, up to 64,
             as half of this process's part of its memory holds.
-        sharing: number of models, in all processes, that share the GPU's memory.
+        sharing: number of models, in all processes, that share the memory of this machine's GPUs.
+        precision: precision of the products. "mixed" is for a HiFi-GAN on the device `cuda`; see `half_products`.
 
     Attributes:
         generator: shape of the model if it is a HiFi-GAN; None if it is not.
@@ -73,8 +78,10 @@ class OnnxModel:
         device: Device = "cpu",
         batch: int | None = None,
         sharing: int = 1,
+        precision: Precision = "float32",
     ) -> None:
-        self.path, self.threads, self.device = path, threads, device
+        assert precision == "float32" or device == "cuda", device
+        self.path, self.threads, self.device, self.precision = path, threads, device, precision
         self._batch, self._sharing = batch, sharing
         try:
             content = path.read_bytes()
@@ -85,7 +92,8 @@ class OnnxModel:
         except ConfigError as error:
             raise ConfigError(f"{path}: this model is refused: {error}") from error
         self._content = _digest(content)
-        self.digest = self._content if device == "cpu" else self._digest_elsewhere(device)
+        where = _CUDA_MIXED if precision == "mixed" else device
+        self.digest = self._content if where == "cpu" else self._digest_elsewhere(where)
         self.generator, self.why_unknown = _generator(content, self.card)
         self.size = len(content)
         """Size of the file [bytes]."""
@@ -95,7 +103,7 @@ class OnnxModel:
         self._process = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return OnnxModel, (self.path, self.threads, self.device, self._batch, self._sharing)
+        return OnnxModel, (self.path, self.threads, self.device, self._batch, self._sharing, self.precision)
 
     def native_digest(self, precision: Precision = "float32") -> str:
         """Digest of the model as the native kernels run it in a precision; the same on every processor."""
@@ -109,7 +117,8 @@ class OnnxModel:
         """
         ways = {self._digest_elsewhere(where): keys for where, keys in _ELSEWHERE.items()}
         ways[self._content] = {"runtime": "onnxruntime"}
-        now = {"device": self.device, "precision": "mixed" if digest == self.native_digest("mixed") else "float32"}
+        mixed = self.precision == "mixed" or digest == self.native_digest("mixed")
+        now = {"device": self.device, "precision": "mixed" if mixed else "float32"}
         return {other: _kept_by(keys, now) for other, keys in ways.items() if other != digest}
 
     def _digest_elsewhere(self, where: str) -> str:
@@ -163,8 +172,9 @@ class OnnxModel:
             return 1
         # Asked once: the memory of the first batch is used again for the next.
         if self._batch is None and self._card_bytes is None:
-            free, total = cuda_memory() or (0, 0)
-            self._card_bytes = int(_SHARE_OF_CARD * min(free, total / self._sharing))
+            free, total = card_memory(self._own_session().card) or (0, 0)
+            on_one = -(-self._sharing // max(1, len(visible_cards())))
+            self._card_bytes = int(_SHARE_OF_CARD * min(free, total / on_one))
         most = self._batch or _MOST_AT_ONCE
         return most if self._card_bytes is None else min(max(1, self._card_bytes // self._bytes(frames)), most)
 
@@ -207,8 +217,11 @@ class OnnxModel:
         with self._lock:
             # A session does not survive a fork: its threads exist only in the parent.
             if self._session is None or self._process != os.getpid():
-                self.content()
-                self._session = open_session(self.path, self.threads, self.device)
+                content, path = self.content(), self.path
+                if self.precision == "mixed":
+                    assert self.generator is not None
+                    path = cached_half_products(content, self._content, self.generator)
+                self._session = open_session(path, self.threads, self.device)
                 self._process = os.getpid()
             return self._session
 

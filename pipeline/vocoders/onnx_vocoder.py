@@ -49,7 +49,7 @@ class OnnxVocoder:
     @property
     def backend(self) -> Backend:
         """See `Vocoder.backend`."""
-        return Backend("onnxruntime", self._why_not_native, self._model.elsewhere(self.digest))
+        return Backend("onnxruntime", self._why_not_native, self._model.elsewhere(self.digest), self._model.precision)
 
     @property
     def shared_memory(self) -> int:

@@ -62,9 +62,9 @@ def load_vocoder(
             else onnxruntime; `backend` of the vocoder then says why. "native" is an error where they do not.
         device: the device that nets run on.
         batch: number of windows to decode at once; None for a number that suits the device.
-        sharing: number of vocoders, in all processes, that share the GPU's memory.
-        precision: precision of the net's products. "mixed" is an error where the native kernels of HiFi-GAN do not run
-            it, on a processor with AVX512_BF16.
+        sharing: number of vocoders, in all processes, that share the memory of this machine's GPUs.
+        precision: precision of the net's products. On the CPU "mixed" is an error where the native kernels of HiFi-GAN
+            do not run it, on a processor with AVX512_BF16, and on a GPU for all nets except HiFi-GAN.
 
     Raises:
         ConfigError: if there is no vocoder of that name, or it cannot be loaded.
@@ -76,8 +76,8 @@ def load_vocoder(
             vocoder = _framed(vocoder, mel.framing)
     if vocoder.backend.precision != precision:
         raise ConfigError(
-            f"vocoder.precision: {name} has no mixed precision; HiFi-GAN in native kernels has. Set vocoder.precision "
-            "to float32"
+            f"vocoder.precision: {name} has no mixed precision; HiFi-GAN has, in native kernels and on a GPU. Set "
+            "vocoder.precision to float32"
         )
     if device == "cuda" and isinstance(vocoder, GriffinLim | Lift):
         raise ConfigError(
@@ -109,7 +109,8 @@ def _load(
                 "such as hifigan-22k"
             )
         return GriffinLim(mel)
-    model = OnnxModel(model_path(name), threads, device, batch, sharing)
+    on_card: Precision = precision if device == "cuda" else "float32"
+    model = OnnxModel(model_path(name), threads, device, batch, sharing, on_card)
     return vocoder_of(model, runtime, name if name in NAMES else None, precision)
 
 
@@ -142,8 +143,14 @@ def vocoder_of(
         why = _why_not_native(model, runtime == "native", precision)
         if why is None:
             return NativeVocoder(model, name, precision)
-    if precision == "mixed":
-        why = why or f"it needs the native kernels on the CPU (runtime is {runtime}, device {model.device})"
+    if model.precision == "mixed" and model.generator is None:
+        raise ConfigError(
+            f"vocoder.precision: mixed: {name or model.path}: on a GPU only HiFi-GAN has it, and this is a "
+            f"{model.card.family}. Set vocoder.precision to float32"
+        )
+    if precision != model.precision:
+        chosen = f"runtime is {runtime}, device {model.device}"
+        why = why or f"it needs the native kernels on the CPU, or device cuda ({chosen})"
         raise ConfigError(f"vocoder.precision: mixed: {name or model.path}: {why}. Set vocoder.precision to float32")
     if runtime == "native":
         raise ConfigError(f"vocoder.runtime: native: {name or model.path}: {why}. Set vocoder.runtime to onnxruntime")

@@ -98,10 +98,10 @@ def test_the_defaults_are_those_of_the_design() -> None:
         ("vocoder.precision=bfloat16", "vocoder.precision: Input should be 'float32' or 'mixed' (it is 'bfloat16')"),
         (
             "vocoder={runtime: onnxruntime, precision: mixed}",
-            "precision: mixed needs the native kernels on the CPU; choose runtime: auto and device: cpu, or precision: "
-            "float32 (runtime is onnxruntime, device cpu)",
+            "precision: mixed needs the native kernels on the CPU, or a GPU; choose runtime: auto and device: cpu, or "
+            "device: cuda, or precision: float32 (runtime is onnxruntime, device cpu)",
         ),
-        ("vocoder={device: cuda, precision: mixed}", "(runtime is auto, device cuda)"),
+        ("vocoder={device: cuda-or-cpu, precision: mixed}", "(runtime is auto, device cuda-or-cpu)"),
         ("vocoder.runtime=onnx", "vocoder.runtime: Input should be 'auto', 'native' or 'onnxruntime' (it is 'onnx')"),
         ("output.sample_rate=7999", "output.sample_rate: Input should be greater than or equal to 8000"),
         ("output.sample_rate=96000", "output.sample_rate: Input should be less than or equal to 48000"),

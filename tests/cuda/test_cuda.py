@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from support.paths import TESTS
 
 from pipeline.errors import CardError
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder, sessions
+from pipeline.vocoders.cards import visible_cards
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.registry import model_path
@@ -69,13 +71,44 @@ def test_the_shipped_checkpoints_have_their_samples_on_a_card_too(name: str, mel
         assert difference(f"{name}, batches of {batch} and whole", theirs, batched) < IN_BATCHES
 
 
+@pytest.mark.parametrize("name", ["hifigan", "speechbrain-hifigan", "hifigan-universal"])
+def test_mixed_precision_differs_from_float32_by_little_noise(
+    name: str, tmp_path: Path, mel: NDArray[np.float32]
+) -> None:
+    path = name
+    if name in CONFIGS:
+        path = str(random_model(name, tmp_path / "random.onnx"))
+        mel = np.random.default_rng(3).normal(-1, 2, (BANDS, 400)).astype(np.float32)
+    plain, mixed = (
+        load_vocoder(path, device="cuda", precision=precision).decode(mel).astype(np.float64)
+        for precision in ("float32", "mixed")
+    )
+    snr = 10 * np.log10(np.sum(plain**2) / np.sum((mixed - plain) ** 2))
+    print(f"{name}, mixed precision: noise {snr:.1f} dB below the samples")
+    assert 40 <= snr < 100  # it is neither loud nor missing
+
+
+def test_two_processes_use_two_cards_where_there_are_two() -> None:
+    code = "from pipeline.vocoders.cards import own_card; print(own_card().ordinal, flush=True); input()"
+    pipe = subprocess.PIPE
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True))
+            for _ in range(2)
+        ]
+        found = sorted(int(worker.stdout.readline()) for worker in workers if worker.stdout is not None)
+        for worker in workers:
+            worker.kill()
+    assert found == ([0, 0] if len(visible_cards()) == 1 else [0, 1])
+
+
 @pytest.mark.parametrize("family", CONFIGS)
 def test_no_part_of_a_net_is_left_to_the_cpu(family: str, tmp_path: Path) -> None:
     """A node that the CUDA provider does not have is done by the CPU, and its input and output are copied."""
     options = onnxruntime.SessionOptions()
     options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
     path = random_model(family, tmp_path / "random.onnx")
-    session = onnxruntime.InferenceSession(path, options, providers=[(sessions._CUDA, sessions._CUDA_OPTIONS)])
+    session = onnxruntime.InferenceSession(path, options, providers=[sessions._provider(0)])
     session.run(None, {"mel": np.zeros((2, BANDS, 100), np.float32)})
     events = json.loads(Path(session.end_profiling()).read_text())
     nodes = [event["args"] for event in events if event["name"].endswith("_kernel_time")]

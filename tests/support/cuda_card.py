@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 from collections.abc import Iterator
 
-from pipeline.vocoders.sessions import cuda_memory
+from pipeline.vocoders.cards import card_memory
 
 _PIECE = 2**28
 """Memory is taken in pieces of this [bytes]: one that large may not be free in one."""
@@ -14,7 +14,7 @@ _PIECE = 2**28
 
 def free_bytes() -> int:
     """Of the first card."""
-    memory = cuda_memory()
+    memory = card_memory(0)
     if memory is None:
         raise RuntimeError("CUDA's driver does not say how much of the card is free: these tests need a card")
     return memory[0]

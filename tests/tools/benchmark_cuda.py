@@ -5,6 +5,7 @@ Run by `make bench-cuda`; the second of two rounds, this machine, now.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from support.packs import pack_audio, pack_npy
 from support.paths import DATA, PROMPTS
 
 import pipeline
+from pipeline.kernels.hifigan.shape import Precision
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
@@ -62,12 +64,13 @@ def many(folder: str) -> str:
 def main() -> None:
     print("| what | times real time | memory of the card [GiB] |\n|---|---|---|")
     print(f"| {NAME}, one thread of the CPU | {rate(load_vocoder(NAME), 12):.1f} | |", flush=True)
-    for batch in BATCHES:
+    precisions: tuple[Precision, ...] = ("float32", "mixed")
+    for precision, batch in itertools.product(precisions, BATCHES):
         before = free_bytes()
-        vocoder = OnnxVocoder(OnnxModel(model_path(NAME), device="cuda", batch=batch))
+        vocoder = OnnxVocoder(OnnxModel(model_path(NAME), device="cuda", batch=batch, precision=precision))
         found = rate(vocoder, SECONDS)
         took = (before - free_bytes()) / 2**30
-        print(f"| {NAME}, batches of {batch} | {found:.0f} | {took:.2f} |", flush=True)
+        print(f"| {NAME}, {precision}, batches of {batch} | {found:.0f} | {took:.2f} |", flush=True)
         del vocoder
     with tempfile.TemporaryDirectory() as folder:
         store = many(folder)

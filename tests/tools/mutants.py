@@ -374,9 +374,23 @@ MUTANTS = (
     Mutant(
         "processes that share a card take their part of it",
         "vocoders/onnx_model.py",
-        "total / self._sharing",
+        "total / on_one",
         "total",
         "tests/vocoders/test_sessions.py -k share_a_card",
+    ),
+    Mutant(
+        "the processes of a machine spread over its cards",
+        "vocoders/cards.py",
+        "            if held is not None:\n",
+        "            if True:\n",
+        "tests/vocoders/test_cards.py -k spread_over",
+    ),
+    Mutant(
+        "mixed precision on a card keeps some convolutions in float32, as on the CPU",
+        "checkpoints/half_products.py",
+        " and in_pairs(mixed, stages[outputs], taps)",
+        "",
+        "tests/vocoders/test_sessions.py -k too_noisy",
     ),
     Mutant(
         "the sample that soxr may leave out",

@@ -215,25 +215,27 @@ def test_mixed_precision_is_refused_where_the_processor_has_no_bfloat16(
     assert load_vocoder(str(vocoder_path), runtime=runtime, precision="mixed").backend.precision == "mixed"
 
 
-@pytest.mark.parametrize("name", ["griffin-lim", "lift", "vocos", "cuda", "onnxruntime"])
-def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernels(
+@pytest.mark.parametrize("name", ["griffin-lim", "lift", "vocos", "vocos on cuda", "cuda-or-cpu", "onnxruntime"])
+def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernels_or_on_a_card(
     name: str, vocoder_path: Path, tmp_path: Path
 ) -> None:
     def load() -> None:
-        if name == "cuda":
-            load_vocoder(str(vocoder_path), device="cuda", precision="mixed")
+        if name == "cuda-or-cpu":
+            load_vocoder(str(vocoder_path), device="cuda-or-cpu", precision="mixed")
         elif name == "onnxruntime":
             load_vocoder(str(vocoder_path), runtime="onnxruntime", precision="mixed")
-        elif name == "vocos":
-            load_vocoder(str(random_model("vocos", tmp_path / "vocos.onnx")), precision="mixed")
+        elif "vocos" in name:
+            path, device = random_model("vocos", tmp_path / "vocos.onnx"), "cuda" if "cuda" in name else "cpu"
+            load_vocoder(str(path), device=device, precision="mixed")
         else:
             load_vocoder(name, PRESETS["hifigan-22k"], precision="mixed")
 
     why = {
         "vocos": "there are no native kernels for vocos",
-        "cuda": r"it needs the native kernels on the CPU \(runtime is auto, device cuda\)",
-        "onnxruntime": r"it needs the native kernels on the CPU \(runtime is onnxruntime, device cpu\)",
-    }.get(name, f"{name} has no mixed precision; HiFi-GAN in native kernels has")
+        "vocos on cuda": "on a GPU only HiFi-GAN has it, and this is a vocos",
+        "cuda-or-cpu": r"native kernels on the CPU, or device cuda \(runtime is auto, device cuda-or-cpu\)",
+        "onnxruntime": r"native kernels on the CPU, or device cuda \(runtime is onnxruntime, device cpu\)",
+    }.get(name, f"{name} has no mixed precision; HiFi-GAN has, in native kernels and on a GPU")
     with pytest.raises(ConfigError, match=rf"vocoder\.precision: .*{why}.*Set vocoder\.precision to float32"):
         load()
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import pickle
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,19 @@ import pytest
 from numpy.typing import NDArray
 from support.corpora import assert_whole
 from support.families import CONFIGS, random_model
+from support.native import MODELS, write_native
 
 import pipeline
+from pipeline.checkpoints.half_products import with_half_products
 from pipeline.config import JobConfig
 from pipeline.errors import CardError, ConfigError, VocoderError
 from pipeline.planning.prepare import prepare
-from pipeline.vocoders import onnx_model, sessions
+from pipeline.vocoders import load_vocoder, onnx_model, sessions
+from pipeline.vocoders.cards import CudaCard
+from pipeline.vocoders.generator_in_onnx import read_generator
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
-from pipeline.vocoders.sessions import check_device, cuda_memory
+from pipeline.vocoders.sessions import check_device
 
 OUT_OF_CARD = [
     "Failed to allocate memory for requested buffer of size 1073741824",
@@ -70,13 +74,14 @@ def on_a_card(built_for_cuda: None, monkeypatch: pytest.MonkeyPatch) -> list[Any
             asked.append("no fallback")
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (8 * 2**30, 8 * 2**30))
+    monkeypatch.setattr(onnx_model, "card_memory", lambda ordinal: (8 * 2**30, 8 * 2**30))
     return asked
 
 
 def test_cuda_is_asked_for_by_name_alone_in_full_precision_and_without_fallback(
-    small_model: Path, mel: NDArray[np.float32], on_a_card: list[Any]
+    small_model: Path, mel: NDArray[np.float32], on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sessions, "own_card", lambda: CudaCard(1, ""))
     OnnxVocoder(OnnxModel(small_model, device="cuda")).decode(mel)
     ((name, options),), then = on_a_card
     assert (name, options["use_tf32"], options["cudnn_conv_algo_search"], then) == (
@@ -85,6 +90,42 @@ def test_cuda_is_asked_for_by_name_alone_in_full_precision_and_without_fallback(
         "HEURISTIC",
         "no fallback",
     )
+    assert options["device_id"] == "1"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_mixed_precision_on_a_card_makes_little_noise(name: str, tmp_path: Path, on_a_card: list[Any]) -> None:
+    """As far as that can be seen without a card: the CPU rounds where the card does, and multiplies in float32."""
+    path = write_native(name, tmp_path / "model.onnx")
+    mel = np.random.default_rng(3).normal(-1, 2, (20, 200)).astype(np.float32)
+    plain, mixed = (
+        load_vocoder(str(path), device="cuda", precision=precision) for precision in ("float32", "mixed")
+    )  # fmt: skip
+    assert (plain.backend.precision, mixed.backend.precision) == ("float32", "mixed")
+    wanted = plain.decode(mel).astype(np.float64)
+    noise = mixed.decode(mel) - wanted
+    assert 45 < 10 * np.log10(np.sum(wanted**2) / np.sum(noise**2)) < 80
+
+
+def test_convolutions_that_bfloat16_would_make_too_noisy_stay_in_float32_on_a_card_too(tmp_path: Path) -> None:
+    content = write_native("hifigan", tmp_path / "model.onnx").read_bytes()
+    shape = read_generator(content).shape
+    model = onnx.load_from_string(with_half_products(content, shape))
+    weights = {each.name: each for each in model.graph.initializer}
+    kinds = {weights[node.input[1]].data_type for node in model.graph.node if node.op_type == "ConvTranspose"}
+    assert kinds == {onnx.TensorProto.FLOAT}
+    half = defaultdict(int)
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            outputs, _, _, taps = weights[node.input[1]].dims
+            half[outputs, taps] += weights[node.input[1]].data_type == onnx.TensorProto.FLOAT16
+    assert dict(half) == {
+        (32, 7): 0, (16, 3): 6, (16, 7): 6, (16, 11): 0, (8, 3): 6, (8, 7): 6, (8, 11): 0, (4, 3): 6, (4, 7): 6,
+        (4, 11): 6, (1, 7): 0,
+    }  # fmt: skip
+    # One before and one after each residual unit; the first units of a stage's branches share the one before.
+    assert sum(node.op_type == "Cast" for node in model.graph.node) == 7 * 3 * 2 - (1 + 1 + 2)
+    assert with_half_products(content, shape) == model.SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -137,10 +178,15 @@ def test_it_falls_back_to_the_cpu_with_a_warning_where_it_is_told_to(
 
 def test_another_device_is_another_vocoder_and_another_batch_is_not(small_model: Path) -> None:
     digests = {device: OnnxModel(small_model, device=device).digest for device in ("cpu", "cuda", "cuda-or-cpu")}
-    assert len(set(digests.values())) == 3
+    mixed = OnnxModel(small_model, device="cuda", precision="mixed")
+    assert len({*digests.values(), mixed.digest}) == 4
+    assert "vocoder.device=cuda --set vocoder.precision=float32 keeps" in mixed.elsewhere(mixed.digest)[digests["cuda"]]
+    ours = OnnxModel(small_model, device="cuda").elsewhere(digests["cuda"])
+    assert "vocoder.device=cuda --set vocoder.precision=mixed keeps" in ours[mixed.digest]
     assert OnnxModel(small_model, batch=8).digest == digests["cpu"]
     again = pickle.loads(pickle.dumps(OnnxModel(small_model, device="cuda", batch=8)))  # noqa: S301
     assert (again.device, again.batch(10), again.digest) == ("cuda", 8, digests["cuda"])
+    assert pickle.loads(pickle.dumps(mixed)).digest == mixed.digest  # noqa: S301
 
 
 @pytest.mark.parametrize(("fitting", "wanted"), [(0.0, 1), (0.9, 1), (3.1, 3), (1000.0, 64)])
@@ -149,19 +195,22 @@ def test_a_batch_takes_half_of_the_cards_free_memory(
 ) -> None:
     model = OnnxModel(small_model, device="cuda")
     wanted_bytes = int(2 * fitting * 256 * model.card.frame_bytes)
-    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (wanted_bytes, 10 * wanted_bytes))
+    monkeypatch.setattr(onnx_model, "card_memory", lambda ordinal: (wanted_bytes, 10 * wanted_bytes))
     assert model.batch(256) == wanted
-    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (0, 0))
+    monkeypatch.setattr(onnx_model, "card_memory", lambda ordinal: (0, 0))
     assert model.batch(256) == wanted  # asked once
     assert model.batch(128) >= wanted
 
 
+@pytest.mark.parametrize(("sharing", "cards"), [(4, 0), (4, 1), (7, 2)])
 def test_processes_that_share_a_card_take_their_part_of_it_each(
-    small_model: Path, on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch
+    small_model: Path, on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch, sharing: int, cards: int
 ) -> None:
-    model = OnnxModel(small_model, device="cuda", sharing=4)
+    """Those of a machine spread over its cards."""
+    monkeypatch.setattr(onnx_model, "visible_cards", lambda: cards * (CudaCard(0, ""),))
+    model = OnnxModel(small_model, device="cuda", sharing=sharing)
     whole = 2 * 4 * 3 * 256 * model.card.frame_bytes  # half of a quarter is three windows
-    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (whole, whole))
+    monkeypatch.setattr(onnx_model, "card_memory", lambda ordinal: (whole, whole))
     assert model.batch(256) == 3
     again = pickle.loads(pickle.dumps(model))  # noqa: S301
     assert (again.batch(256), again.digest) == (3, OnnxModel(small_model, device="cuda").digest)
@@ -188,7 +237,7 @@ def test_a_card_without_room_for_the_net_is_no_wrong_installation(
     small_model: Path, mel: NDArray[np.float32], built_for_cuda: None, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     """Onnxruntime says so, or it takes the CPU in place of a card that is full."""
-    monkeypatch.setattr(sessions, "cuda_memory", lambda: (free, 80 * 2**30))
+    monkeypatch.setattr(sessions, "card_memory", lambda ordinal: (free, 80 * 2**30))
     if free == 2**30:
         monkeypatch.setattr(onnxruntime, "InferenceSession", raising(RuntimeError(OUT_OF_CARD[1])))
     with pytest.raises(CardError, match=rf"{free >> 20} of 81920 MiB are free, has no room .* with nvidia-smi which"):
@@ -199,7 +248,7 @@ def test_batches_that_a_card_cannot_hold_get_smaller_for_windows_of_any_length(
     small_model: Path, on_a_card: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = OnnxModel(small_model, device="cuda")
-    monkeypatch.setattr(onnx_model, "cuda_memory", lambda: (160 * model.card.frame_bytes, 2**40))
+    monkeypatch.setattr(onnx_model, "card_memory", lambda ordinal: (160 * model.card.frame_bytes, 2**40))
     assert (model.batch(10), model.batch(20)) == (8, 4)
     monkeypatch.setattr(onnxruntime.InferenceSession, "run", raising(RuntimeError(OUT_OF_CARD[0])))
     with pytest.raises(CardError):
@@ -241,58 +290,6 @@ def test_a_run_whose_card_fails_ends_and_quarantines_nobody(
 def test_the_window_is_shorter_in_batches(small_model: Path) -> None:
     windows = [OnnxVocoder(OnnxModel(small_model, device="cuda", batch=batch)).window for batch in (None, 1, 2)]
     assert windows == [256, 512, 256]
-
-
-class Driver:
-    """The calls of the CUDA driver API that are made, as cuda.h declares them; it is strict about their order."""
-
-    def __init__(self, fails: str = "") -> None:
-        self.fails, self.pushed, self.retained = fails, False, 0
-
-    def cuInit(self, flags: int) -> int:  # noqa: N802
-        return int(flags != 0 or self.fails == "cuInit")
-
-    def cuDeviceGet(self, device: Any, ordinal: int) -> int:  # noqa: N802
-        device._obj.value = 7
-        return ordinal
-
-    def cuDevicePrimaryCtxRetain(self, context: Any, device: ctypes.c_int) -> int:  # noqa: N802
-        context._obj.value = 0xC0
-        self.retained += 1
-        return int(device.value != 7)
-
-    def cuCtxPushCurrent_v2(self, context: ctypes.c_void_p) -> int:  # noqa: N802
-        self.pushed = context.value == 0xC0
-        return int(not self.pushed)
-
-    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:  # noqa: N802
-        free._obj.value, total._obj.value = 11_000_000_000, 12_000_000_000
-        return int(not self.pushed or self.fails == "cuMemGetInfo_v2")
-
-    def cuCtxPopCurrent_v2(self, popped: Any) -> int:  # noqa: N802
-        self.pushed = False
-        return 0
-
-    def cuDevicePrimaryCtxRelease_v2(self, device: ctypes.c_int) -> int:  # noqa: N802
-        self.retained -= 1
-        return int(device.value != 7)
-
-
-@pytest.mark.parametrize(
-    ("fails", "free"), [("", (11 * 10**9, 12 * 10**9)), ("cuInit", None), ("cuMemGetInfo_v2", None)]
-)
-def test_the_driver_is_asked_for_its_free_memory_and_left_as_it_was(fails: str, free: tuple[int, int] | None) -> None:
-    driver = Driver(fails)
-    assert cuda_memory(driver) == free
-    assert (driver.pushed, driver.retained) == (False, 0)
-
-
-def test_without_a_driver_the_free_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise OSError(name)
-
-    monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert cuda_memory() is None
 
 
 def test_a_local_job_on_a_card_that_is_not_there_is_refused_before_any_work(job: Callable[..., JobConfig]) -> None:
