@@ -67,6 +67,7 @@ class ClusterConfig(Section):
     """Number of worker processes; `auto` is one per core. Kind slurm has `jobs` instead, and a Dask scheduler that is
     already running has workers of its own."""
     threads_per_worker: PositiveInt = 1
+    """Threads of each worker process. Each thread makes a shard; with kind synchronous, all of them make one."""
     timeout: PositiveFloat = 60.0
     """Seconds to wait until a scheduler answers, until the first worker comes, and until a new worker comes after the
     last one was lost."""

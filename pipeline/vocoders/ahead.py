@@ -23,7 +23,7 @@ _WAIT_SECONDS = 0.1
 
 
 def decode_together(
-    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
+    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None, threads: int = 1
 ) -> Generator[tuple[AnyMel, Iterator[NDArray[np.float32]]], None, None]:
     """What `decode_mels` gives. Short mels are decoded some at a time, since code that runs again at once is fast.
 
@@ -31,7 +31,7 @@ def decode_together(
     """
     waiting: list[tuple[AnyMel, Iterator[NDArray[np.float32]]]] = []
     samples = 0
-    for mel, pieces in decode_mels(vocoder, mels, window):
+    for mel, pieces in decode_mels(vocoder, mels, window, threads):
         count = vocoder.samples(mel.frames)
         waiting.append((mel, _taken(pieces) if count <= _TOGETHER_SAMPLES else pieces))
         samples += count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -109,25 +110,29 @@ def decode_windows(
 
 
 def decode_mels(
-    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None
+    vocoder: Vocoder, mels: Iterable[AnyMel], window: int | None = None, threads: int = 1
 ) -> Generator[tuple[AnyMel, Iterator[NDArray[np.float32]]], None, None]:
     """Each mel in order, with the pieces of its waveform. Take all pieces before you ask for the next mel.
 
-    If the vocoder takes batches, one batch may hold windows of several mels in turn; otherwise windows are decoded one
-    at a time. Memory holds one batch of windows, and the decoded pieces that are not taken yet.
+    If the vocoder takes batches, one batch may hold windows of several mels in turn; otherwise each window is decoded
+    alone, several of them at once with several threads. Memory holds one batch of windows, or two windows a thread, and
+    the decoded pieces that are not taken yet.
 
     An error in a mel, even in one that was read ahead, is raised when that mel's pieces are taken. A mel that makes a
     batch fail does not affect the other mels.
 
     Args:
         vocoder: the vocoder, which decodes each window.
-        mels: the mels, taken as they are needed; those of at most one batch of windows are read ahead.
+        mels: the mels, taken as they are needed; those of at most one batch of windows, or of two windows a thread,
+            are read ahead, in the thread that takes the pieces.
         window: number of frames of a window's core, without its halo; the vocoder's own choice if None.
+        threads: number of windows to decode at once, which do not change the samples. For a vocoder whose `decode`
+            several threads may call at once, and which runs in one thread.
 
     Yields:
         The mel, and its pieces as `decode_windows` gives them.
     """
-    decoder = _Decoder(vocoder, iter(mels), window or vocoder.window)
+    decoder = _Decoder(vocoder, iter(mels), window or vocoder.window, threads)
     while (mel := decoder.next()) is not None:
         yield mel.mel, decoder.pieces(mel)
 
@@ -138,7 +143,7 @@ class _Pending(Generic[AnyMel]):
     def __init__(self, mel: AnyMel, parts: list[Window]) -> None:
         self.mel = mel
         self.unread = deque(parts)
-        self.decoded: deque[NDArray[np.float32]] = deque()
+        self.decoded: deque[NDArray[np.float32] | Future[NDArray[np.float32]]] = deque()
         self.error: Exception | None = None
         self.length = parts[0].stop - parts[0].start if parts else 0
 
@@ -156,8 +161,20 @@ class _Pending(Generic[AnyMel]):
 
 
 class _Decoder(Generic[AnyMel]):
-    def __init__(self, vocoder: Vocoder, mels: Iterator[AnyMel], window: int) -> None:
+    """Decodes the windows of mels in order.
+
+    Args:
+        vocoder: the vocoder.
+        mels: the mels.
+        window: number of frames of a window's core.
+        threads: number of windows to decode at once.
+    """
+
+    def __init__(self, vocoder: Vocoder, mels: Iterator[AnyMel], window: int, threads: int) -> None:
         self._vocoder, self._mels, self._window = vocoder, mels, window
+        # Its threads end with the decoder.
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._most = 2 * threads
         self._ahead: deque[_Pending[AnyMel]] = deque()
         self._length = window + sum(vocoder.halo)
         self._batching = vocoder if isinstance(vocoder, BatchVocoder) and vocoder.batch(self._length) > 1 else None
@@ -169,11 +186,14 @@ class _Decoder(Generic[AnyMel]):
 
     def pieces(self, pending: _Pending[AnyMel]) -> Iterator[NDArray[np.float32]]:
         while pending.unread or pending.decoded or pending.error:
+            if self._pool is not None and self._batching is None:
+                self._submit(pending, self._pool)
             if pending.decoded:
-                yield pending.decoded.popleft()
+                piece = pending.decoded.popleft()
+                yield piece.result() if isinstance(piece, Future) else piece
             elif pending.error:
                 raise pending.error
-            else:
+            elif pending.unread:
                 self._decode(pending)
 
     def _look_ahead(self) -> bool:
@@ -184,6 +204,19 @@ class _Decoder(Generic[AnyMel]):
         self._ahead.append(_Pending(mel, cut(mel.frames, self._window, self._vocoder.halo)))
         return True
 
+    def _submit(self, first: _Pending[AnyMel], pool: ThreadPoolExecutor) -> None:
+        """Have the pool decode the next windows, of the mel at hand and of the next ones, so that no thread is idle."""
+        count = len(first.decoded) + sum(len(pending.decoded) for pending in self._ahead)
+        for pending in self._onwards(first, self._most):
+            while pending.unread and count < self._most:
+                try:
+                    pending.decoded.append(pool.submit(self._decoded, *pending.read_next()))
+                    count += 1
+                except Exception as error:  # see _decode
+                    pending.spoil(error)
+            if count == self._most:
+                return
+
     def _decode(self, first: _Pending[AnyMel]) -> None:
         """Decode the next window of a mel, together with as many others of its length as a batch holds."""
         if self._batching is None:
@@ -192,8 +225,8 @@ class _Decoder(Generic[AnyMel]):
             return
         batch = self._batching.batch(first.length)
         chosen: list[tuple[_Pending[AnyMel], Window, NDArray[np.float32]]] = []
-        for pending in self._sharing(first, batch):
-            while pending.unread and len(chosen) < batch:
+        for pending in self._onwards(first, batch):
+            while pending.unread and pending.length == first.length and len(chosen) < batch:
                 try:
                     chosen.append((pending, *pending.read_next()))
                 except Exception as error:  # raised when it is that mel's turn
@@ -216,13 +249,12 @@ class _Decoder(Generic[AnyMel]):
             except MelmillError as error:
                 pending.spoil(error)
 
-    def _sharing(self, first: _Pending[AnyMel], batch: int) -> Iterator[_Pending[AnyMel]]:
-        """The mel at hand, and those of the next mels whose windows have the same length."""
+    def _onwards(self, first: _Pending[AnyMel], most: int) -> Iterator[_Pending[AnyMel]]:
+        """The mel at hand, and as many of the next mels."""
         yield first
         seen = 0
-        while seen < batch and (seen < len(self._ahead) or self._look_ahead()):
-            if self._ahead[seen].length == first.length:
-                yield self._ahead[seen]
+        while seen < most and (seen < len(self._ahead) or self._look_ahead()):
+            yield self._ahead[seen]
             seen += 1
 
     def _decode_alone(self, pending: _Pending[AnyMel], part: Window, mel: NDArray[np.float32]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import threading
 import traceback
@@ -113,7 +114,10 @@ def _convert_utterances(
     at_once = job.config.vocoder.device == "cpu"  # elsewhere, the vocoder works while its waveforms are encoded
     mels = ShardMels(store, vocoder, job, watch if at_once else Stopwatch())
     wanted = mels.of(each for each in task.utterances if each.key not in task.condemned)
-    with contextlib.closing((decode_together if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
+    # Other clusters make as many shards at once as a worker has threads; onnxruntime has threads of its own.
+    alone = job.config.cluster.kind == "synchronous" and vocoder.backend.runtime != "onnxruntime"
+    here = functools.partial(decode_together, threads=threads if alone else 1)
+    with contextlib.closing((here if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
         for utterance in task.utterances:
             try:
                 if (why := task.condemned.get(utterance.key)) is not None:

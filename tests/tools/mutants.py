@@ -372,6 +372,13 @@ MUTANTS = (
         "tests/vocoders/test_sessions.py -k quarantines_nobody",
     ),
     Mutant(
+        "threads decode windows at once",
+        "vocoders/windows.py",
+        "        for pending in self._onwards(first, self._most):\n",
+        "        for pending in self._onwards(first, 0):\n",
+        "tests/vocoders/test_windows.py -k threads_decode_at_once",
+    ),
+    Mutant(
         "processes that share a card take their part of it",
         "vocoders/onnx_model.py",
         "total / on_one",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.families import CONFIGS, random_model
+from support.native import write_native
 
 from pipeline.errors import BadMelError, MelmillError
 from pipeline.vocoders import Vocoder, load_vocoder
 from pipeline.vocoders.base import Window
+from pipeline.vocoders.native_vocoder import NativeVocoder
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.windows import decode_mels, decode_windows, equal_windows, windows
@@ -288,3 +291,69 @@ def test_a_batch_of_one_is_decoded_as_ever(small_model: Path) -> None:
     list(decode_windows(OnnxVocoder(OnnxModel(small_model, batch=1)), mel.read, 100, 40))
     assert mel.reads == [(part.start, part.stop) for part in windows(100, 40, OnnxVocoder(OnnxModel(small_model)).halo)]
     assert equal_windows(100, 40, (3, 3))[0] == Window(0, 46, 0, 43, 100)
+
+
+@pytest.fixture
+def native(tmp_path: Path) -> NativeVocoder:
+    return NativeVocoder(OnnxModel(write_native("hifigan", tmp_path / "small.onnx")))
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_give_the_samples_of_one_bit_for_bit(native: NativeVocoder, threads: int) -> None:
+    frames = (300, 41, 1, 512, 40, 33, 77, 300)
+    one, several = (
+        [np.concatenate(list(pieces)) for _, pieces in decode_mels(native, map(Mel, frames), 24, each)]
+        for each in (1, threads)
+    )
+    for ours, theirs in zip(several, one, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_threads_decode_at_once_and_the_mels_are_read_by_the_one_that_takes_the_pieces(
+    native: NativeVocoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, together, readers = native.decode, threading.Barrier(2, timeout=20), set()
+
+    def decode(mel: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+        together.wait()
+        return plain(mel, window)
+
+    class Watched(Mel):
+        def read(self, start: int, stop: int) -> NDArray[np.float32]:
+            readers.add(threading.get_ident())
+            return super().read(start, stop)
+
+    monkeypatch.setattr(native, "decode", decode)
+    for mel, pieces in decode_mels(native, [Watched(20), Watched(21), Watched(50)], 30, threads=2):
+        np.testing.assert_array_equal(np.concatenate(list(pieces)), plain(mel.values))
+    assert readers == {threading.get_ident()}
+
+
+def test_threads_read_two_windows_each_ahead(native: NativeVocoder) -> None:
+    taken: list[Mel] = []
+
+    def mels() -> Iterator[Mel]:
+        for _ in range(1000):
+            taken.append(Mel(100))
+            yield taken[-1]
+
+    _, pieces = next(decode_mels(native, mels(), 60, threads=3))
+    next(pieces)
+    assert sum(len(mel.reads) for mel in taken) == 6
+    assert len(taken) == 3
+
+
+def test_what_goes_wrong_in_a_thread_is_raised_at_its_mels_turn(native: NativeVocoder) -> None:
+    broken, poisoned = Mel(200, BadMelError("its chunk is missing")), Mel(201)
+    poisoned.values[3, 100] = np.nan
+    mels, errors = [Mel(199), broken, poisoned, Mel(202)], []
+    for mel, pieces in decode_mels(native, mels, 24, threads=4):
+        try:
+            found = np.concatenate(list(pieces))
+        except BadMelError as error:
+            errors.append((mel, str(error)))
+            continue
+        np.testing.assert_array_equal(found, native.decode(mel.values))
+    assert [mel for mel, _ in errors] == [broken, poisoned]
+    assert errors[0][1] == "its chunk is missing"
+    assert "NaN" in errors[1][1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ import pipeline
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.planning.prepare import prepare
-from pipeline.vocoders import native_vocoder, registry
-from pipeline.worker import utterance
+from pipeline.vocoders import decode_together, native_vocoder, registry
+from pipeline.worker import convert, utterance
 from pipeline.worker.convert import convert_shard
 
 
@@ -51,6 +52,25 @@ def test_a_worker_takes_the_runtime_that_the_run_was_planned_with(
     with pytest.raises(ConfigError, match=f"runtime: native: .*{forbidden}. Set vocoder.runtime to onnxruntime"):
         convert_shard(task, native.job)
     registry._load.cache_clear()
+
+
+@pytest.mark.parametrize(("runtime", "at_once"), [("native", 2), ("onnxruntime", 1)])
+def test_threads_of_a_job_without_workers_make_one_shard_together(
+    job: Callable[..., JobConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str, at_once: int
+) -> None:
+    """Onnxruntime has threads of its own, in each window."""
+    settings = {"vocoder__runtime": runtime, "output__shard_seconds": 1000}
+    pipeline.run(job(**settings, output__url=str(tmp_path / "one")))
+    asked: list[int] = []
+
+    def told(vocoder: Any, mels: Any, window: int | None, threads: int) -> Any:
+        asked.append(threads)
+        return decode_together(vocoder, mels, window, threads)
+
+    monkeypatch.setattr(convert, "decode_together", told)
+    pipeline.run(job(**settings, output__url=str(tmp_path / "two"), cluster__threads_per_worker=2))
+    assert set(asked) == {at_once}
+    assert objects(tmp_path / "one") == objects(tmp_path / "two")
 
 
 def test_an_utterance_that_cannot_be_read_spoils_no_other_of_its_batch(
