@@ -80,8 +80,8 @@ bench: $(BENCH)/done  ## measure decoding, packing and whole runs beside PyTorch
 bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card
 	$(CUDA)/bin/python tests/tools/benchmark_cuda.py
 
-bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds
-	$(BIN)/python tests/tools/benchmark_quality.py $(if $(FOLDS),--folds $(FOLDS))
+bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds; SPEECH=folder
+	$(BIN)/python tests/tools/benchmark_quality.py $(if $(FOLDS),--folds $(FOLDS)) $(if $(SPEECH),--speech $(SPEECH))
 
 # The shipped weights, and one for each voice without it: CORPUS=folder of speech, as Debian's asterisk-core-sounds.
 lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder

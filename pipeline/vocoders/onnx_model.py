@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.checkpoints.half_products import cached_half_products
 from pipeline.checkpoints.model_card import Card
 from pipeline.errors import BadMelError, CardError, ConfigError, VocoderError
 from pipeline.kernels.hifigan.shape import HifiganShape, Precision
@@ -219,6 +218,8 @@ class OnnxModel:
             if self._session is None or self._process != os.getpid():
                 content, path = self.content(), self.path
                 if self.precision == "mixed":
+                    from pipeline.checkpoints.half_products import cached_half_products
+
                     assert self.generator is not None
                     path = cached_half_products(content, self._content, self.generator)
                 self._session = open_session(path, self.threads, self.device)

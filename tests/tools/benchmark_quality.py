@@ -1,15 +1,19 @@
 """`make bench-quality`: every system on the shipped prompts, on clean mels and on mels as acoustic models predict them.
 
-    python tests/tools/benchmark_quality.py [--folds FOLDER] [--out FOLDER] [--each N]
+    python tests/tools/benchmark_quality.py [--folds FOLDER] [--speech FOLDER] [--out FOLDER] [--each N] [--rows FILE]
+        [--kinds KIND...]
 
 `--folds` holds a lift for each voice, trained without it, as `make lift-folds` leaves them, and voices without one are
 left out; without `--folds` the shipped one is judged, which has heard these voices.
-Synthetic speech is always judged with the shipped one. Writes quality.json and quality.md. Needs the extra `quality`.
+`--speech` holds recordings that no lift has heard, for a table of their own; they and synthetic speech are always
+judged with the shipped one. `--rows` keeps what was measured, so that the same command goes on where it was ended.
+Writes quality.json and quality.md. Needs the extra `quality`.
 """
 
 import argparse
 import concurrent.futures
 import functools
+import hashlib
 import itertools
 import json
 import multiprocessing
@@ -17,8 +21,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,7 @@ from support.paths import PROMPTS
 from support.quality_metrics import NAMES, measure, median_interval
 
 from pipeline.dsp.mel import log_mel
+from pipeline.kernels.target import available
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
 from pipeline.vocoders.lift import Lift
@@ -44,12 +49,17 @@ SPEC = PRESETS["hifigan-22k"]
 # Allison speaks English and Spanish.
 VOICES = {"Allison": ("en_US_f_Allison", "es_MX_f_Allison"), "June": ("fr_CA_f_June",), "Carlo": ("it_IT_m_Carlo",),
           "Ivrvoice": ("ru_RU_f_IvrvoiceRU",)}  # fmt: skip
-SYNTHETIC = "espeak-ng"
+SYNTHETIC, GIVEN = "espeak-ng", "given"
 SENTENCES = [
     "The birch canoe slid on the smooth planks.", "Glue the sheet to the dark blue background.",
     "It's easy to tell the depth of a well.", "Four hours of steady work faced us.",
 ]  # fmt: skip  # Harvard sentences, IEEE 1969
-SYSTEMS = ("recording", "librosa", "griffin-lim", "lift", "lift-hq", "hifigan-universal", "hifigan-ljspeech")
+MIXED = "hifigan-universal, mixed precision"
+SYSTEMS = (
+    "recording", "librosa", "griffin-lim", "lift", "lift-hq", "hifigan-universal", MIXED, "hifigan-ljspeech",
+)  # fmt: skip
+ITERATIONS = (16, 32, 48, 64, 96)
+"""Numbers of iterations of lift that are compared, on clean mels alone; the others with the first."""
 Mel = NDArray[np.float32]
 
 
@@ -113,10 +123,17 @@ def librosas(mel: Mel) -> NDArray[np.float32]:
 def vocoded(system: str, voice: str, mel: Mel, folds: Path | None) -> NDArray[np.float32]:
     if system == "librosa":
         return librosas(mel)
-    fold = _fold(folds, voice)
-    if fold is not None and system in LIFTS:
-        return _lift(fold, LIFTS[system][1]).decode(mel)
+    if system == MIXED:
+        return load_vocoder("hifigan-universal", precision="mixed").decode(mel)
+    iterations = LIFT_ITERATIONS.get(system)
+    if iterations is not None:
+        return _lift(_fold(folds, voice) or LIFTS["lift"][0], iterations).decode(mel)
     return load_vocoder(system, SPEC).decode(mel)
+
+
+LIFT_ITERATIONS = {name: LIFTS[name][1] for name in ("lift", "lift-hq")}
+LIFT_ITERATIONS |= {f"lift, {each} iterations": each for each in ITERATIONS if each not in LIFT_ITERATIONS.values()}
+_AT = {iterations: name for name, iterations in LIFT_ITERATIONS.items()}
 
 
 @functools.cache
@@ -124,54 +141,69 @@ def _lift(path: Path, iterations: int) -> Lift:
     return Lift(OnnxModel(path), iterations=iterations)
 
 
+def measured_systems(kind: str) -> list[str]:
+    """The systems that are judged on a kind of mel, here."""
+    here = [each for each in SYSTEMS if each != MIXED or has_bfloat16()]
+    return list(dict.fromkeys([*here, *LIFT_ITERATIONS])) if kind == "clean" else here[1:]
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether native kernels multiply bfloat16 on this processor."""
+    target = available()
+    return not isinstance(target, str) and target.bfloat16
+
+
 def _fold(folds: Path | None, voice: str) -> Path | None:
     path = folds / f"{voice}.onnx" if folds is not None else None
     return path if path is not None and path.exists() else None
 
 
-def judge(voice: str, name: str, recording: NDArray[np.float32], folds: Path | None) -> list[dict[str, Any]]:
+def judge(
+    voice: str, name: str, recording: NDArray[np.float32], folds: Path | None, todo: list[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """The figures of an utterance by kinds of mel and systems."""
     mel = log_mel(recording, SPEC)
-    seconds = len(recording) / SPEC.sample_rate
     rows = []
-    for kind, system in itertools.product(KINDS, SYSTEMS):
-        if system == "recording" and kind != "clean":
-            continue
+    for kind, system in todo:
         given = KINDS[kind](mel)
-        begun = time.process_time()
         made = recording if system == "recording" else vocoded(system, voice, given, folds)
-        took = time.process_time() - begun
-        row = {"voice": voice, "utterance": name, "kind": kind, "system": system, "speed": seconds / max(took, 1e-9)}
-        rows.append(row | measure(recording, made, mel, SPEC))
+        row = {"voice": voice, "utterance": name, "kind": kind, "system": system}
+        rows.append(row | {"fold": _weights(folds, voice)} | measure(recording, made, mel, SPEC))
     return rows
 
 
+def _weights(folds: Path | None, voice: str) -> str | None:
+    """Digest of the weights that were trained without a voice; None for the shipped ones."""
+    fold = _fold(folds, voice)
+    return None if fold is None else hashlib.sha256(fold.read_bytes()).hexdigest()[:16]
+
+
 def pinned(core: "multiprocessing.Queue[int]") -> None:
-    """One core for each process, so that the judges' own sessions make one thread and speeds are those of a core."""
+    """One core for each process, so that the judges' own sessions make one thread."""
     os.sched_setaffinity(0, {core.get()})
-    warm = np.full((SPEC.n_mels, 40), -6, np.float32)
-    for system in SYSTEMS[1:]:
-        vocoded(system, "", warm, None)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: list[dict[str, Any]], kinds: Iterable[str] = KINDS, title: str = "") -> str:
     """A Markdown table for each kind of mel: medians with 95 % intervals."""
     groups = defaultdict(list)
     for row in rows:
         groups[row["kind"], row["system"]].append(row)
     lines = []
-    for kind in KINDS:
+    for kind in kinds:
+        if not any(kind == each for each, _ in groups):
+            continue
         lines += [
-            f"### {kind}",
+            f"### {title or kind}",
             "",
-            f"| system | {' | '.join(NAMES.values())} | x real time |",
-            "|---" * (len(NAMES) + 2) + "|",
+            f"| system | {' | '.join(NAMES.values())} |",
+            "|---" * (len(NAMES) + 1) + "|",
         ]
         for system in SYSTEMS:
             if not (found := groups.get((kind, system))):
                 continue
             cells = [_cell([row[name] for row in found]) for name in NAMES]
-            speed = "" if system == "recording" else f"{np.median([row['speed'] for row in found]):.0f}"
-            lines.append(f"| {system} | {' | '.join(cells)} | {speed} |")
+            lines.append(f"| {system} | {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -182,9 +214,67 @@ def _cell(values: list[float]) -> str:
     return f"{median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
+def iterations_table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of numbers of iterations of lift: what each is worth, utterance by utterance, over the first."""
+    found: dict[int, dict[tuple[str, str], dict[str, Any]]] = {
+        each: {
+            (row["voice"], row["utterance"]): row
+            for row in rows
+            if (row["system"], row["kind"]) == (_AT[each], "clean")
+        }
+        for each in sorted(_AT)
+    }
+    first = found[least := min(_AT)]
+    lines = [
+        f"| iterations | PESQ | PESQ over {least}, mean | mel_distance |", "|---" * 4 + "|",
+    ]  # fmt: skip
+    for iterations, ours in found.items():
+        if not ours:
+            continue
+        scores = [row["pesq"] for row in ours.values()]
+        gains = [row["pesq"] - first[key]["pesq"] for key, row in ours.items() if key in first]
+        gain = ""
+        if gains and ours is not first:
+            mean, low, high = median_interval(gains, statistic=np.mean)
+            gain = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+        distance = np.median([row["mel_distance"] for row in ours.values()])
+        lines.append(f"| {iterations} | {np.median(scores):.2f} | {gain} | {distance:.3f} |")
+    return "\n".join([*lines, ""])
+
+
+def given_speech(folder: Path) -> list[tuple[str, NDArray[np.float32]]]:
+    """Every recording of a folder, at the spec's rate, peak 0.9."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac"))
+    read = [(path.stem, *soundfile.read(path, dtype="float32")) for path in paths]
+    return [(name, _leveled(soxr.resample(wave, rate, SPEC.sample_rate))) for name, wave, rate in read]
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """All tables."""
+    own = [row for row in rows if row["voice"] != GIVEN]
+    others = [row for row in rows if row["voice"] == GIVEN]
+    parts = [table(own), "### iterations of lift, on clean mels\n", iterations_table(own)]
+    if others:
+        names = ", ".join(sorted({row["utterance"] for row in others}))
+        parts.append(table(others, ("clean",), f"clean, {names}"))
+        parts.append(iterations_table(others))
+    return "\n".join(parts)
+
+
+def kept_rows(path: Path | None, folds: Path | None) -> list[dict[str, Any]]:
+    """The rows of an earlier run that are of the same weights."""
+    if path is None or not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return [row for row in rows if row["system"] not in LIFT_ITERATIONS or row["fold"] == _weights(folds, row["voice"])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folds", type=Path)
+    parser.add_argument("--speech", type=Path)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--rows", type=Path, help="JSON lines")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--each", type=int, default=5, help="utterances a voice")
     given = parser.parse_args()
@@ -196,16 +286,26 @@ def main() -> None:
     spoken = speech(given.each)
     if given.folds is not None:
         spoken = {voice: named for voice, named in spoken.items() if _fold(given.folds, voice) or voice == SYNTHETIC}
-    work = [(voice, name, wave, given.folds) for voice, named in spoken.items() for name, wave in named]
-    rows: list[dict[str, Any]] = []
+    if given.speech is not None:
+        spoken[GIVEN] = given_speech(given.speech)
+    rows = kept_rows(given.rows, given.folds)
+    measured = {(row["voice"], row["utterance"], row["kind"], row["system"]) for row in rows}
+    wanted = [(kind, system) for kind in given.kinds for system in measured_systems(kind)]
+    work = [
+        (voice, name, wave, given.folds, [each for each in wanted if (voice, name, *each) not in measured])
+        for voice, named in spoken.items() for name, wave in named
+    ]  # fmt: skip
     with concurrent.futures.ProcessPoolExecutor(len(cores), context, pinned, (queue,)) as pool:
         for done, found in enumerate(pool.map(judge, *zip(*work, strict=True)), 1):
             rows += found
+            if given.rows is not None:
+                with given.rows.open("a") as file:
+                    file.writelines(f"{json.dumps(row)}\n" for row in found)
             print(f"{done} of {len(work)} utterances", file=sys.stderr, flush=True)
     about = {"utterances": len(work), "folds": given.folds is not None, "rows": rows}
     (given.out / "quality.json").write_text(json.dumps(about, indent=1) + "\n")
-    (given.out / "quality.md").write_text(table(rows))
-    print(table(rows))
+    (given.out / "quality.md").write_text(report(rows))
+    print(report(rows))
 
 
 if __name__ == "__main__":
