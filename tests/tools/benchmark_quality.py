@@ -295,6 +295,9 @@ def main() -> None:
         (voice, name, wave, given.folds, [each for each in wanted if (voice, name, *each) not in measured])
         for voice, named in spoken.items() for name, wave in named
     ]  # fmt: skip
+    # Librosa keeps compiled code; two processes that were the first to write it were seen to leave code that crashes.
+    _, wave = next(iter(spoken.values()))[0]
+    measure(wave, wave, log_mel(wave, SPEC), SPEC)
     with concurrent.futures.ProcessPoolExecutor(len(cores), context, pinned, (queue,)) as pool:
         for done, found in enumerate(pool.map(judge, *zip(*work, strict=True)), 1):
             rows += found
