@@ -9,11 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
+import soxr
 import torch
 import yaml
-from support.peers import assert_agrees, assert_halo, class_in, enlivened, imported, parameters
+from support.paths import PROMPTS
+from support.peers import (
+    assert_accurate,
+    assert_agrees,
+    assert_differences_small,
+    assert_halo,
+    class_in,
+    enlivened,
+    imported,
+    parameters,
+)  # fmt: skip
 
+from pipeline.dsp.mel import log_mel
 from pipeline.melspec import PRESETS
+from pipeline.vocoders import load_vocoder
+from pipeline.vocoders.registry import hifigan_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 
@@ -65,9 +80,26 @@ def test_the_authors_files_give_their_samples(tmp_path: Path, package: str, name
     vocoder = imported(tmp_path / "g_00000001")
     assert_agrees(vocoder, module)
     assert_halo(vocoder, HALOS.get(name))
+    assert_accurate(vocoder, module, longest=300 if legacy else 3000)
     if name in MILLIONS:
         assert vocoder.spec == PRESETS["hifigan-22k"]
         assert parameters(module) / 1e6 == pytest.approx(MILLIONS[name], abs=5e-4)
+
+
+def test_the_universal_checkpoint_is_accurate_on_real_speech() -> None:
+    """24 prompts of five languages, each whole."""
+    from hifi_gan.models import Generator
+
+    checkpoint, config = hifigan_checkpoint("hifigan-universal")
+    module = Generator(types.SimpleNamespace(**json.loads(config.read_text())))
+    module.load_state_dict(torch.load(checkpoint, weights_only=True, map_location="cpu")["generator"])
+    spec, mels = PRESETS["hifigan-22k"], []
+    for path in sorted(PROMPTS.rglob("*.flac")):
+        waveform, rate = soundfile.read(path, dtype="float32")
+        mels.append(log_mel(soxr.resample(waveform, rate, spec.sample_rate), spec))
+    assert len(mels) == 24
+    vocoders = [load_vocoder("hifigan-universal", runtime=runtime) for runtime in ("onnxruntime", "native")]
+    assert_differences_small(vocoders, mels, module.eval())
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["generator", "gan"])
@@ -105,6 +137,7 @@ def test_coquis_files_give_its_samples(tmp_path: Path, name: str, nested: bool) 
     assert (vocoder.spec.log, vocoder.spec.normalization) == ("db", PRESETS["coqui"].normalization)
     if not nested:
         assert_halo(vocoder, HALOS.get(name))
+        assert_accurate(vocoder, module)
 
 
 @pytest.mark.parametrize("name", ["V1", "small", "small2"])
@@ -151,5 +184,6 @@ def test_nemos_archives_give_its_samples(tmp_path: Path, name: str) -> None:
     vocoder = imported(tmp_path / "hifigan.nemo")
     assert_agrees(vocoder, lambda mel: module(x=mel))
     assert_halo(vocoder, HALOS.get(name))
+    assert_accurate(vocoder, module, lambda mel: module(x=mel))
     if name == "V1":
         assert vocoder.spec == PRESETS["nemo-22k"]

@@ -12,7 +12,7 @@ import pytest
 import scipy.signal
 import torch
 import yaml
-from support.peers import assert_agrees, assert_halo, enlivened, imported, parameters, random_mel
+from support.peers import assert_accurate, assert_agrees, assert_halo, enlivened, imported, parameters, random_mel
 
 from pipeline.errors import BadMelError
 from pipeline.melspec import PRESETS, Normalization
@@ -84,6 +84,7 @@ def test_parallel_wavegans_files_give_its_samples(
     assert vocoder.spec.normalization == Normalization(tuple(map(float, mean)), tuple(map(float, scale)))
     assert_agrees(vocoder, module)
     assert_halo(vocoder, halo)
+    assert_accurate(vocoder, module, longest=3000)
     if millions:
         bare = dataclasses.replace(vocoder.spec, normalization=None)
         assert bare == PRESETS["pwg-24k"]
@@ -113,6 +114,7 @@ def test_speecht5s_files_give_its_samples(tmp_path: Path, size: str, form: str) 
     assert_agrees(vocoder, lambda mel: module(mel.transpose(1, 2)))
     if form == "safetensors":
         assert_halo(vocoder, (24, 24) if size == "full" else None)
+        assert_accurate(vocoder, module, lambda mel: module(mel.transpose(1, 2)), longest=3000)
     if size == "full":
         assert parameters(module) / 1e6 == pytest.approx(12.66, abs=0.01)
 
@@ -200,3 +202,4 @@ def test_speechbrains_files_give_its_samples(tmp_path: Path, params: dict[str, A
         vocoder.decode(few[:, 1:])
     with pytest.raises(RuntimeError, match=r"[Pp]adding size"), torch.no_grad():
         module(torch.from_numpy(few[:, 1:])[None])
+    assert_accurate(vocoder, module, longest=3000)

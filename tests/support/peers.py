@@ -7,7 +7,7 @@ import importlib.util
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from pipeline.vocoders.windows import decode_windows
 
 # Two right float32 implementations differ by 1e-5 to 1e-4: tests/data/reference/README.md.
 TOLERANCE = 1e-4
+MEDIAN_TOLERANCE = 3e-5
 # A window differs from the whole by how kernels round blocks of other lengths.
 ROUNDING = 1e-5
 # So large that what depends on it through the outermost tap of every layer still shows, and finite in every layer.
@@ -110,6 +111,57 @@ def assert_agrees(vocoder: Vocoder, theirs: Callable[[torch.Tensor], torch.Tenso
             ours = each.decode(mel)
             assert ours.shape == expected.shape == (each.samples(mel.shape[1]),)
             assert np.abs(ours - expected).max() <= TOLERANCE * max(1.0, peak)
+
+
+def assert_accurate(
+    vocoder: OnnxVocoder,
+    module: torch.nn.Module,
+    theirs: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    longest: int = 300,
+) -> None:
+    """Samples of a HiFi-GAN in every runtime against its own class in double precision, which the class stays in.
+
+    Args:
+        theirs: mel `[1, n_mels, frames]` -> waveform of one channel, by the module; the module itself if None.
+        longest: number of frames of the longest mel.
+    """
+    assert_differences_small([vocoder, *native_too(vocoder)], hard_mels(vocoder, longest), module, theirs)
+
+
+def assert_differences_small(
+    vocoders: Sequence[Vocoder],
+    mels: Sequence[np.ndarray],
+    module: torch.nn.Module,
+    theirs: Callable[[torch.Tensor], torch.Tensor] | None = None,
+) -> None:
+    """The largest differences of mels' samples: none is too large, and most are a third of that. pytest -rP shows them.
+
+    The arguments are those of `assert_accurate`.
+    """
+    module.double()
+    found: dict[str | None, list[float]] = {each.backend.runtime: [] for each in vocoders}
+    assert found.keys() == {"onnxruntime", "native"}
+    for mel in mels:
+        with torch.no_grad():
+            expected = (theirs or module)(torch.from_numpy(mel).double()[None]).reshape(-1).numpy()
+        for each in vocoders:
+            ours = each.decode(mel)
+            assert ours.shape == expected.shape
+            found[each.backend.runtime].append(float(np.abs(ours - expected).max()))
+    for runtime, differences in found.items():
+        print(f"{runtime}: {max(differences):.2e}, median {np.median(differences):.2e} of {len(differences)}")
+        assert max(differences) <= TOLERANCE
+        assert np.median(differences) <= MEDIAN_TOLERANCE
+
+
+def hard_mels(vocoder: OnnxVocoder, longest: int) -> list[np.ndarray]:
+    """Mels `[n_mels, frames]`, short and long, random, of silence, of noise and of noise at full scale."""
+    spec = vocoder.spec
+    least = vocoder._model.card.least_frames
+    noise = np.random.default_rng(6).uniform(-1, 1, 100 * spec.hop_length).astype(np.float32)
+    waves = [scale * each for scale, each in ((0, noise), (0.01, noise), (1, noise), (1, np.sign(noise)))]
+    lengths = sorted({max(1, least), max(2, least), 13, 40, longest})
+    return [*(random_mel(spec, frames) for frames in lengths), *(log_mel(wave, spec) for wave in waves)]
 
 
 def native_too(vocoder: Vocoder) -> list[Vocoder]:
