@@ -18,7 +18,7 @@ _DIGITS = 30
 """Decimal's functions round in one way at any precision, whereas those of numpy and libm differ in the last bit."""
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # evidence tries all presets, and variants of a contract, in turn
 def mel_filterbank(spec: MelSpec) -> NDArray[np.float32]:
     """The triangular filters, their corners evenly spaced in mels: `[n_mels, 1 + n_fft // 2] float32`, read-only."""
     corners = _corners(spec)

@@ -25,13 +25,13 @@ def mel_to_linear(mel: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32
     return mel_analysis(spec).to_linear(mel)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # see mel_filterbank
 def mel_silence(spec: MelSpec) -> NDArray[np.float32]:
     """The smallest values that a mel of this spec can hold, those of silence: `[n_mels] float32`, read-only."""
     return _mel_of_flat(max(spec.magnitude_eps, spec.power_floor), spec)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # see mel_filterbank
 def mel_ceiling(spec: MelSpec) -> NDArray[np.float32]:
     """Values that no waveform within [-1, 1] exceeds: `[n_mels] float32`, read-only.
 

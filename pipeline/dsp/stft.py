@@ -19,7 +19,7 @@ from pipeline.melspec import MelSpec
 SMALLEST_ENVELOPE = np.float32(1e-3)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)  # see mel_filterbank
 def window(spec: MelSpec) -> NDArray[np.float64]:
     """The Hann window of `win_length`, centred in `n_fft`: 0.5 - 0.5 cos(2 pi n / N).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,11 +89,25 @@ def _level(logs: NDArray[np.float64], spec: MelSpec) -> float:
 
     Of all magnitudes with the same sum, flat ones have the least power, so this is a lower bound.
     """
-    bank = mel_filterbank(spec).astype(np.float64)
-    sums, covered = bank.sum(axis=1), bank.sum(axis=0)
+    sums, form = _power_of_bands(spec)
     linear = np.exp(np.minimum(logs * spec.power, 80.0))
     density = linear / np.where(sums > 0, sums, np.inf)[:, None]
-    bins = (bank / np.where(covered > 0, covered, np.inf)).T @ density
-    power = bins if spec.power == 2 else bins**2
-    squares = 2 * power.sum(axis=0) / (spec.n_fft * np.sum(window(spec) ** 2))
+    power = form @ density if spec.power == 2 else np.sum(density * (form @ density), axis=0)
+    squares = 2 * power / (spec.n_fft * np.sum(window(spec) ** 2))
     return float(10 * np.log10(np.quantile(squares, 0.99) + 1e-30))
+
+
+@lru_cache(maxsize=64)
+def _power_of_bands(spec: MelSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How the densities of bands, each flat over its filter, add up to the power of all bins.
+
+    A bin's value is the mean of its bands' densities, weighted by their filters. If it is a power, the sum over bins is
+    a sum over bands; if it is a magnitude, the sum of squares is a quadratic form of the bands, which are fewer.
+
+    Returns:
+        The sum of each filter, `[n_mels]`; and a weight for each band, `[n_mels]`, or the form, `[n_mels, n_mels]`.
+    """
+    bank = mel_filterbank(spec).astype(np.float64)
+    covered = bank.sum(axis=0)
+    shares = bank / np.where(covered > 0, covered, np.inf)
+    return bank.sum(axis=1), shares.sum(axis=1) if spec.power == 2 else shares @ shares.T
