@@ -1,6 +1,6 @@
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of this test run's converted checkpoints, kept apart from the user's."""
-    folder = tmp_path_factory.mktemp("cache")
+    """The folder of this test run's converted checkpoints and compiled code, kept apart from the user's.
+
+    All of pytest-xdist's processes share it, as processes of one machine do. Tests of what is kept have their own.
+    """
+    base = tmp_path_factory.getbasetemp()  # of this process
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["MELMILL_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_synced() -> Iterator[None]:
+    """No test loses power, so nothing waits for the disk: a third of the time of all tests. Processes that tests start
+    still sync; tests of syncing, and of power that is lost, see each call.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which fails for the same descriptors
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +87,10 @@ def vocoder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_vocoder(tmp_path_factory.mktemp("vocoder") / "tiny.onnx")
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def other(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Another vocoder: the tiny one with other weights."""
-    return str(tiny_vocoder(tmp_path / "other.onnx", seed=1))
+    return str(tiny_vocoder(tmp_path_factory.mktemp("other") / "other.onnx", seed=1))
 
 
 @pytest.fixture(scope="session")

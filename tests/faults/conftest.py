@@ -7,7 +7,6 @@ from support.faults.fixtures import (  # noqa: F401  # fixtures
     few_reference,
     few_store,
     new_place,
-    no_power_loss,
     outputs,
     reference,
     small_job,

@@ -129,7 +129,6 @@ def storable(key: str) -> bool:
     return key.isascii() or not any(0xD800 <= ord(character) < 0xE000 for character in key)
 
 
-@pytest.mark.usefixtures("no_power_loss")
 @pytest.mark.parametrize("container", ["tar", "files"])
 def test_hostile_keys_go_through_a_run(
     keys: list[str], reference: list[str], convert: Callable[..., Place], container: str
@@ -211,7 +210,7 @@ def _blind_to_case(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(LocalStorage, verb, blind(getattr(LocalStorage, verb)))
 
 
-@pytest.mark.usefixtures("_blind_to_case", "no_power_loss")
+@pytest.mark.usefixtures("_blind_to_case")
 def test_keys_that_differ_in_case_alone_do_not_take_each_others_place(
     reference: list[str], convert: Callable[..., Place]
 ) -> None:

@@ -53,7 +53,6 @@ def test_a_sound_store_gives_the_reference(
 
 @pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3 spec")
 @pytest.mark.filterwarnings("ignore:Combining a `sharding_indexed` codec")
-@pytest.mark.usefixtures("no_power_loss")
 @settings(
     max_examples=trials(63, 5),
     derandomize=True,

@@ -88,10 +88,7 @@ def peak_of_planning(prepared: Prepared) -> int:
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
-def test_a_plan_keeps_a_line_of_a_commit_and_no_rows(
-    tmp_path: Path, container: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+def test_a_plan_keeps_a_line_of_a_commit_and_no_rows(tmp_path: Path, container: str) -> None:
     catalogue, peaks = a_catalogue(), {}
     for generation in (1, 2, 3, 4):
         job = a_job(tmp_path, container, generation)
@@ -104,10 +101,7 @@ def test_a_plan_keeps_a_line_of_a_commit_and_no_rows(
     assert (peaks[4] - peaks[2]) / (2 * SHARDS) < 3000  # bytes a commit, whose keys and digests alone would take 10,000
 
 
-def test_a_plan_made_again_reads_no_commit_unless_others_are_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+def test_a_plan_made_again_reads_no_commit_unless_others_are_there(tmp_path: Path) -> None:
     catalogue, job = a_catalogue(), a_job(tmp_path, "tar", 1)
     prepared = before_any_commit(tmp_path, catalogue, job)
     commit(prepared.plan, catalogue, job, prepared.ledger)

@@ -1,5 +1,6 @@
 """A corpus small enough to be converted hundreds of times, and what a run without faults makes of it."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -81,45 +82,31 @@ def few_store(small_mels: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder / "mels.zarr"
 
 
+def small_job_of(store: Path, vocoder: Path, out: Place, **settings: Any) -> JobConfig:
+    """A job in this process; keywords like `output__codec="wav"`."""
+    values: dict[str, dict[str, Any]] = {
+        "input": {"store": str(store)},
+        "vocoder": {"name": str(vocoder)},
+        "output": {"url": str(out), "shard_seconds": SHARD_SECONDS},
+        "cluster": {"kind": "synchronous"},
+    }
+    for name, value in settings.items():
+        section, key = name.split("__")
+        values.setdefault(section, {})[key] = value
+    return JobConfig.build(values)
+
+
 @pytest.fixture
 def small_job(small_store: Path, vocoder_path: Path, outputs: Place) -> Callable[..., JobConfig]:
-    """A job on the small store with the tiny vocoder, in this process; keywords like `output__codec="wav"`."""
-
-    def build(**settings: Any) -> JobConfig:
-        values: dict[str, dict[str, Any]] = {
-            "input": {"store": str(small_store)},
-            "vocoder": {"name": str(vocoder_path)},
-            "output": {"url": str(outputs / "audio"), "shard_seconds": SHARD_SECONDS},
-            "cluster": {"kind": "synchronous"},
-        }
-        for name, value in settings.items():
-            section, key = name.split("__")
-            values.setdefault(section, {})[key] = value
-        return JobConfig.build(values)
-
-    return build
-
-
-@pytest.fixture
-def no_power_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is synced: for tests of thousands of objects in which the machine goes on."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    """A job on the small store with the tiny vocoder; see `small_job_of`."""
+    return functools.partial(small_job_of, small_store, vocoder_path, outputs / "audio")
 
 
 @pytest.fixture(scope="session")
 def reference(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
     """What a run of the small job without faults gives."""
     out = tmp_path_factory.mktemp("reference") / "audio"
-    run(
-        JobConfig.build(
-            {
-                "input": {"store": str(small_store)},
-                "vocoder": {"name": str(vocoder_path)},
-                "output": {"url": str(out), "shard_seconds": SHARD_SECONDS},
-                "cluster": {"kind": "synchronous"},
-            }
-        )
-    )
+    run(small_job_of(small_store, vocoder_path, out))
     return Reference(digests(out))
 
 
