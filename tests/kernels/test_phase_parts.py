@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -47,18 +48,22 @@ def test_blocks_hold_the_frames_and_silence_around_them(rows: int, frames: int, 
     assert np.count_nonzero(blocks) == given.size
 
 
-def overlapped(overlap: Overlap, frames: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The signal in hops that the kernel makes of frames `[frames, n_fft]`, from the first window on."""
-
+@cache
+def overlap_library(overlap: Overlap) -> Library:
     def add(f: Function) -> None:
         frames, window, mask, carry, signal = f.arguments
         overlap.add(f, frames, window, mask[0], carry, signal)
 
-    library = compiled(
+    return compiled(
         add=("*frames *window *mask *carry *signal", add),
         add_nothing=("*carry *signal", lambda f: overlap.add_nothing(f, *f.arguments)),
         put_out=("*signal *samples", lambda f: overlap.put_out(f, *f.arguments)),
     )
+
+
+def overlapped(overlap: Overlap, frames: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The signal in hops that the kernel makes of frames `[frames, n_fft]`, from the first window on."""
+    library = overlap_library(overlap)
     hop, blocks = overlap.hop_length, to_blocks(frames.T)
     carry, signal = aligned((hop, overlap.reach, LANES)), aligned((hop, overlap.spans, LANES))
     mask = (np.arange(blocks.shape[0] * LANES) < len(frames)).astype(np.float32).reshape(-1, LANES)
@@ -152,6 +157,11 @@ def test_bands_are_sums_by_the_filterbank_and_spread_back_by_its_weights(name: s
     np.testing.assert_allclose(spread, shares.T @ wanted, rtol=1e-5)
 
 
+@cache
+def owners_library(start: StartPhases) -> Library:
+    return compiled(owners=("*magnitude *logs *owner:int32 *advance:int32", lambda f: start.owners(f, *f.arguments)))
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000), levels=st.sampled_from([2, 3, 50, 10**6]))
 def test_each_bin_follows_the_peak_of_its_region(seed: int, levels: int) -> None:
@@ -159,8 +169,7 @@ def test_each_bin_follows_the_peak_of_its_region(seed: int, levels: int) -> None
     spec = PRESETS["hifigan-22k"]
     magnitude = np.random.default_rng(seed).integers(0, levels, (513, LANES)).astype(np.float32)
     magnitude[:, 3] = 0
-    start = StartPhases(spec.n_fft, spec.hop_length)
-    library = compiled(owners=("*magnitude *logs *owner:int32 *advance:int32", lambda f: start.owners(f, *f.arguments)))
+    library = owners_library(StartPhases(spec.n_fft, spec.hop_length))
     logs, owner, advance = np.empty_like(magnitude), *np.empty((2, 513, LANES), np.int32)
     library["owners"](*(each.ctypes.data for each in (magnitude, logs, owner, advance)))
     wanted, turn = _peaks(np.ascontiguousarray(magnitude.T), spec)
