@@ -10,8 +10,10 @@ DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
   mutated_stores hostile_keys needed_again
-# A test to each core as it gets free, and no threads of numpy's beside it.
-PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist worksteal
+# A test to each core as it gets free, and no threads of numpy's beside it. Bytecode is kept, whatever the environment
+# says: tests start some hundred processes, each of which would compile all of pipeline/.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses auto \
+  --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-aarch64 test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
@@ -74,7 +76,7 @@ format: $(VENV)/dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(BENCH)/done  ## measure decoding, packing and whole runs beside PyTorch, onnxruntime, OpenVINO and librosa (half an hour)
+bench: $(BENCH)/done  ## measure decoding, packing, whole runs and large corpora beside other libraries and loops (some hours)
 	$(BENCH)/bin/python tests/tools/benchmark.py
 
 bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card

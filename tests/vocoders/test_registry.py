@@ -38,12 +38,16 @@ def test_the_default_is_the_universal_hifigan(model_cache: Path) -> None:
     assert (vocoder.halo, vocoder.samples(100)) == ((35, 38), 25_600)
 
 
-def test_a_converted_checkpoint_is_kept_and_loads_as_the_same_model(model_cache: Path) -> None:
+def test_a_converted_checkpoint_is_kept_and_loads_as_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELMILL_CACHE", str(tmp_path))
     first = load_vocoder("hifigan-universal").digest
-    files = {path: path.stat().st_mtime_ns for path in model_cache.iterdir()}
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert files
     registry._load.cache_clear()
     assert load_vocoder("hifigan-universal").digest == first
-    assert {path: path.stat().st_mtime_ns for path in model_cache.iterdir()} == files
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == files
 
 
 def test_the_two_checkpoints_are_two_vocoders() -> None:
