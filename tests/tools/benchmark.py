@@ -1,11 +1,20 @@
-"""`make bench`: melmill's speed beside that of other runtimes and libraries, as one table.
+"""`make bench`: melmill's speed beside that of other runtimes, libraries and loops, as one table.
 
-    python tests/tools/benchmark.py [--rounds N] [--only PART] [--out FILE.json]
+    python tests/tools/benchmark.py [--rounds N] [--only PART] [--largest UTTERANCES] [--out FILE.json]
     python tests/tools/benchmark.py --table FILE.json
 
-Prints the table in Markdown and writes the same as JSON, with what it was measured on. Each contender is a process of
-its own with one thread. They take turns, and each comparison is made within a round. `--only` measures one part
-again, and keeps the others of the file. `--table` prints the table of an earlier bench.
+Prints the table in Markdown and writes the same as JSON, with what it was measured on. Contenders are processes of
+their own with one thread. They take turns, and each comparison is made within a round. `--only` measures one part
+again, and keeps the others of the file. `--table` prints the table of an earlier bench. Parts:
+
+    decoding, packing, sharing  nets, mels and stores beside other runtimes and libraries
+    jobs                        start of a job, and an hour of audio
+    loops                       an utterance from the store to the shard, beside loops that people write
+    kernel                      a whole job beside its vocoder alone
+    reading                     a ragged store beside a grouped one
+    start                       `melmill --help`, and a plan
+    scale                       plans, publications, gc and verify at 10^3 to `--largest` utterances
+    dispatch                    handing shards to Dask, and the memory of the driver at `--largest` utterances
 
 docs/explanation/speed.md quotes tests/tools/speed.json: a test holds that.
 """
@@ -27,8 +36,11 @@ from tools.bench.table import table
 
 from pipeline.kernels.target import processor
 
-PACKAGES = ("melmill", "numpy", "llvmlite", "onnxruntime", "torch", "hifi-gan", "openvino", "librosa", "soxr")
-PARTS = ("decoding", "packing", "sharing", "jobs")
+PACKAGES = (
+    "melmill", "numpy", "llvmlite", "onnxruntime", "torch", "hifi-gan", "openvino", "librosa", "soxr", "soundfile",
+    "zarr", "dask", "webdataset",
+)  # fmt: skip
+PARTS = ("decoding", "packing", "sharing", "jobs", "loops", "kernel", "reading", "start", "scale", "dispatch")
 
 
 def machine() -> dict[str, Any]:
@@ -48,9 +60,9 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {each: importlib.metadata.version(each) for each in PACKAGES}
 
 
-def measured(part: str, rounds: int) -> dict[str, Any]:
+def measured(part: str, rounds: int, largest: int) -> dict[str, Any]:
     """The rows of one part, with the load of the machine before and after."""
-    from tools.bench import decoding, jobs, packing, sharing
+    from tools.bench import decoding, dispatch, jobs, kernel, loops, packing, reading, scale, sharing, start
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MELMILL_CACHE"] = f"{folder}/cache"  # of all processes
@@ -60,6 +72,12 @@ def measured(part: str, rounds: int) -> dict[str, Any]:
             "packing": lambda: packing.rows(Path(folder), rounds),
             "sharing": lambda: sharing.rows(rounds),
             "jobs": lambda: jobs.rows(Path(folder) / "jobs", rounds),
+            "loops": lambda: loops.rows(Path(folder) / "loops", rounds),
+            "kernel": lambda: kernel.rows(Path(folder) / "kernel", rounds),
+            "reading": lambda: reading.rows(Path(folder) / "reading", rounds),
+            "start": lambda: start.rows(Path(folder) / "start", rounds),
+            "scale": lambda: scale.rows(Path(folder) / "scale", rounds, largest),
+            "dispatch": lambda: dispatch.rows(Path(folder) / "dispatch", rounds, largest),
         }
         rows = [to_dict(row) for row in parts[part]()]
     return {"rounds": rounds, "load_average": {"before": before, "after": os.getloadavg()}, "rows": rows}
@@ -69,6 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=PARTS)
+    parser.add_argument("--largest", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "speed.json")
     parser.add_argument("--table", type=Path)
     arguments = parser.parse_args()
@@ -77,9 +96,9 @@ def main() -> None:
         return
     found = json.loads(arguments.out.read_text())["parts"] if arguments.only and arguments.out.exists() else {}
     for part in [arguments.only] if arguments.only else PARTS:
-        found[part] = measured(part, arguments.rounds)
+        found[part] = measured(part, arguments.rounds, arguments.largest)
     bench = {
-        "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds}",
+        "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds} --largest {arguments.largest}",
         "machine": machine(),
         "versions": versions(),
         "parts": {part: found[part] for part in PARTS if part in found},

@@ -1,18 +1,12 @@
-"""Whole jobs, as `melmill run` does them: what their start takes, and what an hour of audio takes.
+"""Whole jobs, as `melmill run` does them: what their start takes, and what an hour of audio takes."""
 
-Whole jobs of other tools, many short utterances, and what a job costs beside its vocoder belong here, too.
-"""
-
-import os
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 from support.packs import pack_audio
 from support.paths import PROMPTS
-from tools.bench.measuring import ONE_THREAD, Row, speeds
+from tools.bench.measuring import Row, Usage, command, speeds
 from tools.bench.speech import SPEC, corpus
 
 FIRST, SECOND, LONG = "start, first on a machine", "start, second", "whole run, without its start"
@@ -50,7 +44,8 @@ def rows(folder: Path, rounds: int) -> list[Row]:
             cpu, wall = 0.0, 0.0
             for what, store in zip(parts, (short, short, long), strict=False):
                 before = (cpu, wall) if what == LONG else (0.0, 0.0)
-                cpu, wall = _run(store, vocoder, runtime, cache)
+                taken = _run(store, vocoder, runtime, cache)
+                cpu, wall = taken.cpu, taken.wall
                 found[vocoder, runtime, what].cpu.append(cpu - before[0])
                 found[vocoder, runtime, what].wall.append(wall - before[1])
     for what in (FIRST, SECOND):
@@ -59,17 +54,10 @@ def rows(folder: Path, rounds: int) -> list[Row]:
     return list(found.values())
 
 
-def _run(store: Path, vocoder: str, runtime: str, cache: Path) -> tuple[float, float]:
-    """CPU time of a run with one worker, all of its processes together, and wall-clock time [s]."""
+def _run(store: Path, vocoder: str, runtime: str, cache: Path) -> Usage:
+    """A run with one worker."""
     out = store.parent / "audio"
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "pipeline", "run", "--store", f"{store}.zarr", "--out", str(out), "--workers", "1"]
-    command += ["--vocoder", vocoder, "--set", f"vocoder.runtime={'auto' if vocoder == 'lift' else runtime}"]
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        command, env={**os.environ, **ONE_THREAD, "MELMILL_CACHE": str(cache)}, stdout=subprocess.DEVNULL
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"{' '.join(command)}: exit code {process.returncode}; see above"
-    return usage.ru_utime + usage.ru_stime, time.perf_counter() - begun
+    arguments = ["run", "--store", f"{store}.zarr", "--out", str(out), "--workers", "1", "--vocoder", vocoder]
+    arguments += ["--set", f"vocoder.runtime={'auto' if vocoder == 'lift' else runtime}"]
+    return command(*arguments, environment={"MELMILL_CACHE": str(cache)})

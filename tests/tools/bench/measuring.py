@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from support.paths import ROOT, TESTS
 
+_GLANCE = 0.02
+"""The memory of a command is looked at so often [s]."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -30,6 +33,7 @@ class Row:
         compared: for each comparison, such as "x the speed of onnxruntime", its value in each round.
         largest_difference: largest difference of a value from the first contender of its group, which makes the same;
             None if there is nothing to compare.
+        memory: largest resident memory of its first process, in each round [bytes]; empty if it was not measured.
     """
 
     what: str
@@ -39,6 +43,7 @@ class Row:
     audio_seconds: float = 0.0
     compared: dict[str, list[float]] = field(default_factory=dict)
     largest_difference: float | None = None
+    memory: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class Process:
             text=True,
         )
         self._piece = " ".join(piece)
-        self.answer()
+        self.times = int(self.answer()["times"])
+        """How many times the work is done when it is told to run."""
 
     def order(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -186,6 +192,77 @@ def speeds(row: Row, other: Row) -> list[float]:
     """How many times as fast a row is as another for the same audio, by CPU time, in each round."""
     scale = row.audio_seconds / other.audio_seconds if row.audio_seconds else 1.0
     return [scale * theirs / ours for ours, theirs in zip(row.cpu, other.cpu, strict=True)]
+
+
+def costs(row: Row, other: Row) -> list[float]:
+    """How many times the CPU time of another a row takes for the same work, in each round."""
+    return [1 / speed for speed in speeds(row, other)]
+
+
+def added(what: str, more: Row, less: Row, count: float, audio_seconds: float = 0.0) -> Row:
+    """What one unit of work takes, by what a longer piece of work adds to a shorter one: the start is in neither.
+
+    Args:
+        what: the unit.
+        more: the longer piece of work.
+        less: the shorter piece.
+        count: number of units that the longer one has more.
+        audio_seconds: length of the audio of a unit [s].
+    """
+    cpu, wall = (
+        [(a - b) / count for a, b in zip(longer, shorter, strict=True)]
+        for longer, shorter in ((more.cpu, less.cpu), (more.wall, less.wall))
+    )
+    return Row(what, more.by, cpu, wall, audio_seconds)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took.
+
+    Args:
+        cpu: CPU time of all of its processes [s].
+        wall: wall-clock time [s].
+        memory: largest resident memory of its first process [bytes].
+    """
+
+    cpu: float
+    wall: float
+    memory: int
+
+
+def command(*arguments: str, environment: Mapping[str, str] = {}) -> Usage:
+    """Runs `melmill` with these arguments.
+
+    Args:
+        arguments: the command's arguments.
+        environment: variables beside those of this process.
+    """
+    line, memory = [sys.executable, "-m", "pipeline", *arguments], 0
+    begun = time.perf_counter()
+    started = subprocess.Popen(
+        line, env={**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT), **environment}, stdout=subprocess.DEVNULL
+    )
+    while os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+        memory = max(memory, peak_memory(started.pid))
+        time.sleep(_GLANCE)
+    _, status, usage = os.wait4(started.pid, 0)
+    wall = time.perf_counter() - begun
+    started.returncode = os.waitstatus_to_exitcode(status)
+    assert started.returncode == 0, f"{' '.join(line)}: exit code {started.returncode}; see above"
+    return Usage(usage.ru_utime + usage.ru_stime, wall, memory)
+
+
+def peak_memory(process: int | str) -> int:
+    """Largest resident memory that a process has had [bytes]; 0 if it has ended.
+
+    What `wait4` says of it would be no less than the memory of the process that started it.
+    """
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def to_dict(row: Row) -> dict[str, Any]:

@@ -13,6 +13,8 @@ HEAD = (
     "compared by CPU time, unless it says otherwise",
     "largest difference",
 )
+MEMORY = "memory of its first process [MiB]"
+"""The last column, where a row says it."""
 
 
 def table(bench: Mapping[str, Any]) -> list[str]:
@@ -20,7 +22,9 @@ def table(bench: Mapping[str, Any]) -> list[str]:
 
     x real time is the length of the audio divided by CPU time.
     """
-    return [_line(HEAD), "|---" * len(HEAD) + "|", *(_line(_cells(row)) for row in rows(bench))]
+    measured = rows(bench)
+    head = HEAD if not any("memory" in row for row in measured) else (*HEAD, MEMORY)
+    return [_line(head), "|---" * len(head) + "|", *(_line(_cells(row)[: len(head)]) for row in measured)]
 
 
 def rows(bench: Mapping[str, Any]) -> list[Any]:
@@ -44,6 +48,7 @@ def _cells(row: Mapping[str, Any]) -> Sequence[str]:
         _figure(audio / median(row)) if audio else "",
         "; ".join(compared),
         "" if difference is None else f"{difference:.0e}" if difference else "none",
+        _figure(median(row, "memory") / 2**20) if "memory" in row else "",
     )
 
 
