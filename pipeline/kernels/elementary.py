@@ -1,9 +1,9 @@
 """Elementary functions of float32 vectors of any number of lanes, in the same bits on every processor.
 
 The polynomials of exp, ln, sin and cos are those of S. Moshier's Cephes library (single/expf.c, logf.c, sinf.c), with
-each product fused into its sum. Those of tanh and erf are fitted by tests/tools/fit_elementary.py. A unit in the last
-place (ulp) is that of the exact result; the bounds are of all that tests/kernels/test_elementary.py tried, one float32
-in a thousand. NaN gives NaN, of any sign and payload.
+each product fused into its sum. Those of tanh, erf and the sine of half turns are fitted by
+tests/tools/fit_elementary.py. A unit in the last place (ulp) is that of the exact result; the bounds are of all that
+tests/kernels/test_elementary.py tried, one float32 in a thousand. NaN gives NaN, of any sign and payload.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ ERF_Q = (
     1.0, 0.5072529315948486, 0.11647672951221466, 0.015444486401975155, 0.0012163688661530614,
     3.748091694433242e-05,
 )  # fmt: skip
+
+HALF_TURN_P = (3.141592502593994, -5.1677069664001465, 2.5500314235687256, -0.5980451703071594, 0.0772201269865036)
 
 
 def polynomial(x: Floats, coefficients: Sequence[float]) -> Floats:
@@ -101,6 +103,16 @@ def sin_cos_turns(turns: Floats) -> tuple[Floats, Floats]:
     quarters = turns * 4
     n, whole = _whole(quarters + _TO_WHOLE)
     return _in_quarter(n, (quarters - whole) * _QUARTER_TURN[0])
+
+
+def sin_squared(half_turns: Floats) -> Floats:
+    """sin(pi x)^2 of x half turns, within 4e-7 and never below 0; 0 where |x| >= 2^24.
+
+    It repeats itself with every half turn, so x less the nearest whole number is enough: one polynomial, no quarters.
+    """
+    rest = half_turns - half_turns.nearest()
+    sine = polynomial(rest * rest, HALF_TURN_P) * rest
+    return sine * sine
 
 
 def tanh(x: Floats) -> Floats:

@@ -126,6 +126,10 @@ class Floats(_Numbers):
         """The largest whole number that is not above it."""
         return self._called("llvm.floor")
 
+    def nearest(self) -> Floats:
+        """The nearest whole number, halves to even."""
+        return self._called("llvm.nearbyint")
+
     def abs(self) -> Floats:
         """The value without its sign."""
         return self._called("llvm.fabs")
@@ -194,8 +198,7 @@ class Floats(_Numbers):
         First the upper halves' product is added and the sum rounded once, then the lower halves'; numbers below 2^-126
         are taken for 0. That is what Intel's Software Developer's Manual says of VDPBF16PS. Needs AVX512_BF16.
         """
-        pairs = vector_type(BF16, 2 * self.lanes)
-        left, right = (self.f.b.bitcast(each.ir, pairs) for each in (a, b))
+        left, right = (self.f.b.bitcast(each.ir, vector_type(BF16, 2 * self.lanes)) for each in (a, b))
         return self._of(self.f.foreign("llvm.x86.avx512bf16.dpbf16ps.512", self.ir.type, self.ir, left, right))
 
 

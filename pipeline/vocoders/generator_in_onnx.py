@@ -1,8 +1,8 @@
-"""HiFi-GAN's generator in an .onnx file: its shape and weights, read from the model's own nodes.
+"""A generator of HiFi-GAN, BigVGAN or iSTFTNet in an .onnx file: shape and weights, read from the model's own nodes.
 
-Every model of that family that melmill has ever written is the same chain of nodes, whatever project's checkpoint it
-was made from (`checkpoints.hifigan_graph` writes it). It is followed node by node; names of layers do not matter. A
-model in which anything is different is not understood, and no part of it is taken.
+Every model of these families is the same chain of nodes, whatever project's checkpoint it was made from
+(`checkpoints.hifigan_graph` writes it); in melmill's first ones a mean is one node. It is followed node by node; names
+of layers do not matter. A model in which anything is different is not understood, and no part of it is taken.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.kernels.hifigan.shape import HifiganShape, Sides
+from pipeline.kernels.hifigan.shape import HifiganShape, Scale, Sides
+from pipeline.vocoders.inverse_transform_in_onnx import read_inverse_transform
 from pipeline.vocoders.node_chain import NodeChain, UnknownGraphError
 from pipeline.vocoders.onnx_nodes import OnnxNodes, read_onnx_nodes
+from pipeline.vocoders.snake_in_onnx import read_snake
 
 _OPSET = 17
 """The version of the operators in which melmill writes models; in others they may have another meaning."""
+_OF_SNAKES = (".alpha", ".beta", ".up", ".down")
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -30,8 +33,8 @@ class GeneratorInOnnx:
     Args:
         shape: shape of the generator.
         weights: its weights by the names that `HifiganShape` gives them, `[outputs, inputs, taps] float32` (of a
-            transposed convolution the inputs are first), biases `[outputs] float32`, and `mean` and `scale`
-            `[n_mels] float32` if it normalizes; views of the file's content.
+            transposed convolution the inputs are first), biases `[outputs] float32`, the parameters of snakes, and
+            `mean` and `scale` `[n_mels] float32` if it normalizes; most are views of the file's content.
     """
 
     shape: HifiganShape
@@ -81,21 +84,36 @@ class _Chain(NodeChain):
         self._weights: dict[str, NDArray[np.float32]] = {}
         self._slopes: list[float] = []
         self._mirrored: set[bool] = set()
+        self._scales: set[Scale | None] = set()
         self._blocks = 0
 
     def generator(self) -> GeneratorInOnnx:
         """The generator that all nodes together are."""
         x, normalized = self._mel()
         pre = self._convolution("conv_pre", x)
-        x = self._leaky_relu(pre.output)
+        x = self._between(pre.output)
         stages: list[_Stage] = []
         while self.operator == "ConvTranspose":
             stage, x = self._stage(len(stages), x)
             stages.append(stage)
-            x = self._leaky_relu(x)
+            x = self._between(x)
+        if None not in self._scales:  # BigVGAN has no activation between stages, and one here
+            x = self._activated("conv_post", x)
+        transformed = self._takes_a_row_more()
+        if transformed:
+            x = self.take("Pad", x, self.input(1), mode="reflect")
         post = self._convolution("conv_post", x)
-        end = self.take("Reshape", self.take("Tanh", post.output), self.integers((0, -1)))
-        last_slope = self._slopes.pop()
+        transform, clipped = None, False
+        if transformed:
+            found = read_inverse_transform(self, post.output, len(self._weights["conv_post.weight"]))
+            transform, x = found.transform, found.output
+            self._weights |= found.weights
+        else:
+            x, clipped = self._within_bounds(post.output)
+        end = self.take("Reshape", x, self.integers((0, -1)))
+        self.demand(len(self._scales) == 1, "it has no activation, or activations of several kinds")
+        (snakes,) = self._scales
+        last_slope = self._slopes.pop() if snakes is None else HifiganShape.last_slope
         for holds, words in (
             (end == "waveform", f"its chain of nodes ends with {end}, not waveform"),
             (self.at_end, f"a node {self.operator} follows its waveform"),
@@ -119,11 +137,24 @@ class _Chain(NodeChain):
             edge=pre.taps,
             mirrored=self._mirrored == {True},
             normalized=normalized,
-            slope=self._slopes[0],
+            slope=self._slopes[0] if snakes is None else HifiganShape.slope,
             last_slope=last_slope,
+            snakes=snakes,
+            clipped=clipped,
+            transform=transform,
         )
         self._check_weights(shape)
         return GeneratorInOnnx(shape, self._weights)
+
+    def _takes_a_row_more(self) -> bool:
+        """Whether a row is put before the last layer's input, as in iSTFTNet: the mirrored row 1."""
+        return self.operator == "Pad" and self.tensor(self.input(1), 8).integers() == (0, 0, 0, 1, 0, 0, 0, 0)
+
+    def _within_bounds(self, x: str) -> tuple[str, bool]:
+        """A signal within -1 .. 1, and whether it is clipped to that."""
+        clipped = self.operator == "Clip"
+        bounds = (self.number(-1.0), self.number(1.0, 2)) if clipped else ()
+        return self.take("Clip" if clipped else "Tanh", x, *bounds), clipped
 
     def _mel(self) -> tuple[str, bool]:
         """The mel as a signal, and whether it is normalized."""
@@ -141,9 +172,9 @@ class _Chain(NodeChain):
         branches: list[list[_Layer]] = []
         ends: list[str] = []
         pairs: set[bool] = set()
-        while self.operator == "LeakyRelu":  # a branch begins
+        while self._activates:  # a branch begins
             end, units = up.output, list[_Layer]()
-            while self.operator == "LeakyRelu" and self.input(0) == end:
+            while self._activates and self.input(0) == end:
                 layers, end = self._unit(f"resblocks.{self._blocks}", len(units), end)
                 units.append(layers[0])
                 pairs.add(len(layers) == 2)
@@ -152,26 +183,52 @@ class _Chain(NodeChain):
             branches.append(units)
             ends.append(end)
         self.demand(len(pairs) == 1, "its stages have no residual units, or units of one layer and of two")
-        total = ends[0]
-        for end in ends[1:]:
-            total = self.take("Add", total, end)
-        mean = self.take("Div", total, self.number(len(ends)))
+        mean = self._mean(ends)
         kernels = tuple(units[0].taps for units in branches)
         return _Stage(
             up, kernels, tuple(tuple(unit.dilation for unit in units) for units in branches), pairs.pop()
         ), mean
 
+    def _mean(self, ends: list[str]) -> str:
+        """The mean of the branches, which melmill's first models have an operator for."""
+        if self.operator == "Mean":
+            return self.take("Mean", *ends)
+        total = ends[0]
+        for end in ends[1:]:
+            total = self.take("Add", total, end)
+        return self.take("Div", total, self.number(len(ends)))
+
     def _unit(self, block: str, number: int, x: str) -> tuple[list[_Layer], str]:
         """A residual unit: its one layer or its two, and the name of its output."""
         only = f"{block}.convs.{number}"
-        layers = [self._convolution(only, self._leaky_relu(x))]
-        if self.operator == "LeakyRelu":
-            for part in ("weight", "bias"):
-                self._weights[f"{block}.convs1.{number}.{part}"] = self._weights.pop(f"{only}.{part}")
-            second = self._convolution(f"{block}.convs2.{number}", self._leaky_relu(layers[0].output))
+        layers = [self._convolution(only, self._activated(only, x))]
+        if self._activates:
+            for name in [name for name in self._weights if name.startswith(f"{only}.")]:
+                self._weights[name.replace("convs", "convs1")] = self._weights.pop(name)
+            other = f"{block}.convs2.{number}"
+            second = self._convolution(other, self._activated(other, layers[0].output))
             self.demand(second.dilation == 1, f"the second layer of a residual unit has dilation {second.dilation}")
             layers.append(second)
         return layers, self.take("Add", layers[-1].output, x)
+
+    @property
+    def _activates(self) -> bool:
+        """Whether the next node begins an activation."""
+        return self.operator in ("LeakyRelu", "Pad")
+
+    def _between(self, x: str) -> str:
+        """The leaky ReLU after the first layer or a stage, if there is one."""
+        return self._activated("", x) if self.operator == "LeakyRelu" else x
+
+    def _activated(self, layer: str, x: str) -> str:
+        """The activation of x, which a layer takes: a leaky ReLU, or a snake, whose weights have the layer's name."""
+        if self.operator == "LeakyRelu":
+            self._scales.add(None)
+            return self._leaky_relu(x)
+        found = read_snake(self, x)
+        self._scales.add(found.scale)
+        self._weights |= {f"{layer}.{part}": values for part, values in found.weights.items()}
+        return found.output
 
     def _leaky_relu(self, x: str) -> str:
         alpha = self.node.attributes.get("alpha")
@@ -234,3 +291,5 @@ class _Chain(NodeChain):
         wanted = shape.weight_shapes()
         found = {name.removesuffix(".weight"): each.shape for name, each in self._weights.items() if ".weight" in name}
         self.demand(found == wanted, "its layers do not have the channels of a generator that halves them")
+        others = {name: each.shape for name, each in self._weights.items() if name.endswith(_OF_SNAKES)}
+        self.demand(others == shape.snake_shapes(), "its snakes are not one before each layer, with its channels")

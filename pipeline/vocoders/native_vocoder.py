@@ -1,4 +1,4 @@
-"""HiFi-GAN in melmill's own compiled kernels."""
+"""HiFi-GAN, BigVGAN and iSTFTNet in melmill's own compiled kernels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def why_not_native(shape: HifiganShape, slow_too: bool = False) -> str | None:
 
 
 class NativeVocoder:
-    """A `Vocoder` from an .onnx file that melmill made from a checkpoint of HiFi-GAN.
+    """A `Vocoder` from an .onnx file that melmill made from a checkpoint of HiFi-GAN, BigVGAN or
+    iSTFTNet.
 
     A window's samples are those of the whole mel, bit for bit, and the same on every processor (in mixed precision: on
     every processor with AVX512_BF16). The first `decode` in a process loads the code and maps the weights; the first on

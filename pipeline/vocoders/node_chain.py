@@ -68,16 +68,17 @@ class NodeChain:
         self.demand(all(fits), f"{name} has the shape {list(tensor.shape)}, not {list(shape)}")
         return tensor
 
-    def integers(self, values: tuple[int, ...]) -> str:
-        """The name of the next node's second input, a constant that must have these values."""
-        name = self.input(1)
+    def integers(self, values: tuple[int, ...], number: int = 1) -> str:
+        """The name of an input of the next node, the second one if no other is named: a constant that must have these
+        values."""
+        name = self.input(number)
         found = self.tensor(name, len(values)).integers()
         self.demand(found == values, f"{name} is {found}, not {values}")
         return name
 
-    def number(self, value: float) -> str:
+    def number(self, value: float, number: int = 1) -> str:
         """The same for a single float."""
-        name = self.input(1)
+        name = self.input(number)
         found = float(self.tensor(name, 1).floats()[0])
         self.demand(found == value, f"{name} is {found}, not {value}")
         return name

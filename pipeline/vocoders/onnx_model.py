@@ -21,7 +21,7 @@ from pipeline.vocoders.node_chain import UnknownGraphError
 from pipeline.vocoders.onnx_file import FLOAT32, read_onnx_file
 from pipeline.vocoders.sessions import CARD_REMEDY, Device, Session, open_session
 
-_HIFIGANS = ("hifigan", "pwg-hifigan", "speecht5-hifigan", "speechbrain-hifigan")
+_HIFIGANS = ("hifigan", "pwg-hifigan", "speecht5-hifigan", "speechbrain-hifigan", "bigvgan", "istftnet")
 """Families whose graph the native kernels know."""
 USER_FAMILY = "onnx"
 """The family in the card of a model that a user brought as ONNX. Such a model may take one mel at a time."""

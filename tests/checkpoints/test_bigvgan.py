@@ -138,7 +138,7 @@ def built(plain: Plain, state: State, folder: Path) -> Vocoder:
     assert recognize(state, "here").name == "bigvgan"
     path = folder / "bigvgan.onnx"
     path.write_bytes(build_bigvgan(state, Settings(plain, "config.json")).SerializeToString(deterministic=True))
-    return load_vocoder(str(path))
+    return load_vocoder(str(path), runtime="onnxruntime")
 
 
 def random_mel(frames: int) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ from pipeline.kernels.fft import RealFourier
 from pipeline.kernels.floored_log import FlooredLog
 from pipeline.kernels.function import Function
 from pipeline.kernels.hifigan.generator import HifiganGenerator
+from pipeline.kernels.hifigan.inverse_transform import InverseTransform
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.hifigan.weights import transformed
 from pipeline.kernels.minimal_filtering import level
@@ -107,7 +108,7 @@ class Elementary:
         x, y, count = f.arguments
         with f.loop(count, target.lanes) as i:
             values = [each(x[i]) for each in (elementary.exp, elementary.ln, elementary.tanh, elementary.gelu)]
-            values += [*elementary.sin_cos(x[i]), *elementary.sin_cos_turns(x[i])]
+            values += [*elementary.sin_cos(x[i]), *elementary.sin_cos_turns(x[i]), elementary.sin_squared(x[i])]
             for number, value in enumerate(values):
                 y[i + count * number] = (value >= value).where(value, value.filled(0.0))  # NaN has more bits than one
         f.end()
@@ -118,7 +119,7 @@ def elementary_functions(target: Target) -> Iterable[NDArray[Any]]:
     x = np.arange(0, 2**32, 99_991, dtype=np.uint32)
     x = x[(x & 0x7FFFFFFF) < 0x7F800000].view(np.float32)
     x = x[: len(x) // 16 * 16].copy()
-    y = np.zeros((8, len(x)), np.float32)
+    y = np.zeros((9, len(x)), np.float32)
     library(Elementary(), target)["elementary"](x.ctypes.data, y.ctypes.data, len(x))
     yield y
 
@@ -181,12 +182,35 @@ def generator(target: Target) -> Iterable[NDArray[Any]]:
             mels=12, channels=32, rates=(4, 2), rate_kernels=(8, 4), kernels=kernels, dilations=dilations,
             pairs=pairs, mirrored=not pairs, normalized=not pairs,
         )  # fmt: skip
-        weights = {"mean": numbers(5, 12), "scale": 2 + numbers(6, 12)}
-        for seed, (name, size) in enumerate(shape.weight_shapes().items()):
-            weights[f"{name}.weight"] = numbers(seed, size, 2 * float(np.prod(size[1:])) ** -0.5)
-            weights[f"{name}.bias"] = numbers(seed, size[1 if name.startswith("ups") else 0], 0.1)
-        made = HifiganGenerator(shape, transformed(shape, weights, target), target)
-        yield made.decode(numbers(7, (12, 61), 4), 0, 61, 0, 61)
+        yield _decoded(shape, {"mean": numbers(5, 12), "scale": 2 + numbers(6, 12)}, target)
+
+
+def snakes(target: Target) -> Iterable[NDArray[Any]]:
+    """A small generator of BigVGAN, whose snakes have logarithms for parameters."""
+    shape = HifiganShape(
+        mels=12, channels=32, rates=(4, 2), rate_kernels=(8, 4), kernels=(3, 7), dilations=((1, 3), (1, 5)), pairs=True,
+        snakes="log", clipped=True,
+    )  # fmt: skip
+    weights = {name: numbers(seed, size, 0.4) for seed, (name, size) in enumerate(shape.snake_shapes().items())}
+    yield _decoded(shape, weights, target)
+
+
+def overlapping(target: Target) -> Iterable[NDArray[Any]]:
+    """A small generator of iSTFTNet, with a matrix that is no transform's."""
+    shape = HifiganShape(
+        mels=12, channels=32, rates=(4, 2), rate_kernels=(8, 4), kernels=(3, 7), dilations=((1, 3), (1, 5)), pairs=True,
+        transform=InverseTransform(16, 4),
+    )  # fmt: skip
+    yield _decoded(shape, {name: numbers(3, size) for name, size in shape.transform_shapes().items()}, target)
+
+
+def _decoded(shape: HifiganShape, weights: dict[str, NDArray[np.float32]], target: Target) -> NDArray[np.float32]:
+    """The samples of a generator with some weights, and others for its convolutions."""
+    for seed, (name, size) in enumerate(shape.weight_shapes().items()):
+        weights[f"{name}.weight"] = numbers(seed, size, 2 * float(np.prod(size[1:])) ** -0.5)
+        weights[f"{name}.bias"] = numbers(seed, size[1 if name.startswith("ups") else 0], 0.1)
+    made = HifiganGenerator(shape, transformed(shape, weights, target), target)
+    return made.decode(numbers(7, (12, 61), 4), 0, 61, 0, 61)
 
 
 def convnext(target: Target) -> Iterable[NDArray[Any]]:
@@ -256,6 +280,8 @@ CASES: Mapping[str, Case] = {
     "Fourier transforms": transforms,
     "products": products,
     "generator of HiFi-GAN": generator,
+    "generator of BigVGAN": snakes,
+    "generator of iSTFTNet": overlapping,
     "ConvNeXt": convnext,
     "phase stage by fast Griffin-Lim": phase_stage("fast-griffin-lim"),
     "phase stage by ADMM": phase_stage("admm"),

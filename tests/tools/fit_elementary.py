@@ -1,6 +1,6 @@
-"""Fits the rational functions of pipeline/kernels/elementary.py: prints the coefficients of tanh and erf.
+"""Fits the rational functions of pipeline/kernels/elementary.py: prints the coefficients of tanh, erf and sin(pi x).
 
-An odd function is x P(x^2) / Q(x^2) up to the bound from which on it is 1 in float32. P and Q minimize the largest
+An odd function is x P(x^2) / Q(x^2) up to a bound. P and Q minimize the largest
 error: linear least squares on f Q - x P, divided by the Q of the step before (C. Sanathanan and J. Koerner, "Transfer
 function synthesis as a ratio of two complex polynomials", IEEE Transactions on Automatic Control 8, 1963), at Chebyshev
 nodes, whose weights grow where the error is large (C. Lawson's algorithm: J. Rice and K. Usow, "The Lawson algorithm
@@ -20,6 +20,7 @@ Values = NDArray[np.float64]
 FITS: dict[str, tuple[Callable[[Values], Values], float, int, int]] = {
     "TANH": (np.tanh, 8.5, 6, 3),
     "ERF": (np.vectorize(math.erf), 4.0, 5, 5),
+    "HALF_TURN": (lambda x: np.sin(np.pi * x), 0.5, 4, 0),
 }
 """For each function: the function, the bound, and the degrees of P and Q in x^2."""
 

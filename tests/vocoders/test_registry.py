@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 import pytest
 from support.families import random_model
 from support.hifigans import ODD, random_state
@@ -175,11 +176,21 @@ def test_where_the_kernels_cannot_run_auto_falls_back_and_says_why(
         assert load_vocoder(str(vocoder_path), runtime="native").backend.runtime == "native"
 
 
-@pytest.mark.parametrize(("family", "why"), [("bigvgan", "for bigvgan"), ("istftnet", "for istftnet")])
-def test_a_net_that_the_kernels_do_not_know_stays_with_onnxruntime(family: str, why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", ["bigvgan", "istftnet"])
+def test_the_relatives_of_hifigan_run_natively(family: str, tmp_path: Path) -> None:
     vocoder = load_vocoder(str(random_model(family, tmp_path / "model.onnx")))
-    assert vocoder.backend.runtime == "onnxruntime"
-    assert vocoder.backend.why_not_native == f"there are no native kernels {why}"
+    assert (vocoder.backend.runtime, vocoder.backend.why_not_native) == ("native", None)
+
+
+def test_a_relative_whose_graph_is_not_wholly_understood_stays_with_onnxruntime(tmp_path: Path) -> None:
+    path = random_model("istftnet", tmp_path / "model.onnx")
+    model = onnx.load(path)
+    (sine,) = [node for node in model.graph.node if node.op_type == "Sin" and node.input[0].startswith("Slice")]
+    sine.op_type = "Tanh"
+    path.write_bytes(model.SerializeToString())
+    backend = load_vocoder(str(path)).backend
+    assert backend.runtime == "onnxruntime"
+    assert "do not know its graph: node" in str(backend.why_not_native)
 
 
 def test_a_vocoder_of_another_kind_says_nothing_unless_it_is_asked_to_run_natively(tmp_path: Path) -> None:
@@ -202,6 +213,18 @@ def test_a_shape_that_the_kernels_do_not_take_stays_with_onnxruntime(tmp_path: P
     backend = load_vocoder(str(path)).backend
     assert backend.runtime == "onnxruntime"
     assert "do not take its shape: a residual block has kernel size 13" in str(backend.why_not_native)
+
+
+@pytest.mark.parametrize("family", ["bigvgan", "istftnet"])
+@pytest.mark.parametrize("runtime", ["auto", "native", "onnxruntime"])
+def test_only_hifigan_has_mixed_precision(
+    family: str, runtime: Literal["auto", "native", "onnxruntime"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native_vocoder, "available", lambda: named("znver4"))
+    given = str(random_model(family, tmp_path / "model.onnx"))
+    why = "only HiFi-GAN has mixed precision" if runtime != "onnxruntime" else "it needs the native kernels"
+    with pytest.raises(ConfigError, match=rf"precision: mixed: .*{why}.*Set vocoder.precision to float32"):
+        load_vocoder(given, runtime=runtime, precision="mixed")
 
 
 @pytest.mark.parametrize("runtime", ["auto", "native"])

@@ -73,9 +73,9 @@ class Room:
         return (f.points + 1) * self.slab
 
 
-def leaky_relu(x: Floats, slope: float) -> Floats:
-    """The larger of x and slope x, for a slope between 0 and 1."""
-    return x.at_least(x * slope)
+def leaky_relu(x: Floats, slope: float | None) -> Floats:
+    """The larger of x and slope x, for a slope between 0 and 1; x if it is None."""
+    return x if slope is None else x.at_least(x * slope)
 
 
 def data_tiles(
@@ -100,9 +100,7 @@ def data_tiles(
     with code.loop(count) as tile:
         source, target = x + _first_row(f, begin + tile, dilation) * channels, work + tile * row
         with code.loop(channels, lanes) as c:
-            inputs = [source[c + step * j] for j in range(f.inputs)]
-            if slope is not None:
-                inputs = [leaky_relu(v, slope) for v in inputs]
+            inputs = [leaky_relu(source[c + step * j], slope) for j in range(f.inputs)]
             for s, v in enumerate(data_transform(f, inputs)):
                 if pairs:
                     (target + s * slab).of(BF16)[c] = v.bfloat16()
@@ -112,10 +110,11 @@ def data_tiles(
 
 
 def output_tiles(
-    module: ir.Module, name: str, f: Filtering, place: Place, slope: float, slab: int, lanes: int
+    module: ir.Module, name: str, f: Filtering, place: Place, slope: float | None, slab: int, lanes: int
 ) -> Function:
     """Adds the function `name(work, y, residual, bias, begin, count, dilation, channels, row)` to a module: products
-    of tiles to rows of the output, with their bias, and a leaky ReLU (first) or the residual (last, only).
+    of tiles to rows of the output, with their bias, and a leaky ReLU (first, if there is a slope) or the residual
+    (last, only).
 
     Its arguments and those of this function are as for `data_tiles`.
     """
@@ -146,6 +145,7 @@ def convolution(
     room: Room,
     block: RegisterBlock,
     parts: tuple[Function, Function, Function],
+    snake: Function | None = None,
 ) -> Function:
     """Adds the function `name(x, y, residual, weights, bias, work, tiles, dilation)` to a module.
 
@@ -153,6 +153,10 @@ def convolution(
     dilation lie side by side, each an undilated filter. x is the address of the first row that tile 0 reads, y and
     residual are those of the first row that it gives. Weights are `[points, panels, Room.inner, panel]`, work is memory
     of `Room.numbers`: slab s + 1 takes the data of point s, and slab s its products.
+
+    With a snake it has more arguments, `(..., dilation, activated, parameters, place, length)`: the rows that a group
+    of tiles is the first to read go through the snake to `activated`, whose row 0 is that of x, and a cache still holds
+    them when they are transformed. The last three arguments are the snake's.
 
     Args:
         module: the module that the function becomes part of.
@@ -162,14 +166,22 @@ def convolution(
         block: the block of registers of the products.
         parts: the functions of `data_tiles`, of the product from rows of `Room.data_row` numbers to rows of `Room.row`,
             and of `output_tiles`.
+        snake: the function of `snake.activated`, if it is applied to the input.
     """
-    code = Function(module, name, "*x *y *residual *weights *bias *work tiles dilation", block.lanes)
-    x, y, residual, weights, bias, work, tiles, dilation = code.arguments
+    more = " *activated *parameters place length" if snake else ""
+    code = Function(module, name, f"*x *y *residual *weights *bias *work tiles dilation{more}", block.lanes)
+    x, y, residual, weights, bias, work, tiles, dilation, *given = code.arguments
     channels, (data, multiply, output) = room.channels, parts
     zeros = code.table(np.zeros(channels, np.float32))
-    with code.loop(tiles, room.tiles) as begin:
-        count = (tiles - begin).at_most(room.tiles)
-        code.call(data, x, work + room.slab, begin, count, dilation, channels, room.data_row)
+    with code.carrying([code.whole(0)], tiles, room.tiles) as turn:
+        begin = turn.index
+        count, source = (tiles - begin).at_most(room.tiles), x
+        if snake is not None:
+            source, parameters, place, length = given
+            last = _first_row(f, begin + count - 1, dilation) + dilation * (f.inputs - 1) + 1
+            code.call(snake, x, source, parameters, *turn.values, last, place, length, channels)
+            turn.values = [last]
+        code.call(data, source, work + room.slab, begin, count, dilation, channels, room.data_row)
         with code.loop(f.points) as s:
             here, there = work + s * room.slab, weights + s * (room.inner * channels)
             code.call(multiply, count, room.inner, channels // block.panel, here + room.slab, there, zeros, here)

@@ -17,7 +17,7 @@ from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, Stag
 from pipeline.kernels.hifigan.pointwise import WAVE_LANES
 from pipeline.kernels.hifigan.shape import HifiganShape, why_not
 from pipeline.kernels.hifigan.weights import HifiganLayout
-from pipeline.kernels.products import MOST_ROWS, block_for
+from pipeline.kernels.products import MOST_ROWS
 from pipeline.kernels.recipe import library
 from pipeline.kernels.target import Target
 
@@ -36,22 +36,24 @@ class _Buffers(threading.local):
     def __init__(self, branches: int, work: int) -> None:
         self.mel, self.layers = Rows(), (Rows(), Rows())  # a stage reads one of them and writes the other
         self.wide, self.hidden, self.branches = Rows(), Rows(), [Rows() for _ in range(branches)]
+        self.activated = Rows()  # what snakes give
         self.work = aligned(work)
 
     @property
     def nbytes(self) -> int:
         """Memory taken [bytes]."""
-        rows = [self.mel, *self.layers, self.wide, self.hidden, *self.branches]
+        rows = [self.mel, *self.layers, self.wide, self.hidden, *self.branches, self.activated]
         return sum(each.nbytes for each in rows) + self.work.nbytes
 
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A convolution of a branch: its rows, its function, and the addresses of its weight and bias."""
+    """A convolution of a branch: its rows, its function, the addresses of its weight and bias, and of its snake."""
 
     rows: BranchConvolution
     function: Callable[..., None]
     weights: tuple[int, int]
+    snake: int | None
 
 
 class HifiganGenerator:
@@ -71,8 +73,6 @@ class HifiganGenerator:
         self.shape, self._weights = shape, weights
         self._address, self._library = weights.ctypes.data, library(HifiganCode(shape), target)
         self._width = whole_vectors(shape.channels)
-        columns = [self._width, *(stage.rate * stage.channels for stage in self._geometry.stages)]
-        self._panels = [each // block_for(target, each).panel for each in columns]
         self._margin = _margin(self._geometry)
         self._buffers = _Buffers(len(shape.kernels), _work(self._geometry))
         self._branches = [
@@ -116,14 +116,25 @@ class HifiganGenerator:
         self._front(mel[:, seen[0] - start : seen[1] - start], seen, spans[0], frames)
         for stage in self._geometry.stages:
             self._stage(stage, spans[stage.number + 1], (lengths[stage.number], lengths[stage.number + 1]))
-        end = lengths[-1] if last == frames else last * self.hop
-        return self._end(first * self.hop, end, lengths[-1])
+        rows = first * self.shape.rows, lengths[-1] if last == frames else last * self.shape.rows
+        end = self._end if self.shape.transform is None else self._transformed
+        return end(*rows, lengths[-1])
 
     def _compiled(self, channels: int, each: BranchConvolution) -> _Compiled:
-        return _Compiled(each, self._library[convolution_name(channels, each)], self._weight(each.name))
+        function = self._library[convolution_name(channels, each)]
+        return _Compiled(each, function, self._weight(each.name), self._snake(each.name))
 
     def _weight(self, name: str) -> tuple[int, int]:
         return self._layout.addresses(self._address, name)
+
+    def _multiply(self, function: str, name: str, rows: int, x: int, y: int) -> None:
+        """Rows of y: lines of x by the matrix of a layer, and its bias."""
+        panels, inner, _ = self._layout.view(self._weights, f"{name}.weight").shape
+        self._library[function](rows, inner, panels, x, *self._weight(name), y)
+
+    def _snake(self, name: str) -> int | None:
+        """Address of the parameters of the snake before a convolution, if there is one."""
+        return self._address + 4 * self._layout.offset(f"{name}.snake") if self.shape.snakes else None
 
     def _mirrored(self, pad: int) -> int:
         return pad if self.shape.mirrored else 0
@@ -143,28 +154,27 @@ class HifiganGenerator:
         rows[seen][...] = mel.T
         rows.fill_ends((first - reach, last + reach), frames, self._mirrored(reach))
         out.hold((first - self._margin, last + self._margin), self._width)
-        inner = self.shape.edge * self.shape.mels
-        x, y = rows.at(first - reach), out.at(first)
-        self._library["pre"](last - first, inner, self._panels[0], x, *self._weight("conv_pre"), y)
-        self._library["activate"](y, (last - first) * self._width)
+        y = out.at(first)
+        self._multiply("pre", "conv_pre", last - first, rows.at(first - reach), y)
+        if self.shape.snakes is None:
+            self._library["activate"](y, (last - first) * self._width)
 
     def _stage(self, stage: StageRows, span: Span, lengths: Span) -> None:
         """A stage, block by block, for the rows `span` of its output; `lengths` are those of its input and output."""
         x, y, buffers, margin = self._layer(stage.number), self._layer(stage.number + 1), self._buffers, self._margin
         x.fill_ends(x.span, lengths[0])
         y.hold((span[0] - margin, span[1] + margin), stage.channels)
-        multiply, mean = self._library[f"up_{stage.number}"], self._library[f"mean_{stage.number}"]
+        up, mean = f"up_{stage.number}", self._library[f"mean_{stage.number}"]
         for first in range(span[0], span[1], _BLOCK):
             last = min(first + _BLOCK, span[1])
             lo, hi = (int(row) for row in stage.needs((first, last)))
             begin, end = stage.blocks((max(lo, 0), min(hi, lengths[1])))
             made = begin * stage.rate - stage.cut, max(end, begin + MOST_ROWS) * stage.rate - stage.cut
-            for rows in (buffers.wide, buffers.hidden, *buffers.branches):
+            snaked = [buffers.activated] if self.shape.snakes else []
+            for rows in (buffers.wide, buffers.hidden, *buffers.branches, *snaked):
                 rows.hold((min(lo, made[0]), max(hi, made[1])), stage.channels)
-            multiply(
-                end - begin, stage.reads * stage.inputs, self._panels[stage.number + 1],
-                x.at(begin - stage.reads + 1), *self._weight(f"ups.{stage.number}"), buffers.wide.at(made[0]),
-            )  # fmt: skip
+            given = x.at(begin - stage.reads + 1)
+            self._multiply(up, f"ups.{stage.number}", end - begin, given, buffers.wide.at(made[0]))
             for branch, out in zip(self._branches[stage.number], buffers.branches, strict=True):
                 self._branch(branch, (first, last), lengths[1], out)
             mean(*(out.at(first) for out in buffers.branches), y.at(first), (last - first) * stage.channels)
@@ -177,23 +187,63 @@ class HifiganGenerator:
         for left, compiled, (lo, hi) in zip(reversed(range(len(plan))), branch, plan, strict=True):
             each = compiled.rows
             first, last = each.tiles((max(lo, 0), min(hi, length)))
-            source.fill_ends(each.inputs((first, last)), length, self._mirrored(each.pad))
+            begin, more = first - each.pad, list[int]()
+            if compiled.snake is None:
+                source.fill_ends(each.inputs((first, last)), length, self._mirrored(each.pad))
+            else:
+                more = [self._buffers.activated.at(begin), compiled.snake, begin, length]
             target = targets[left % 2]  # in turn, so that the last one is `out`
             residual = residual if each.place == "last" else source
             compiled.function(
-                source.at(first - each.pad), target.at(first), residual.at(first), *compiled.weights, work,
-                (last - first) // each.outputs, each.dilation,
+                source.at(begin), target.at(first), residual.at(first), *compiled.weights, work,
+                (last - first) // each.outputs, each.dilation, *more,
             )  # fmt: skip
             source = target
 
     def _end(self, first: int, last: int, length: int) -> NDArray[np.float32]:
-        """The last convolution and its tanh: the samples first .. last."""
-        rows, reach = self._layer(len(self._geometry.stages)), self.shape.edge // 2
-        rows.fill_ends((first - reach, last + reach), length, self._mirrored(reach))
+        """The last convolution, and its tanh or clipping: the samples first .. last."""
+        stages, reach, snake = self._geometry.stages, self.shape.edge // 2, self._snake("conv_post")
+        rows, channels = self._layer(len(stages)), stages[-1].channels
+        if snake is None:
+            rows.fill_ends((first - reach, last + reach), length, self._mirrored(reach))
         waveform = np.empty(last - first + WAVE_LANES, np.float32)
-        x, y = rows.at(first - reach), waveform.ctypes.data
-        self._library["post"](x, *self._weight("conv_post"), y, last - first)
+        for begin in range(first, last, _BLOCK):
+            end, source = min(begin + _BLOCK, last), rows
+            seen = begin - reach, end + reach
+            if snake is not None:
+                source = self._buffers.activated
+                source.hold(seen, channels)
+                place, count = seen[0], seen[1] - seen[0]
+                self._library["activate"](rows.at(place), source.at(place), snake, 0, count, place, length, channels)
+            x, y = source.at(seen[0]), waveform.ctypes.data + 4 * (begin - first)
+            self._library["post"](x, *self._weight("conv_post"), y, end - begin)
         return waveform[: last - first]
+
+    def _transformed(self, first: int, last: int, length: int) -> NDArray[np.float32]:
+        """The last convolution and the inverse transform of iSTFTNet: the samples of rows first .. last."""
+        transform, buffers, reach = self.shape.transform, self._buffers, self.shape.edge // 2
+        assert transform is not None
+        rows, outputs = self._layer(len(self._geometry.stages)), 2 * transform.half
+        rows.fill_ends(rows.span, length)
+        if rows.span[0] < 0:
+            rows[-1, 0][...] = rows[1, 2]
+        waveform = np.empty((last - first, transform.hop), np.float32)
+        for begin in range(first, last, _BLOCK):
+            end = min(begin + _BLOCK, last)
+            lo, hi = transform.frames((begin, end), length)
+            buffers.wide.hold((lo, hi + MOST_ROWS), outputs)
+            buffers.hidden.hold((lo, hi + MOST_ROWS), transform.columns)
+            parts, frames = buffers.wide.at(lo), buffers.hidden.at(lo)
+            self._multiply("post", "conv_post", hi - lo, rows.at(lo - 1 - reach), parts)
+            self._library["spectra"](parts, hi - lo)
+            self._multiply("frames", "istft", hi - lo, parts, frames)
+            waveform[begin - first : end - first] = transform.added(buffers.hidden[lo, hi], lo, (begin, end))
+        samples, start = waveform.reshape(-1), first * transform.hop
+        for name, place in (("istft.first", 0), ("istft.last", length * transform.hop - transform.edge)):
+            lo, hi = max(place, start), min(place + transform.edge, start + len(samples))
+            if lo < hi:
+                samples[lo - start : hi - start] *= self._layout.view(self._weights, name)[lo - place : hi - place]
+        return samples
 
 
 def buffer_bytes(shape: HifiganShape, frames: int) -> int:
@@ -210,8 +260,13 @@ def buffer_bytes(shape: HifiganShape, frames: int) -> int:
         for stage, rows in zip(stages, lengths[1:], strict=True)
     )
     mel = (frames + 2 * margin) * shape.mels
-    wave = lengths[-1] + WAVE_LANES
-    numbers = mel + max(layers[::2]) + max(layers[1::2]) + scratch * (2 + len(shape.kernels)) + wave
+    wave = lengths[-1] * shape.row_samples + WAVE_LANES
+    if (transform := shape.transform) is not None:
+        block = min(_BLOCK, lengths[-1])
+        scratch = max(scratch, (block + transform.overlap + MOST_ROWS) * max(2 * transform.half, transform.columns))
+        wave += block * transform.hop
+    scratches = 2 + len(shape.kernels) + (shape.snakes is not None)
+    numbers = mel + max(layers[::2]) + max(layers[1::2]) + scratch * scratches + wave
     return 4 * (numbers + _work(geometry))
 
 

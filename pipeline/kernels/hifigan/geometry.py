@@ -39,6 +39,7 @@ class BranchConvolution:
         dilation: distance between its taps [rows].
         place: its place in its residual unit.
         pairs: whether it multiplies bfloat16.
+        context: number of rows on each side on which the activation of a row of its input depends.
     """
 
     name: str
@@ -46,6 +47,7 @@ class BranchConvolution:
     dilation: int
     place: Place
     pairs: bool = False
+    context: int = 0
 
     @cached_property
     def filtering(self) -> Filtering:
@@ -77,20 +79,25 @@ class BranchConvolution:
         return rows[0] // self.grid * self.grid, -(-rows[1] // self.grid) * self.grid
 
     def inputs(self, tiles: Any) -> Any:
-        """The rows that tiles read."""
+        """The rows that tiles read, of the activated input."""
         return tiles[0] - self.pad, tiles[1] - self.pad + self.reach
+
+    def needs(self, tiles: Any) -> Any:
+        """The rows that tiles depend on, before the activation."""
+        first, last = self.inputs(tiles)
+        return first - self.context, last + self.context
 
 
 Branch = tuple[BranchConvolution, ...]
 
 
 def branch_plan(branch: Branch, rows: Any) -> tuple[list[Any], Any]:
-    """The rows that each convolution computes so that the last one gives `rows`; the rows that the first one reads."""
+    """The rows that each convolution computes so that the last one gives `rows`; the rows that the first one needs."""
     plan = []
     for convolution in reversed(branch):
         tiles = convolution.tiles(rows)
         plan.append(tiles)
-        rows = convolution.inputs(tiles)
+        rows = convolution.needs(tiles)
     return plan[::-1], rows
 
 
@@ -128,7 +135,8 @@ class StageRows:
 
     def most_needed(self, rows: int) -> int:
         """The most rows that `needs` gives for a number of rows, wherever they lie."""
-        return rows + max(sum(2 * each.grid + each.reach for each in branch) for branch in self.branches)
+        more = (sum(2 * (each.grid + each.context) + each.reach for each in branch) for branch in self.branches)
+        return rows + max(more)
 
     def blocks(self, rows: Any) -> Any:
         """The blocks that hold these rows."""
@@ -157,14 +165,25 @@ class LayerRows:
     def spans(self, first: Any, last: Any, frames: int) -> list[Any]:
         """For the samples of frames first .. last of a mel: the frames to read, the rows before the first stage, and
         after each one. The last frame has the samples that are more than its hop, too."""
-        hop, reach = self.shape.hop, self.shape.edge // 2
+        rows, reach = self.shape.rows, self.shape.edge // 2
         lengths = self.shape.lengths(frames)
-        end = np.where(last == frames, lengths[-1], last * hop)
-        spans = [_within((first * hop - reach, end + reach), lengths[-1])]
-        for stage, length, before in zip(reversed(self.stages), lengths[:0:-1], lengths[-2::-1], strict=True):
-            spans.insert(0, _within(stage.before(spans[0], length), before))
-        rows = spans[0]
-        return [_within((rows[0] - reach, rows[1] + reach), frames), *spans]
+        end, (left, right) = np.where(last == frames, lengths[-1], last * rows), self.tail
+        spans = [_within((first * rows - left, end + right), lengths[-1])]
+        for stage, length, shorter in zip(reversed(self.stages), lengths[:0:-1], lengths[-2::-1], strict=True):
+            spans.insert(0, _within(stage.before(spans[0], length), shorter))
+        lo, hi = spans[0]
+        return [_within((lo - reach, hi + reach), frames), *spans]
+
+    @property
+    def tail(self) -> Span:
+        """Number of rows (left, right) beside a row of the last stage that its samples depend on."""
+        reach, transform = self.shape.edge // 2 + self.shape.context, self.shape.transform
+        # Frame t is made of the rows around t - 1.
+        return (
+            (reach, reach)
+            if transform is None
+            else (reach + transform.overlap // 2, reach + transform.overlap // 2 - 1)
+        )
 
     @cached_property
     def halo(self) -> Span:
@@ -204,7 +223,9 @@ def _branch(shape: HifiganShape, stage: int, branch: int) -> Branch:
     places: tuple[Place, ...] = ("first", "last") if shape.pairs else ("only",)
     taps = shape.kernels[branch]
     return tuple(
-        BranchConvolution(name, taps, 1 if place == "last" else dilation, place, in_pairs(shape, stage, taps))
+        BranchConvolution(
+            name, taps, 1 if place == "last" else dilation, place, in_pairs(shape, stage, taps), shape.context
+        )
         for unit, dilation in enumerate(shape.dilations[branch])
         for name, place in zip(unit_names(shape, stage, branch, unit), places, strict=True)
     )

@@ -21,8 +21,9 @@ def activation(module: ir.Module, name: str, lanes: int, slope: float) -> Functi
     return f.end()
 
 
-def mean(module: ir.Module, name: str, lanes: int, branches: int, slope: float) -> Function:
-    """Adds the function `name(x0, x1, ..., y, count)` to a module: y is lrelu of the mean of the branches' outputs."""
+def mean(module: ir.Module, name: str, lanes: int, branches: int, slope: float | None) -> Function:
+    """Adds the function `name(x0, x1, ..., y, count)` to a module: y is the mean of the branches' outputs, or lrelu of
+    it if there is a slope."""
     f = Function(module, name, " ".join(f"*x{j}" for j in range(branches)) + " *y count", lanes)
     *xs, y, count = f.arguments
     with f.loop(count, lanes) as i:
@@ -33,8 +34,10 @@ def mean(module: ir.Module, name: str, lanes: int, branches: int, slope: float) 
     return f.end()
 
 
-def waveform(module: ir.Module, name: str, taps: int, channels: int) -> Function:
+def waveform(module: ir.Module, name: str, taps: int, channels: int, clipped: bool) -> Function:
     """Adds the function `name(x, weights, bias, y, count)` to a module: y[t] = tanh(conv(x)[t]) for t < count.
+
+    If `clipped`, the sample is clipped to -1 .. 1 instead.
 
     The one output channel is a sum over a line of memory, since the rows that a sample needs lie one after the other.
     x is the address of the first row of sample 0; weights are `[taps, channels]`; y has memory for `count` rounded up
@@ -51,5 +54,6 @@ def waveform(module: ir.Module, name: str, taps: int, channels: int) -> Function
         y[t] = (sums[0] + sums[1]).sum_of_lanes().lane(0)
     shift = bias.spread(0)
     with f.loop(count, WAVE_LANES) as t:
-        y[t] = tanh(y[t] + shift)
+        sample = y[t] + shift
+        y[t] = sample.within(-1.0, 1.0) if clipped else tanh(sample)
     return f.end()

@@ -1,6 +1,7 @@
-"""The shape of a HiFi-GAN generator: all that its code and its geometry depend on.
+"""The shape of a generator of HiFi-GAN, BigVGAN or iSTFTNet: all that its code and its geometry depend on.
 
-Kong, Kim, Bae: HiFi-GAN (2020), https://arxiv.org/abs/2010.05646; code: jik876/hifi-gan, models.py.
+Kong, Kim, Bae: HiFi-GAN (2020), https://arxiv.org/abs/2010.05646; code: jik876/hifi-gan, models.py. Lee, Ping,
+Ginsburg, Catanzaro, Yoon: BigVGAN (2023), https://arxiv.org/abs/2206.04658; code: NVIDIA/BigVGAN, bigvgan.py.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from dataclasses import dataclass
 from math import gcd, lcm, prod
 from typing import Literal
 
+from pipeline.kernels.hifigan.inverse_transform import InverseTransform
 from pipeline.kernels.minimal_filtering import MOST_TAPS, for_taps
 
 Sides = tuple[int, int]
 Precision = Literal["float32", "mixed"]
 """Whether all products are float32, or those of most convolutions of branches bfloat16, with sums in float32."""
+Scale = Literal["linear", "log"]
+"""Whether the parameters of snakes are those of the formula, or their logarithms."""
+TAPS, SNAKE_REACH = 12, 5
+"""Taps of each of a snake's two filters; the number of rows on each side on which a row of its output depends."""
 _LONGEST_PERIOD = 1 << 20
 
 
@@ -23,12 +29,16 @@ class HifiganShape:
 
     Its weights are named as in jik876/hifi-gan, with weight norm removed: `conv_pre`, `ups.S` for stage S,
     `resblocks.B.convs1.U` and `.convs2.U` (or `.convs.U`, if not `pairs`) for unit U of block B, `conv_post`, each with
-    `.weight` and `.bias`; blocks are counted over all stages.
+    `.weight` and `.bias`; blocks are counted over all stages. BigVGAN has a snake before each convolution of a residual
+    unit and before `conv_post`, and no other activation. The weights of a snake have the name of the convolution that
+    follows: `.alpha` and `.beta` `[channels]`, `.up` and `.down` `[TAPS]`; see `snake`. iSTFTNet's `conv_post` gives
+    spectra, of its input after one more row, which mirrors row 1. `istft.basis` `[n_fft + 2, n_fft]` makes frames of
+    them, and `istft.first` and `istft.last` are factors of the outermost samples.
 
     Args:
         mels: number of mel bands.
         channels: number of channels before the first stage; each stage halves it, rounded down.
-        rates: factor of upsampling of each stage; the product of all is the hop.
+        rates: factor of upsampling of each stage.
         rate_kernels: kernel size of each stage's transposed convolution, at least its rate.
         kernels: kernel size of each branch of a stage.
         dilations: dilations of each branch, one for each of its residual units.
@@ -40,6 +50,9 @@ class HifiganShape:
         normalized: whether the mel is first normalized by the weights `mean` and `scale` (SpeechT5).
         slope: slope of each leaky ReLU below 0, except of the last.
         last_slope: slope of the leaky ReLU before the last convolution.
+        snakes: scale of the parameters of BigVGAN's snakes; None for leaky ReLUs.
+        clipped: whether samples are clipped to -1 .. 1 (BigVGAN v2) rather than taken through a tanh.
+        transform: what makes samples of iSTFTNet's last rows; None where the last convolution makes them.
         precision: precision of its products; see `in_pairs`.
     """
 
@@ -56,12 +69,30 @@ class HifiganShape:
     normalized: bool = False
     slope: float = 0.1
     last_slope: float = 0.01
+    snakes: Scale | None = None
+    clipped: bool = False
+    transform: InverseTransform | None = None
     precision: Precision = "float32"
 
     @property
     def hop(self) -> int:
         """Number of samples of a frame."""
+        return self.rows * self.row_samples
+
+    @property
+    def rows(self) -> int:
+        """Number of rows that all stages make of a frame."""
         return prod(self.rates)
+
+    @property
+    def row_samples(self) -> int:
+        """Number of samples of a row after the last stage."""
+        return self.transform.hop if self.transform else 1
+
+    @property
+    def context(self) -> int:
+        """Number of rows on each side on which an activation depends; 0 for leaky ReLUs, which work point by point."""
+        return SNAKE_REACH if self.snakes else 0
 
     def width(self, stage: int) -> int:
         """Number of channels after a stage, counted from 0; before the first one for -1."""
@@ -75,7 +106,7 @@ class HifiganShape:
         return half, half
 
     def lengths(self, frames: int) -> list[int]:
-        """Number of rows before the first stage and after each one; the last is the number of samples."""
+        """Number of rows before the first stage and after each one."""
         lengths = [frames]
         for stage, (rate, kernel) in enumerate(zip(self.rates, self.rate_kernels, strict=True)):
             lengths.append((lengths[-1] - 1) * rate + kernel - sum(self.sides(stage)))
@@ -83,7 +114,7 @@ class HifiganShape:
 
     def samples(self, frames: int) -> int:
         """Number of samples of a mel."""
-        return self.lengths(frames)[-1]
+        return self.lengths(frames)[-1] * self.row_samples
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of each weight, as torch stores it: a transposed convolution has its input channels first."""
@@ -95,7 +126,24 @@ class HifiganShape:
                 for unit in range(len(self.dilations[branch])):
                     for name in unit_names(self, stage, branch, unit):
                         shapes[name] = (width, width, taps)
-        return {**shapes, "conv_post": (1, self.width(len(self.rates) - 1), self.edge)}
+        outputs = self.transform.n_fft + 2 if self.transform else 1
+        return {**shapes, "conv_post": (outputs, self.width(len(self.rates) - 1), self.edge)}
+
+    def snake_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each weight of a snake by its name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, size in self.weight_shapes().items() if self.snakes else ():
+            if name.startswith(("resblocks", "conv_post")):
+                shapes |= {f"{name}.{part}": size[1:2] for part in ("alpha", "beta")}
+                shapes |= {f"{name}.{part}": (TAPS,) for part in ("up", "down")}
+        return shapes
+
+    def transform_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each array of the inverse transform by its name."""
+        if self.transform is None:
+            return {}
+        n_fft, edge = self.transform.n_fft, self.transform.edge
+        return {"istft.basis": (n_fft + 2, n_fft), "istft.first": (edge,), "istft.last": (edge,)}
 
 
 def unit_names(shape: HifiganShape, stage: int, branch: int, unit: int) -> tuple[str, ...]:
@@ -143,6 +191,14 @@ def why_not(shape: HifiganShape) -> str | None:
         return f"the first and the last convolution have kernel size {shape.edge}, which is not odd"
     if not (0 < shape.slope < 1 and 0 < shape.last_slope < 1):
         return f"the leaky ReLUs have slopes {shape.slope} and {shape.last_slope}, which are not between 0 and 1"
+    if shape.precision == "mixed" and (shape.snakes or shape.transform):
+        return "only HiFi-GAN has mixed precision"
+    if shape.snakes and shape.transform:
+        return "it has BigVGAN's snakes and iSTFTNet's inverse transform"
+    if shape.mirrored and (shape.snakes or shape.transform):
+        return "its convolutions mirror their input, which those of BigVGAN and iSTFTNet do not"
+    if shape.transform and (shape.transform.n_fft % (2 * shape.transform.hop) or shape.transform.n_fft > shape.hop):
+        return f"{shape.transform} does not overlap evenly within a frame of {shape.hop} samples"
     if period(shape) > _LONGEST_PERIOD:
         return f"the dilations {shape.dilations} have too large a common multiple"
     return None

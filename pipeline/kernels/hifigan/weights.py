@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import CheckpointError
 from pipeline.kernels.buffers import aligned, padded
+from pipeline.kernels.hifigan import snake
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, whole_vectors
+from pipeline.kernels.hifigan.inverse_transform import InverseTransform
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.packed_weights import PackedWeights
 from pipeline.kernels.products import bfloat16_pairs
@@ -32,6 +34,7 @@ class HifiganLayout(PackedWeights):
 
     def __init__(self, shape: HifiganShape, target: Target) -> None:
         super().__init__(target)
+        self._snakes = shape.snakes is not None
         width, geometry = whole_vectors(shape.channels), LayerRows(shape)
         self.place_product("conv_pre", (), shape.edge * shape.mels, width)
         for stage in geometry.stages:
@@ -40,10 +43,25 @@ class HifiganLayout(PackedWeights):
             for each in (each for branch in stage.branches for each in branch):
                 inner = channels // 2 if each.pairs else channels
                 self.place_product(each.name, (each.filtering.points,), inner, channels)
-        self.place("conv_post.weight", shape.edge, geometry.stages[-1].channels)
-        self.place("conv_post.bias", 1)
+                self._place_snake(each.name, channels)
+        self._place_end(shape, geometry.stages[-1].channels)
         for name in ("mean", "scale") if shape.normalized else ():
             self.place(name, shape.mels)
+
+    def _place_end(self, shape: HifiganShape, channels: int) -> None:
+        if (transform := shape.transform) is None:
+            self.place("conv_post.weight", shape.edge, channels)
+            self.place("conv_post.bias", 1)
+            self._place_snake("conv_post", channels)
+            return
+        self.place_product("conv_post", (), shape.edge * channels, 2 * transform.half)
+        self.place_product("istft", (), 2 * transform.half, transform.columns)
+        for name in ("istft.first", "istft.last"):
+            self.place(name, transform.edge)
+
+    def _place_snake(self, name: str, channels: int) -> None:
+        if self._snakes:
+            self.place(f"{name}.snake", snake.numbers(channels))
 
 
 def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArray[np.float32]:
@@ -71,9 +89,14 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
             moved = _filtered(each, given.weight(each.name), stage.channels)
             factors = bfloat16_pairs(moved) if each.pairs else moved
             layout.put_product(array, each.name, factors, given.bias(each.name))
-    post = given.weight("conv_post")[0].T
-    layout.view(array, "conv_post.weight")[:, : post.shape[1]] = post
-    layout.view(array, "conv_post.bias")[...] = given.bias("conv_post")
+    for name, channels in _snaked(shape, stages):
+        layout.view(array, f"{name}.snake")[...] = _snake(given, name, channels, shape.snakes == "log")
+    if shape.transform is None:
+        post = given.weight("conv_post")[0].T
+        layout.view(array, "conv_post.weight")[:, : post.shape[1]] = post
+        layout.view(array, "conv_post.bias")[...] = given.bias("conv_post")
+    else:
+        _put_transform(array, layout, shape.transform, stages[-1].channels, given)
     for name in ("mean", "scale") if shape.normalized else ():
         layout.view(array, name)[...] = given.named(name, (shape.mels,))
     return array
@@ -97,11 +120,46 @@ def _filtered(each: BranchConvolution, weight: NDArray[np.float32], channels: in
     return moved
 
 
+def _put_transform(
+    array: NDArray[np.float32], layout: HifiganLayout, transform: InverseTransform, channels: int, given: _Given
+) -> None:
+    """Writes what iSTFTNet ends with. Its outputs, magnitudes and then phases, each begin at a whole vector."""
+    bins, half = transform.bins, transform.half
+    post = padded(given.weight("conv_post"), 1, channels).transpose(2, 1, 0).reshape(-1, 2 * bins)
+    halves = [padded(part, 1, half) for part in (post[:, :bins], post[:, bins:])]
+    bias = given.bias("conv_post")
+    biases = [padded(part, 0, half) for part in (bias[:bins], bias[bins:])]
+    layout.put_product(array, "conv_post", np.concatenate(halves, 1), np.concatenate(biases))
+    basis = padded(given.array("istft.basis"), 1, transform.columns)
+    parts = [padded(part, 0, half) for part in (basis[:bins], basis[bins:])]
+    layout.put_product(array, "istft", np.concatenate(parts), np.zeros(transform.columns))
+    for name in ("istft.first", "istft.last"):
+        layout.view(array, name)[...] = given.array(name)
+
+
+def _snaked(shape: HifiganShape, stages: tuple[StageRows, ...]) -> list[tuple[str, int]]:
+    """The convolutions that a snake is before, and the numbers of its channels in memory."""
+    if shape.snakes is None:
+        return []
+    names = [(each.name, stage.channels) for stage in stages for branch in stage.branches for each in branch]
+    return [*names, ("conv_post", stages[-1].channels)]
+
+
+def _snake(given: _Given, name: str, channels: int, logarithms: bool) -> NDArray[np.floating]:
+    """The parameters of a snake; channels that are added are not changed by its squared sine, which is 0."""
+    alpha, beta, up, down = (given.array(f"{name}.{part}") for part in ("alpha", "beta", "up", "down"))
+    found = snake.parameters(alpha, beta, up, down, logarithms)
+    count = len(alpha)
+    parts = found[:count], found[count : 2 * count]
+    return np.concatenate([*(padded(part, 0, channels) for part in parts), found[2 * count :]])
+
+
 class _Given:
     """The weights that were given, checked when they are asked for."""
 
     def __init__(self, shape: HifiganShape, weights: Weights) -> None:
-        self._shapes, self._weights = shape.weight_shapes(), weights
+        self._shapes, self._arrays = shape.weight_shapes(), shape.snake_shapes() | shape.transform_shapes()
+        self._weights = weights
 
     def weight(self, name: str) -> NDArray[np.float32]:
         return self.named(f"{name}.weight", self._shapes[name])
@@ -112,6 +170,9 @@ class _Given:
         if f"{name}.bias" not in self._weights:
             return np.zeros(outputs, np.float32)
         return self.named(f"{name}.bias", (outputs,))
+
+    def array(self, name: str) -> NDArray[np.float32]:
+        return self.named(name, self._arrays[name])
 
     def named(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         found = self._weights.get(name)

@@ -24,6 +24,9 @@ from pipeline.kernels.target import Target
 HOST = TARGETS[0]
 LONGEST = 300
 by_shape = pytest.mark.parametrize("name", SMALL)
+by_hifigan = pytest.mark.parametrize(
+    "name", [name for name, shape in SMALL.items() if not (shape.snakes or shape.transform)]
+)
 
 
 @cache
@@ -41,11 +44,12 @@ def whole(shape: HifiganShape, frames: int, target: Target = HOST) -> NDArray[np
 
 
 def largest_error(shape: HifiganShape, mel: NDArray[np.float32]) -> float:
+    """Of full scale, or of the largest sample where that is above it."""
     frames = mel.shape[1]
     samples = generator(shape).decode(mel, 0, frames, 0, frames)
     wanted = slow_hifigan(shape, random_weights(shape), mel)
     assert samples.shape == wanted.shape == (shape.samples(frames),)
-    return float(np.abs(samples - wanted).max())
+    return float(np.abs(samples - wanted).max() / max(1, np.abs(wanted).max()))
 
 
 @by_shape
@@ -133,7 +137,7 @@ def test_memory_is_what_is_said(name: str, frames: int) -> None:
     made.decode(noise(shape, frames), 0, frames, 0, frames)
     taken = made._buffers.nbytes + 4 * shape.samples(frames)
     said = buffer_bytes(shape, frames)
-    assert 0.6 * said < taken <= said
+    assert 0.5 * said < taken <= said
 
 
 def test_a_mel_that_is_too_short_to_be_mirrored_is_refused() -> None:
@@ -153,7 +157,7 @@ def test_a_slope_is_part_of_the_code() -> None:
 
 
 @needs_bfloat16
-@by_shape
+@by_hifigan
 def test_mixed_precision_is_near_the_definitions_and_the_same_for_every_target(name: str) -> None:
     shape = replace(SMALL[name], precision="mixed")
     found = {whole(shape, 40, target).tobytes() for target in BFLOAT16_TARGETS}
@@ -162,7 +166,7 @@ def test_mixed_precision_is_near_the_definitions_and_the_same_for_every_target(n
 
 
 @needs_bfloat16
-@by_shape
+@by_hifigan
 @given(frames=st.integers(1, LONGEST), places=st.tuples(st.integers(0, LONGEST), st.integers(1, LONGEST)))
 @settings(max_examples=15, deadline=None)
 def test_a_stretch_in_mixed_precision_has_the_bits_of_the_whole(

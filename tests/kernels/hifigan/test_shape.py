@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.slow_hifigan import SMALL, V1
 
+from pipeline.kernels.hifigan.inverse_transform import InverseTransform
 from pipeline.kernels.hifigan.shape import why_not
 
 
@@ -30,6 +31,28 @@ def test_shapes_of_the_known_projects_are_taken(shape: Any) -> None:
 )
 def test_other_shapes_are_not_taken(change: dict[str, Any], words: str) -> None:
     assert words in (why_not(replace(V1, **change)) or "")
+
+
+@pytest.mark.parametrize("name", ["BigVGAN", "iSTFTNet"])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"precision": "mixed"}, "only HiFi-GAN has mixed precision"),
+        ({"mirrored": True}, "mirror their input, which those of BigVGAN and iSTFTNet do not"),
+    ],
+)
+def test_what_only_hifigan_has_is_not_taken(name: str, change: dict[str, Any], words: str) -> None:
+    assert words in (why_not(replace(SMALL[name], **change)) or "")
+
+
+@pytest.mark.parametrize("sizes", [(16, 6), (24, 8), (128, 4)])
+def test_a_transform_that_does_not_overlap_evenly_within_a_frame_is_not_taken(sizes: tuple[int, int]) -> None:
+    shape = replace(SMALL["iSTFTNet, odd kernels, no ends"], transform=InverseTransform(*sizes))
+    assert "does not overlap evenly within a frame" in (why_not(shape) or "")
+
+
+def test_snakes_before_an_inverse_transform_are_not_taken() -> None:
+    assert "snakes and" in (why_not(replace(SMALL["iSTFTNet"], snakes="log")) or "")
 
 
 def test_odd_kernels_make_samples_beyond_the_last_hop() -> None:
