@@ -10,8 +10,8 @@ import torch
 from bigvgan.bigvgan import BigVGAN
 from bigvgan.env import AttrDict
 from bigvgan.meldataset import get_mel_spectrogram
-from support.peer_weights import assert_windows, noise, randomize, same, settle, speech
-from support.peers import imported
+from support.peer_weights import assert_same_windows, assert_windows, noise, randomize, same, settle, speech
+from support.peers import imported, native_too
 
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import Vocoder
@@ -69,11 +69,13 @@ def made(folder: Path, config: dict[str, Any], lean: str | None = None) -> tuple
 def test_an_imported_bigvgan_gives_the_waveform_of_the_original(tmp_path: Path, name: str) -> None:
     config = CASES[name]
     module, vocoder = made(tmp_path, config)
+    both = [vocoder, *native_too(vocoder)]
+    assert [each.backend.runtime for each in both] == ["onnxruntime", "native"]
     real = get_mel_spectrogram(speech(0.5, config["sampling_rate"]), AttrDict(config))[0].numpy()
     for mel in (real, noise(config["num_mels"], 40), noise(config["num_mels"], 1), noise(config["num_mels"], 2)):
         with torch.no_grad():
             expected = module(torch.from_numpy(mel)[None])[0, 0].numpy()
-        assert same(vocoder.decode(mel), expected)
+        assert all(same(each.decode(mel), expected) for each in both)
 
 
 @pytest.mark.parametrize("lean", [None, "left", "right"])
@@ -87,6 +89,8 @@ def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
     if halo is not None:
         assert vocoder.halo == (halo, halo)
     assert_windows(vocoder, lean)
+    if name != "full 24k":  # its transformed weights take 1.4 GB
+        assert_same_windows(vocoder)
 
 
 def test_the_contract_is_the_preset(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from hifi_gan.models import Generator as HifiganGenerator
-from support.peer_weights import assert_windows, noise, randomize, same, settle
-from support.peers import imported, real_mel
+from support.peer_weights import assert_same_windows, assert_windows, noise, randomize, same, settle
+from support.peers import imported, native_too, real_mel
 from torch.nn.functional import leaky_relu, pad
 from torch.nn.utils import weight_norm
 
@@ -71,10 +71,12 @@ def made(folder: Path, config: dict[str, Any], lean: str | None = None) -> tuple
 @pytest.mark.parametrize("name", CASES)
 def test_an_imported_istftnet_gives_the_waveform_of_the_original_layers(tmp_path: Path, name: str) -> None:
     module, vocoder = made(tmp_path, CASES[name])
+    both = [vocoder, *native_too(vocoder)]
+    assert [each.backend.runtime for each in both] == ["onnxruntime", "native"]
     for mel in (real_mel(vocoder.spec), noise(80, 60), noise(80, 1), noise(80, 2)):
         with torch.no_grad():
             expected = module(torch.from_numpy(mel)[None])[0].numpy()
-        assert same(vocoder.decode(mel), expected)
+        assert all(same(each.decode(mel), expected) for each in both)
         assert len(expected) == vocoder.samples(mel.shape[1]) == 256 * mel.shape[1]
 
 
@@ -83,7 +85,9 @@ def test_an_imported_istftnet_gives_the_waveform_of_the_original_layers(tmp_path
 def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
     tmp_path: Path, name: str, lean: str | None
 ) -> None:
-    assert_windows(made(tmp_path, CASES[name], lean)[1], lean)
+    _, vocoder = made(tmp_path, CASES[name], lean)
+    assert_windows(vocoder, lean)
+    assert_same_windows(vocoder)
 
 
 def test_the_contract_is_the_preset(tmp_path: Path) -> None:

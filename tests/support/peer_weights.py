@@ -12,6 +12,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 from support.paths import PROMPTS
+from support.peers import native_too
 
 from pipeline.vocoders import Vocoder
 from pipeline.vocoders.windows import decode_windows
@@ -136,3 +137,11 @@ def assert_windows(vocoder: Vocoder, lean: str | None = None) -> None:
         short = window_error(vocoder, mel, window, **{lean: -1})
         print(f"{vocoder.name}: halo {vocoder.halo}, error {exact:.1e}, with a frame less on the {lean} {short:.1e}")
         assert short > 10 * max(exact, 1e-5)
+
+
+def assert_same_windows(vocoder: Vocoder) -> None:
+    """Windows give the samples of the whole, bit for bit, in native kernels."""
+    (native,) = native_too(vocoder)
+    mel = noise(native.spec.n_mels, 2 * sum(native.halo))
+    for window in (1 + sum(vocoder.halo), 13):
+        assert window_error(native, mel, window) == 0

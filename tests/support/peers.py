@@ -165,8 +165,8 @@ def hard_mels(vocoder: OnnxVocoder, longest: int) -> list[np.ndarray]:
 
 
 def native_too(vocoder: Vocoder) -> list[Vocoder]:
-    """The same HiFi-GAN in native kernels; nothing of other families."""
-    if not isinstance(vocoder, OnnxVocoder) or "hifigan" not in vocoder._model.card.family:
+    """The same generator in native kernels; nothing of families that these do not know."""
+    if not isinstance(vocoder, OnnxVocoder) or vocoder._model.generator is None:
         return []
     return [vocoder_of(vocoder._model, "native", vocoder.name)]
 
