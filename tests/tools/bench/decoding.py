@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.hifigans import CONFIGS, random_state
+from support.native import published_model
 from tools.bench import speech
 from tools.bench.measuring import Contender, Group, Row, alternated
 
 from pipeline.checkpoints.hifigan import build_hifigan
+from pipeline.vocoders import load_vocoder
 from pipeline.vocoders.registry import model_path
 
 AVX2 = {"MELMILL_KERNELS": "haswell"}
@@ -28,12 +30,16 @@ def rows(folder: Path, rounds: int) -> list[Row]:
         folder: a folder for models and results.
         rounds: number of rounds.
     """
-    groups = [_hifigan(HIFIGAN, HIFIGAN, HIFIGAN, str(model_path(HIFIGAN)))]
+    groups = [_net(HIFIGAN, HIFIGAN, ("torch_generator", HIFIGAN), str(model_path(HIFIGAN)))]
     for name in ("V2", "V3"):
         model = folder / f"{name}.onnx"
         made = build_hifigan(random_state(CONFIGS[name]), CONFIGS[name], "0" * 64)
         model.write_bytes(made.SerializeToString(deterministic=True))
-        groups.append(_hifigan(f"HiFi-GAN {name}, random weights", str(model), name, str(model)))
+        groups.append(_net(f"HiFi-GAN {name}, random weights", str(model), ("torch_generator", name), str(model)))
+    for name, original in (("BigVGAN base", ("torch_bigvgan", "BigVGAN base")), ("iSTFTNet V1", ())):
+        model = folder / f"{name}.onnx"
+        model.write_bytes(published_model(name)[0].SerializeToString(deterministic=True))
+        groups.append(_net(f"{name}, random weights", str(model), original, str(model)))
     groups += [_spectral(name) for name in ("lift", "lift-hq", "griffin-lim")]
     length = speech.seconds()
     for what, ours, theirs in (
@@ -44,17 +50,26 @@ def rows(folder: Path, rounds: int) -> list[Row]:
     return alternated(groups, folder, rounds)
 
 
-def _hifigan(what: str, name: str, original: str, model: str) -> Group:
-    native = ("melmill", name, "native")
+def _net(what: str, name: str, original: tuple[str, ...], model: str) -> Group:
+    """A net that the native kernels and others run.
+
+    Args:
+        what: name of the row.
+        name: name of the vocoder.
+        original: the piece that runs the authors' own class in PyTorch; empty if there is no package of it.
+        model: path of the vocoder's model.
+    """
+    native, torch = ("melmill", name, "native"), [TORCH] if original else []
+    torch_avx2 = [TORCH_AVX2] if original else []
     return Group(
         what,
-        speech.seconds(),
+        speech.seconds(load_vocoder(name, runtime="onnxruntime").spec),
         [
             Contender(ONNXRUNTIME, ("melmill", name, "onnxruntime")),
-            Contender(NATIVE, native, rivals=(ONNXRUNTIME, TORCH, OPENVINO)),
-            Contender(NATIVE_AVX2, native, AVX2, (ONNXRUNTIME, TORCH_AVX2, OPENVINO_AVX2)),
-            Contender(TORCH, ("torch_generator", original), rivals=(ONNXRUNTIME,)),
-            Contender(TORCH_AVX2, ("torch_generator", original), THEIR_AVX2),
+            Contender(NATIVE, native, rivals=(ONNXRUNTIME, *torch, OPENVINO)),
+            Contender(NATIVE_AVX2, native, AVX2, (ONNXRUNTIME, *torch_avx2, OPENVINO_AVX2)),
+            *(Contender(each, original, rivals=(ONNXRUNTIME,)) for each in torch),
+            *(Contender(each, original, THEIR_AVX2) for each in torch_avx2),
             Contender(OPENVINO, ("openvino", model), rivals=(ONNXRUNTIME,)),
             Contender(OPENVINO_AVX2, ("openvino", model), THEIR_AVX2),
         ],

@@ -11,29 +11,29 @@ from numpy.typing import NDArray
 from support.paths import PROMPTS
 
 from pipeline.dsp.mel import log_mel
-from pipeline.melspec import PRESETS
+from pipeline.melspec import PRESETS, MelSpec
 
 SPEC = PRESETS["hifigan-22k"]
 VOICES = ("en_US_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo")
 
 
 @cache
-def recordings() -> list[NDArray[np.float32]]:
-    """A prompt of each of three voices, `[samples] float32` at `SPEC.sample_rate`."""
+def recordings(sample_rate: int = SPEC.sample_rate) -> list[NDArray[np.float32]]:
+    """A prompt of each of three voices, `[samples] float32` at a sample rate [Hz]."""
     paths = [min((PROMPTS / voice).glob("*.flac")) for voice in VOICES]
     read = [soundfile.read(path, dtype="float32") for path in paths]
-    return [soxr.resample(waveform, rate, SPEC.sample_rate) for waveform, rate in read]
+    return [soxr.resample(waveform, rate, sample_rate) for waveform, rate in read]
 
 
 @cache
-def mels() -> list[NDArray[np.float32]]:
+def mels(spec: MelSpec = SPEC) -> list[NDArray[np.float32]]:
     """Their mels, `[n_mels, frames] float32`."""
-    return [log_mel(waveform, SPEC) for waveform in recordings()]
+    return [log_mel(waveform, spec) for waveform in recordings(spec.sample_rate)]
 
 
-def seconds() -> float:
+def seconds(spec: MelSpec = SPEC) -> float:
     """Length of them all [s]."""
-    return sum(SPEC.seconds(mel.shape[1]) for mel in mels())
+    return sum(spec.seconds(mel.shape[1]) for mel in mels(spec))
 
 
 def corpus(folder: Path, copies: int) -> float:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from support.hifigans import CONFIGS, random_state
+from support.native import PUBLISHED, published_model
 from support.packs import pack_audio
 from tools.bench import loop_works, speech
 from tools.bench.speech import SPEC
@@ -29,6 +30,7 @@ from tools.bench.speech import SPEC
 from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
 from pipeline.dsp.mel_distance import MelDistance
+from pipeline.melspec import PRESETS, MelSpec
 from pipeline.vocoders import load_vocoder
 from pipeline.vocoders.registry import hifigan_checkpoint
 from pipeline.vocoders.windows import decode_windows
@@ -47,22 +49,13 @@ def melmill(name: str, runtime: Any) -> Work:
     assert runtime == "auto" or vocoder.backend.runtime == runtime
     return lambda: [
         np.concatenate(list(decode_windows(vocoder, lambda start, stop, mel=mel: mel[:, start:stop], mel.shape[1])))
-        for mel in speech.mels()
+        for mel in speech.mels(vocoder.spec)
     ]
 
 
 def torch_generator(name: str) -> Work:
     """The generator of HiFi-GAN's authors, without weight norm, as their inference.py runs it."""
-    import torch
-
-    generator = _torch_net(name)
-    inputs = [torch.from_numpy(mel)[None] for mel in speech.mels()]
-
-    def work() -> Arrays:
-        with torch.inference_mode():
-            return [generator(mel)[0, 0].numpy() for mel in inputs]
-
-    return work
+    return _torch_work(_torch_net(name), SPEC)
 
 
 def _torch_net(name: str) -> Any:
@@ -83,6 +76,32 @@ def _torch_net(name: str) -> Any:
     return generator
 
 
+def torch_bigvgan(name: str) -> Work:
+    """The generator of BigVGAN's authors, without weight norm and without its CUDA kernels."""
+    import torch
+    from bigvgan.bigvgan import BigVGAN
+    from bigvgan.env import AttrDict
+
+    torch.set_num_threads(1)
+    (_, config), (_, state) = PUBLISHED[name], published_model(name)
+    generator = BigVGAN(AttrDict(config))
+    generator.eval().remove_weight_norm()
+    generator.load_state_dict({key: torch.from_numpy(values) for key, values in state.items()})
+    return _torch_work(generator, PRESETS["bigvgan-24k"])
+
+
+def _torch_work(generator: Any, spec: MelSpec) -> Work:
+    import torch
+
+    inputs = [torch.from_numpy(mel)[None] for mel in speech.mels(spec)]
+
+    def work() -> Arrays:
+        with torch.inference_mode():
+            return [generator(mel)[0, 0].numpy() for mel in inputs]
+
+    return work
+
+
 def torch_loop(store: str, name: str) -> Work:
     """The loop that people write with PyTorch. See `loop_works`."""
     return loop_works.torch_loop(store, name, _torch_net)
@@ -96,7 +115,8 @@ def openvino(path: str) -> Work:
         "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False,
     }  # fmt: skip
     compiled = openvino.Core().compile_model(path, "CPU", options)
-    return lambda: [compiled(mel[None])[0].reshape(-1).copy() for mel in speech.mels()]
+    mels = speech.mels(load_vocoder(path, runtime="onnxruntime").spec)
+    return lambda: [compiled(mel[None])[0].reshape(-1).copy() for mel in mels]
 
 
 def librosa_waveforms() -> Work:
@@ -185,7 +205,7 @@ def librosa_packing(folder: str) -> Work:
 PIECES: dict[str, Callable[..., Work]] = {
     each.__name__: each
     for each in (
-        melmill, torch_generator, openvino, librosa_waveforms, log_mels, librosa_log_mels, mel_distances,
+        melmill, torch_generator, torch_bigvgan, openvino, librosa_waveforms, log_mels, librosa_log_mels, mel_distances,
         librosa_mel_distances, packing, librosa_packing, torch_loop, loop_works.onnxruntime_loop,
         loop_works.careful_loop, loop_works.dask_bag, loop_works.webdataset_pool, loop_works.melmill_job,
         loop_works.bare_kernel, loop_works.reading,
