@@ -345,7 +345,7 @@ def test_of_a_shard_with_changed_mels_only_those_are_decoded(
     assert planned.unchanged == sum(len(shard.members) for shard in planned.todo) - 3 > 3
     assert planned.seconds == pytest.approx(sum(seconds[key] for key in changed), rel=0.01)
     report, shards = made(job(**settings))
-    assert decoded == changed
+    assert sorted(decoded) == sorted(changed)  # the longest shard first
     assert (report.made_seconds, report.repacked) == (pytest.approx(sum(seconds[key] for key in changed)), 0)
     assert [shard.copied for shard in shards] == [False, False]
     assert_whole(out, 24)
