@@ -11,7 +11,7 @@ from typing import Literal
 
 from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
-from pipeline.kernels.hifigan.shape import Precision
+from pipeline.kernels.hifigan.shape import Precision, why_not
 from pipeline.melspec import Framing, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Runtime, Vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
@@ -143,10 +143,9 @@ def vocoder_of(
         why = _why_not_native(model, runtime == "native", precision)
         if why is None:
             return NativeVocoder(model, name, precision)
-    if model.precision == "mixed" and model.generator is None:
+    if model.precision == "mixed" and (refused := _why_not_mixed(model)) is not None:
         raise ConfigError(
-            f"vocoder.precision: mixed: {name or model.path}: on a GPU only HiFi-GAN has it, and this is a "
-            f"{model.card.family}. Set vocoder.precision to float32"
+            f"vocoder.precision: mixed: {name or model.path}: {refused}. Set vocoder.precision to float32"
         )
     if precision != model.precision:
         chosen = f"runtime is {runtime}, device {model.device}"
@@ -165,6 +164,13 @@ def _why_not_native(model: OnnxModel, slow_too: bool, precision: Precision) -> s
     if model.generator is None:
         return model.why_unknown
     return why_not_native(dataclasses.replace(model.generator, precision=precision), slow_too)
+
+
+def _why_not_mixed(model: OnnxModel) -> str | None:
+    """Why a model has no mixed precision on a GPU, as text; None if it has."""
+    if model.generator is None:
+        return f"on a GPU only HiFi-GAN has it, and this is a {model.card.family}"
+    return why_not(dataclasses.replace(model.generator, precision="mixed"))
 
 
 def model_path(name: str) -> Path:

@@ -242,7 +242,9 @@ def test_mixed_precision_is_refused_where_the_processor_has_no_bfloat16(
     assert load_vocoder(str(vocoder_path), runtime=runtime, precision="mixed").backend.precision == "mixed"
 
 
-@pytest.mark.parametrize("name", ["griffin-lim", "lift", "vocos", "vocos on cuda", "cuda-or-cpu", "onnxruntime"])
+@pytest.mark.parametrize(
+    "name", ["griffin-lim", "lift", "vocos", "vocos on cuda", "bigvgan on cuda", "cuda-or-cpu", "onnxruntime"]
+)
 def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernels_or_on_a_card(
     name: str, vocoder_path: Path, tmp_path: Path
 ) -> None:
@@ -251,8 +253,9 @@ def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernel
             load_vocoder(str(vocoder_path), device="cuda-or-cpu", precision="mixed")
         elif name == "onnxruntime":
             load_vocoder(str(vocoder_path), runtime="onnxruntime", precision="mixed")
-        elif "vocos" in name:
-            path, device = random_model("vocos", tmp_path / "vocos.onnx"), "cuda" if "cuda" in name else "cpu"
+        elif name.split()[0] in ("vocos", "bigvgan"):
+            family, device = name.split()[0], "cuda" if "cuda" in name else "cpu"
+            path = random_model(family, tmp_path / "random.onnx")
             load_vocoder(str(path), device=device, precision="mixed")
         else:
             load_vocoder(name, PRESETS["hifigan-22k"], precision="mixed")
@@ -260,6 +263,7 @@ def test_mixed_precision_is_refused_for_whatever_is_not_hifigan_in_native_kernel
     why = {
         "vocos": "there are no native kernels for vocos",
         "vocos on cuda": "on a GPU only HiFi-GAN has it, and this is a vocos",
+        "bigvgan on cuda": "only HiFi-GAN has mixed precision",
         "cuda-or-cpu": r"native kernels on the CPU, or device cuda \(runtime is auto, device cuda-or-cpu\)",
         "onnxruntime": r"native kernels on the CPU, or device cuda \(runtime is onnxruntime, device cpu\)",
     }.get(name, f"{name} has no mixed precision; HiFi-GAN has, in native kernels and on a GPU")

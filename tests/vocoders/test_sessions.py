@@ -93,7 +93,7 @@ def test_cuda_is_asked_for_by_name_alone_in_full_precision_and_without_fallback(
     assert options["device_id"] == "1"
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [each for each in MODELS if "hifigan" in each])
 def test_mixed_precision_on_a_card_makes_little_noise(name: str, tmp_path: Path, on_a_card: list[Any]) -> None:
     """As far as that can be seen without a card: the CPU rounds where the card does, and multiplies in float32."""
     path = write_native(name, tmp_path / "model.onnx")
