@@ -13,8 +13,8 @@ from pipeline.vocoders import PIECES, Vocoder
 _MIB = 2**20
 _WORKER_BASE = 160 * _MIB
 """A worker that has imported everything, with Dask and the compiler, and decoded nothing."""
-_DRIVER_BASE = 192 * _MIB
-"""The same with a scheduler."""
+_DRIVER_BASE = 240 * _MIB
+"""The same with a scheduler and the command line."""
 _PER_UTTERANCE = 160
 """Columns of the catalogue with a key of 30 bytes, their place in the plan, and what sorting them takes [bytes]."""
 _PER_CONNECTION = _MIB // 2

@@ -3,6 +3,8 @@
 import gc
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +59,20 @@ def test_neither_driver_nor_scheduler_keeps_anything_of_a_finished_shard_and_a_w
     need = planned.memory.worker + planned.memory.shared
     assert len(peaks) == 3
     assert max(peaks) < need < 1.5 * max(peaks)
-    assert most_resident(os.getpid()) < 2 * planned.memory.driver  # this process has run other tests, too
+
+
+def test_a_driver_takes_what_was_planned(job: Build) -> None:
+    """In a process of its own, since this one has run other tests."""
+    config = job(cluster__kind="local", cluster__workers=1)
+    need = plan(config).memory
+    command = [sys.executable, "-m", "pipeline", "run", "--store", config.input.store, "--out", config.output.url]
+    command += ["--vocoder", config.vocoder.name, "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    peak = usage.ru_maxrss * 1024  # that of the driver or of its worker, whichever is larger
+    assert peak < max(need.driver, need.worker + need.shared) < 2 * peak
 
 
 def test_a_job_that_takes_more_memory_than_it_may_is_refused_with_both_numbers(job: Build) -> None:
