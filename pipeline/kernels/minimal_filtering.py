@@ -7,20 +7,22 @@ A filter of r taps gives m outputs  y[i] = sum_k g[k] x[i + k]  with n = m + r -
 Interpolation at n points, one of them infinity if only n - 1 finite ones are given: A^T evaluates, G evaluates and
 divides by the Lagrange denominators, B^T holds the coefficients of the products of (z - a_j). S. Winograd, Arithmetic
 Complexity of Computations (1980), ch. III; R. Blahut, Fast Algorithms for Signal Processing (2010), ch. 5; for nets A.
-Lavin and S. Gray, arXiv:1509.09308; for the choice of the points B. Barabasz et al., arXiv:1803.10986. Few points a
-level keep float32 exact enough: at one level 7 and 11 taps would need 10 and 14 points, so they are taken as 8 = 2 x 4
-and 12 = 3 x 4 taps, on two levels.
+Lavin and S. Gray, arXiv:1509.09308; for the choice of the points B. Barabasz et al., arXiv:1803.10986. Points are
+rational for short filters (`Level`): each takes one product, but the more of them there are, the larger the errors in
+float32. Long filters take points of the complex unit circle (`Circle`), any number of which is exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from math import log2
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.kernels.circle import circle
 
 Exact = list[list[Fraction]]
 
@@ -45,6 +47,16 @@ class Level:
     def points(self) -> int:
         """Number of points, which is that of multiplications."""
         return len(self.data)
+
+    @property
+    def singles(self) -> int:
+        """Number of real points."""
+        return self.points
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs of a tile."""
+        return self.points
 
 
 def level(outputs: int, taps: int, pairs: str) -> Level:
@@ -108,63 +120,79 @@ def _floats(matrix: Exact) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Filtering:
-    """One level, or an outer level over blocks of an inner one's outputs.
+class Circle:
+    """F(N + 3 - taps, taps) with the points 0, infinity and all N-th roots of unity w^k, w = exp(2 pi i / N), N = size.
 
-    y[m o + i] = sum_{b, k} g[m b + k] x[m (o + b) + i + k]  with m = inner.outputs = inner.taps: over o and b it is a
-    filter whose taps and inputs are themselves filters, so F(inner) x F(outer) takes inner.points * outer.points
-    multiplications.
+    The polynomial of the finite points is z (z^N - 1), so that data need little more than a Fourier transform:
+
+        D_0 = d[0] - d[N],   D_inf = d[N + 1] - d[1],   D_k = sum_{j = 1 .. N} d[j] w^(-k j),
+        y[i] = 1 / N sum_k (sum_l g[l] w^(k l)) D_k w^(k i)  + (g[0] D_0 at the first i) + (g[r - 1] D_inf at the last)
+
+    This is the cyclic filter of N points, with two products mended that it folds onto others: that of d[0], for which
+    it takes d[N], and that of d[N + 1], for which it takes d[1]. All values are real, so D_(N - k) is the conjugate of
+    D_k. A conjugate pair takes three products of real numbers, by K. F. Gauss's
+
+        (a + i b) (c + i e) = (p - b (c + e)) + i (p + a (e - c)),   p = (a + b) c
+
+    and the filter 1.5 N + 1 for N + 2 points. Rational points would take fewer, but these have all the magnitude 1, so
+    that errors are smaller than those of the plain sum of products, however many points there are.
     """
 
-    inner: Level
-    outer: Level | None = None
-
-    def __post_init__(self) -> None:
-        assert self.outer is None or self.inner.outputs == self.inner.taps
+    size: int
+    taps: int
 
     @property
     def outputs(self) -> int:
         """Number of outputs of a tile."""
-        return self.inner.outputs * (self.outer.outputs if self.outer else 1)
-
-    @property
-    def taps(self) -> int:
-        """Number of taps, a few of which may be zero."""
-        return self.inner.taps * (self.outer.taps if self.outer else 1)
-
-    @property
-    def points(self) -> int:
-        """Number of points, which is that of multiplications for a tile."""
-        return self.inner.points * (self.outer.points if self.outer else 1)
+        return self.inputs - self.taps + 1
 
     @property
     def inputs(self) -> int:
         """Number of inputs of a tile."""
-        return self.outputs + self.taps - 1
+        return self.size + 2
 
+    @property
+    def singles(self) -> int:
+        """Number of real points: 0, infinity, 1, -1, in this order."""
+        return 4
+
+    @property
+    def pairs(self) -> int:
+        """Number of conjugate pairs of points."""
+        return self.size // 2 - 1
+
+    @property
+    def points(self) -> int:
+        """Number of multiplications for a tile: one for a real point, three for a pair."""
+        return self.singles + 3 * self.pairs
+
+    @cached_property
     def kernel(self) -> NDArray[np.float64]:
-        """G [points, taps]; points inner first, then outer; taps in their order."""
-        if self.outer is None:
-            return self.inner.kernel
-        both = np.einsum("ik,jb->ijbk", self.inner.kernel, self.outer.kernel)
-        moved: NDArray[np.float64] = both.reshape(self.points, self.taps)
-        return moved
+        """G [points, taps]: real points, then c, -(c + e) and e - c of each pair, with the factor 2 for both of it."""
+        taps = np.arange(self.taps)
+        ends = [taps == 0, taps == self.taps - 1]
+        rows = [np.where(end, 1.0, 0.0) for end in ends] + [sign**taps / self.size for sign in (1.0, -1.0)]
+        for k in range(1, self.pairs + 1):
+            point = circle(k * taps, self.size) * (2 / self.size)
+            rows += [point.real, -(point.real + point.imag), point.imag - point.real]
+        return np.array(rows)
 
 
+Filtering = Level | Circle
+"""How a filter is computed."""
 MOST_TAPS = 12
+_CIRCLE = 32
+"""Size of all circles: 1.75 multiplications an output of 7, 2.04 of 11. Of 24 they are 1.85 and 2.31; of 48 they are
+1.66 and 1.83, but transforms no longer fit into registers, and HiFi-GAN V1 took 6 to 13 % longer."""
 
 
 @cache
 def for_taps(taps: int) -> Filtering:
-    """The filtering for a kernel of up to `MOST_TAPS` taps; it may have a few more, which are zero.
-
-    Measured on HiFi-GAN V1 for speed, and for an error within 1e-4 from end to end.
-    """
-    four = level(4, 4, "1/2 1 2")  # 7 points, all coefficients exact in float32
-    known = {
-        3: lambda: Filtering(level(6, 3, "1/2 1 2")),  # 1.33 multiplications an output, of 3
-        5: lambda: Filtering(level(4, 5, "1/2 1 2")),  # 2.00 of 5
-        8: lambda: Filtering(four, level(3, 2, "1")),  # 2.33 of 7
-        12: lambda: Filtering(four, level(4, 3, "1/2 3/2")),  # 2.63 of 11
-    }
-    return known[min(most for most in known if most >= taps)]()
+    """The filtering for a kernel of up to `MOST_TAPS` taps."""
+    if taps == 1:
+        return level(1, 1, "")
+    if taps == 2:
+        return level(5, 2, "1/2 1")  # 1.2 multiplications an output, of 2
+    if taps == 3:
+        return level(8, 3, "1/2 3/4 1 2")  # 1.25 multiplications an output, of 3
+    return Circle(_CIRCLE, taps)

@@ -7,7 +7,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from pipeline.kernels.emitter import BF16, F32, F64, I32, I64, Emitter
+from pipeline.kernels.emitter import ADDRESS, BF16, F32, F64, I32, I64, NOTHING, Emitter
 from pipeline.kernels.values import Floats, Ints, vector_type
 
 
@@ -43,6 +43,15 @@ class Pointer:
     def spread(self, offset: Ints | int) -> Any:
         """The single number there, in all lanes."""
         return self.one(offset).in_lanes(self.f.lanes)
+
+    def prefetch(self, offset: Ints | int) -> None:
+        """Asks the processor to bring the line of the cache that holds the number there to its second level."""
+        keep_in_second_level, data = 2, 1
+        name, kinds = "llvm.prefetch.p0", [ADDRESS, I32, I32, I32]
+        declared = self.f.module.globals.get(name)
+        if declared is None:
+            declared = ir.Function(self.f.module, ir.FunctionType(NOTHING, kinds), name)
+        self.f.b.call(declared, [(self + offset).ir, *(ir.Constant(I32, n) for n in (0, keep_in_second_level, data))])
 
     def of(self, element: ir.Type) -> Pointer:
         """The same address of numbers of another type."""

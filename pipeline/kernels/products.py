@@ -27,6 +27,7 @@ COLUMNS = 16
 MOST_ROWS = 16
 """A and C need memory for this number of rows even where a product has fewer, on every processor."""
 
+_LINE = 16  # float32 numbers in a line of the cache
 MultiplyAdd = Callable[[Floats, Floats, Floats], Floats]
 """A function of (a, b, sum) that gives sum + a b for each lane."""
 
@@ -84,14 +85,21 @@ def panels(matrix: NDArray[np.floating], block: RegisterBlock) -> NDArray[np.flo
 
 
 def product(
-    module: ir.Module, name: str, block: RegisterBlock, a_row: int, c_row: int, multiply_add: MultiplyAdd = fused
+    module: ir.Module,
+    name: str,
+    block: RegisterBlock,
+    a_row: int,
+    c_row: int,
+    multiply_add: MultiplyAdd = fused,
+    begin_row: int = 0,
 ) -> Function:
-    """Adds the function `name(rows, inner, panels, a, b, bias, c)` to a module: C = bias + A B.
+    """Adds the function `name(rows, inner, panels, a, b, begin, c)` to a module: C = begin + A B.
 
     Its arguments: the number of rows, 1 or more; the number of columns of A; the number of panels of B; the addresses
-    of A, of B as `panels` gives it, of the bias (one number for each column), and of C. Rows of A may overlap each
-    other. C overlaps none of the others, and is written in no other place than its rows and columns; but with fewer
-    than `MOST_ROWS` rows, A and C must have memory for that many, and what C holds there afterwards is of no meaning.
+    of A, of B as `panels` gives it, of what sums begin with (a bias, one number for each column), and of C. Rows of A
+    may overlap each other. C overlaps none of the others, and is written in no other place than its rows and columns;
+    but with fewer than `MOST_ROWS` rows, A and C must have memory for that many, and what C holds there afterwards is
+    of no meaning.
 
     Args:
         module: the module that the function becomes part of.
@@ -100,19 +108,27 @@ def product(
         a_row: distance between rows of A [numbers].
         c_row: distance between rows of C [numbers].
         multiply_add: how a product is added to a sum.
+        begin_row: distance between rows of what sums begin with [numbers]; 0 if it is one row, a bias. It needs memory
+            for `MOST_ROWS` rows, too.
     """
-    f = Function(module, name, "rows inner panels *a *b *bias *c", block.lanes)
-    rows, inner, count, a, b, bias, c = f.arguments
+    f = Function(module, name, "rows inner panels *a *b *begin *c", block.lanes)
+    rows, inner, count, a, b, begin, c = f.arguments
     last = (rows - block.rows).at_least(0)  # the last block lies on the one before it rather than beyond the end
     with f.loop(count) as panel:
         column = panel * block.panel
-        start = [bias[column + v * block.lanes] for v in range(block.vectors)]
+        line = [] if begin_row else _rows(begin + column, 1, 0, block)
         weights = b + panel * inner * block.panel
         with f.loop(rows, block.rows) as row:
             first = row.at_most(last)
+            start = line * block.rows or _rows(begin + first * begin_row + column, block.rows, begin_row, block)
             _block(f, block, inner, (a + first * a_row, a_row), weights, start, (c + first * c_row + column, c_row),
                    multiply_add)  # fmt: skip
     return f.end()
+
+
+def _rows(place: Pointer, rows: int, distance: int, block: RegisterBlock) -> list[Floats]:
+    """The vectors of some rows that are `distance` numbers apart."""
+    return [place[i * distance + v * block.lanes] for i in range(rows) for v in range(block.vectors)]
 
 
 def _block(
@@ -127,8 +143,12 @@ def _block(
 ) -> None:
     """One block of C; of A and C the first number is the address of the first row, the second the rows' distance."""
     rows, vectors = range(block.rows), range(block.vectors)
-    with f.carrying([start[v] for _ in rows for v in vectors], inner) as turn:
+    with f.carrying(start, inner) as turn:
         line = [b[turn.index * block.panel + v * block.lanes] for v in vectors]
+        for number in range(0, block.panel, _LINE):
+            # The next panel, or the first one of the next product: weights come from memory, at their first use in a
+            # group of rows, and a processor's own prefetcher waits at each page. Reading beyond the end does nothing.
+            b.prefetch((turn.index + inner) * block.panel + number)
         sums = []
         for i in rows:
             factor = a[0].spread(turn.index + i * a[1])

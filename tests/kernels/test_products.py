@@ -93,6 +93,22 @@ def test_each_sum_is_taken_in_order_and_rounded_at_each_step(target: Target) -> 
 
 
 @by_target
+@pytest.mark.parametrize("columns", [16, 48, 64])
+def test_sums_can_begin_with_a_matrix(target: Target, columns: int) -> None:
+    """Of whole numbers; where the last block lies on the one before it, nothing is added twice."""
+    rng, rows, inner, row = np.random.default_rng(0), 29, 40, columns + 16
+    module, block = ir.Module(), block_for(target, columns)
+    module.triple = target.triple
+    product(module, "product", block, inner, row, begin_row=row)
+    multiply = Library(object_code(module, target), signatures(module), target)["product"]
+    a, b = (rng.integers(-99, 99, size).astype(np.float32) for size in ((rows, inner), (inner, columns)))
+    begin, c = aligned_copy(rng.integers(-99, 99, (rows, row))), aligned((rows, row))
+    left, right = aligned_copy(a), aligned_copy(panels(b, block))
+    multiply(rows, inner, columns // block.panel, left.ctypes.data, right.ctypes.data, begin.ctypes.data, c.ctypes.data)
+    np.testing.assert_array_equal(c[:, :columns], begin[:, :columns] + a @ b)
+
+
+@by_target
 def test_a_product_takes_the_widest_panels_that_divide_its_columns(target: Target) -> None:
     for columns in range(COLUMNS, 20 * COLUMNS, COLUMNS):
         block = block_for(target, columns)

@@ -32,7 +32,7 @@ from pipeline.kernels.hifigan.generator import HifiganGenerator
 from pipeline.kernels.hifigan.inverse_transform import InverseTransform
 from pipeline.kernels.hifigan.shape import HifiganShape
 from pipeline.kernels.hifigan.weights import transformed
-from pipeline.kernels.minimal_filtering import level
+from pipeline.kernels.minimal_filtering import Circle, level
 from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.products import MOST_ROWS, block_for, panels, product
 from pipeline.kernels.recipe import library
@@ -94,9 +94,10 @@ def total(target: Target) -> Iterable[NDArray[Any]]:
 
 
 def matrices(_: Target) -> Iterable[NDArray[Any]]:
-    for outputs, taps, pairs in ((6, 3, "1/2 1 2"), (4, 4, "1/2 1 2"), (4, 3, "1/2 3/2")):
+    for outputs, taps, pairs in ((8, 3, "1/2 3/4 1 2"), (6, 3, "1/2 1 2")):
         found = level(outputs, taps, pairs)
         yield from (found.output, found.kernel, found.data)
+    yield Circle(32, 11).kernel
 
 
 @dataclass(frozen=True)

@@ -1223,6 +1223,20 @@ MUTANTS = (
         "tests/vocoders/test_registry.py -k only_hifigan",
     ),
     Mutant(
+        "a filter on a circle mends the two products that it folds onto others",
+        "kernels/hifigan/transforms.py",
+        "return [y[0] + zero, *y[1:-1], y[-1] + infinity]",
+        "return y",
+        "tests/kernels/hifigan/test_convolution.py -k is_the_sum_over_its_taps",
+    ),
+    Mutant(
+        "upsampling computes tiles on a grid of absolute rows",
+        "kernels/hifigan/geometry.py",
+        "tile = self.filtering.outputs * self.rate",
+        "tile = self.filtering.outputs * self.rate // 5",
+        "tests/kernels/hifigan/test_generator.py -k bits_of_the_whole",
+    ),
+    Mutant(
         "each thread that decodes has its own buffers",
         "kernels/hifigan/generator.py",
         "class _Buffers(threading.local):",
@@ -1274,8 +1288,8 @@ MUTANTS = (
     Mutant(
         "convolutions that bfloat16 would make too noisy stay in float32",
         "kernels/hifigan/shape.py",
-        "not (stage < 2 and for_taps(taps).taps == MOST_TAPS)",
-        "for_taps(taps).taps > 0",
+        "not (stage < 2 and taps > _LONG)",
+        "taps > 0",
         "tests/kernels/hifigan/test_generator.py -k longest",
     ),
     Mutant(

@@ -154,7 +154,7 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     (folder / "broken.onnx").write_bytes(b"no model")
     (folder / "notes.txt").touch()
     said = melmill("list", folder.parent, tiny)
-    assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 35 left, 38 right, 13.926 M" in said
+    assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 57 left, 56 right, 13.926 M" in said
     precision = ", precision float32 or mixed" if BFLOAT16_TARGETS else ""
     assert f"parameters, 53.2 MiB\n    runtime native{precision}\n    jik876/hifi-gan" in said
     assert "runtime native\n    trained by melmill" in said

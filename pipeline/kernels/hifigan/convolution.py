@@ -19,6 +19,7 @@ from pipeline.kernels.function import Function
 from pipeline.kernels.hifigan.geometry import Place
 from pipeline.kernels.hifigan.transforms import data_transform, output_transform
 from pipeline.kernels.minimal_filtering import Filtering
+from pipeline.kernels.pointer import Pointer
 from pipeline.kernels.products import RegisterBlock
 from pipeline.kernels.values import Floats, Ints
 
@@ -32,13 +33,15 @@ class Room:
     Measured with HiFi-GAN V1 on 1 MiB of cache of the second level: other numbers of tiles take up to 5 % longer.
 
     Args:
-        channels: number of channels.
+        channels: number of channels in memory.
+        used: number of channels that have weights; the others stay zero.
         most: the largest number of channels of the generator: the distance between slabs is the same in all stages, so
             that they share their code.
         pairs: whether the data, not the products, are bfloat16: two channels in the place of one.
     """
 
     channels: int
+    used: int
     most: int
     pairs: bool = False
 
@@ -54,18 +57,18 @@ class Room:
 
     @property
     def inner(self) -> int:
-        """Size of a row of data [float32 numbers]."""
-        return self.channels // 2 if self.pairs else self.channels
+        """Size of a row of data, as far as it has weights [float32 numbers]."""
+        return -(-self.used // 2) if self.pairs else self.used
 
     @property
     def data_row(self) -> int:
         """Distance between rows of data [numbers]."""
-        return self.inner + _LINE
+        return (self.channels // 2 if self.pairs else self.channels) + _LINE
 
     @property
     def slab(self) -> int:
         """Distance between slabs [numbers]: those of a tile's points fall into different sets of a cache, too."""
-        widest = Room(self.most, self.most)
+        widest = Room(self.most, self.most, self.most)
         return -(-widest.tiles * widest.row // _PAGE) * _PAGE + _LINE
 
     def numbers(self, f: Filtering) -> int:
@@ -126,11 +129,61 @@ def output_tiles(
         source, target, old = work + tile * row, y + start, residual + start
         with code.loop(channels, lanes) as c:
             shift = bias[c]
-            products = [source[c + s * slab] for s in range(f.points)]
+            products = [source[c + s * slab] for s in product_slabs(f)]
             for i, v in enumerate(output_transform(f, products)):
                 here = c + step * i
                 target[here] = leaky_relu(v + shift, slope) if place == "first" else v + shift + old[here]
     return code.end()
+
+
+def product_slabs(f: Filtering) -> list[int]:
+    """The slabs of products that outputs are made of; see `multiply_points`."""
+    singles, points = f.singles, f.points
+    return [*range(singles), *(s for s in range(singles, points) if (s - singles) % 3)]
+
+
+def multiply_points(
+    code: Function,
+    f: Filtering,
+    slab: int,
+    functions: tuple[Function, Function],
+    sizes: tuple[Ints, int, int],
+    data: Pointer,
+    weights: Pointer,
+    size: int,
+    zeros: Pointer,
+    products: Pointer,
+) -> None:
+    """Adds the products of all points to a function.
+
+    Those of a pair of complex points (see `Circle`), whose data are a + b, b and a in slabs s to s + 2, are p in slab s
+    of the products, the real part, whose sums begin with p, in slab s + 1, and the imaginary part in slab s + 2.
+
+    Args:
+        code: the function.
+        f: the filtering.
+        slab: distance between slabs [numbers].
+        functions: the product whose sums begin with zeros, and the one whose sums begin with other products.
+        sizes: number of rows, of lines and of panels of a product.
+        data: address of the data.
+        weights: address of the weights.
+        size: size of the weights of a point [numbers].
+        zeros: address of a row of zeros.
+        products: address of the products, which may be a slab before the data: data are not read again.
+    """
+    multiply, more = functions
+
+    def point(s: Ints, begin: Ints | None = None) -> None:
+        function, start = (multiply, zeros) if begin is None else (more, products + begin * slab)
+        code.call(function, *sizes, data + s * slab, weights + s * size, start, products + s * slab)
+
+    with code.loop(f.singles) as s:
+        point(s)
+    if f.singles < f.points:
+        with code.loop(f.points, 3, f.singles) as s:
+            point(s)
+            point(s + 1, s)
+            point(s + 2, s)
 
 
 def _first_row(f: Filtering, tile: Ints, dilation: Ints) -> Ints:
@@ -144,7 +197,7 @@ def convolution(
     f: Filtering,
     room: Room,
     block: RegisterBlock,
-    parts: tuple[Function, Function, Function],
+    parts: tuple[Function, Function, Function, Function],
     snake: Function | None = None,
 ) -> Function:
     """Adds the function `name(x, y, residual, weights, bias, work, tiles, dilation)` to a module.
@@ -164,14 +217,14 @@ def convolution(
         f: the filtering.
         room: the memory of transformed tiles.
         block: the block of registers of the products.
-        parts: the functions of `data_tiles`, of the product from rows of `Room.data_row` numbers to rows of `Room.row`,
-            and of `output_tiles`.
+        parts: the functions of `data_tiles`; of the product from rows of `Room.data_row` numbers to rows of `Room.row`;
+            of the product that begins with rows of `Room.row`; and of `output_tiles`.
         snake: the function of `snake.activated`, if it is applied to the input.
     """
-    more = " *activated *parameters place length" if snake else ""
-    code = Function(module, name, f"*x *y *residual *weights *bias *work tiles dilation{more}", block.lanes)
+    extra = " *activated *parameters place length" if snake else ""
+    code = Function(module, name, f"*x *y *residual *weights *bias *work tiles dilation{extra}", block.lanes)
     x, y, residual, weights, bias, work, tiles, dilation, *given = code.arguments
-    channels, (data, multiply, output) = room.channels, parts
+    channels, (data, multiply, more, output) = room.channels, parts
     zeros = code.table(np.zeros(channels, np.float32))
     with code.carrying([code.whole(0)], tiles, room.tiles) as turn:
         begin = turn.index
@@ -182,8 +235,7 @@ def convolution(
             code.call(snake, x, source, parameters, *turn.values, last, place, length, channels)
             turn.values = [last]
         code.call(data, source, work + room.slab, begin, count, dilation, channels, room.data_row)
-        with code.loop(f.points) as s:
-            here, there = work + s * room.slab, weights + s * (room.inner * channels)
-            code.call(multiply, count, room.inner, channels // block.panel, here + room.slab, there, zeros, here)
+        sizes, size = (count, room.inner, channels // block.panel), room.inner * channels
+        multiply_points(code, f, room.slab, (multiply, more), sizes, work + room.slab, weights, size, zeros, work)
         code.call(output, work, y, residual, bias, begin, count, dilation, channels, room.row)
     return code.end()

@@ -16,6 +16,7 @@ from pipeline.kernels.hifigan.convolution import Room
 from pipeline.kernels.hifigan.geometry import BranchConvolution, LayerRows, StageRows, branch_plan, whole_vectors
 from pipeline.kernels.hifigan.pointwise import WAVE_LANES
 from pipeline.kernels.hifigan.shape import HifiganShape, why_not
+from pipeline.kernels.hifigan.upsampling import work_numbers
 from pipeline.kernels.hifigan.weights import HifiganLayout
 from pipeline.kernels.products import MOST_ROWS
 from pipeline.kernels.recipe import library
@@ -76,7 +77,7 @@ class HifiganGenerator:
         self._margin = _margin(self._geometry)
         self._buffers = _Buffers(len(shape.kernels), _work(self._geometry))
         self._branches = [
-            [[self._compiled(stage.channels, each) for each in branch] for branch in stage.branches]
+            [[self._compiled(stage.used, each) for each in branch] for branch in stage.branches]
             for stage in self._geometry.stages
         ]
 
@@ -120,8 +121,8 @@ class HifiganGenerator:
         end = self._end if self.shape.transform is None else self._transformed
         return end(*rows, lengths[-1])
 
-    def _compiled(self, channels: int, each: BranchConvolution) -> _Compiled:
-        function = self._library[convolution_name(channels, each)]
+    def _compiled(self, used: int, each: BranchConvolution) -> _Compiled:
+        function = self._library[convolution_name(used, each)]
         return _Compiled(each, function, self._weight(each.name), self._snake(each.name))
 
     def _weight(self, name: str) -> tuple[int, int]:
@@ -164,17 +165,19 @@ class HifiganGenerator:
         x, y, buffers, margin = self._layer(stage.number), self._layer(stage.number + 1), self._buffers, self._margin
         x.fill_ends(x.span, lengths[0])
         y.hold((span[0] - margin, span[1] + margin), stage.channels)
-        up, mean = f"up_{stage.number}", self._library[f"mean_{stage.number}"]
+        upsample, mean = self._library[f"up_{stage.number}"], self._library[f"mean_{stage.number}"]
         for first in range(span[0], span[1], _BLOCK):
             last = min(first + _BLOCK, span[1])
             lo, hi = (int(row) for row in stage.needs((first, last)))
             begin, end = stage.blocks((max(lo, 0), min(hi, lengths[1])))
-            made = begin * stage.rate - stage.cut, max(end, begin + MOST_ROWS) * stage.rate - stage.cut
+            made = begin * stage.rate - stage.cut, end * stage.rate - stage.cut
             snaked = [buffers.activated] if self.shape.snakes else []
             for rows in (buffers.wide, buffers.hidden, *buffers.branches, *snaked):
                 rows.hold((min(lo, made[0]), max(hi, made[1])), stage.channels)
-            given = x.at(begin - stage.reads + 1)
-            self._multiply(up, f"ups.{stage.number}", end - begin, given, buffers.wide.at(made[0]))
+            upsample(
+                x.at(begin - stage.reads + 1), buffers.wide.at(made[0]), *self._weight(f"ups.{stage.number}"),
+                buffers.work.ctypes.data, (end - begin) // stage.filtering.outputs,
+            )  # fmt: skip
             for branch, out in zip(self._branches[stage.number], buffers.branches, strict=True):
                 self._branch(branch, (first, last), lengths[1], out)
             mean(*(out.at(first) for out in buffers.branches), y.at(first), (last - first) * stage.channels)
@@ -272,12 +275,15 @@ def buffer_bytes(shape: HifiganShape, frames: int) -> int:
 
 def _margin(geometry: LayerRows) -> int:
     """Number of rows beside those that a layer needs, which it may read or write for nothing."""
-    return max(stage.reads for stage in geometry.stages) + geometry.shape.edge + MOST_ROWS
+    tiles = (stage.reads + stage.filtering.outputs for stage in geometry.stages)
+    return max(tiles) + geometry.shape.edge + MOST_ROWS
 
 
 def _work(geometry: LayerRows) -> int:
     """Size of the memory of transformed tiles [numbers]."""
-    return max(
-        Room(stage.channels, geometry.stages[0].channels).numbers(each.filtering)
-        for stage in geometry.stages for branch in stage.branches for each in branch
+    stages = geometry.stages
+    convolutions = (
+        Room(stage.channels, stage.used, stages[0].channels).numbers(each.filtering)
+        for stage in stages for branch in stage.branches for each in branch
     )  # fmt: skip
+    return max(*convolutions, *(work_numbers(geometry.shape, stage) for stage in stages))

@@ -107,7 +107,7 @@ class StageRows:
 
     The transposed convolution makes blocks of `rate` rows: block q is rows q rate - cut .. (q + 1) rate - cut, and
     depends on the input rows q - reads + 1 .. q. Row q rate - cut + phase sums the input rows q - i by the taps
-    i rate + phase.
+    i rate + phase. Blocks come in tiles on a grid of absolute rows, too.
 
     Args:
         number: its number, from 0.
@@ -116,6 +116,7 @@ class StageRows:
         reads: number of input rows of one output row.
         inputs: number of channels of its input in memory.
         channels: number of channels of its output in memory.
+        used: number of those that have weights.
         branches: the convolutions of each branch.
     """
 
@@ -125,6 +126,7 @@ class StageRows:
     reads: int
     inputs: int
     channels: int
+    used: int
     branches: tuple[Branch, ...]
 
     def needs(self, rows: Any) -> Any:
@@ -138,9 +140,16 @@ class StageRows:
         more = (sum(2 * (each.grid + each.context) + each.reach for each in branch) for branch in self.branches)
         return rows + max(more)
 
+    @cached_property
+    def filtering(self) -> Filtering:
+        """How the transposed convolution is computed."""
+        return for_taps(self.reads)
+
     def blocks(self, rows: Any) -> Any:
-        """The blocks that hold these rows."""
-        return (rows[0] + self.cut) // self.rate, (rows[1] - 1 + self.cut) // self.rate + 1
+        """The blocks of whole tiles that hold these rows: `filtering.outputs` blocks a tile."""
+        tile = self.filtering.outputs * self.rate
+        first, last = (rows[0] + self.cut) // tile, -(-(rows[1] + self.cut) // tile)
+        return first * self.filtering.outputs, last * self.filtering.outputs
 
     def before(self, rows: Any, length: int) -> Any:
         """Rows before the upsampling that `rows` of the stage's output need; its output has `length` rows."""
@@ -215,7 +224,8 @@ def _stage(shape: HifiganShape, number: int) -> StageRows:
     rate, kernel = shape.rates[number], shape.rate_kernels[number]
     return StageRows(
         number, rate, shape.sides(number)[0], -(-kernel // rate), whole_vectors(shape.width(number - 1)),
-        whole_vectors(shape.width(number)), tuple(_branch(shape, number, j) for j in range(len(shape.kernels))),
+        whole_vectors(shape.width(number)), shape.width(number),
+        tuple(_branch(shape, number, j) for j in range(len(shape.kernels))),
     )  # fmt: skip
 
 

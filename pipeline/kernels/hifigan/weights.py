@@ -38,10 +38,10 @@ class HifiganLayout(PackedWeights):
         width, geometry = whole_vectors(shape.channels), LayerRows(shape)
         self.place_product("conv_pre", (), shape.edge * shape.mels, width)
         for stage in geometry.stages:
-            inner, channels = stage.reads * stage.inputs, stage.channels
-            self.place_product(f"ups.{stage.number}", (), inner, stage.rate * channels)
+            channels, outer = stage.channels, (stage.rate, stage.filtering.points)
+            self.place_product(f"ups.{stage.number}", outer, stage.inputs, channels)
             for each in (each for branch in stage.branches for each in branch):
-                inner = channels // 2 if each.pairs else channels
+                inner = _inner(stage, each)
                 self.place_product(each.name, (each.filtering.points,), inner, channels)
                 self._place_snake(each.name, channels)
         self._place_end(shape, geometry.stages[-1].channels)
@@ -83,10 +83,9 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
     layout.put_product(array, "conv_pre", padded(pre, 1, width), given.bias("conv_pre"))
     for stage in stages:
         name = f"ups.{stage.number}"
-        bias = padded(given.bias(name), 0, stage.channels)
-        layout.put_product(array, name, _upsampling(stage, given.weight(name)), np.tile(bias, stage.rate))
+        layout.put_product(array, name, _upsampling(stage, given.weight(name)), given.bias(name))
         for each in (each for branch in stage.branches for each in branch):
-            moved = _filtered(each, given.weight(each.name), stage.channels)
+            moved = _filtered(each, given.weight(each.name), stage)
             factors = bfloat16_pairs(moved) if each.pairs else moved
             layout.put_product(array, each.name, factors, given.bias(each.name))
     for name, channels in _snaked(shape, stages):
@@ -103,19 +102,27 @@ def transformed(shape: HifiganShape, weights: Weights, target: Target) -> NDArra
 
 
 def _upsampling(stage: StageRows, weight: NDArray[np.float32]) -> NDArray[np.floating]:
-    """A transposed convolution as a matrix: a line of input rows q - reads + 1 .. q gives block q."""
+    """G g of a transposed convolution, `[rate, points, in, out]`: tap k of a phase is that of input row
+    q - reads + 1 + k."""
     inputs, channels, reads, rate = stage.inputs, stage.channels, stage.reads, stage.rate
     filled = padded(padded(padded(weight, 0, inputs), 1, channels), 2, reads * rate)
-    taps = filled.reshape(inputs, channels, reads, rate)[:, :, ::-1]
-    return taps.transpose(2, 0, 3, 1).reshape(reads * inputs, rate * channels)
+    taps = filled.reshape(inputs, channels, reads, rate)[:, :, ::-1].transpose(2, 3, 0, 1).astype(np.float64)
+    moved = [sum(c * tap for c, tap in zip(row, taps, strict=True)) for row in stage.filtering.kernel]
+    return np.array(moved, np.float32).swapaxes(0, 1)
 
 
-def _filtered(each: BranchConvolution, weight: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """G g of a convolution: `[out, in, taps]` -> `[points, in, out]`."""
-    taps = np.zeros((each.taps, channels, channels))
+def _inner(stage: StageRows, each: BranchConvolution) -> int:
+    """Number of lines of the second factor of a convolution's products."""
+    return -(-stage.used // 2) if each.pairs else stage.used
+
+
+def _filtered(each: BranchConvolution, weight: NDArray[np.float32], stage: StageRows) -> NDArray[np.float32]:
+    """G g of a convolution: `[out, in, taps]` -> `[points, in, out]`, with whole pairs of inputs if it has pairs."""
+    inner = 2 * _inner(stage, each) if each.pairs else stage.used
+    taps = np.zeros((each.taps, inner, stage.channels))
     taps[:, : weight.shape[1], : weight.shape[0]] = weight.transpose(2, 1, 0)
-    moved = np.empty((each.filtering.points, channels, channels), np.float32)
-    for point, row in zip(moved, each.filtering.kernel(), strict=True):
+    moved = np.empty((each.filtering.points, *taps.shape[1:]), np.float32)
+    for point, row in zip(moved, each.filtering.kernel, strict=True):
         point[...] = sum(c * tap for c, tap in zip(row, taps) if c)  # noqa: B905 - taps that are missing are zero
     return moved
 
