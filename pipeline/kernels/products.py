@@ -11,7 +11,8 @@ a[1] b[1] is added before a[0] b[0], a[3] b[3] before a[2] b[2], ...: the same b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from llvmlite import ir
@@ -113,17 +114,30 @@ def product(
     """
     f = Function(module, name, "rows inner panels *a *b *begin *c", block.lanes)
     rows, inner, count, a, b, begin, c = f.arguments
-    last = (rows - block.rows).at_least(0)  # the last block lies on the one before it rather than beyond the end
+    whole = rows // block.rows * block.rows
+    rest = rows - whole
     with f.loop(count) as panel:
         column = panel * block.panel
         line = [] if begin_row else _rows(begin + column, 1, 0, block)
         weights = b + panel * inner * block.panel
-        with f.loop(rows, block.rows) as row:
-            first = row.at_most(last)
-            start = line * block.rows or _rows(begin + first * begin_row + column, block.rows, begin_row, block)
-            _block(f, block, inner, (a + first * a_row, a_row), weights, start, (c + first * c_row + column, c_row),
-                   multiply_add)  # fmt: skip
+
+        def multiply(first: Ints, height: int) -> None:
+            start = line * height or _rows(begin + first * begin_row + column, height, begin_row, block)
+            _block(f, replace(block, rows=height), inner, (a + first * a_row, a_row), weights, start,
+                   (c + first * c_row + column, c_row), multiply_add)  # fmt: skip
+
+        with f.loop(whole, block.rows, perhaps_none=True) as row:
+            multiply(row, block.rows)
+        for lower, height in pairwise([0, *_heights(block)]):
+            with f.when((rest > lower) & (rest < height + 1)):
+                multiply((rows - height).at_least(0), height)  # it lies on whole blocks rather than beyond the end
     return f.end()
+
+
+def _heights(block: RegisterBlock) -> list[int]:
+    """Numbers of rows that the last block may have, so that few rows are computed twice: multiples of 4 whose
+    accumulators keep the multipliers busy (two of them, which take four cycles), and that of a whole block."""
+    return [*(rows for rows in range(4, block.rows, 4) if rows * block.vectors >= 8), block.rows]
 
 
 def _rows(place: Pointer, rows: int, distance: int, block: RegisterBlock) -> list[Floats]:

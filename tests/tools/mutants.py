@@ -1155,8 +1155,8 @@ MUTANTS = (
     Mutant(
         "the last block of a product lies within its rows",
         "kernels/products.py",
-        "first = row.at_most(last)",
-        "first = row",
+        "multiply((rows - height).at_least(0), height)",
+        "multiply(whole, height)",
         "tests/kernels/test_products.py -k product_is_that",
     ),
     Mutant(

@@ -82,7 +82,9 @@ class HifiganCode:
         before, after = upsampling_rooms(self.shape, stage)
         data = _once(made, data_tiles, module, f"up_data_{f.taps}", f, None, before.slab, target.lanes)
         multiply = product(module, f"{name}_multiply", block, before.data_row, after.row)
-        more = product(module, f"{name}_more", block, before.data_row, after.row, begin_row=after.row)
+        more = multiply  # only pairs of points need the other one
+        if f.singles < f.points:
+            more = product(module, f"{name}_more", block, before.data_row, after.row, begin_row=after.row)
         output = _once(made, upsampled_tiles, module, f"up_output_{f.taps}", f, before.slab, target.lanes)
         upsampling(module, name, f, (before, after), stage.rate, block, (data, multiply, more, output))
 
