@@ -35,8 +35,8 @@ FLOORS = {
         "__main__",
     ],
     "kernels": [
-        "buffers circle emitter minimal_filtering target",
-        "cache frame_blocks values",
+        "buffers circle emitter target",
+        "cache frame_blocks minimal_filtering values",
         "elementary emulated_fma mapped pointer",
         "compiling complex_values function",
         "fft floored_log mel_sums phase_updates products recipe start_phases",
