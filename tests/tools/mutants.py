@@ -1232,8 +1232,8 @@ MUTANTS = (
     Mutant(
         "upsampling computes tiles on a grid of absolute rows",
         "kernels/hifigan/geometry.py",
-        "tile = self.filtering.outputs * self.rate",
-        "tile = self.filtering.outputs * self.rate // 5",
+        "return first * self.filtering.outputs, last * self.filtering.outputs",
+        "return (row := (rows[0] + self.cut) // self.rate), row + (last - first + 1) * self.filtering.outputs",
         "tests/kernels/hifigan/test_generator.py -k bits_of_the_whole",
     ),
     Mutant(
