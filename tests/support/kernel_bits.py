@@ -94,7 +94,7 @@ def total(target: Target) -> Iterable[NDArray[Any]]:
 
 
 def matrices(_: Target) -> Iterable[NDArray[Any]]:
-    for outputs, taps, pairs in ((8, 3, "1/2 3/4 1 2"), (6, 3, "1/2 1 2")):
+    for outputs, taps, pairs in ((5, 2, "1/2 1"), (6, 3, "1/2 1 2")):
         found = level(outputs, taps, pairs)
         yield from (found.output, found.kernel, found.data)
     yield Circle(32, 11).kernel

@@ -31,8 +31,8 @@ def test_a_convolution_is_transformed_in_float64_and_rounded_once() -> None:
     weights, target = random_weights(SHAPE), TARGETS[0]
     array = transformed(SHAPE, weights, target)
     found = HifiganLayout(SHAPE, target).view(array, "resblocks.0.convs1.0.weight")  # [points, panels, in, panel]
-    given = weights["resblocks.0.convs1.0.weight"].astype(np.float64)  # 3 taps: F(8, 3), of which point 0 is at 0
-    points, channels = 10, 16
+    given = weights["resblocks.0.convs1.0.weight"].astype(np.float64)  # 3 taps: F(6, 3), of which point 0 is at 0
+    points, channels = 8, 16
     assert found.size == points * channels * channels
     at_zero = np.moveaxis(found[0], 1, 0).reshape(channels, channels)  # [in, out]
     product = at_zero.T / given[:, :, 0]
