@@ -1,7 +1,7 @@
 """HiFi-GAN in mixed precision for a GPU: the same model, most of whose convolutions multiply float16.
 
-The split is that of the native kernels' bfloat16: all convolutions of residual blocks except the longest ones of the
-first two stages (`in_pairs`). Between a residual unit's convolutions values stay float16; what goes from unit to unit
+The split is that of the native kernels' bfloat16: all convolutions of residual blocks except the long ones of the
+first stage (`in_pairs`). Between a residual unit's convolutions values stay float16; what goes from unit to unit
 is float32. Onnxruntime's CUDA provider multiplies float16 on tensor cores and adds in float32.
 """
 
@@ -17,7 +17,7 @@ from pipeline.checkpoints.model_cache import cached
 from pipeline.kernels.hifigan.shape import HifiganShape, in_pairs
 
 # Part of a cached model's name. Raise it when another model is made.
-_VERSION = 1
+_VERSION = 2
 _BESIDE = ("LeakyRelu", "Pad")
 """Operators that compute in float16, too, if only convolutions in float16 use what they give."""
 

@@ -73,7 +73,7 @@ class NativeVocoder:
 
     @property
     def window(self) -> int:
-        """See `Vocoder.window`. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and the halos add 3 % of work."""
+        """See `Vocoder.window`. At HiFi-GAN V1's 22050 Hz 512 frames are 6 s, and the halos add 5 % of work."""
         return 512
 
     @property

@@ -31,7 +31,7 @@ _SHARE_OF_CARD = 0.5
 _MOST_AT_ONCE = 64
 # Raise them whenever the native kernels give other samples of the same model.
 _NATIVE: dict[Precision, str] = {"float32": "native 2", "mixed": "native mixed 2"}
-_CUDA_MIXED = "cuda mixed 1"
+_CUDA_MIXED = "cuda mixed 2"
 # What stands before the content's digest if the model is not run by onnxruntime on the CPU -> keys of `vocoder` with
 # which shards are kept that were made so. Early versions of melmill ran models in OpenVINO, too.
 _ELSEWHERE = {

@@ -226,7 +226,7 @@ def test_the_memory_that_is_planned_is_what_decoding_takes() -> None:
     done = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True)
     took, planned, shared = map(int, done.stdout.split())
     assert 0.5 * planned < took < 1.1 * planned
-    assert 150e6 < shared < 200e6
+    assert 240e6 < shared < 270e6
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_mel_that_is_too_short_to_be_mirrored_is_refused_and_a_short_window_of
 
 def test_a_window_without_the_halo_that_its_core_needs_is_an_error(native: NativeVocoder) -> None:
     mel = noise(500)
-    with pytest.raises(VocoderError, match=r"frames 200 to 300 need frames 1\d\d to 3\d\d; 199 to 500 were given"):
+    with pytest.raises(VocoderError, match=r"frames 200 to 300 need frames 1\d\d to 4\d\d; 199 to 500 were given"):
         native.decode(mel[:, 199:], Window(199, 500, 200, 300, 500))
 
 
