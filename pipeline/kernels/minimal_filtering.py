@@ -194,5 +194,5 @@ def for_taps(taps: int) -> Filtering:
     if taps == 2:
         return level(5, 2, "1/2 1")  # 1.2 multiplications an output, of 2
     if taps == 3:
-        return level(6, 3, "1/2 1 2")  # 1.33 multiplications an output, of 3; 8 outputs at 1.25 have four times the error
+        return level(6, 3, "1/2 1 2")  # 1.33 multiplications an output, of 3; with 8 outputs the error is fourfold
     return Circle(_CIRCLE, taps)
