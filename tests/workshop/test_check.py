@@ -42,14 +42,14 @@ def melmill(*arguments: object, code: int = 0) -> str:
     return done.output
 
 
-@pytest.mark.parametrize(("runtime", "halo"), [("onnxruntime", (5, 5)), ("native", (11, 11))])
+@pytest.mark.parametrize(("runtime", "halo"), [("onnxruntime", (5, 5)), ("native", (11, 10))])
 def test_a_vocoder_that_does_what_it_states_and_does_not_speak(
     tiny: Path, runtime: Runtime, halo: tuple[int, int]
 ) -> None:
     report = check_vocoder(str(tiny), runtime=runtime)
     assert report.problems == ()
     assert (report.runtime, report.halo.stated, report.halo.enough) == (runtime, halo, True)
-    assert max(report.heard) == 5
+    assert 5 <= max(report.heard) <= max(halo)  # native: by rounding, as far as tiles reach
     assert (report.halo.allowed == 0) == (runtime == "native")
     assert (report.hop, report.extra, report.shortest) == (256, 0, 1)
     assert report.lengths == (1, 13, 32, 50, 101)
@@ -107,7 +107,7 @@ def test_check_prints_what_was_found(tiny: Path) -> None:
     assert "model     hifigan, opset 17" in said
     assert "takes mel [batch, 80, frames] float32" in said
     assert "runtime   native\n" in said
-    assert "halo      11 left, 11 right as stated, enough: windows differ from the whole by 0.0e+00\n" in said
+    assert "halo      11 left, 10 right as stated, enough: windows differ from the whole by 0.0e+00\n" in said
     assert "(every bit must be the same), as little from" in said
     assert "length    frames x 256 samples, tried with 1, 13, 32, 50, 101 frames" in said
     assert "x real time on one thread" in said
@@ -120,7 +120,7 @@ def test_check_prints_what_was_found(tiny: Path) -> None:
 
 def test_check_prints_json_that_any_reader_reads(tiny: Path) -> None:
     plain = json.loads(melmill("check", tiny, "--json", code=4), parse_constant=pytest.fail)
-    assert (plain["runtime"], plain["halo"]["stated"], plain["halo"]["allowed"]) == ("native", [11, 11], 0.0)
+    assert (plain["runtime"], plain["halo"]["stated"], plain["halo"]["allowed"]) == ("native", [11, 10], 0.0)
     assert plain["exit_code"] == 4
     assert plain["geometry"]["family"] == "hifigan"
     assert plain["spec"] == PRESETS["hifigan-22k"].to_dict()
@@ -164,7 +164,7 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
         in said
     )
     assert f"{folder}/broken.onnx\n    cannot be used: it is not an ONNX model" in said
-    assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 11 left, 11 right" in said
+    assert f"{tiny}\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 11 left, 10 right" in said
     assert "notes" not in said
     assert "cannot be used" in melmill("list", folder / "broken.onnx", code=2)  # where it was asked for by its name
     assert "there is no such file or folder" in melmill("list", tmp_path / "nowhere", code=2)
@@ -185,7 +185,7 @@ def test_list_prints_json_with_every_field(tiny: Path) -> None:
     assert by_name["griffin-lim"]["mel"] is None
     assert by_name["lift"]["presets"] == ["hifigan-22k"]
     assert by_name["lift-hq"]["halo"] == [192, 161]
-    assert (by_name[str(tiny)]["halo"], by_name[str(tiny)]["runtime"]) == ([11, 11], "native")
+    assert (by_name[str(tiny)]["halo"], by_name[str(tiny)]["runtime"]) == ([11, 10], "native")
     assert (by_name["griffin-lim"]["runtime"], by_name["griffin-lim"]["why_not_native"]) == (None, None)
     both = ["float32", "mixed"] if BFLOAT16_TARGETS else ["float32"]
     assert (by_name[str(tiny)]["precisions"], by_name["hifigan-universal"]["precisions"]) == (both, both)
