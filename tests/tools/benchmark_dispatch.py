@@ -7,7 +7,6 @@ Prints one JSON object.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import re
@@ -64,16 +63,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--shards", type=int, default=2000)
     parser.add_argument("--utterances", type=int, default=1711)
-    parser.add_argument("--profile", type=Path)
     arguments = parser.parse_args()
     job, catalogue, plan = made_up(arguments.shards, arguments.utterances)
-    found = dispatched(job, catalogue, plan, arguments.workers, arguments.seconds, arguments.profile)
-    print(json.dumps({**vars(arguments), "profile": None, **found}))
+    found = dispatched(job, catalogue, plan, arguments.workers, arguments.seconds)
+    print(json.dumps({**vars(arguments), **found}))
 
 
-def dispatched(
-    job: Job, catalogue: Catalogue, plan: Plan, workers: int, seconds: float, profile: Path | None
-) -> dict[str, Any]:
+def dispatched(job: Job, catalogue: Catalogue, plan: Plan, workers: int, seconds: float) -> dict[str, Any]:
     """Hand the shards of a plan to workers that sleep for each."""
     from distributed import Client, LocalCluster
 
@@ -105,17 +101,7 @@ def dispatched(
         executor = DaskExecutor(Connection(client, alive), job)
         dispatcher = Dispatcher(executor, plan.tasks(catalogue), job, Prospects(20, tally.add))
         before, cpu, wall = resident(), time.process_time(), time.monotonic()
-        with contextlib.ExitStack() as stack:
-            if profile is not None:
-                import cProfile
-                import threading
-
-                profiler = cProfile.Profile()
-                thread = threading.current_thread()
-                assert thread is threading.main_thread()
-                profiler.enable()
-                stack.callback(lambda: (profiler.disable(), profiler.dump_stats(profile)))
-            dispatcher.run()
+        dispatcher.run()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
         after = resident()
         slept = json.loads(theirs.communicate("")[0])

@@ -157,10 +157,10 @@ def unit_names(shape: HifiganShape, stage: int, branch: int, unit: int) -> tuple
 
 
 def in_pairs(shape: HifiganShape, stage: int, taps: int) -> bool:
-    """Whether a stage's convolutions with so many taps multiply bfloat16.
+    """Whether a stage's convolutions with this number of taps multiply bfloat16.
 
-    In mixed precision all do except the long ones of the first stage, which add most of the noise. On HiFi-GAN V1 and 8
-    prompts, the noise is 40.5 dB or more below the samples; with the long ones it would be 37.6 dB.
+    In mixed precision all do except the long ones of the first stage, which add most of the noise. On HiFi-GAN V1 and
+    24 prompts of three seconds, the noise is 41.6 dB or more below the samples, 45.7 dB in the median.
     """
     return shape.precision == "mixed" and not (stage == 0 and taps > _LONG)
 
