@@ -3,9 +3,9 @@
     python tests/tools/benchmark.py [--rounds N] [--only PART] [--largest UTTERANCES] [--out FILE.json]
     python tests/tools/benchmark.py --table FILE.json
 
-Prints the table in Markdown and writes the same as JSON, with what it was measured on. Contenders are processes of
-their own with one thread. They take turns, and each comparison is made within a round. `--only` measures one part
-again, and keeps the others of the file. `--table` prints the table of an earlier bench. Parts:
+Prints the table in Markdown, and writes the same as JSON after each part, with what it was measured on. Contenders are
+processes of their own with one thread. They take turns, and each comparison is made within a round. `--only` measures
+one part again, and keeps the others of the file. `--table` prints the table of an earlier bench. Parts:
 
     decoding, packing, sharing  nets, mels and stores beside other runtimes and libraries
     jobs                        start of a job, and an hour of audio
@@ -13,8 +13,9 @@ again, and keeps the others of the file. `--table` prints the table of an earlie
     kernel                      a whole job beside its vocoder alone
     reading                     a ragged store beside a grouped one
     start                       `melmill --help`, and a plan
-    scale                       plans, publications, gc and verify at 10^3 to `--largest` utterances
-    dispatch                    handing shards to Dask, and the memory of the driver at `--largest` utterances
+    scale                       plans, publications, gc and verify at 10^3 to `--largest` utterances; changed mels
+    dispatch                    handing shards to Dask and to 1,000 workers, and the memory of the driver at `--largest`
+                                utterances
 
 docs/explanation/speed.md quotes tests/tools/speed.json: a test holds that.
 """
@@ -95,16 +96,16 @@ def main() -> None:
         print("\n".join(table(json.loads(arguments.table.read_text()))))
         return
     found = json.loads(arguments.out.read_text())["parts"] if arguments.only and arguments.out.exists() else {}
+    arguments.out.parent.mkdir(exist_ok=True)
     for part in [arguments.only] if arguments.only else PARTS:
         found[part] = measured(part, arguments.rounds, arguments.largest)
-    bench = {
-        "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds} --largest {arguments.largest}",
-        "machine": machine(),
-        "versions": versions(),
-        "parts": {part: found[part] for part in PARTS if part in found},
-    }
-    arguments.out.parent.mkdir(exist_ok=True)
-    arguments.out.write_text(json.dumps(bench, indent=1) + "\n")
+        bench = {
+            "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds} --largest {arguments.largest}",
+            "machine": machine(),
+            "versions": versions(),
+            "parts": {each: found[each] for each in PARTS if each in found},
+        }
+        arguments.out.write_text(json.dumps(bench, indent=1) + "\n")
     print("\n".join(table(bench)))
 
 

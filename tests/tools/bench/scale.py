@@ -4,19 +4,22 @@ Plans, publications and gc work on made-up rows; see `made_up`. Runs and `verify
 nothing.
 """
 
+import itertools
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from tools.bench import made_up
-from tools.bench.corpora import Corpus, free_vocoder
+from tools.bench.corpora import Corpus, change, free_vocoder
 from tools.bench.corpora import store as real_store
-from tools.bench.measuring import Row, Usage, added, command
+from tools.bench.measuring import Row, Usage, added, command, costs
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 REAL_SIZES = (1_000, 10_000, 100_000)
 MEAN_SECONDS = 0.35
+CHANGED = 100
+"""Mels that are changed of the largest real corpus."""
 NOTHING, PUBLICATION = "nothing to do", "publication"
 
 
@@ -57,10 +60,7 @@ def _of_made_up(folder: Path, size: int, vocoder: str, rounds: int) -> list[Row]
     found = {name: Row(f"{name}, {size} utterances", "melmill") for name in operations}
     for _ in range(rounds):
         for name, operation in operations.items():
-            taken = operation()
-            found[name].cpu.append(taken.cpu)
-            found[name].wall.append(taken.wall)
-            found[name].memory.append(taken.memory)
+            _add(found[name], operation())
     shutil.rmtree(folder)
     alone = added(found[PUBLICATION].what, found[PUBLICATION], found[NOTHING], 1)  # it plans before it publishes
     alone.memory.extend(found[PUBLICATION].memory)
@@ -73,25 +73,37 @@ def _published(job: Path, out: Path) -> Usage:
 
 
 def _of_real(folder: Path, sizes: list[int], vocoder: str, rounds: int) -> list[Row]:
-    """Runs in one process, and `verify`; of an utterance, by what a corpus adds to the next smaller one."""
+    """Runs in one process, and `verify`; of an utterance, by what a corpus adds to the next smaller one.
+
+    The largest corpus is made once more after some of its mels have changed.
+    """
     folder.mkdir()
     corpora = [real_store(folder / f"{size}.zarr", "short", MEAN_SECONDS * size) for size in sizes]
     runs, verifies = ([Row("", "melmill", audio_seconds=each.seconds) for each in corpora] for _ in range(2))
+    again = Row(f"a run after {CHANGED} of {corpora[-1].utterances} mels have changed", "melmill")
     for _ in range(rounds):
         for corpus, run, verify in zip(corpora, runs, verifies, strict=True):
             print(f"scale: {corpus.utterances} real utterances", file=sys.stderr)
-            out = folder / "audio"
-            shutil.rmtree(out, ignore_errors=True)
-            arguments = ("--store", str(corpus.path), "--out", str(out), "--vocoder", vocoder)
-            for row, taken in (
-                (run, command("run", *arguments, "--scheduler", "synchronous")),
-                (verify, command("verify", str(out))),
-            ):
-                row.cpu.append(taken.cpu)
-                row.wall.append(taken.wall)
-                row.memory.append(taken.memory)
+            shutil.rmtree(folder / "audio", ignore_errors=True)
+            _add(run, _run(corpus, folder / "audio", vocoder))
+            _add(verify, command("verify", str(folder / "audio")))
+        change(corpora[-1], CHANGED)
+        _add(again, _run(corpora[-1], folder / "audio", vocoder))
+    again.compared["x the cost of its first run"] = costs(again, runs[-1])
     shutil.rmtree(folder)
-    return [*_of_an_utterance("one process", corpora, runs), *_of_an_utterance("verify", corpora, verifies)]
+    of_utterances = (_of_an_utterance("one process", corpora, runs), _of_an_utterance("verify", corpora, verifies))
+    return [*itertools.chain(*of_utterances), again]
+
+
+def _run(corpus: Corpus, out: Path, vocoder: str) -> Usage:
+    arguments = ("--store", str(corpus.path), "--out", str(out), "--vocoder", vocoder)
+    return command("run", *arguments, "--scheduler", "synchronous")
+
+
+def _add(row: Row, taken: Usage) -> None:
+    row.cpu.append(taken.cpu)
+    row.wall.append(taken.wall)
+    row.memory.append(taken.memory)
 
 
 def _of_an_utterance(what: str, corpora: list[Corpus], measured: list[Row]) -> list[Row]:

@@ -1,25 +1,22 @@
-"""What it costs to hand shards to workers: CPU time and memory of the driver with its scheduler, and idle workers.
+"""Handing shards to many workers that sleep: whether they are kept busy, and how many shards a second pass.
 
-    python tests/tools/benchmark_dispatch.py [--workers N] [--seconds S] [--shards N] [--utterances N]
+    python -m tools.bench.sleeping_workers WORKERS SECONDS SHARDS UTTERANCES
 
-Workers are made up (support/fake_workers.py): they sleep. Driver, scheduler and protocol are real.
+Workers are made up (support/fake_workers.py): each sleeps SECONDS for a shard. Driver, scheduler and protocol are real.
 Prints one JSON object.
 """
 
-import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from support.commits import no_memory
 from support.paths import TESTS
+from tools.bench.measuring import peak_memory
 
 from pipeline.config import Job, JobConfig
 from pipeline.melspec import preset
@@ -50,27 +47,13 @@ def made_up(shards: int, utterances: int) -> tuple[Job, Catalogue, Plan]:
     return job, catalogue, Plan(todo, (), (), total, 0, 0, no_memory(()))
 
 
-def resident(what: str = "VmRSS") -> int:
-    """Resident memory of this process [bytes]."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--shards", type=int, default=2000)
-    parser.add_argument("--utterances", type=int, default=1711)
-    arguments = parser.parse_args()
-    job, catalogue, plan = made_up(arguments.shards, arguments.utterances)
-    found = dispatched(job, catalogue, plan, arguments.workers, arguments.seconds)
-    print(json.dumps({**vars(arguments), **found}))
-
-
 def dispatched(job: Job, catalogue: Catalogue, plan: Plan, workers: int, seconds: float) -> dict[str, Any]:
-    """Hand the shards of a plan to workers that sleep for each."""
+    """Hand the shards of a plan to workers that sleep for each.
+
+    Returns:
+        CPU time of driver and scheduler and wall-clock time, both of a shard [s], the share of the time from the first
+        shard to the last in which a worker slept, and the largest memory of driver and scheduler [bytes].
+    """
     from distributed import Client, LocalCluster
 
     from pipeline.cluster.connection import Connection
@@ -100,20 +83,23 @@ def dispatched(job: Job, catalogue: Catalogue, plan: Plan, workers: int, seconds
         alive.await_first()
         executor = DaskExecutor(Connection(client, alive), job)
         dispatcher = Dispatcher(executor, plan.tasks(catalogue), job, Prospects(20, tally.add))
-        before, cpu, wall = resident(), time.process_time(), time.monotonic()
+        cpu, wall = time.process_time(), time.monotonic()
         dispatcher.run()
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-        after = resident()
         slept = json.loads(theirs.communicate("")[0])
     assert tally.done.shards == len(plan.todo)
     return {
-        "cpu_ms_per_shard": 1000 * cpu / len(plan.todo),
-        "shards_per_second": len(plan.todo) / wall,
+        "cpu": cpu / len(plan.todo),
+        "wall": wall / len(plan.todo),
         "busy": slept["slept"] / workers / slept["wall"],
-        "cpu_share": cpu / wall,
-        "grown_mib": (after - before) / 2**20,
-        "peak_mib": resident("VmHWM") / 2**20,
+        "memory": peak_memory("self"),
     }
+
+
+def main() -> None:
+    """See the module."""
+    workers, seconds, shards, utterances = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    print(json.dumps(dispatched(*made_up(shards, utterances), workers, seconds)))
 
 
 if __name__ == "__main__":
