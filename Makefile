@@ -37,7 +37,7 @@ test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/faults); make test does a few of each
 	MELMILL_FAULTS=full $(PYTEST) tests/faults
 
-test-mutants: $(VENV)/dev  ## take each mechanism out, one at a time, and see the test fail that is named for it
+test-mutants: $(VENV)/extras  ## take each mechanism out, one at a time, and see the test fail that is named for it
 	$(BIN)/python tests/tools/mutants.py
 
 test-extras: $(VENV)/extras  ## run the tests of training, the quality figures, Kubernetes and jobs of SLURM, which need torch and more

@@ -1341,6 +1341,48 @@ MUTANTS = (
         "((1, together, frames), (_LANES, f.whole(0), together))",
         "tests/dsp/test_mel_analysis.py -k sums_are",
     ),
+    Mutant(
+        "a quick look hears the utterances that it chose",
+        "output/audit/look.py",
+        "    findings += check.check_audio(rows)\n",
+        "",
+        "tests/output/test_audit.py -k quick_look_finds",
+    ),
+    Mutant(
+        "a quick look misses no shard of what it chose",
+        "output/audit/look.py",
+        "        check.missing(each) for each in commit.objects if each.name in needed and not exists(",
+        "        check.missing(each) for each in commit.objects if each.name in () and not exists(",
+        "tests/output/test_audit.py -k quick_look_finds",
+    ),
+    Mutant(
+        "a columnar manifest that the job no longer wants is deleted",
+        "output/ledger.py",
+        "            self.storage.delete(PARQUET)\n",
+        "            pass\n",
+        "tests/output/extras/test_parquet_manifest.py -m extras -k comes_and_goes",
+    ),
+    Mutant(
+        "another program's manifest.parquet is not written over",
+        "planning/prepare.py",
+        "    if exists(ledger.storage, PARQUET) and not ledger.owns(PARQUET):\n",
+        "    if False:\n",
+        "tests/output/extras/test_parquet_manifest.py -m extras -k file_of_others",
+    ),
+    Mutant(
+        "a columnar manifest is held against its digest",
+        "output/audit/reading.py",
+        "        for name in (MANIFEST, FAILURES, INDEX, PARQUET):\n",
+        "        for name in (MANIFEST, FAILURES, INDEX):\n",
+        "tests/output/extras/test_parquet_manifest.py -m extras -k verified_and_published",
+    ),
+    Mutant(
+        "a value without its column's type becomes text or null",
+        "output/parquet_manifest.py",
+        "            return self._arrow.array([self._fitted(value, kind) for value in values], kind)\n",
+        "            raise\n",
+        "tests/output/extras/test_parquet_manifest.py -m extras -k do_not_have_their_type",
+    ),
 )
 
 
