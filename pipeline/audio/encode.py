@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ Steps = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float32]
 """Samples as they are written: int16 for PCM_16, int32 for PCM_24, float32 for FLOAT."""
 
 
-def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[Steps, int]:
+def quantize(samples: NDArray[np.float32], subtype: Subtype, peak: float = math.inf) -> tuple[Steps, int]:
     """Samples as they will be written, and the number of them that were clipped.
 
     Full scale, 1.0, is 2**(bits - 1) steps, as in libsndfile. Values are rounded to the nearest step, ties to even, and
@@ -35,6 +36,7 @@ def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[Steps, int
     Args:
         samples: finite samples, `[samples] float32`.
         subtype: subtype of the audio: PCM_16, PCM_24 or FLOAT.
+        peak: a bound of the samples' absolute values, if one is known: where it is low, no sample can be clipped.
 
     Returns:
         `[samples]` in steps, and the number of clipped samples.
@@ -48,7 +50,7 @@ def quantize(samples: NDArray[np.float32], subtype: Subtype) -> tuple[Steps, int
     with np.errstate(over="ignore"):  # infinity is clipped
         steps = samples * np.float32(full)  # exact, by a power of two; and all steps are float32
     np.rint(steps, out=steps)
-    if steps.size and (steps.max() > full - 1 or steps.min() < -full):
+    if steps.size and peak * full > full - 1 and (steps.max() > full - 1 or steps.min() < -full):
         clipped = int(np.count_nonzero((steps < -full) | (steps > full - 1)))
         np.clip(steps, -full, full - 1, out=steps)
     return steps.astype(np.int16) if subtype == "PCM_16" else steps.astype(np.int32), clipped
@@ -170,9 +172,9 @@ class Encoder:
         """The encoded audio."""
         return self._spool.file
 
-    def push(self, piece: NDArray[np.float32]) -> None:
-        """Encode the next samples, `[samples] float32`, finite."""
-        steps, clipped = quantize(piece, self._subtype)
+    def push(self, piece: NDArray[np.float32], peak: float = math.inf) -> None:
+        """Encode the next samples, `[samples] float32`, finite; `peak` bounds their absolute values, if it is given."""
+        steps, clipped = quantize(piece, self._subtype, peak)
         self.clipped += clipped
         self._digest.update(pcm_bytes(steps, self._subtype))
         # Of integers of 32 bits, libsndfile takes the upper 24.

@@ -29,14 +29,14 @@ class Levels:
         """Number of samples whose absolute value is over 1.0 by more than rounding."""
         self._squares = 0.0
 
-    def push(self, piece: NDArray[np.float32]) -> None:
-        """Take the next samples, `[samples] float32`.
+    def push(self, piece: NDArray[np.float32]) -> float:
+        """Take the next samples, `[samples] float32`. Returns their own peak.
 
         Raises:
             UtteranceError: if a sample is NaN or infinite.
         """
         if not piece.size:
-            return
+            return 0.0
         peak = _peak(piece, self.samples, "the waveform to be encoded has")
         self.samples += piece.size
         self.peak = max(self.peak, peak)
@@ -45,6 +45,7 @@ class Levels:
         squares = piece.astype(np.float64)
         squares *= squares
         self._squares += float(squares.sum())
+        return peak
 
     @property
     def rms_dbfs(self) -> float:

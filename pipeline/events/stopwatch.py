@@ -40,34 +40,28 @@ class Stopwatch:
         """The seconds of each stage so far."""
         return Stages(**self._seconds)
 
-    def begin(self, stage: Stage) -> None:
-        """A stage begins, inside of those that have not ended."""
-        self._count()
-        self._under_way.append(stage)
-
-    def end(self) -> None:
-        """The stage that began last ends."""
-        self._count()
-        self._under_way.pop()
-
-    def _count(self) -> None:
-        now = time.monotonic()
-        if self._under_way:
-            stage = self._under_way[-1]
-            self._seconds[stage] += now - self._since
+    def switch(self, stage: Stage | None) -> None:
+        """A stage begins, inside of those that have not ended; or, with None, the one that began last ends."""
+        now, under_way = time.monotonic(), self._under_way
+        if under_way:
+            self._seconds[under_way[-1]] += now - self._since
         self._since = now
+        if stage is None:
+            under_way.pop()
+        else:
+            under_way.append(stage)
 
 
 class _Turn:
     """The context of a stage, used for every turn of it. contextlib's takes five times as long."""
 
-    __slots__ = ("_stage", "_watch")
+    __slots__ = ("_stage", "_switch")
 
     def __init__(self, watch: Stopwatch, stage: Stage) -> None:
-        self._watch, self._stage = watch, stage
+        self._switch, self._stage = watch.switch, stage
 
     def __enter__(self) -> None:
-        self._watch.begin(self._stage)
+        self._switch(self._stage)
 
     def __exit__(self, *error: object) -> None:
-        self._watch.end()
+        self._switch(None)

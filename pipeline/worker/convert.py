@@ -102,9 +102,10 @@ def _convert_utterances(
     attempt: Attempt,
     watch: Stopwatch,
 ) -> tuple[list[Row], list[Failure]]:
+    utterances = list(task.utterances)  # each is made once from its columns
     with watch.during("read"):
         store = _open_store(job)
-        store.expect(task.utterances)
+        store.expect(utterances)
     with watch.during("decode"):
         vocoder = _load_vocoder(job, threads)
     rows: list[Row] = []
@@ -113,12 +114,12 @@ def _convert_utterances(
     window = job.config.vocoder.window
     at_once = job.config.vocoder.device == "cpu"  # elsewhere, the vocoder works while its waveforms are encoded
     mels = ShardMels(store, vocoder, job, watch if at_once else Stopwatch())
-    wanted = mels.of(each for each in task.utterances if each.key not in task.condemned)
+    wanted = mels.of(each for each in utterances if each.key not in task.condemned)
     # Other clusters make as many shards at once as a worker has threads; onnxruntime has threads of its own.
     alone = job.config.cluster.kind == "synchronous" and vocoder.backend.runtime != "onnxruntime"
     here = functools.partial(decode_together, threads=threads if alone else 1)
     with contextlib.closing((here if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
-        for utterance in task.utterances:
+        for utterance in utterances:
             try:
                 if (why := task.condemned.get(utterance.key)) is not None:
                     raise WorkerLostError(why)

@@ -256,9 +256,9 @@ def _encode(
     for piece in watch.timed("encode", master.pieces(mel.shard.reframing.trimmed(own, mel.samples))):
         with watch.during("examine"):
             mel.examine()
-            levels.push(piece)
+            peak = levels.push(piece)
         with watch.during("encode"):
-            encoder.push(piece)
+            encoder.push(piece, peak)
     with watch.during("examine"):
         mel.check()
     if not levels.samples:

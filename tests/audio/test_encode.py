@@ -146,3 +146,15 @@ def test_an_error_while_decoding_reads_is_not_taken_for_damage(capfd: pytest.Cap
     with pytest.raises(StorageError, match="reading the object failed"):
         decoded_pcm_sha256(Unreadable(encoded), "PCM_16")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])
+def test_a_known_peak_changes_nothing(subtype: Subtype) -> None:
+    """It only saves a look at samples none of which can be clipped."""
+    full = 2 ** (15 if subtype == "PCM_16" else 23)
+    edges = np.array([full - 2, full - 1.5, full - 1, full - 0.5, full, full + 1], np.float64) / full
+    for edge in np.float32(edges):
+        for samples in (np.array([edge, 0.1], np.float32), np.array([-edge, 0.1], np.float32)):
+            steps, clipped = quantize(samples, subtype)
+            known, count = quantize(samples, subtype, float(np.abs(samples).max()))
+            assert (known.tolist(), count) == (steps.tolist(), clipped)

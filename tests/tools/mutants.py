@@ -1383,6 +1383,13 @@ MUTANTS = (
         "            raise\n",
         "tests/output/extras/test_parquet_manifest.py -m extras -k do_not_have_their_type",
     ),
+    Mutant(
+        "a known peak spares the look for clipped samples only where none can be",
+        "audio/encode.py",
+        "peak * full > full - 1",
+        "peak * full > full",
+        "tests/audio/test_encode.py -k known_peak",
+    ),
 )
 
 
