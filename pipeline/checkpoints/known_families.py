@@ -6,6 +6,7 @@ from pipeline.checkpoints import bigvgan, hifigan, istftnet, parallel_wavegan, s
 from pipeline.checkpoints.family import Family
 from pipeline.checkpoints.state_dict import State, some
 from pipeline.errors import CheckpointError, ConfigError
+from pipeline.wording import meant
 
 FAMILIES: tuple[Family, ...] = (
     hifigan.FAMILY,
@@ -27,8 +28,9 @@ def family(name: str) -> Family:
     for each in FAMILIES:
         if each.name == name:
             return each
+    names = [each.name for each in FAMILIES]
     raise ConfigError(
-        f"--family {name}: there is no such family; the families are {', '.join(each.name for each in FAMILIES)}"
+        f"--family {name}: there is no such family{meant(name, names)}; the families are {', '.join(names)}"
     )
 
 

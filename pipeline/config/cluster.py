@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from pipeline.config.cores import usable_cores
 from pipeline.config.sections import PositiveFloat, PositiveInt, Section
@@ -42,7 +42,13 @@ def _seconds(walltime: Any) -> Any:
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-Walltime = Annotated[int, BeforeValidator(_seconds), Field(ge=60)]
+_WALLTIME = {
+    "anyOf": [
+        {"type": "integer", "minimum": 60},
+        {"type": "string", "pattern": "^([0-9]{1,3}-)?[0-9]{1,4}:[0-9]{1,2}:[0-9]{1,2}$"},
+    ]
+}
+Walltime = Annotated[int, BeforeValidator(_seconds), Field(ge=60), WithJsonSchema(_WALLTIME)]
 Memory = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)? ?[kMGT]i?B$", max_length=16)]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.,:=@/+-]+$", max_length=256)]
 Directive = Annotated[str, StringConstraints(pattern=r"^-[^\n\r]+$", max_length=256)]
@@ -63,9 +69,11 @@ class ClusterConfig(Section):
     """Where the work is done: the keys that every kind of cluster has."""
 
     kind: str
+    """Kind of cluster: worker processes on this machine, this process alone, a Dask scheduler that runs already, SLURM
+    jobs, or pods."""
     workers: Literal["auto"] | PositiveInt = "auto"
-    """Number of worker processes; `auto` is one per core. Kind slurm has `jobs` instead, and a Dask scheduler that is
-    already running has workers of its own."""
+    """Number of worker processes, or of pods of kind kubernetes; `auto` is one per core. Kind slurm has `jobs` instead,
+    and a Dask scheduler that is already running has workers of its own."""
     threads_per_worker: PositiveInt = 1
     """Threads of each worker process. Each thread makes a shard; with kind synchronous, all of them make one."""
     timeout: PositiveFloat = 60.0
@@ -165,6 +173,7 @@ class _QueuedConfig(ClusterConfig):
     """Workers that a batch system starts when it has room for them."""
 
     memory: Memory
+    """Memory of each SLURM job or pod: `8 GB`, `16GiB`."""
     patience: PositiveFloat | None = None
     """Seconds without any worker after which the run gives up. If null: twelve hours."""
 
@@ -181,7 +190,6 @@ class SlurmConfig(_QueuedConfig):
     jobs: Annotated[PositiveInt, Field(examples=["8"])]
     """Number of SLURM jobs that are kept in the queue or running until the work is done."""
     memory: Annotated[Memory, Field(examples=["8 GB"])]
-    """Memory of each SLURM job: `8 GB`, `16GiB`."""
     walltime: Annotated[Walltime, Field(examples=["04:00:00"])]
     """Time limit of each SLURM job, `[DAYS-]HH:MM:SS` or a number of seconds; at least a minute."""
     cores: PositiveInt | None = None
@@ -230,11 +238,9 @@ class KubernetesConfig(_QueuedConfig):
 
     kind: Literal["kubernetes"] = "kubernetes"
     workers: Annotated[PositiveInt, Field(examples=["8"])]
-    """Number of pods."""
     image: Annotated[Word, Field(examples=["registry/melmill:0.1.0"])]
     """Image of the pods: it holds melmill and what that needs."""
     memory: Annotated[Memory, Field(examples=["4 GiB"])]
-    """Memory of each pod: `8 GB`, `16GiB`."""
     namespace: Word | None = None
     """Namespace of the pods; the current one if null."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from pipeline.config.sections import InputConfig, OutputConfig, QualityConfig, S
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
 from pipeline.redaction import public_url
+from pipeline.wording import meant, nearest
 
 
 class JobConfig(Section):
@@ -64,13 +66,20 @@ def _problem(problem: ErrorDetails) -> str:
         case "extra_forbidden":
             kinds = kinds_with(key) if of_kind else []
             have = f"kinds {' and '.join(kinds)} have" if len(kinds) > 1 else f"kind {''.join(kinds)} has"
-            words = f"{have} this key, and this job has kind {kind}" if kinds else "unknown key"
-            return f"{where}: {words}; the keys here are {', '.join(_section(location[:-1], kind).model_fields)}"
+            here = _section(location[:-1], kind).model_fields
+            unknown = f"unknown key{_key_meant(key, here)}"
+            words = f"{have} this key, and this job has kind {kind}" if kinds else unknown
+            return f"{where}: {words}; the keys here are {', '.join(here)}"
         case "missing" if of_kind:
             (example,) = KINDS[kind].model_fields[key].examples or ["..."]
             return f"{where}: kind {kind} needs it, for example {key}: {example}"
         case "union_tag_invalid":
-            return f"{where}.kind: it is {problem['ctx']['tag']!r}, and must be {' or '.join(KINDS)}"
+            tag = str(problem["ctx"]["tag"])
+            return f"{where}.kind: it is {tag!r}{meant(tag, KINDS)}, and must be {' or '.join(KINDS)}"
+        case "literal_error":
+            choices = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+            given = problem["input"]
+            return f"{where}: it is {given!r:.80}{meant(str(given), choices)}, and must be {' or '.join(choices)}"
         case "missing":
             return f"{where}: it is missing"
         case "model_type" | "model_attributes_type" | "dict_type":
@@ -78,6 +87,22 @@ def _problem(problem: ErrorDetails) -> str:
         case _:
             value = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
             return f"{where}: {problem['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _key_meant(key: str, here: Iterable[str]) -> str:
+    """A question that names the key that was probably meant: one of this section, or of another."""
+    elsewhere = {path.rpartition(".")[2]: path for path in _paths()}
+    if key not in elsewhere and (near := meant(key, here)):
+        return near
+    found = nearest(key, elsewhere)
+    return f" (did you mean {elsewhere[found]}?)" if found is not None else ""
+
+
+def _paths() -> Iterator[str]:
+    """Every key of a job as `--set` takes it."""
+    for section in JobConfig.model_fields:
+        kinds = KINDS.values() if section == "cluster" else [_section([section], "")]
+        yield from dict.fromkeys(f"{section}.{key}" for each in kinds for key in each.model_fields)
 
 
 def _section(location: Sequence[int | str], kind: str) -> type[BaseModel]:

@@ -38,7 +38,7 @@ def load_job(
         key, equals, text = setting.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {setting}: a setting must look like output.shard_seconds=60")
-        _put(values, key, _parse_yaml(text, f"--set {setting}"))
+        _put(values, key, parse_yaml(text, f"--set {setting}"))
     if isinstance(values.get("input"), dict) and "mel" in values["input"]:
         values["input"]["mel"] = named_mel(values["input"]["mel"])
     for section, needed, flag in (("input", "store", "--store"), ("output", "url", "--out")):
@@ -76,7 +76,7 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
         raise ConfigError(f"the {what} {path} is not a text file in UTF-8") from error
     except OSError as error:
         raise ConfigError(f"the {what} {path} cannot be read: {error.strerror}") from error
-    values = _parse_yaml(text, str(path))
+    values = parse_yaml(text, str(path))
     if values is None:
         raise ConfigError(f"the {what} {path} is empty")
     if not isinstance(values, dict):
@@ -94,7 +94,16 @@ class _OneOfEachKey(SafeConstructor):
         return True
 
 
-def _parse_yaml(text: str, origin: str) -> Any:
+def parse_yaml(text: str, origin: str) -> Any:
+    """The plain values of a YAML text, read safely.
+
+    Args:
+        text: the text.
+        origin: what it is, for errors.
+
+    Raises:
+        ConfigError: if it is not valid, or a key stands twice.
+    """
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _OneOfEachKey
     try:

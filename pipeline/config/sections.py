@@ -39,6 +39,7 @@ class InputConfig(Section):
     store: str
     """Path or fsspec URL of the Zarr store."""
     layout: Literal["auto", "ragged", "grouped", "padded"] = "auto"
+    """How the store is laid out; `auto` detects it."""
     mel: Literal["auto"] | str | dict[str, Any] = "auto"
     """Mel contract: `auto` (the contract that the store states), a preset's name, `preset: NAME` with the fields that
     differ from it, or every field of a MelSpec; in a job file and in `--set` also the path of a YAML file that holds

@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.melspec.normalization import Normalization
 from pipeline.melspec.spec import MelSpec
+from pipeline.wording import meant
 
 # HiFi-GAN: jik876/hifi-gan meldataset.py and config_v1.json. iSTFTNet and Matcha-TTS compute the same.
 _HIFIGAN_22K = MelSpec(
@@ -73,7 +74,10 @@ def preset(name: str) -> MelSpec:
         ConfigError: if there is no such preset.
     """
     if not isinstance(name, str) or name not in PRESETS:
-        raise ConfigError(f"no mel preset is named {name!r:.80}; the presets are {', '.join(sorted(PRESETS))}")
+        raise ConfigError(
+            f"no mel preset is named {name!r:.80}{meant(str(name), PRESETS)}; the presets are "
+            f"{', '.join(sorted(PRESETS))}"
+        )
     return PRESETS[name]
 
 

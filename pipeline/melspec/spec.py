@@ -15,6 +15,7 @@ from pipeline.errors import ConfigError
 from pipeline.melspec.difference import Difference, Remedy
 from pipeline.melspec.exponentials import ln_of
 from pipeline.melspec.normalization import Normalization
+from pipeline.wording import meant
 
 MelScale = Literal["slaney", "htk"]
 MelNorm = Literal["slaney", "none"]
@@ -211,9 +212,8 @@ class MelSpec:
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(map(str, plain)) - known):
-            raise ConfigError(
-                f"mel contract: unknown key {', '.join(unknown)}; the keys are {', '.join(sorted(known))}"
-            )
+            named = ", ".join(f"{name}{meant(name, known)}" for name in unknown)
+            raise ConfigError(f"mel contract: unknown key {named}; the keys are {', '.join(sorted(known))}")
         if missing := sorted(known - _OPTIONAL - set(_LATER) - set(plain)):
             raise ConfigError(
                 f"mel contract: missing key {', '.join(missing)}; or add preset: NAME, from which missing keys "

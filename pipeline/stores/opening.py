@@ -16,6 +16,7 @@ from pipeline.stores.padded import LENGTH_ARRAYS, PaddedStore
 from pipeline.stores.ragged import RaggedStore
 from pipeline.stores.root_attributes import stated
 from pipeline.stores.zarr_arrays import ArrayMetadata, ZarrTree
+from pipeline.wording import meant
 
 _MOST_PADDED_ARRAYS = 64  # a padded store has a handful; a group with more is one array per utterance
 
@@ -45,7 +46,8 @@ def open_store(
         StorageError: if storage cannot be reached.
     """
     if layout not in ("auto", *get_args(Layout)):
-        raise StoreError(f"no layout is named {layout!r}; choose auto, {', '.join(get_args(Layout))}")
+        names = ("auto", *get_args(Layout))
+        raise StoreError(f"no layout is named {layout!r}{meant(layout, names)}; choose {', '.join(names)}")
     tree = ZarrTree(str(url), options)
     found = detect_layout(tree) if layout == "auto" else layout
     if found == "ragged":

@@ -21,6 +21,7 @@ from pipeline.vocoders.native_vocoder import NativeVocoder, why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
 from pipeline.vocoders.sessions import Device
+from pipeline.wording import meant
 
 DEFAULT_VOCODER = "hifigan-universal"
 HIFIGAN_FILES = {
@@ -188,7 +189,9 @@ def model_path(name: str) -> Path:
         return LIFTS[name][0]
     if name.endswith(".onnx"):
         return Path(name).absolute()
-    raise ConfigError(f"no vocoder is named {name!r}; there are {', '.join(NAMES)}, and paths that end in .onnx")
+    raise ConfigError(
+        f"no vocoder is named {name!r}{meant(name, NAMES)}; there are {', '.join(NAMES)}, and paths that end in .onnx"
+    )
 
 
 def hifigan_checkpoint(name: str) -> tuple[Path, Path]:
