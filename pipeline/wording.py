@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_LIKENESS = 0.6
-"""What difflib takes for close: share of the characters of two names that are the same, in the same order."""
+_LIKENESS = 0.7
+"""Share of the characters of two names that must be the same, in the same order. With less, `gpu` would be `cpu`."""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -19,7 +19,7 @@ from pipeline.dsp.mel import log_mel
 
 _TESTS = Path(__file__).parent
 LANES = {
-    "extras": ["workshop/training", "quality", "vocoders/extras", "cluster/extras", "output/extras"],
+    "extras": ["workshop/training", "quality", "vocoders/extras", "cluster/extras", "output/extras", "config/extras"],
     "peers": ["peers"],
     "s3": ["s3"],
     "slurm": ["slurm"],

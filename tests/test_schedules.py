@@ -179,7 +179,7 @@ def test_what_changed_is_said_and_what_was_quarantined_only_once(corpus: Path) -
     group["mel"][:5] = np.full_like(group["mel"][:5], np.nan)
     said, noted = run_if_changed(corpus, *lenient, code=3)
     assert "5 shards: new (000000-" in noted
-    assert "1 utterances failed" in said
+    assert "1 utterance failed" in said
     assert run_if_changed(corpus, *lenient) == ("", "")
     assert run_if_changed(corpus, *lenient, "--log-json") == ("", "")
     assert "quality.max_failure_rate" in run_if_changed(corpus, code=7)[1]  # it is not good enough, until it is mended

@@ -7,7 +7,6 @@ import enum
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import typer
@@ -16,7 +15,8 @@ import pipeline
 from pipeline import errors, events
 from pipeline.cli import app
 from pipeline.cli.lazy import LazyCommand
-from pipeline.config import JobConfig
+from pipeline.config import keys
+from pipeline.config.keys import JobKey, yaml_value
 
 
 class MissingWordsError(ValueError):
@@ -43,80 +43,28 @@ def described(names: Sequence[str], words: Mapping[str, str], what: str) -> None
 # ---- the job file
 
 
-@dataclass(frozen=True)
-class JobKey:
-    """A key of the job file: what it may be, and its default; both as Markdown."""
-
-    allowed: str
-    default: str
-
-
 def job_keys() -> dict[str, dict[str, JobKey]]:
     """Section -> key -> what the code says of it; the keys of `cluster.security` are a section of their own."""
-    schema = JobConfig.model_json_schema()
-    sections = {}
-    for name, section in schema["properties"].items():
-        keys = dict(_properties(section, schema))
-        sections[name] = {key: _job_key(each, key in needed, schema) for key, (each, needed) in keys.items()}
-        for key, (each, _) in keys.items():
-            if inner := dict(_properties(each, schema)):
-                sections[f"{name}.{key}"] = {k: _job_key(v, k in needed, schema) for k, (v, needed) in inner.items()}
+    sections: dict[str, dict[str, JobKey]] = {}
+    for key in keys.job_keys():
+        sections.setdefault(key.section, {})[key.name] = key
     return sections
 
 
 def job_key_table(section: str, words: Mapping[str, str]) -> str:
     """A section of the job file: key, values, default from the code; the meaning from the page."""
-    keys = job_keys()[section]
-    described(list(keys), words, f"the section {section} of the job file")
-    rows = [[f"`{name}`", key.allowed, key.default, words[name]] for name, key in keys.items()]
+    found = job_keys()[section]
+    described(list(found), words, f"the section {section} of the job file")
+    rows = [[f"`{name}`", _allowed(key), _default(key), words[name]] for name, key in found.items()]
     return table(("key", "values", "default", "meaning"), rows)
 
 
-def _properties(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[tuple[str, tuple[dict[str, Any], set]]]:
-    """Properties of an object, or of all the objects that it may be, with the names of those that are needed."""
-    schema = _resolved(schema, root)
-    for each in schema.get("anyOf", schema.get("oneOf", ())):
-        yield from _properties(each, root)
-    for name, each in schema.get("properties", {}).items():
-        yield name, (each, set(schema.get("required", ())))
+def _allowed(key: JobKey) -> str:
+    return ", ".join([*(f"`{choice}`" for choice in key.choices), *key.sorts])
 
 
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    while "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
-    return schema
-
-
-def _job_key(schema: Mapping[str, Any], needed: bool, root: Mapping[str, Any]) -> JobKey:
-    default = "needed" if needed else f"`{_plain(schema.get('default'))}`"
-    return JobKey(", ".join(dict.fromkeys(_allowed(schema, root))), default)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_plain, value))}]"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value)) if not isinstance(value, dict) else "{}"
-
-
-def _allowed(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Iterator[str]:
-    schema = _resolved(schema, root)
-    for each in schema.get("anyOf", schema.get("oneOf", ())):
-        yield from _allowed(each, root)
-    if "enum" in schema or "const" in schema:
-        yield from (f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
-    elif (kind := schema.get("type")) in ("integer", "number"):
-        yield _number("whole number" if kind == "integer" else "number", schema)
-    elif kind is not None and kind != "null":
-        yield {"string": "text", "boolean": "`true`, `false`", "object": "mapping", "array": "list"}[kind]
-
-
-def _number(kind: str, schema: Mapping[str, Any]) -> str:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    if low is not None and high is not None:
-        return f"{kind}, {low:g} to {high:g}"
-    if low is not None:
-        return f"{kind}, {low:g} or more"
-    return f"{kind} above {schema['exclusiveMinimum']:g}" if "exclusiveMinimum" in schema else kind
+def _default(key: JobKey) -> str:
+    return "needed" if key.default is None else f"`{key.default}`"
 
 
 # ---- the commands
@@ -145,11 +93,13 @@ def options(command: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def command_text(name: str) -> str:
-    """The help of a command as Markdown: what it does, then its arguments and options."""
+    """The help of a command as Markdown: what it does, an example, then its arguments and options."""
     command = commands()[name]
     rows = [[f"`{written}`", default, meaning] for written, default, meaning in options(command)]
-    paragraphs = inspect.cleandoc(command.help or "")
-    return f"{paragraphs}\n\n" + (table(("argument or option", "default", "meaning"), rows) if rows else "")
+    lines = "\n".join(command.examples)
+    example = f"```sh\n{lines}\n```\n\n" if lines else ""
+    arguments = table(("argument or option", "default", "meaning"), rows) if rows else ""
+    return f"{command.description}\n\n{example}{arguments}"
 
 
 def _values(param: Any) -> str:
@@ -192,7 +142,7 @@ def spec_field_table(words: Mapping[str, str]) -> str:
     described(spec_fields(), words, "fields of a mel contract")
     rows = []
     for each in dataclasses.fields(pipeline.MelSpec):
-        default = "needed" if each.default is dataclasses.MISSING else f"`{_plain(each.default)}`"
+        default = "needed" if each.default is dataclasses.MISSING else f"`{yaml_value(each.default)}`"
         rows.append([f"`{each.name}`", default, words[each.name]])
     return table(("field", "default", "meaning"), rows)
 

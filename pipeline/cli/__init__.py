@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
@@ -18,10 +19,12 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from pipeline.cli.config import app as config
 from pipeline.cli.lazy import LazyCommand, LazyGroup
 from pipeline.cli.vocoder import app as vocoder
 from pipeline.errors import InterruptedRunError, MelmillError, StorageError
 from pipeline.redaction import redacted
+from pipeline.wording import meant
 
 __all__ = ["app", "main"]
 
@@ -35,6 +38,7 @@ class _Commands(LazyGroup):
     """The commands. Turns errors of melmill into a message and their exit code."""
 
     lazy = (
+        LazyCommand("init", "pipeline.cli.init:init", "Write a commented job file, for a store or with defaults."),
         LazyCommand("pack", "pipeline.cli.pack:pack", "Make a mel store from audio, or from mels in other formats."),
         LazyCommand("inspect", "pipeline.cli.inspect_store:inspect", "Show what a mel store holds."),
         LazyCommand("plan", "pipeline.cli.plan:plan", "Show what `melmill run` would do, and why."),
@@ -79,15 +83,27 @@ class _Commands(LazyGroup):
 
 @contextlib.contextmanager
 def _usage_errors_escaped() -> Iterator[None]:
-    """Errors of typer without the characters that standard error cannot show: on ASCII, typer would print UTF-8."""
+    """Errors of typer as melmill words them, without the characters that standard error cannot show.
+
+    On ASCII, typer would print UTF-8.
+    """
     try:
         yield
     except Exception as error:
         said: Any = error
         if type(error).__module__.startswith("typer.") and isinstance(getattr(said, "message", None), str):
             encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-            said.message = said.message.encode(encoding, "backslashreplace").decode(encoding)
+            said.message = _worded(said.message).encode(encoding, "backslashreplace").decode(encoding)
         raise
+
+
+def _worded(message: str) -> str:
+    """A message of typer about a value that is not one of several, with the one that was probably meant."""
+    found = re.fullmatch(r"Value error, '(.*)' is not one of (.+)\.", message)
+    if found is None:
+        return message
+    names = re.findall(r"'([^']*)'", found[2])
+    return f"'{found[1]}' is not one of {', '.join(names)}{meant(found[1], names)}."
 
 
 def _defect() -> None:
@@ -111,12 +127,20 @@ def _let_go(stream: TextIO) -> None:
             os.dup2(nowhere.fileno(), stream.fileno())
 
 
+_HELP = """Turn mel spectrograms kept in Zarr into verified audio shards and a manifest.
+
+Example:
+    melmill pack recordings mels.zarr --mel hifigan-22k
+    melmill run --store mels.zarr --out audio --vocoder lift
+    melmill verify audio
+"""
+
 app = typer.Typer(
     cls=_Commands,
     name="melmill",
-    help="Turn mel spectrograms kept in Zarr into verified audio shards and a manifest.",
+    help=_HELP,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -139,6 +163,7 @@ def _options(
     pass
 
 
+app.add_typer(config, name="config")
 app.add_typer(vocoder, name="vocoder")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pipeline.cli.next_steps import next_steps
+from pipeline.cli.options import Detail
 from pipeline.cli.printing import duration, hours, made_line, size, superseded_line
 from pipeline.cli.run_view import logged_to, run_view
 from pipeline.config import JobConfig
@@ -17,8 +20,10 @@ from pipeline.errors import MelmillError, UtteranceError
 from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.jobs.report import RunReport
 from pipeline.jobs.run_part import PartReport
-from pipeline.output.layout import FAILURES, INDEX, MANIFEST
+from pipeline.output.layout import FAILURES, MANIFEST
+from pipeline.output.totals import Totals
 from pipeline.redaction import redacted
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.events.prometheus import MetricsFile
@@ -34,6 +39,7 @@ def carry_out(
     log_json: bool,
     if_changed: bool = False,
     metrics: Path | None = None,
+    detail: Detail = "usual",
 ) -> None:
     """Do the work of a command, show its progress, and print how it ended.
 
@@ -43,8 +49,9 @@ def carry_out(
         log_json: show progress as JSON lines.
         if_changed: show no progress, and print nothing if there was nothing to do.
         metrics: file for the figures of the run.
+        detail: how much is printed.
     """
-    view = run_view(log_json, progress=not if_changed)
+    view = run_view(log_json, progress=not if_changed, detail=detail)
     figures: MetricsFile | None = None
 
     def listen(event: Event) -> None:
@@ -73,51 +80,53 @@ def carry_out(
     if isinstance(report, PartReport):
         if report.published is None:
             made = made_line(report.made_seconds, report.repacked)
-            print(
-                f"done in {duration(report.elapsed)}: this part {made}; other parts are still at work, and the last of "
-                "them publishes"
-            )
+            if detail != "quiet":
+                print(
+                    f"done in {duration(report.elapsed)}: this part {made}; other parts are still at work, and the "
+                    "last of them publishes"
+                )
             return
         report = report.published
     if if_changed and not report.run_id and not report.deleted.shards:
         return  # the run that quarantined utterances has already said so
-    _summarize(report, config.public())
+    _summarize(report, config.public(), detail == "quiet")
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def _loading(config: JobConfig) -> str:
-    """How a training job loads what was made: the current shards, never all that lies there."""
-    url = config.output.url.rstrip("/")
-    index = f"{url}/{INDEX}"
-    read = f'fsspec.open("{index}").open().read()' if "://" in url else f'pathlib.Path("{index}").read_text()'
-    if "://" in url and not url.startswith(("s3://", "gs://")):  # for which those two have no command
-        return f'to load it: pipeline.read("{url}")'
-    if config.output.container == "files":
-        return f'to load it: ["{url}/" + each["file"] for each in json.loads({read})["files"]]'
-    before, after = ("pipe:aws s3 cp ", ' + " -"') if url.startswith("s3://") else ("", "")
-    shards = f'["{before}{url}/" + each["url"]{after} for each in json.loads({read})["shardlist"]]'
-    return f'to load it: webdataset.WebDataset({shards})\n        or: wids.ShardListDataset("{index}")'
-
-
-def _summarize(report: RunReport, config: JobConfig) -> None:
-    totals = report.totals
-    there = f"{totals.utterances} utterances, {hours(totals.seconds)}"
-    if not report.run_id:
-        print(f"nothing to do: {config.output.url} already holds {there}")
-    else:
-        made = made_line(report.made_seconds, report.repacked, report.elapsed)
-        print(f"done in {duration(report.elapsed)}: {made}; {config.output.url}/{MANIFEST} lists {there}")
-    if report.deleted.shards:
-        print(f"deleted {report.deleted.shards} superseded shards, {size(report.deleted.bytes)}")
-    if report.superseded.shards:
-        print(superseded_line(report.superseded, config.output.url))
-    if totals.mel_distance_median is not None:
+def _summarize(report: RunReport, config: JobConfig, quiet: bool) -> None:
+    """Print how a run ended. What is wrong is printed in any case."""
+    totals, url = report.totals, config.output.url
+    there = f"{counted(totals.utterances, 'utterance')}, {hours(totals.seconds)}"
+    if not quiet:
+        if not report.run_id:
+            print(f"nothing to do: {url} already holds {there}")
+        else:
+            made = made_line(report.made_seconds, report.repacked, report.elapsed)
+            print(f"done in {duration(report.elapsed)}: {made}; {url}/{MANIFEST} lists {there}")
+        if report.deleted.shards:
+            print(f"deleted {counted(report.deleted.shards, 'superseded shard')}, {size(report.deleted.bytes)}")
+        if report.superseded.shards:
+            print(superseded_line(report.superseded, url))
+    if report.run_id:  # a run that finds nothing to do repeats no figures
+        _print_quality(totals, config, quiet)
+    if totals.failed:
         print(
-            f"mel_distance: median {totals.mel_distance_median:.3f}, relative "
-            f"{totals.mel_distance_relative_median:.2f}, worst {totals.mel_distance_worst:.3f} in "
-            f"{totals.mel_distance_worst_key}"
+            f"{counted(totals.failed, 'utterance')} failed; {url}/{FAILURES} says why for each. When the cause is "
+            f"mended, run: melmill retry {shlex.quote(url)}"
         )
+    if report.run_id and totals.utterances and not quiet:
+        print(*next_steps(config.output), sep="\n")
+
+
+def _print_quality(totals: Totals, config: JobConfig, quiet: bool) -> None:
+    if totals.mel_distance_median is not None:
+        if not quiet:
+            print(
+                f"mel_distance: median {totals.mel_distance_median:.3f}, relative "
+                f"{totals.mel_distance_relative_median:.2f}, worst {totals.mel_distance_worst:.3f} in "
+                f"{totals.mel_distance_worst_key}"
+            )
         if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
             print(
                 "the audio does not match its mels: the weights may be untrained, or the mels may follow another "
@@ -126,14 +135,7 @@ def _summarize(report: RunReport, config: JobConfig) -> None:
     if totals.over_full_scale:
         kept = config.output.subtype == "FLOAT"
         print(
-            f"{totals.over_full_scale} utterances have samples over full scale, {totals.over_full_scale_samples} in "
-            f"all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
+            f"{counted(totals.over_full_scale, 'utterance has', 'utterances have')} samples over full scale, "
+            f"{totals.over_full_scale_samples} in all, with a peak of {totals.peak:.3f} in {totals.peak_key}: "
             + ("they are kept as they are" if kept else "they are clipped; codec wav with subtype FLOAT keeps them")
         )
-    if totals.failed:
-        print(
-            f"{totals.failed} utterances failed; {config.output.url}/{FAILURES} says why for each. When the cause is "
-            f"mended, run: melmill retry {config.output.url}"
-        )
-    if report.run_id and totals.utterances:
-        print(_loading(config))

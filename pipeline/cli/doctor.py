@@ -11,6 +11,7 @@ from pipeline.cli.options import Json
 from pipeline.cli.printing import size
 from pipeline.errors import ConfigError
 from pipeline.planning.versions import installed
+from pipeline.wording import counted
 from pipeline.workshop.installation import Cache, Installation, Speed, examine
 
 
@@ -22,6 +23,9 @@ def doctor(as_json: Json = False) -> None:
     with a second of speech.
 
     Exit codes: 2 a vocoder that comes with melmill cannot be used here.
+
+    Example:
+        melmill doctor
     """
     found = examine(installed())
     if as_json:
@@ -29,7 +33,7 @@ def doctor(as_json: Json = False) -> None:
     else:
         versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
         print(f"versions   {versions}")
-        print(f"processor  {found.processor}, {found.cores} cores")
+        print(f"processor  {found.processor}, {counted(found.cores, 'core')}")
         print(f"kernels    {_kernels(found)}")
         print(f"cache      {_cache(found.cache)}")
         for line in _compiled(found.cache):
@@ -53,7 +57,7 @@ def _cache(found: Cache) -> str:
         return f"none: {found.problem}. Set MELMILL_CACHE to a folder that you can write"
     if found.problem:
         return f"{found.folder} cannot be used: {found.problem}"
-    return f"{found.folder}, {found.files} files, {size(found.bytes)}"
+    return f"{found.folder}, {counted(found.files, 'file')}, {size(found.bytes)}"
 
 
 def _compiled(found: Cache) -> list[str]:

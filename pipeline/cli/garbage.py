@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.options import Access, Json, Output, output_access
 from pipeline.cli.printing import LINES_SHOWN, others_line, print_some, size
 from pipeline.output.garbage import GarbageReport, collect_garbage, find_garbage
+from pipeline.wording import counted
 
 
 def gc(
@@ -22,6 +23,10 @@ def gc(
 
     That is superseded shards, and what killed runs have left. Until it is deleted, readers that still have an older
     manifest can read everything in it.
+
+    Example:
+        melmill gc audio
+        melmill gc audio --yes
     """
     access = output_access(output, settings)
     if yes:
@@ -37,7 +42,7 @@ def gc(
 def _print_garbage(report: GarbageReport, output: str, deleted: bool) -> None:
     width = max((len(each.name) for each in report.garbage), default=0)
     print_some([f"{each.name:{width}}  {size(each.bytes):>10}  {each.why}" for each in report.garbage])
-    amount = f"{len(report.garbage)} objects, {size(report.bytes)}"
+    amount = f"{counted(len(report.garbage), 'object')}, {size(report.bytes)}"
     if report.holder is not None:
         print(
             f"{output} is in use by {report.holder}: what that makes is not listed, and nothing can be deleted until "

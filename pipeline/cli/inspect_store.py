@@ -15,6 +15,7 @@ from pipeline.melspec import PRESETS
 from pipeline.stores import Layout, inspect_store, open_store
 from pipeline.stores.opening import open_for_inspection
 from pipeline.stores.preset_fit import PresetFit
+from pipeline.wording import counted
 
 
 def inspect(
@@ -30,6 +31,9 @@ def inspect(
     not.
 
     Exit codes: 3 at least one utterance cannot be converted, 4 the values contradict the contract.
+
+    Example:
+        melmill inspect mels.zarr
     """
     spec = mel_contract(mel)
     opened = open_for_inspection(store, layout) if spec is None else open_store(store, layout, spec)
@@ -46,11 +50,11 @@ def inspect(
         print(f"contract   {_named(report.spec)}")
         print(f"utterances {report.utterances}, {length}{report.frames} frames")
         print(f"lengths    {report.frames_min} to {report.frames_max} frames, median {report.frames_median:g}")
-        print(f"values     {_values(report.value_min, report.value_max)} in {report.measured} utterances")
+        print(f"values     {_values(report.value_min, report.value_max)} in {counted(report.measured, 'utterance')}")
         if report.out_of_range is not None:
             print(
                 f"           possible is {_values(report.possible_min, report.possible_max)}; "
-                f"{report.out_of_range} values are outside"
+                f"{counted(report.out_of_range, 'value is', 'values are')} outside"
             )
         if report.looks is not None:
             print("\n".join(_looks(report.looks, report.spec is not None)))

@@ -11,11 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.options import output_access
 from pipeline.config import Codec, JobConfig, Subtype, load_job
 from pipeline.config.cluster import KINDS
 from pipeline.errors import ConfigError
 from pipeline.planning.prepare import job_of_output
+from pipeline.vocoders.registry import NAMES
 
 Command = Callable[..., None]
 
@@ -29,7 +31,12 @@ class JobFlags:
     out: Annotated[str | None, typer.Option("--out", help="Folder or URL for the audio (output.url).")] = None
     vocoder: Annotated[
         str | None,
-        typer.Option("--vocoder", help="Name of a vocoder, or path of an .onnx file made by melmill (vocoder.name)."),
+        typer.Option(
+            "--vocoder",
+            metavar="NAME",
+            help=f"Vocoder (vocoder.name): {', '.join(NAMES)}, or path of an .onnx file made by melmill.",
+            autocompletion=completion.vocoders,
+        ),
     ] = None
     codec: Annotated[Codec | None, typer.Option("--codec", help="Audio codec (output.codec).")] = None
     subtype: Annotated[
@@ -51,7 +58,12 @@ class JobFlags:
     ] = None
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any key of the job, such as output.shard_seconds=60."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any key of the job, such as output.shard_seconds=60; melmill config keys lists them.",
+            autocompletion=completion.settings,
+        ),
     ] = None
     adopt: Annotated[bool, typer.Option("--adopt", help="Resume an output whose store was moved to another place.")] = (
         False

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.config import named_mel
 from pipeline.melspec import PRESETS, MelSpec, mel_spec
 
 Mel = Annotated[
     str | None,
-    typer.Option("--mel", metavar="PRESET|SPEC.yaml", help=f"Mel contract: {', '.join(PRESETS)}, or a YAML file."),
+    typer.Option(
+        "--mel",
+        metavar="PRESET|SPEC.yaml",
+        help=f"Mel contract: {', '.join(PRESETS)}, or a YAML file.",
+        autocompletion=completion.presets,
+    ),
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from pipeline.errors import ConfigError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Print progress as JSON lines on standard error.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, and at the end only what is wrong.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each shard, too.")]
+Detail = Literal["quiet", "usual", "verbose"]
 Output = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a run.")]
 Access = Annotated[
     list[str] | None,
@@ -20,6 +23,17 @@ Access = Annotated[
         help="Option of the object store's client, as in the job; or output.single_writer=true.",
     ),
 ]
+
+
+def detail(quiet: bool, verbose: bool) -> Detail:
+    """How much a command prints.
+
+    Raises:
+        ConfigError: if it is to print less and more.
+    """
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose contradict each other; pass one of them")
+    return "quiet" if quiet else "verbose" if verbose else "usual"
 
 
 def output_access(output: str, settings: list[str] | None) -> OutputConfig:

@@ -12,11 +12,12 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.cli.mel_option import Mel, mel_contract
-from pipeline.cli.options import Json
+from pipeline.cli.options import Json, Quiet
 from pipeline.cli.printing import LINES_SHOWN, duration, hours, print_some
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.errors import UtteranceError
 from pipeline.pack import FAILURES_SUFFIX, Axis, Kind, PackProgress, PackResult, pack_source, read_metadata
+from pipeline.wording import counted
 
 
 def pack(
@@ -38,6 +39,7 @@ def pack(
         int | None, typer.Option("--workers", min=1, help="Number of processes (default: one per core).")
     ] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a mel store from audio, or from mels in other formats.
 
@@ -45,18 +47,23 @@ def pack(
     folder, without extension.
 
     Exit code 3: some sources could not be packed. STORE.failures.jsonl lists them.
+
+    Example:
+        melmill pack recordings mels.zarr --mel hifigan-22k
     """
     spec = mel_contract(mel)
     metadata = None if meta is None else read_metadata(str(meta))
     if metadata is not None and metadata.note:
         print(f"{metadata.path}: {metadata.note}", file=sys.stderr)
     begun = time.monotonic()
-    with progress_shown() as progress:
+    with progress_shown(not quiet) as progress:
         result = pack_source(source, str(store), spec, kind, axis, metadata, workers, _shown_on(progress))
     if as_json:
         print(json.dumps(result.to_dict()))
     else:
-        _say(result, time.monotonic() - begun)
+        if not quiet:
+            _say(result, time.monotonic() - begun)
+        _warn(result)
     if result.failures:
         raise typer.Exit(UtteranceError.exit_code)
 
@@ -69,7 +76,7 @@ def _shown_on(progress: Progress) -> Callable[[PackProgress], None]:
         if state.restarted and not restart_shown:
             restart_shown = True
             progress.notice(f"starting from scratch: {state.restarted}")
-        line = f"{state.done} of {state.total} files, {hours(state.seconds)}, {state.failures} failed"
+        line = f"{state.done} of {counted(state.total, 'file')}, {hours(state.seconds)}, {state.failures} failed"
         progress.update(line, state.done, state.total)
 
     return show
@@ -77,24 +84,30 @@ def _shown_on(progress: Progress) -> Callable[[PackProgress], None]:
 
 def _say(result: PackResult, seconds: float) -> None:
     kept = f" ({result.kept} kept from an interrupted packing)" if result.kept else ""
-    print(
-        f"packed {result.utterances} utterances{kept}, {hours(result.seconds)}, into {result.store} "
-        f"in {duration(seconds)}"
-    )
+    packed = f"{counted(result.utterances, 'utterance')}{kept}, {hours(result.seconds)}"
+    print(f"packed {packed}, into {result.store} in {duration(seconds)}")
     if result.ignored:
-        print(f"{result.ignored} files of other kinds were left out")
+        print(counted(result.ignored, "file of another kind was left out", "files of other kinds were left out"))
     if result.clutter:
-        print(f"{result.clutter} files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...) were left out")
+        left = counted(result.clutter, "file that machines leave", "files that machines leave")
+        were = "was" if result.clutter == 1 else "were"
+        print(f"{left} lying about (.DS_Store, ._x, x~, @eaDir, ...) {were} left out")
+
+
+def _warn(result: PackResult) -> None:
     for note in result.notes:
         print(note, file=sys.stderr)
     if result.without_metadata:
-        print(f"{len(result.without_metadata)} utterances have no metadata:", file=sys.stderr)
+        lacking = counted(len(result.without_metadata), "utterance has", "utterances have")
+        print(f"{lacking} no metadata:", file=sys.stderr)
         print_some([f"  {key}" for key in result.without_metadata], sys.stderr)
     if result.unused_metadata:
-        print(f"{len(result.unused_metadata)} keys of the metadata belong to no utterance:", file=sys.stderr)
+        unused = counted(len(result.unused_metadata), "key of the metadata belongs", "keys of the metadata belong")
+        print(f"{unused} to no utterance:", file=sys.stderr)
         print_some([f"  {key}" for key in result.unused_metadata], sys.stderr)
     if result.failures:
-        print(f"{len(result.failures)} sources could not be packed and are not in the store:", file=sys.stderr)
+        bad = counted(len(result.failures), "source could not be packed and is", "sources could not be packed and are")
+        print(f"{bad} not in the store:", file=sys.stderr)
         print_some([f"  {failure.path}: {failure.reason}" for failure in result.failures], sys.stderr)
         if len(result.failures) > LINES_SHOWN:
             print(f"{result.store}{FAILURES_SUFFIX} lists all of them", file=sys.stderr)

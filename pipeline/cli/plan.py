@@ -8,6 +8,7 @@ from pipeline.cli.job_flags import JobFlags, with_job_flags
 from pipeline.cli.options import Json
 from pipeline.cli.printing import hours, needed_again_line, print_some, reason_line, size, texts_line
 from pipeline.jobs import run as jobs
+from pipeline.wording import counted
 
 
 @with_job_flags()
@@ -15,6 +16,9 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     """Show what `melmill run` would do, and why.
 
     Writes nothing.
+
+    Example:
+        melmill plan --store mels.zarr --out audio --vocoder lift
     """
     found = jobs.plan(flags.config(), flags.adopt)
     if as_json:
@@ -36,25 +40,28 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
         print(f"note      {note}")
     print(f"output    {found.output}")
     made = sum(shard.decoded for shard in found.shards_to_decode)
-    print(f"to make   {made} utterances, {hours(found.seconds)}, {len(found.shards_to_decode)} shards")
+    shards = counted(len(found.shards_to_decode), "shard")
+    print(f"to make   {counted(made, 'utterance')}, {hours(found.seconds)}, {shards}")
     if found.unchanged:
-        print(f"copying   {found.unchanged} other utterances of these shards, whose mels did not change")
+        others = counted(found.unchanged, "other utterance of", "other utterances of")
+        print(f"copying   {others} these shards, whose mels did not change")
     if (texts := texts_line(found.texts_changed, found.repacked, len(found.shards_to_decode))) is not None:
         print(f"texts     {texts}")
     print_some([f"          {reason_line(reason)}" for reason in found.reasons])
-    print(f"there     {sum(len(shard.members) for shard in found.done)} utterances, {len(found.done)} shards", end="")
+    there = counted(sum(len(shard.members) for shard in found.done), "utterance")
+    print(f"there     {there}, {counted(len(found.done), 'shard')}", end="")
     quarantined = sum(shard.failed for shard in found.done)
     print(f", {quarantined} of them quarantined (melmill retry makes those again)" if quarantined else "")
     if found.needed_again:
         print(f"again     {needed_again_line(found.needed_again)}")
     if found.publication_due is not None:
         print(f"publish   {found.publication_due}")
-    print(f"refused   {len(found.refused)} utterances")
+    print(f"refused   {counted(len(found.refused), 'utterance')}")
     print_some([f"          {failure.key}: {failure.reason}" for failure in found.refused])
     print(f"reading   {size(found.read_bytes)} of chunks for {size(found.wanted_bytes)} of mels, ", end="")
     print(f"amplification {found.read_amplification:.2f}")
     need = found.memory
     print(f"memory    up to {size(need.driver)} for the driver, {size(need.worker)} for each worker", end="")
-    print(f" ({found.workers} workers)" if found.workers is not None else "", end="")
+    print(f" ({counted(found.workers, 'worker')})" if found.workers is not None else "", end="")
     print(f", {size(need.shared)} that those of a machine share" if need.shared else "", end="")
     print(f"; {size(need.first)} more while the first of a machine prepares the vocoder")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from pipeline.events import Reason
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.output.superseded import Superseded
@@ -32,12 +34,16 @@ def print_some(lines: Sequence[str], stream: TextIO | None = None) -> None:
 
 def superseded_line(beside: Superseded, output: str) -> str:
     """A line about superseded shards, with the command that deletes them."""
-    return f"superseded {beside.shards} shards, {size(beside.bytes)}: melmill gc {output} --yes deletes them"
+    them = "it" if beside.shards == 1 else "them"
+    amount = f"{counted(beside.shards, 'shard')}, {size(beside.bytes)}"
+    return f"superseded {amount}: melmill gc {shlex.quote(output)} --yes deletes {them}"
 
 
 def needed_again_line(shards: int, size: str = "") -> str:
     """A line about superseded shards that are needed again, with the size of their objects if it is known."""
     amount = f", {size}," if size else ""
+    if shards == 1:
+        return f"1 superseded shard{amount} is needed again: the run reads it before it publishes it"
     return f"{shards} superseded shards{amount} are needed again: the run reads them before it publishes them"
 
 
@@ -54,7 +60,7 @@ def others_line(names: Sequence[str]) -> str:
 def reason_line(reason: Reason) -> str:
     """A reason why shards are to be made, with their number and their first names."""
     names = ", ".join(reason.first) + (", ..." if reason.shards > len(reason.first) else "")
-    return f"{reason.shards} shards: {reason.words} ({names})"
+    return f"{counted(reason.shards, 'shard')}: {reason.words} ({names})"
 
 
 def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
@@ -65,8 +71,8 @@ def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
     """
     if not repacked and not changed:
         return None
-    told = f"{changed} texts changed: " if changed else ""
-    return f"{told}{repacked} shards are repacked, {vocoded} vocoded"
+    told = f"{counted(changed, 'text')} changed: " if changed else ""
+    return f"{told}{counted(repacked, 'shard is', 'shards are')} repacked, {vocoded} vocoded"
 
 
 def made_line(seconds: float, repacked: int, elapsed: float = 0.0) -> str:
@@ -82,7 +88,7 @@ def made_line(seconds: float, repacked: int, elapsed: float = 0.0) -> str:
     """
     made = f"made {hours(seconds)}" if seconds else "vocoded nothing"
     speed = f", {seconds / elapsed:.1f} x real time" if seconds and elapsed else ""
-    return f"repacked {repacked} shards, {made}{speed}" if repacked else f"{made}{speed}"
+    return f"repacked {counted(repacked, 'shard')}, {made}{speed}" if repacked else f"{made}{speed}"
 
 
 def hours(seconds: float) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.carry_out import carry_out
 from pipeline.cli.job_flags import JobFlags, with_job_flags
-from pipeline.cli.options import LogJson
+from pipeline.cli.options import LogJson, Quiet, Verbose, detail
 from pipeline.config import JobConfig
 from pipeline.events import Listener
 from pipeline.jobs import run as jobs
@@ -55,6 +55,8 @@ def run(
     if_changed: IfChanged = False,
     metrics: Metrics = None,
     log_json: LogJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Convert a mel store into audio shards and a manifest.
 
@@ -71,6 +73,9 @@ def run(
     6          storage or cluster failed             run again: it resumes
     7          too many failures or clipped samples  read the message
     75         interrupted                           run again: it resumes
+
+    Example:
+        melmill run --store mels.zarr --out audio --vocoder lift
     """
 
     def configured() -> JobConfig:
@@ -81,4 +86,4 @@ def run(
             return jobs.run(config, listener, flags.adopt)
         return run_part(config, Part.parse(part), listener, flags.adopt)
 
-    carry_out(configured, work, log_json, if_changed, metrics)
+    carry_out(configured, work, log_json, if_changed, metrics, detail(quiet, verbose))

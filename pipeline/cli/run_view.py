@@ -15,6 +15,7 @@ from logging.handlers import QueueHandler, QueueListener
 from types import TracebackType
 from typing import Self, TextIO
 
+from pipeline.cli.options import Detail
 from pipeline.cli.printing import (
     LINES_SHOWN,
     duration,
@@ -38,12 +39,15 @@ from pipeline.events import (
     RunStarted,
     RunStopping,
     ShardAbandoned,
+    ShardCommitted,
     ShardRetried,
     SupersededNeeded,
     WorkersAwaited,
+    WorkersCounted,
 )
 from pipeline.events.tally import Tally
 from pipeline.redaction import redacted
+from pipeline.wording import counted
 
 
 class RunView(ABC):
@@ -62,35 +66,68 @@ class RunView(ABC):
         pass
 
 
-def run_view(log_json: bool, progress: bool = True) -> RunView:
+def run_view(log_json: bool, progress: bool = True, detail: Detail = "usual") -> RunView:
     """The view of a run on standard error: JSON lines if asked for, else notices, with progress or without."""
-    return JsonLog(sys.stderr) if log_json else ProgressView(progress_shown(progress))
+    if log_json:
+        return JsonLog(sys.stderr)
+    return ProgressView(progress_shown(progress and detail != "quiet"), detail)
 
 
 def progress_line(tally: Tally) -> str:
     """How far a run is, for people."""
     if not tally.planned.seconds:  # audio is copied, at most
-        return f"{tally.made} of {tally.planned.utterances} utterances, {tally.failed} failed"
+        return f"{tally.made} of {counted(tally.planned.utterances, 'utterance')}, {tally.failed} failed"
     return (
-        f"{tally.made} of {tally.planned.utterances} utterances, {hours(tally.made_seconds)} of "
+        f"{tally.made} of {counted(tally.planned.utterances, 'utterance')}, {hours(tally.made_seconds)} of "
         f"{hours(tally.planned.seconds)}, {tally.speed:.1f} x real time, {tally.failed} failed, "
         f"{'unknown time' if tally.left is None else duration(tally.left)} left"
     )
 
 
+def progress_parts(tally: Tally, workers: int) -> list[str]:
+    """How far a run is, in few words, the most important first."""
+    parts = [f"{tally.made} of {tally.planned.utterances}"]
+    if tally.made_seconds:
+        parts.append(f"{tally.speed:.1f} x real time")
+    if tally.left is not None:
+        parts.append(f"{duration(tally.left)} left")
+    if workers:
+        parts.append(counted(workers, "worker"))
+    if tally.failed:
+        parts.append(f"{tally.failed} failed")
+    if tally.planned.seconds:
+        parts.append(f"{hours(tally.made_seconds)} of {hours(tally.planned.seconds)}")
+    return parts
+
+
+def committed_line(event: Event) -> str | None:
+    """A line about a shard that was committed; None for other events."""
+    if not isinstance(event, ShardCommitted):
+        return None
+    failed = f", {event.failed} failed: {event.example}" if event.failed else ""
+    made = f"{counted(event.made, 'utterance')}, {hours(event.seconds)}, {size(event.bytes)}"
+    return f"shard {event.name}: {made}{failed}"
+
+
+_ROUTINE = (RunStarted, MetadataListed, PublicationDue, SupersededNeeded, WorkersCounted)
+"""Events that are noticed although nothing is wrong."""
+
+
+def _started(event: RunStarted) -> str:
+    lines = [reason_line(reason) for reason in event.reasons[:LINES_SHOWN]]
+    if len(event.reasons) > LINES_SHOWN:
+        lines.append(f"... and {counted(len(event.reasons) - LINES_SHOWN, 'more reason')}")
+    made = f"{counted(event.utterances, 'utterance')}, {hours(event.seconds)}, in {counted(event.shards, 'shard')}"
+    first = f"run {event.run_id}: {made} to {event.output}"
+    if (texts := texts_line(event.texts_changed, event.repacked, event.shards - event.repacked)) is not None:
+        lines.insert(0, texts)
+    return "\n  ".join([first, *(lines or ["there is no shard to make; only the manifest is published"])])
+
+
 def noticed(event: Event) -> str | None:
     """The notice that an event deserves at once; None if the event only counts."""
     if isinstance(event, RunStarted):
-        lines = [reason_line(reason) for reason in event.reasons[:LINES_SHOWN]]
-        if len(event.reasons) > LINES_SHOWN:
-            lines.append(f"... and {len(event.reasons) - LINES_SHOWN} more reasons")
-        first = (
-            f"run {event.run_id}: {event.utterances} utterances, {hours(event.seconds)}, in {event.shards} shards to "
-            f"{event.output}"
-        )
-        if (texts := texts_line(event.texts_changed, event.repacked, event.shards - event.repacked)) is not None:
-            lines.insert(0, texts)
-        return "\n  ".join([first, *(lines or ["there is no shard to make; only the manifest is published"])])
+        return _started(event)
     if isinstance(event, ShardRetried | ShardAbandoned):
         return f"shard {event.shard}: {event.reason}"
     if isinstance(event, ContractDoubted | MetadataConverted):
@@ -123,21 +160,41 @@ class ProgressView(RunView):
 
     Args:
         progress: progress display that shows both.
+        detail: which notices are shown.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, detail: Detail = "usual") -> None:
         self._progress = progress
+        self._detail = detail
         self._tally = Tally()
+        self._workers = 0
+        self._dashboard = ""
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         """See RunView."""
         with self._lock:
             self._tally.add(event)
-            if (notice := noticed(event)) is not None:
+            if (notice := self._notice(event)) is not None:
                 self._progress.notice(notice)
-            planned = self._tally.planned.seconds
-            self._progress.update(progress_line(self._tally), self._tally.made_seconds, planned or None)
+            line, parts = progress_line(self._tally), progress_parts(self._tally, self._workers)
+            done, planned = self._tally.made_seconds, self._tally.planned.seconds
+            if not planned:  # audio is copied, at most
+                done, planned = float(self._tally.made), float(self._tally.planned.utterances)
+            self._progress.update(line, done, planned or None, *parts)
+
+    def _notice(self, event: Event) -> str | None:
+        if isinstance(event, WorkersCounted):
+            notice = self._counted(event)
+        else:
+            notice = noticed(event) or (committed_line(event) if self._detail == "verbose" else None)
+        return None if self._detail == "quiet" and isinstance(event, _ROUTINE) else notice
+
+    def _counted(self, event: WorkersCounted) -> str | None:
+        """Take the number of workers. Gives the address of Dask's page, once."""
+        self._workers = event.workers
+        told, self._dashboard = self._dashboard, event.dashboard or self._dashboard
+        return f"Dask shows its workers at {self._dashboard}" if self._dashboard != told else None
 
     def __enter__(self) -> Self:
         self._progress.__enter__()

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Access, Json, Output, output_access
+from pipeline.cli.options import Access, Json, Output, Quiet, output_access
 from pipeline.cli.printing import duration, hours, others_line, print_some, superseded_line
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.events import Event
 from pipeline.output import audit
 from pipeline.output.ledger import Ledger
 from pipeline.storage import Storage, open_output
+from pipeline.wording import counted
 
 
 def verify(
@@ -32,15 +33,19 @@ def verify(
     ] = None,
     settings: Access = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Read a whole output again and check it.
 
     Exit codes: 0 the output is whole, 10 something is missing, 11 something is corrupt, 12 there are unexpected
     objects.
+
+    Example:
+        melmill verify audio
     """
     begun = time.monotonic()
     access = output_access(output, settings)
-    with progress_shown(not as_json) as progress:
+    with progress_shown(not as_json and not quiet) as progress:
         shown = _shown_on(progress, open_output(access), sample)
         if sample is not None:
             report = audit.look(output, sample, shown, access.options)
@@ -51,7 +56,8 @@ def verify(
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
         print(json.dumps({**report.to_dict(), "holder": holder, "repaired": repaired}))
     else:
-        _print_verdict(report, output, time.monotonic() - begun)
+        if not quiet or report.findings:
+            _print_verdict(report, output, time.monotonic() - begun)
         if holder is not None and report.findings:
             print(f"{output} is in use by {holder}: verify it again when that has ended")
         repaired = audit.repair(output, report.findings, access.options, access.single_writer) if mend else ()
@@ -82,12 +88,14 @@ def _shown_on(progress: Progress, storage: Storage, sample: int | None) -> Calla
 
 def _print_verdict(report: audit.VerifyReport, output: str, elapsed: float) -> None:
     print_some([f"{finding.kind}: {finding.name}: {finding.what}" for finding in report.findings])
-    verdict = f": {len(report.findings)} findings; " if report.findings else " is whole: "
+    found = f": {counted(len(report.findings), 'finding')}; "
+    verdict = found if report.findings else " is whole: "
     failed = f", {report.failed} failed" if report.failed else ""
-    amount = f"{report.utterances} utterances, {hours(report.seconds)}{failed}"
+    amount = f"{counted(report.utterances, 'utterance')}, {hours(report.seconds)}{failed}"
     if (look := report.look) is not None:
-        verdict = f": {len(report.findings)} findings; " if report.findings else ": nothing wrong was found; "
-        amount = f"{look.utterances} of {look.of} utterances, in {look.shards} of {look.of_shards} shards"
+        verdict = found if report.findings else ": nothing wrong was found; "
+        shards = f"{look.shards} of {counted(look.of_shards, 'shard')}"
+        amount = f"{look.utterances} of {counted(look.of, 'utterance')}, in {shards}"
     print(f"{output}{verdict}{amount}, read again in {duration(elapsed)}")
     if look is not None:
         print("not read: all other audio, the digests of shards and lists, the rows of lists, the names of all objects")

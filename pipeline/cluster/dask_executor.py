@@ -21,6 +21,7 @@ from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
 from pipeline.planning.plan import ShardTask
+from pipeline.wording import counted
 
 Work = Callable[[bytes, str], None]
 
@@ -161,7 +162,8 @@ class DaskExecutor:
                     killed.add(trial)
         if unheard := finished & self._silent & self._futures.keys():
             raise ClusterError(
-                f"{len(unheard)} shards were made, but the scheduler did not pass on what their workers said. See "
+                f"{counted(len(unheard), 'shard was', 'shards were')} made, but the scheduler did not pass on what "
+                "workers said. See "
                 "whether its configuration has distributed.scheduler.blocked-handlers. What was committed is kept; run "
                 "again to resume"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.errors import HopelessRunError
 from pipeline.events import Event, Listener, ShardCommitted, UtterancesMade
+from pipeline.wording import counted
 
 
 class Prospects:
@@ -39,7 +40,7 @@ class Prospects:
         if self._limit and failed >= self._limit and len(causes) == 1:
             example = next(event.example for event in self._failed.values() if event.example)
             raise HopelessRunError(
-                f"the first {failed} utterances all failed in the same way ({causes.pop()}), and none was made, so the "
-                f"run was stopped. The first one: {example}. Correct the cause, then run again; or pass "
+                f"the first {counted(failed, 'utterance')} all failed in the same way ({causes.pop()}), and none was "
+                f"made, so the run was stopped. The first one: {example}. Correct the cause, then run again; or pass "
                 "--set quality.give_up_after=0 to make the others all the same"
             )

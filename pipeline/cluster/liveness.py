@@ -11,8 +11,9 @@ from typing import Any, TypeVar, cast
 
 from distributed import Client
 
+from pipeline.cluster.dashboard import dashboard_link
 from pipeline.errors import ClusterError
-from pipeline.events import Listener, WorkersAwaited
+from pipeline.events import Listener, WorkersAwaited, WorkersCounted
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class Liveness:
         limit: number of seconds without a worker, or without the scheduler, after which the run gives up; and the
             name of the key that sets it.
         tend: callable that starts workers where that is ours to do, and says why there are none.
-        listener: callable that is told, once a minute, that there is no worker.
+        listener: callable that is told how many workers there are, and once a minute that there is none.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class Liveness:
         self._listener = listener
         self._seen = self._said = time.monotonic()
         self._asked = 0.0
+        self._workers = 0
+        self._dashboard: str | None = None
         self.working = False
         """Whether there was a worker at the last look."""
         self.threads = 1
@@ -116,6 +119,7 @@ class Liveness:
         if threads:
             self.threads = sum(threads.values())
             self._seen = self._said = now
+            self._count(len(threads))
             return
         what = "there has been no worker" if answers else "the scheduler has been gone"
         words = words if answers else ""  # `words` are about workers, not about the scheduler
@@ -127,3 +131,12 @@ class Liveness:
         if now - self._said >= _SAY_SECONDS:
             self._said = now
             self._listener(WorkersAwaited(now - self._seen, self._seconds, words or what))
+
+    def _count(self, workers: int) -> None:
+        """Tell the number of workers if it has changed."""
+        if workers == self._workers:
+            return
+        self._workers = workers
+        if self._dashboard is None:
+            self._dashboard = dashboard_link(self._client)
+        self._listener(WorkersCounted(workers, self.threads, self._dashboard))

@@ -16,6 +16,7 @@ from pipeline.config import LocalConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_held
+from pipeline.wording import counted
 
 _STARTS = 10
 """Number of attempts to start a local worker that dies while it starts."""
@@ -58,8 +59,9 @@ def _started(config: LocalConfig, folder: str) -> LocalCluster:
         )
     except RuntimeError as error:
         raise ClusterError(
-            f"a local worker died {_STARTS} times while it started ({error}). Check that there is enough memory for "
-            f"{config.worker_count()} workers (cluster.workers). What was committed is kept; run again to resume"
+            f"a local worker died {_STARTS} times while it started ({error}). Check that there is enough memory "
+            f"for {counted(config.worker_count(), 'worker')} (cluster.workers). "
+            "What was committed is kept; run again to resume"
         ) from error
 
 

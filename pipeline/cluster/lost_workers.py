@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pipeline.planning.plan import ShardTask
 from pipeline.stores.base import Utterances
+from pipeline.wording import counted
 
 DEATHS = 3
 """Number of workers that must be lost with the same work before the work is blamed: a preempted worker says nothing
@@ -62,7 +63,8 @@ class Blame:
         count = self._lost[number] or self._lost_unseen[number]
         return Verdict(
             None,
-            f"{count} workers were lost with it, the last one {how}; the cause is searched for at the end of the run",
+            f"{counted(count, 'worker was', 'workers were')} lost with it, the last one {how}; the cause is searched "
+            "for at the end of the run",
         )
 
     def tried(self, suspect: Suspect) -> Verdict | None:

@@ -22,6 +22,7 @@ from pipeline.events.runs import (
     SupersededDeleted,
     SupersededNeeded,
     WorkersAwaited,
+    WorkersCounted,
 )
 from pipeline.events.shards import (
     ShardAbandoned,
@@ -58,4 +59,5 @@ __all__ = [
     "SupersededNeeded",
     "UtterancesMade",
     "WorkersAwaited",
+    "WorkersCounted",
 ]

@@ -123,6 +123,21 @@ class WorkersAwaited(Event):
 
 
 @dataclass(frozen=True)
+class WorkersCounted(Event):
+    """The number of workers of a Dask cluster, when the first one is there, and whenever it has changed.
+
+    Args:
+        workers: number of worker processes.
+        threads: number of their threads: each makes a shard.
+        dashboard: address of the page on which Dask shows its workers; empty if there is no such page.
+    """
+
+    workers: int
+    threads: int
+    dashboard: str
+
+
+@dataclass(frozen=True)
 class RunStopping(Event):
     """Ctrl-C or SIGTERM came. What is in flight may finish; nothing new begins.
 

@@ -9,6 +9,7 @@ from pipeline.errors import ClippedError, MelmillError, TooManyFailuresError
 from pipeline.events import Listener, RunFinished
 from pipeline.output.superseded import NOTHING, Superseded
 from pipeline.output.totals import Totals
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def objection(report: RunReport, job: Job) -> MelmillError | None:
     limit = config.quality.max_failure_rate
     if report.failure_rate > limit:
         return TooManyFailuresError(
-            f"{totals.failed} of {totals.utterances + totals.failed} utterances failed, "
+            f"{totals.failed} of {counted(totals.utterances + totals.failed, 'utterance')} failed, "
             f"{report.failure_rate:.1%}, more than quality.max_failure_rate, {limit:.1%}. "
             f"{config.output.url}/failures.jsonl says why for each; what could be made is in the manifest. When the "
             f"cause is corrected: melmill retry {config.output.url}"

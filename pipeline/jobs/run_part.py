@@ -31,6 +31,7 @@ from pipeline.output.totals import Totals
 from pipeline.planning.parts import Part
 from pipeline.planning.prepare import Prepared, prepare, replan
 from pipeline.storage import Storage
+from pipeline.wording import counted
 
 _PATIENCE_SECONDS = 60.0
 """Longest wait of a part for another one that is just publishing."""
@@ -197,6 +198,6 @@ def _unfinished(prepared: Prepared) -> str:
     lacking = [shard.name for shard in prepared.plan.todo]
     names = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
     return (
-        f"{prepared.job.config.output.url}: {len(lacking)} shards are still to be made ({names}), so nothing was "
-        "published. Run the parts of the job again; any of them will do"
+        f"{prepared.job.config.output.url}: {counted(len(lacking), 'shard is', 'shards are')} still to be made "
+        f"({names}), so nothing was published. Run the parts of the job again; any of them will do"
     )

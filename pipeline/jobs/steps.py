@@ -47,6 +47,7 @@ from pipeline.planning.parts import WHOLE, Part
 from pipeline.planning.plan import PlannedShard, reasons
 from pipeline.planning.prepare import Prepared, replan
 from pipeline.vocoders import CompiledVocoder
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def replan_stale(
     for shard in prepared.plan.done:
         if retry and shard.failed:
             marks[shard.name] = (
-                f"{shard.failed} of {len(shard.members)} utterances were quarantined, and are tried again"
+                f"{shard.failed} of {counted(len(shard.members), 'utterance')} "
+                f"{'was' if shard.failed == 1 else 'were'} quarantined, and tried again"
             )
     for name, reason in marks.items():
         prepared.ledger.mark_stale(name, reason)

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import ConfigError
 from pipeline.events.tally import Amount
-from pipeline.output.layout import MANIFEST, PARTS, STATUS
+from pipeline.output.layout import MANIFEST, PARQUET, PARTS, STATUS
 from pipeline.output.ledger import Ledger
 from pipeline.output.superseded import NOTHING, Superseded, superseded_beside
 from pipeline.storage import NO_OPTIONS, Storage, exists, open_storage
@@ -126,6 +126,7 @@ class Status:
         parts: statuses of the parts of a job, if it is not published yet. Then `state` is that of all of them together,
             and `run` is the part that wrote last.
         superseded: shards that lie beside the current ones until `gc` deletes them.
+        manifests: names of the files that hold the manifest: manifest.jsonl, and manifest.parquet if it was asked for.
     """
 
     output: str
@@ -136,6 +137,7 @@ class Status:
     manifest: Holding | None
     parts: tuple[RunStatus, ...] = ()
     superseded: Superseded = NOTHING
+    manifests: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The status as plain JSON values, for dashboards. Names and meanings change only with `version`.
@@ -146,6 +148,7 @@ class Status:
                   speed, left, error, part}, as in RunStatus; the three amounts are {shards, utterances, seconds}
         parts     [run, ...], one for each part of a job in parts; empty once the job is published
         superseded   {shards, bytes}
+        manifests    [name, ...]
         """
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
@@ -172,15 +175,23 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
         ledger.existing_job()
     newest = max(told, key=lambda each: each.written, default=None)
     age = _age(newest) if newest is not None else None
-    manifest = _manifest(ledger)
+    manifests = _manifests(ledger)
+    manifest = _holding(ledger) if manifests else None
     parts = tuple(each for each in told if each.part)
     state = _state_of_parts(parts, holder) if parts else _state(newest, holder, age)
-    return Status(storage.url, state, holder, age, newest, manifest, parts, superseded_beside(ledger))
+    return Status(storage.url, state, holder, age, newest, manifest, parts, superseded_beside(ledger), manifests)
 
 
-def _manifest(ledger: Ledger) -> Holding | None:
+def _manifests(ledger: Ledger) -> tuple[str, ...]:
+    """The names of the files that hold the manifest. A manifest.parquet of others is not one of them."""
     if not exists(ledger.storage, MANIFEST):
-        return None
+        return ()
+    publication = ledger.publication()
+    published = {each.name for each in publication.files} if publication is not None else set()
+    return (MANIFEST, *({PARQUET} & published))
+
+
+def _holding(ledger: Ledger) -> Holding | None:
     if (publication := ledger.publication()) is not None:
         totals = publication.totals
         return Holding(totals.utterances, totals.failed, totals.seconds)

@@ -17,6 +17,7 @@ from pipeline.pack.audio import Clip, audio_blocks
 from pipeline.pack.sources import Corpus, Listing, PackItem, SourceError, Sources, file_stamp
 from pipeline.stores.metadata_lists import has_line_break, text_fault
 from pipeline.stores.text_lists import listed_path, parse_object, read_lines
+from pipeline.wording import counted
 
 _LOOK = 100  # number of lines among which one must be a JSON object
 MANIFEST_EXTENSIONS = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
@@ -108,7 +109,11 @@ def manifest_sources(manifest: str, kind: ManifestKind) -> Sources:
 def _line_breaks(listing: Listing) -> str:
     """A text that says how many texts have a line break, and where first; empty if none has."""
     broken = [item for item in listing.found.values() if has_line_break(json.loads(item.meta or "{}"))]
-    return f"{len(broken)} texts have a line break, first that of {broken[0].path}" if broken else ""
+    return (
+        f"{counted(len(broken), 'text has', 'texts have')} a line break, first that of {broken[0].path}"
+        if broken
+        else ""
+    )
 
 
 def manifest_kind(path: str) -> ManifestKind | None:

@@ -9,6 +9,7 @@ from pipeline.melspec import Difference, MelSpec
 from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.sampling import sample_mels
 from pipeline.vocoders import Vocoder
+from pipeline.wording import counted
 
 _NAMED = 5  # number of misfits that a note names
 
@@ -126,6 +127,7 @@ def _misfits(sample: Sample, judged: Judgement) -> str | None:
     keys = [sample.keys[at] for at in judged.misfits]
     named = ", ".join(keys[:_NAMED]) + (f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else "")
     return (
-        f"{len(keys)} of {len(sample.mels)} utterances that were looked at do not fit the mel contract, and are "
+        f"{len(keys)} of {counted(len(sample.mels), 'utterance')} that were looked at "
+        f"{'does not fit the mel contract, and is' if len(keys) == 1 else 'do not fit the mel contract, and are'} "
         f"quarantined by a run: {named} ({keys[0]}: {next(iter(judged.misfits.values()))})"
     )

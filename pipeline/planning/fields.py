@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.wording import counted
+
 FieldType = str | Mapping[str, Any]
 """`text`, `integer`, `number`, `boolean`, `{"list": FieldType}` or `{"object": {name: FieldType}}`."""
 
@@ -152,7 +154,7 @@ class _Field:
         if settled != "text":
             for place, known in _places_of_type("", settled):
                 if kinds := self._inside.get(place):
-                    yield from _note(f"{name}{place}", known, kinds, kinds.total(), "values")
+                    yield from _note(f"{name}{place}", known, kinds, kinds.total(), "value")
 
 
 def _places(place: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -182,21 +184,21 @@ def _places_of_type(place: str, known: FieldType) -> Iterator[tuple[str, FieldTy
         yield from _places_of_type(at, each)
 
 
-def _note(name: str, settled: FieldType, kinds: Counter[str], rows: int, unit: str = "rows") -> Iterator[str]:
+def _note(name: str, settled: FieldType, kinds: Counter[str], rows: int, unit: str = "row") -> Iterator[str]:
     """Why a field became text; nothing if it is text anyway, or did not become text."""
     if settled != "text" or set(kinds) == {"text"}:
         return
     if not kinds:
-        yield f"{name} has no value in {rows} rows: it becomes text"
+        yield f"{name} has no value in {counted(rows, 'row')}: it becomes text"
         return
     parts = [
-        f"{kind} in {count}{f' {unit}' if not at else ''}" for at, (kind, count) in enumerate(sorted(kinds.items()))
+        f"{kind} in {count if at else counted(count, unit)}" for at, (kind, count) in enumerate(sorted(kinds.items()))
     ]
     if missing := rows - kinds.total():
         parts.append(f"missing in {missing}")
     elif len(parts) == 1 and not (kind := next(iter(kinds))).startswith("an empty"):
-        beyond = f"a number in {rows} {unit}, some beyond 64 bits"
-        parts = [beyond if kind == "a number" else f"{kind} of several shapes in {rows} {unit}"]
+        beyond = f"a number in {counted(rows, unit)}, some beyond 64 bits"
+        parts = [beyond if kind == "a number" else f"{kind} of several shapes in {counted(rows, unit)}"]
     yield f"{name} is {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}: it becomes text"
 
 

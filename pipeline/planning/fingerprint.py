@@ -14,6 +14,7 @@ from pipeline.config import Job
 from pipeline.output.records import Ingredients
 from pipeline.planning.commit_index import CommittedShard
 from pipeline.stores.base import Catalogue
+from pipeline.wording import counted
 
 FORMAT_VERSION = 1
 """Part of every fingerprint. It is raised when the same inputs no longer give the same output."""
@@ -115,7 +116,7 @@ def why_repacked(newest: CommittedShard | None, members: int, sidecar: str, old:
     if made_with != sidecar:
         return f"sidecar {made_with} -> {sidecar}"
     if newest is not None and newest.texts_changed:
-        return f"{newest.texts_changed} of {members} texts changed"
+        return f"{newest.texts_changed} of {counted(members, 'text')} changed"
     return "the fields of the metadata changed" if newest is old else "its audio is there with other texts"
 
 
@@ -139,9 +140,10 @@ def _why_stale(
     """
     reasons = []
     if changed:
-        reasons.append(f"{changed} of {members} mels changed")
+        reasons.append(f"{changed} of {counted(members, 'mel')} changed")
     if members < members_then:
-        reasons.append(f"{members_then - members} of {members_then} utterances are no longer in it")
+        gone = members_then - members
+        reasons.append(f"{gone} of {members_then} utterances {'is' if gone == 1 else 'are'} no longer in it")
     if made_with.vocoder != ingredients.vocoder:
         how = elsewhere.get(made_with.vocoder)
         more = f" ({how})" if how is not None else ""

@@ -18,6 +18,7 @@ from pipeline.stores import Catalogue, MelStore
 from pipeline.stores.digests import digest, digest_column
 from pipeline.stores.list_keys import match_rows
 from pipeline.stores.metadata_lists import Metadata, read_metadata
+from pipeline.wording import counted
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,10 @@ class UtteranceMetadata:
 
     def words(self) -> str:
         """What the list has, as text for people."""
-        others = f"; {self.unknown} of its rows match no utterance" if self.unknown else ""
+        matches = "matches" if self.unknown == 1 else "match"
+        others = f"; {self.unknown} of its rows {matches} no utterance" if self.unknown else ""
         note = f"; {self.note}" if self.note else ""
-        return f"{self.path}: for {len(self.listed)} of {len(self.catalogue)} utterances{others}{note}"
+        return f"{self.path}: for {len(self.listed)} of {counted(len(self.catalogue), 'utterance')}{others}{note}"
 
     def of(self, positions: Iterable[int], as_given: bool = False) -> dict[str, dict[str, Any]]:
         """Key -> metadata of the utterances at some positions of the catalogue. What cannot be read is left out.

@@ -34,6 +34,7 @@ from pipeline.stores.zarr_arrays import (
     array_of_object,
     arrays_of_chunks,
 )
+from pipeline.wording import counted
 
 _FIRST_LOOK = 16  # number of arrays whose metadata is read when a store without consolidated metadata is opened
 
@@ -176,9 +177,9 @@ class GroupedStore:
         others = self._listing.others
         beside = f"; {len(others)} other arrays, not mels: {', '.join(others[:3])}" if others else ""
         return (
-            f"grouped, Zarr v{self.zarr_format}: {len(self._listing.mels)} arrays {order} of {self.n_mels} mels, "
-            f"{self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}{beside}"
-            f"{self.tree.listed.remark()}"
+            f"grouped, Zarr v{self.zarr_format}: {counted(len(self._listing.mels), 'array')} {order} of "
+            f"{self.n_mels} mels, {self._sample.dtype}, chunks {list(self._sample.chunks)} in {self._sample.path}"
+            f"{beside}{self.tree.listed.remark()}"
         )
 
     def catalogue(self) -> Catalogue:

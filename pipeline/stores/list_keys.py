@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
 from pipeline.stores.metadata_lists import Metadata
+from pipeline.wording import counted
 
 EXTENSIONS = frozenset((
     "wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "mp4", "aac", "wma", "webm", "aif", "aiff", "au", "sph", "w64",
@@ -87,12 +88,14 @@ def _note(alike: Mapping[str, str], several: list[str]) -> str:
     notes = []
     if composed:
         notes.append(
-            f"{composed} keys were matched that differ only in their Unicode normalization, as macOS writes it"
+            f"{counted(composed, 'key was', 'keys were')} matched whose only difference is their Unicode "
+            "normalization, as macOS writes it"
         )
     if extended := len(alike) - composed:
-        notes.append(f'{extended} keys were matched without their extension or "./"')
+        notes.append(f'{counted(extended, "key was", "keys were")} matched without extension or "./"')
     if several:
-        notes.append(f"{len(several)} keys fit several and were not matched, first {several[0]}")
+        fit = counted(len(several), "key fits several and was", "keys fit several and were")
+        notes.append(f"{fit} not matched, first {several[0]}")
     return "; ".join(notes)
 
 

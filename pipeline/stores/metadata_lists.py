@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.stores.tables import is_table, read_table
 from pipeline.stores.text_lists import parse_object, read_lines
+from pipeline.wording import counted
 
 KEY_FIELDS = ("key", "id", "utt_id", "utterance_id", "file_name", "path", "audio_filepath")
 """Names that the field with the utterance's key may have; the first of them that a row has as text is used. The last
@@ -79,7 +80,7 @@ def read_metadata(path: str) -> Metadata:
         what = "lines below the header" if is_table(path) else "JSON objects with the fields key, text, speaker, ..."
         raise ConfigError(f"{path} has no rows; add {what}")
     why = "; if it is not meant, a quotation mark is not closed there" if is_table(path) else ""
-    notes = [f"{broken} texts have a line break, first that of {first}{why}"] if broken else []
+    notes = [f"{counted(broken, 'text has', 'texts have')} a line break, first that of {first}{why}"] if broken else []
     if empty := [field for field, has_value in valued.items() if not has_value]:
         more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
         notes.append(f"no row has a value in {', '.join(empty[:_NAMED])}{more}: left out")

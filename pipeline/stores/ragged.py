@@ -20,6 +20,7 @@ from pipeline.stores.mel_array import MelArray, MelRows
 from pipeline.stores.root_attributes import RAGGED_VERSION, stated, stated_spec
 from pipeline.stores.whole_numbers import read_whole_numbers
 from pipeline.stores.zarr_arrays import ArrayMetadata, ChunkedArray, ZarrTree, read_column
+from pipeline.wording import counted
 
 
 class RaggedStore:
@@ -90,8 +91,8 @@ class RaggedStore:
         """The store in one line. See `MelStore`."""
         sharding = f" in shards of {self.mel.shards[0]}" if self.mel.shards else ""
         return (
-            f"ragged, Zarr v{self.zarr_format}: {self._keys.shape[0]} utterances, mel {list(self.mel.shape)} "
-            f"[frames, mels] {self.mel.dtype}, chunks of {self.mel.chunks[0]} frames{sharding}"
+            f"ragged, Zarr v{self.zarr_format}: {counted(self._keys.shape[0], 'utterance')}, mel "
+            f"{list(self.mel.shape)} [frames, mels] {self.mel.dtype}, chunks of {self.mel.chunks[0]} frames{sharding}"
             f"{self.tree.listed.remark()}"
         )
 

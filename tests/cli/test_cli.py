@@ -57,7 +57,7 @@ def test_from_audio_to_verified_shards(tmp_path: Path, vocoder_path: Path) -> No
     assert "packed 24 utterances, 1.2 min" in melmill("pack", PROMPTS, store, "--mel", "hifigan-22k")
     assert "contract   hifigan-22k" in called("inspect", store)
     common = ["--store", store, "--out", out, "--vocoder", vocoder_path]
-    assert "to make   24 utterances, 1.2 min, 1 shards" in called("plan", *common)
+    assert "to make   24 utterances, 1.2 min, 1 shard" in called("plan", *common)
     assert not out.exists()
     said = called("run", *common, "--workers", 1)
     assert f"{out}/manifest.jsonl lists 24 utterances, 1.2 min" in said
@@ -81,9 +81,9 @@ def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path,
     arguments = [tmp_path / "manifest.jsonl", store, "--mel", "hifigan-22k", "--meta", tmp_path / "speakers.csv"]
     said = melmill("pack", *arguments, "--workers", 1, code=3)
     assert "packed 2 utterances" in said
-    assert f"1 utterances have no metadata:\n  {keys[1]}\n" in said
-    assert "1 keys of the metadata belong to no utterance:\n  nobody\n" in said
-    assert "1 sources could not be packed and are not in the store:\n  line 3: there is no file" in said
+    assert f"1 utterance has no metadata:\n  {keys[1]}\n" in said
+    assert "1 key of the metadata belongs to no utterance:\n  nobody\n" in said
+    assert "1 source could not be packed and is not in the store:\n  line 3: there is no file" in said
     listed = tmp_path / "mels.zarr.failures.jsonl"
     assert json.loads(listed.read_text())["path"] == "line 3"
     again = [*arguments[:1], tmp_path / "again.zarr", *arguments[2:], "--workers", 1, "--json"]
@@ -141,7 +141,7 @@ def test_quarantined_utterances_give_exit_code_3_again_and_again(run_arguments: 
     mel = group["mel"][:5]
     mel[3] = np.nan
     group["mel"][:5] = mel
-    assert "1 utterances failed" in melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
+    assert "1 utterance failed" in melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
     assert "nothing to do" in called("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
     assert "more than quality.max_failure_rate, 1.0%" in called("run", *run_arguments, code=7)
 
@@ -154,7 +154,7 @@ def test_retry_makes_the_quarantined_again_with_the_job_that_made_the_output(
     group["mel"][:5] = np.full_like(good, np.nan)
     melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
     assert "1 of them quarantined (melmill retry" in called("plan", *run_arguments)
-    assert "1 utterances failed" in called("retry", tmp_path / "audio", code=3)  # still, and tried all the same
+    assert "1 utterance failed" in called("retry", tmp_path / "audio", code=3)  # still, and tried all the same
     made = digests(tmp_path / "audio")
     group["mel"][:5] = good
     assert "24 utterances" in called("retry", tmp_path / "audio")

@@ -1,19 +1,21 @@
 """The commands status and gc, in this process: what they print, and their exit codes."""
 
+import ast
 import json
-import pathlib
 import re
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import shard_readers
 from support.corpora import assert_whole, every_byte
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.cli.carry_out import _loading
+from pipeline.cli.next_steps import next_steps
+from pipeline.cli.options import output_access
 from pipeline.config import JobConfig
 from pipeline.jobs import run as jobs
 from pipeline.jobs.run import run
@@ -54,7 +56,7 @@ def test_status_tells_how_a_run_ended(out: Path) -> None:
         f"run        {plain['run']['run_id']} on {plain['run']['host']}, process {plain['run']['process']}, since ",
         f"done       24 utterances, 0.8 min, {plain['run']['done']['shards']} shards\n",
         "failed     0 utterances\n",
-        "manifest   24 utterances, 0.8 min\n",
+        "manifest   24 utterances, 0.8 min: manifest.jsonl\n",
     ):
         assert line in said
     assert "in flight" not in said
@@ -94,19 +96,23 @@ def test_run_status_and_verify_name_superseded_shards_and_the_command(
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
-def test_the_last_lines_of_a_run_load_what_it_made(
+def test_the_last_lines_of_a_run_load_and_check_what_it_made(
     job: Build, store: Path, vocoder_path: Path, tmp_path: Path, container: str
 ) -> None:
-    flags = ["--store", store, "--vocoder", vocoder_path, "--out", tmp_path / "it", "--scheduler", "synchronous"]
+    out = tmp_path / "it's here"
+    flags = ["--store", store, "--vocoder", vocoder_path, "--out", out, "--scheduler", "synchronous"]
     flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=10"]
     for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
         said = melmill("run", *flags, "--subtype", subtype)
-    lines = [line.partition(": ")[2] for line in said.splitlines()[-1 if container == "files" else -2 :]]
-    names = {"json": json, "pathlib": pathlib, "webdataset": shard_readers, "wids": shard_readers}
-    for line in lines:
-        loaded = eval(line, names)  # noqa: S307
-        assert len(list(loaded)) == 24
-    assert "load" not in melmill("run", *flags)
+    assert f"{out}/manifest.jsonl lists 24 utterances" in said
+    load, check = (line.partition(":")[2].strip() for line in said.splitlines()[-2:])
+    names: dict[str, Any] = {}
+    exec(load, names)  # noqa: S102
+    assert len(names["dataset"]) == 24
+    assert "is whole: 24 utterances" in melmill(*shlex.split(check)[1:])
+    said = melmill("run", *flags)
+    assert said.startswith(f"nothing to do: {out} already holds 24 utterances")
+    assert not re.search("to load|to check|mel_distance|full scale", said)
 
 
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
@@ -174,16 +180,14 @@ def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
     assert ("the audio does not match its mels" in melmill("run", *arguments)) == told
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("az://corpus/audio", 'to load it: pipeline.read("az://corpus/audio")'),
-        ("s3://corpus/audio", 'or: wids.ShardListDataset("s3://corpus/audio/index.json")'),
-        ("gs://corpus/audio", 'or: wids.ShardListDataset("gs://corpus/audio/index.json")'),
-    ],
-)
-def test_the_last_line_is_of_a_reader_that_can_read_the_output(job: Build, url: str, words: str) -> None:
-    assert _loading(job(output__url=url)).endswith(words)
+def test_the_last_lines_reach_an_object_store_with_the_options_of_the_job(job: Build) -> None:
+    options = {"endpoint_url": "https://objects.example.org", "secret": "$STORE_SECRET"}
+    load, check = next_steps(job(output__url="s3://corpus/a b", output__options=options).output)
+    assert load.endswith(f'pipeline.read("s3://corpus/a b", {options!r})')
+    ast.parse(load.partition(":")[2].strip())
+    words = shlex.split(check.partition(":")[2])
+    assert words[:3] == ["melmill", "verify", "s3://corpus/a b"]
+    assert output_access(words[2], words[4::2]).options == options
 
 
 def test_plan_and_run_say_which_superseded_shards_are_read_again(
@@ -192,8 +196,8 @@ def test_plan_and_run_say_which_superseded_shards_are_read_again(
     flags = ["--store", store, "--out", tmp_path / "it", "--scheduler", "synchronous"]
     for vocoder in (vocoder_path, other):
         melmill("run", *flags, "--vocoder", vocoder)
-    told = "are needed again: the run reads them before it publishes them\n"
-    assert f"\nagain     1 superseded shards {told}" in melmill("plan", *flags, "--vocoder", vocoder_path)
+    told = "is needed again: the run reads it before it publishes it\n"
+    assert f"\nagain     1 superseded shard {told}" in melmill("plan", *flags, "--vocoder", vocoder_path)
     said = melmill("run", *flags, "--vocoder", vocoder_path)
-    assert re.search(rf"^1 superseded shards, [0-9.]+ [KM]iB, {told}", said, re.MULTILINE)
+    assert re.search(rf"^1 superseded shard, [0-9.]+ [KM]iB, {told}", said, re.MULTILINE)
     assert "vocoded nothing" in said

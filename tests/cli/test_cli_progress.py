@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.cli.progress import Progress, ProgressBar, progress_shown
 from pipeline.cli.run_view import JsonLog, ProgressView, logged_to
-from pipeline.events import RunStopping
+from pipeline.events import RunStopping, WorkersCounted
 
 
 class ALogThatLogs(io.StringIO):
@@ -72,3 +72,11 @@ def test_a_log_gets_every_notice_and_progress_now_and_then_if_wanted() -> None:
             progress.notice("found")
             progress.update("whole", 2, 2)
         assert stream.getvalue().splitlines() == lines
+
+
+def test_dasks_page_is_named_once() -> None:
+    stream = io.StringIO()
+    view = ProgressView(Progress(stream))
+    for workers in (1, 2):
+        view(WorkersCounted(workers, workers, "http://127.0.0.1:8787/status"))
+    assert stream.getvalue() == "Dask shows its workers at http://127.0.0.1:8787/status\n"

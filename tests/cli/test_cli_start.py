@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import _Commands, app
+from pipeline.cli.config import _Commands as _ConfigCommands
 from pipeline.cli.lazy import LazyCommand
 from pipeline.cli.vocoder import _Commands as _VocoderCommands
 
@@ -33,7 +34,9 @@ def imported_by(*commands: list[object]) -> set[str]:
     return set(done.stdout.rpartition("imported:")[2].split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["vocoder", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["vocoder", "--help"], ["config", "-h"]], ids=" ".join
+)
 def test_help_imports_nothing_heavy(arguments: list[object]) -> None:
     assert imported_by(arguments) & HEAVY == set()
 
@@ -48,7 +51,10 @@ def test_a_run_imports_nothing_that_makes_vocoders(store: Path, vocoder_path: Pa
     assert found & makers == set()
 
 
-@pytest.mark.parametrize("command", [*_Commands.lazy, *_VocoderCommands.lazy], ids=lambda command: command.name)
+LISTED = [*_Commands.lazy, *_ConfigCommands.lazy, *_VocoderCommands.lazy]
+
+
+@pytest.mark.parametrize("command", LISTED, ids=lambda command: command.name)
 def test_the_list_of_commands_says_the_first_line_of_each(command: LazyCommand) -> None:
     module, _, function = command.place.partition(":")
     documented = inspect.getdoc(getattr(importlib.import_module(module), function)) or ""
@@ -57,15 +63,16 @@ def test_the_list_of_commands_says_the_first_line_of_each(command: LazyCommand) 
 
 def test_a_command_has_the_flags_of_a_job_that_concern_it_in_their_order() -> None:
     flags = {
-        "plan": "--store --out --vocoder --codec --subtype --workers --scheduler --set --adopt --json --help",
+        "plan": "--store --out --vocoder --codec --subtype --workers --scheduler --set --adopt --json -h",
         "run": "--store --out --vocoder --codec --subtype --workers --scheduler --set --adopt --part --single-writer "
-        "--if-changed --metrics --log-json --help",
-        "retry": "--store --workers --scheduler --set --adopt --log-json --help",
-        "publish": "--store --set --adopt --log-json --help",
+        "--if-changed --metrics --log-json -q -v -h",
+        "retry": "--store --workers --scheduler --set --adopt --log-json -q -v -h",
+        "publish": "--store --set --adopt --log-json -q -h",
     }
     for command, options in flags.items():
         lines = CliRunner().invoke(app, [command, "--help"]).output.splitlines()
-        assert [line.split()[0] for line in lines if line.startswith("  --")] == options.split()
+        found = [line.split()[0].rstrip(",") for line in lines if line.startswith("  -")]
+        assert found == options.split()
 
 
 def test_to_import_the_package_imports_nothing_heavy() -> None:

@@ -122,5 +122,5 @@ def test_the_bar_of_a_terminal_is_shown_in_ascii(named_store: Path, tmp_path: Pa
     os.close(ours)
     assert process.returncode == 0, shown
     assert shown.isascii()
-    assert b"1 of 1 utterances" in shown
+    assert b"1 of 1, " in shown
     assert b"out \\u65e5" in shown

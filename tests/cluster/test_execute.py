@@ -104,7 +104,7 @@ def test_a_scheduler_that_does_not_pass_on_what_workers_say_ends_the_run(
     )  # of workers in this process
     with LocalCluster(n_workers=1, dashboard_address=":0", processes=False, protocol="tcp://") as cluster:
         config = job(cluster__kind="dask", cluster__address=cluster.scheduler_address, output__shard_seconds=600)
-        with pytest.raises(ClusterError, match=r"1 shards were made, but .*blocked-handlers.*run again to resume"):
+        with pytest.raises(ClusterError, match=r"1 shard was made, but .*blocked-handlers.*run again to resume"):
             run(config)
 
 

@@ -1,6 +1,5 @@
 """Every command and example of the README and of docs/ runs, and reference pages have all that the code has."""
 
-import dataclasses
 import importlib.util
 import itertools
 import json
@@ -21,10 +20,9 @@ import pytest
 import yaml
 import zarr
 from support import corpora, shard_readers
-from support.corpora import TINY, rows
+from support.corpora import rows
 from support.pages import DOCS, LANES, PAGES, blocks, called, console, lane_of, masked, needs, shell, wanted_code
 from support.paths import PROMPTS, ROOT
-from support.torch_writer import tensor, torch_names, zip_file
 from tools.bench import table as bench
 from typer.testing import CliRunner
 
@@ -139,7 +137,7 @@ def test_the_commands_with_extras_of_the_main_lane_run(place: Callable[[str], Pa
 def test_the_commands_about_checkpoints_run(place: Callable[[str], Path], vocoder_path: Path, tmp_path: Path) -> None:
     """The checkpoint is a small HiFi-GAN with random weights, which does not sound like speech (exit code 4)."""
     place("howto/checkpoint")
-    make_checkpoint(tmp_path)
+    corpora.write_checkpoint(tmp_path)
     import_, check, run, import_onnx = console("howto/checkpoint", "main")
     for line, code in ((import_, 0), (check, 4), (run, 0)):
         done = called(line)
@@ -150,19 +148,6 @@ def test_the_commands_about_checkpoints_run(place: Callable[[str], Path], vocode
     onnx.save(theirs, tmp_path / "theirs.onnx")
     done = called(import_onnx)
     assert done.code == 0, done.said
-
-
-def make_checkpoint(folder: Path) -> None:
-    """`g_02500000` and its `config.json`, as HiFi-GAN's authors save them."""
-    rng = np.random.default_rng(0)
-    state = {}
-    with torch_names():
-        for layer in corpora.generator(TINY).layers():
-            for name, shape in (("weight", layer.weight_shape), ("bias", (layer.outputs,))):
-                array = rng.normal(0, 0.05, shape).astype(np.float32)
-                state[f"{layer.name}.{name}"] = tensor(array, "Float", str(len(state)))
-        (folder / "g_02500000").write_bytes(zip_file({"generator": state}))
-    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(TINY)))
 
 
 def test_examples_in_yaml_are_parts_of_a_job_or_mel_contracts() -> None:
@@ -185,7 +170,7 @@ def test_commands_that_do_not_run_here_are_spelt_right() -> None:
                 if not (found := re.search(r"melmill (?!-)(.*)", line)) or "$ pip" in line or "docker" in line:
                     continue
                 words = found[1].split()
-                name = " ".join(words[:2]) if words[0] == "vocoder" else words[0]
+                name = " ".join(words[:2]) if words[0] in ("config", "vocoder") else words[0]
                 known = {each for param in tables.commands()[name].params for each in param.opts}
                 assert {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} <= known, line
 

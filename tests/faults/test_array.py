@@ -169,7 +169,7 @@ def test_what_is_not_complete_is_not_published(small_job: Build, reference: Refe
     lost = random.Random(0).choice(commits(config))
     lost.unlink()
     with pytest.raises(
-        UnfinishedError, match=rf"1 shards are still to be made \({lost.stem}\).* Run the parts"
+        UnfinishedError, match=rf"1 shard is still to be made \({lost.stem}\).* Run the parts"
     ) as caught:
         publish_parts(config)
     assert caught.value.exit_code == 75

@@ -143,7 +143,7 @@ def test_workers_that_die_whenever_they_start_end_the_run(
     killer = threading.Thread(target=kill_all)
     killer.start()
     try:
-        with pytest.raises(ClusterError, match=r"a local worker died 2 times while it started.*memory for 1 workers"):
+        with pytest.raises(ClusterError, match=r"a local worker died 2 times while it started.*memory for 1 worker"):
             run(small_job(cluster__kind="local", cluster__workers=1))
     finally:
         over.set()

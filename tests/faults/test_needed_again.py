@@ -201,10 +201,10 @@ def test_the_part_that_publishes_reads_what_parts_that_have_not_begun_would_read
     out = located(config.output.url)
     flip(superseded_object(out))
     published = (out / "manifest.jsonl").read_bytes()
-    with pytest.raises(UnfinishedError, match="1 shards are still to be made"):
+    with pytest.raises(UnfinishedError, match="1 shard is still to be made"):
         run_part(config, Part.parse("1/2"))
     assert (out / "manifest.jsonl").read_bytes() == published
-    with pytest.raises(UnfinishedError, match="1 shards are still to be made"):
+    with pytest.raises(UnfinishedError, match="1 shard is still to be made"):
         publish_parts(config)
     assert run_part(config, Part.parse("1/2")).published is not None
     assert_invariant(out, reference)
@@ -214,7 +214,7 @@ def test_publish_reads_them_too(superseded: Build, reference: Reference) -> None
     config = superseded()
     out = located(config.output.url)
     cut(superseded_object(out))
-    with pytest.raises(UnfinishedError, match="1 shards are still to be made"):
+    with pytest.raises(UnfinishedError, match="1 shard is still to be made"):
         publish_parts(config)
     run(config)
     assert verify(str(out)).exit_code == 0

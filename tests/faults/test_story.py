@@ -146,7 +146,7 @@ def why(keys: set[str], changed: set[str], removed: str) -> str:
     if keys & changed:
         reasons.append(f"{len(keys & changed)} of {len(left)} mels changed")
     if left != keys:
-        reasons.append(f"1 of {len(keys)} utterances are no longer in it")
+        reasons.append(f"1 of {len(keys)} utterances is no longer in it")
     return "; ".join(reasons)
 
 

@@ -121,5 +121,5 @@ def test_the_command_line_ends_with_3_for_a_few_and_4_for_most(vocoder_path: Pat
             "--scheduler", "synchronous", "--set", "quality.max_failure_rate=0.2", code=code,
         )  # fmt: skip
 
-    assert "1 utterances failed" in run(1, code=3)
+    assert "1 utterance failed" in run(1, code=3)
     run(9, code=4)

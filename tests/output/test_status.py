@@ -20,7 +20,8 @@ from pipeline.events import Event, RunStarted, ShardCommitted
 from pipeline.events.tally import Amount
 from pipeline.jobs import reporting
 from pipeline.jobs.run import run
-from pipeline.output.layout import STATUS
+from pipeline.output.layout import PUBLISHED, STATUS
+from pipeline.output.ledger import Ledger
 from pipeline.output.status import RunStatus, Status, read_status
 from pipeline.storage import LocalStorage
 
@@ -268,7 +269,9 @@ def test_the_json_is_what_dashboards_were_promised(job: Build) -> None:
     promise = Status.to_dict.__doc__ or ""
     amount = {"shards", "utterances", "seconds"}
     assert plain["version"] == 1
-    assert set(plain) == {"version", "output", "state", "holder", "age", "run", "manifest", "parts", "superseded"}
+    names = {"output", "state", "holder", "age", "run", "manifest", "parts", "superseded", "manifests"}
+    assert set(plain) == {"version", *names}
+    assert plain["manifests"] == ["manifest.jsonl"]
     assert set(plain["superseded"]) == {"shards", "bytes"}
     assert set(plain["manifest"]) == {"utterances", "failed", "seconds"}
     assert set(plain["run"]["planned"]) == set(plain["run"]["done"]) == set(plain["run"]["in_flight"]) == amount
@@ -293,3 +296,17 @@ def test_no_thread_is_left_behind(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert writers() == 0
+
+
+def test_a_parquet_manifest_is_named_if_a_run_published_it_and_not_if_it_is_of_others(job: Build) -> None:
+    run(job())
+    out = Path(job().output.url)
+    (out / "manifest.parquet").write_bytes(b"mine")
+    assert status_of(job()).manifests == ("manifest.jsonl",)
+    ledger = Ledger(LocalStorage(out))
+    publication = ledger.publication()
+    assert publication is not None
+    parquet = dataclasses.replace(publication.files[0], name="manifest.parquet")
+    published = dataclasses.replace(publication, files=(*publication.files, parquet))
+    (out / PUBLISHED).write_bytes(published.to_json())
+    assert status_of(job()).manifests == ("manifest.jsonl", "manifest.parquet")

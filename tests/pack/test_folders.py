@@ -52,7 +52,7 @@ def test_clutter_is_counted_in_one_line(tmp_path: Path, extension: str, capsys: 
     told = capsys.readouterr()
     assert end.value.code == 0
     assert told.out.splitlines()[1:] == [
-        "1 files of other kinds were left out",
+        "1 file of another kind was left out",
         f"{len(names)} files that machines leave lying about (.DS_Store, ._x, x~, @eaDir, ...) were left out",
     ]
     assert told.err == ""

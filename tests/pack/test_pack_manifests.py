@@ -268,7 +268,7 @@ def test_faults_of_texts_are_told_with_their_line_and_decide_for_no_other_row(
     assert manifest_kind(path) == "nemo"  # its first row is damaged
     sources = nemo_corpus(path, SPEC).sources
     assert [item.key for item in sources.items] == ["wavs/b", "wavs/d"]
-    assert sources.note == "1 texts have a line break, first that of wavs/b (line 2)"
+    assert sources.note == "1 text has a line break, first that of wavs/b (line 2)"
     reasons = {failure.path: failure.reason for failure in sources.failures}
     assert reasons["line 1"].startswith("it is not a valid JSON object")
     assert reasons["line 3"].startswith("it holds half of a surrogate pair")

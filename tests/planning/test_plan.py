@@ -104,7 +104,7 @@ def test_a_removed_utterance_makes_only_its_shard_stale() -> None:
     job, before = a_job(), catalogue(TEN)
     after = catalogue({key: n for key, n in TEN.items() if key != "u0"})
     again = plan(after, job, commit(plan(before, job), before, job))
-    assert [(shard.number, shard.reason) for shard in again.todo] == [(0, "1 of 3 utterances are no longer in it")]
+    assert [(shard.number, shard.reason) for shard in again.todo] == [(0, "1 of 3 utterances is no longer in it")]
 
 
 def test_new_utterances_get_new_shards_wherever_they_stand() -> None:

@@ -83,7 +83,7 @@ def test_a_list_goes_to_the_manifest_and_beside_the_audio_whatever_the_store(
         beside = [json.load(file) for each in tar if each.name.endswith("json") and (file := tar.extractfile(each))]
     assert {each["key"]: each["meta"] for each in beside} == metas(out)
     (said,) = (event.words for event in events if isinstance(event, MetadataListed))
-    assert said.endswith("for 2 of 4 utterances; 1 of its rows match no utterance")
+    assert said.endswith("for 2 of 4 utterances; 1 of its rows matches no utterance")
 
 
 def test_a_changed_list_makes_the_manifest_again_and_decodes_nothing(job: Build, tmp_path: Path, store: Path) -> None:
@@ -118,7 +118,7 @@ def test_shards_made_with_a_list_stand_beside_those_made_before_it(job: Build, t
     write_store(tmp_path / "s.zarr", mels)
     config = job(**common, input__meta=listed(tmp_path / "m.jsonl", a="one", c="three"))
     assert [shard.reason for shard in plan(config).todo] == [
-        "1 of 1 texts changed", "the fields of the metadata changed", "new", "new",
+        "1 of 1 text changed", "the fields of the metadata changed", "new", "new",
     ]  # fmt: skip
     run(config)
     assert_whole(tmp_path / "audio", 4)
@@ -198,7 +198,7 @@ def test_plan_and_run_tell_of_texts_with_a_line_break(
         with pytest.raises(SystemExit) as end:
             app([command, *flags, "--scheduler", "synchronous"])
         assert end.value.code == 0
-        assert f"1 texts have a line break, first that of '{first}' (line 2)" in "".join(capsys.readouterr())
+        assert f"1 text has a line break, first that of '{first}' (line 2)" in "".join(capsys.readouterr())
 
 
 def test_plan_and_run_say_how_many_texts_changed_and_what_that_costs(
@@ -211,7 +211,7 @@ def test_plan_and_run_say_how_many_texts_changed_and_what_that_costs(
     flags = ["--store", str(store), "--out", str(tmp_path / "audio"), "--vocoder", config.vocoder.name]
     flags += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     count = len({row["shard"] for row in rows(tmp_path / "audio")})
-    said = f"1 texts changed: {count} shards are repacked, 0 vocoded"
+    said = f"1 text changed: {count} shards are repacked, 0 vocoded"
     for command, told in (
         ("plan", f"to make   0 utterances, 0.0 min, 0 shards\ntexts     {said}\n"),
         ("run", said),

@@ -30,13 +30,13 @@ def matched(listed: dict[str, str], keys: list[str]) -> tuple[dict[str, str], tu
 @pytest.mark.parametrize(
     ("listed", "key", "note"),
     [
-        (NFC, NFD, "1 keys were matched that differ only in their Unicode normalization, as macOS writes it"),
-        (NFD, NFC, "1 keys were matched that differ only in their Unicode normalization, as macOS writes it"),
-        ("a/b.wav", "a/b", '1 keys were matched without their extension or "./"'),
-        ("a/b.MP3", "a/b", '1 keys were matched without their extension or "./"'),
-        ("a/b", "a/b.npy", '1 keys were matched without their extension or "./"'),
-        ("./a/b.flac", "a/b", '1 keys were matched without their extension or "./"'),
-        (NFC + ".opus", NFD, '1 keys were matched without their extension or "./"'),
+        (NFC, NFD, "1 key was matched whose only difference is their Unicode normalization, as macOS writes it"),
+        (NFD, NFC, "1 key was matched whose only difference is their Unicode normalization, as macOS writes it"),
+        ("a/b.wav", "a/b", '1 key was matched without extension or "./"'),
+        ("a/b.MP3", "a/b", '1 key was matched without extension or "./"'),
+        ("a/b", "a/b.npy", '1 key was matched without extension or "./"'),
+        ("./a/b.flac", "a/b", '1 key was matched without extension or "./"'),
+        (NFC + ".opus", NFD, '1 key was matched without extension or "./"'),
         ("a.b", "a.b", ""),
     ],
 )
@@ -53,11 +53,11 @@ def test_what_follows_a_point_is_no_extension_unless_it_is_one() -> None:
     ("listed", "keys", "rows", "unused", "note"),
     [
         ({"a.wav": "1", "a.mp3": "2", "b": "3"}, ["a", "b"], {"b": "3"}, ("a.mp3", "a.wav"),
-         "1 keys fit several and were not matched, first 'a.wav', 'a.mp3' and the utterances' 'a'"),
+         "1 key fits several and was not matched, first 'a.wav', 'a.mp3' and the utterances' 'a'"),
         ({"a.wav": "1", "a.mp3": "1", "b": "3"}, ["a", "b"], {"a": "1", "b": "3"}, (),
-         '1 keys were matched without their extension or "./"'),
+         '1 key was matched without extension or "./"'),
         ({NFC + ".wav": "1", "b": "3"}, [NFC, NFD, "b"], {"b": "3"}, (NFC + ".wav",),
-         f"1 keys fit several and were not matched, first {NFC + '.wav'!r} and the utterances' {NFC!r}, {NFD!r}"),
+         f"1 key fits several and was not matched, first {NFC + '.wav'!r} and the utterances' {NFC!r}, {NFD!r}"),
         ({"a": "1", "a.wav": "2"}, ["a", "b"], {"a": "1"}, ("a.wav",), ""),
         ({NFC: "1", NFD: "2"}, [NFC, NFD], {NFC: "1", NFD: "2"}, (), ""),
         ({NFC: "1"}, [NFC, NFD], {NFC: "1"}, (), ""),
@@ -103,9 +103,9 @@ def test_pack_says_what_it_matched_and_refuses_before_any_work(tmp_path: Path) -
     (tmp_path / "m.csv").write_text(f"file_name;text\n{NFC}.wav;x\nb.wav;y\nd.wav;z\n", encoding="utf-16")
     said = called("pack", folder, tmp_path / "s.zarr", "--mel", spec, "--workers", 1, "--meta", tmp_path / "m.csv")
     for line in (
-        '2 keys were matched without their extension or "./"\n',
-        "1 utterances have no metadata:\n  c\n",
-        "1 keys of the metadata belong to no utterance:\n  d.wav\n",
+        '2 keys were matched without extension or "./"\n',
+        "1 utterance has no metadata:\n  c\n",
+        "1 key of the metadata belongs to no utterance:\n  d.wav\n",
     ):
         assert line in said
     store = open_store(str(tmp_path / "s.zarr"))

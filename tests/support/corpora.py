@@ -1,5 +1,6 @@
 """Speech, a small vocoder, and what several tests ask of an output."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -12,6 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 from support.packs import pack_npy
+from support.torch_writer import tensor, torch_names, zip_file
 
 from pipeline.checkpoints.hifigan import build_hifigan
 from pipeline.checkpoints.hifigan_config import HifiganConfig
@@ -38,6 +40,19 @@ def tiny_vocoder(path: Path, seed: int = 0, config: HifiganConfig = TINY) -> Pat
         state[f"{layer.name}.bias"] = rng.normal(0, 0.05, layer.outputs).astype(np.float32)
     path.write_bytes(build_hifigan(state, config, "0" * 64).SerializeToString(deterministic=True))
     return path
+
+
+def write_checkpoint(folder: Path) -> None:
+    """`g_02500000` and its `config.json`, as HiFi-GAN's authors save them."""
+    rng = np.random.default_rng(0)
+    state = {}
+    with torch_names():
+        for layer in generator(TINY).layers():
+            for name, shape in (("weight", layer.weight_shape), ("bias", (layer.outputs,))):
+                array = rng.normal(0, 0.05, shape).astype(np.float32)
+                state[f"{layer.name}.{name}"] = tensor(array, "Float", str(len(state)))
+        (folder / "g_02500000").write_bytes(zip_file({"generator": state}))
+    (folder / "config.json").write_text(json.dumps(dataclasses.asdict(TINY)))
 
 
 def rows(out: Path, name: str = "manifest.jsonl") -> list[dict[str, Any]]:

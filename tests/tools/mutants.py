@@ -1390,6 +1390,48 @@ MUTANTS = (
         "peak * full > full",
         "tests/audio/test_encode.py -k known_peak",
     ),
+    Mutant(
+        "a new job file never overwrites one that comes up meanwhile",
+        "cli/init.py",
+        'job.open("x", ',
+        'job.open("w", ',
+        "tests/workshop/test_job_draft.py -k never_overwritten",
+    ),
+    Mutant(
+        "a new job assumes no mel contract where several fit",
+        "workshop/job_draft.py",
+        "    if len({PRESETS[name] for name in fits}) != 1:\n",
+        "    if not fits:\n",
+        "tests/workshop/test_job_draft.py -k asked_for_it",
+    ),
+    Mutant(
+        "a text that YAML takes for something else is quoted in a job file",
+        "config/keys.py",
+        " and value.lower() not in _WORDS_OF_YAML",
+        "",
+        "tests/config/test_keys.py -k every_yaml",
+    ),
+    Mutant(
+        "no bar is drawn where lines are kept",
+        "cli/progress.py",
+        "    return stream.isatty() and not a_log\n",
+        "    return stream.isatty()\n",
+        "tests/cli/test_terminal.py -k lines_are_kept",
+    ),
+    Mutant(
+        "the bar has only what fits the window",
+        "cli/progress.py",
+        '        if len(shown) + len(", ") + len(part) > room:\n',
+        "        if False:\n",
+        "tests/cli/test_terminal.py -k bar_fits",
+    ),
+    Mutant(
+        "a run with nothing to do repeats no figures",
+        "cli/carry_out.py",
+        "    if report.run_id:  # a run that finds nothing to do repeats no figures\n",
+        "    if True:\n",
+        "tests/cli/test_cli_output.py -k last_lines_of_a_run",
+    ),
 )
 
 

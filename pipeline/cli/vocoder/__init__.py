@@ -26,4 +26,10 @@ class _Commands(LazyGroup):
     )
 
 
-app = typer.Typer(cls=_Commands, help="List, import, check and train vocoders.", no_args_is_help=True)
+_HELP = """List, import, check and train vocoders.
+
+Example:
+    melmill vocoder list
+"""
+
+app = typer.Typer(cls=_Commands, help=_HELP, no_args_is_help=True)

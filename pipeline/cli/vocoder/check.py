@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.options import Json
 from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract, millions
+from pipeline.vocoders.registry import NAMES
 
 if TYPE_CHECKING:
     from pipeline.workshop.check import VocoderReport
@@ -18,7 +20,12 @@ if TYPE_CHECKING:
 
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of a vocoder, or path of an .onnx file made by melmill.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help=f"Vocoder: {', '.join(NAMES)}, or path of an .onnx file made by melmill.",
+            autocompletion=completion.vocoders,
+        ),
     ],
     mel: Mel = None,
     runtime: Annotated[
@@ -33,6 +40,9 @@ def check(
 
     Exit codes: 0 all is well, 2 the vocoder does not do what it states, 4 its audio does not match mels of this
     contract.
+
+    Example:
+        melmill vocoder check lift
     """
     from pipeline.workshop.check import check_vocoder
 

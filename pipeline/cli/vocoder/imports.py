@@ -15,6 +15,7 @@ from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract
 from pipeline.errors import ConfigError
+from pipeline.wording import counted
 from pipeline.workshop.import_checkpoint import import_checkpoint, write_model
 from pipeline.workshop.import_onnx import ImportedOnnx, import_onnx
 from pipeline.workshop.import_onnx.adapting import Axis
@@ -34,7 +35,8 @@ def import_(
         typer.Option("--stats", help=f"Mean and scale of its mels (default: {' or '.join(STATS_NAMES)} beside it)."),
     ] = None,
     family: Annotated[
-        str | None, typer.Option("--family", help="Family of the checkpoint (default: found by its keys).")
+        str | None,
+        typer.Option("--family", metavar="NAME", help="Family of the checkpoint (default: found by its keys)."),
     ] = None,
     mel: Mel = None,
     halo: Annotated[
@@ -52,6 +54,9 @@ def import_(
 
     This needs no torch, and runs nothing that the checkpoint holds. An .onnx file of another origin is checked, tried
     and copied; --mel says which mels it takes. The model states its mel contract. To use it: `--vocoder NAME.onnx`.
+
+    Example:
+        melmill vocoder import g_02500000 -o mine.onnx
     """
     if out.suffix != ".onnx":
         raise ConfigError(f"-o {out}: the model's name must end in .onnx")
@@ -83,7 +88,8 @@ def _print_onnx(made: ImportedOnnx, path: Path, out: Path, scale: str | None) ->
     card = made.card
     print(f"model      {path}, sha256 {card.source}")
     if made.embedded:
-        print(f"           {made.embedded} weights from other files were put into the copy")
+        weights = counted(made.embedded, "weight from another file was", "weights from other files were")
+        print(f"           {weights} put into the copy")
     print(f"contract   {contract(card.spec)}")
     found = f"a change of one frame was heard {made.heard[0]} frames before, {made.heard[1]} after"
     print(f"halo       {card.halo[0]} frames before, {card.halo[1]} after ({found})")

@@ -26,6 +26,9 @@ def list_(
     """List the vocoders that there are.
 
     This shows the mels that each takes, its halo, its size, its runtime on this machine's CPU, and its origin.
+
+    Example:
+        melmill vocoder list
     """
     found = list_vocoders(paths or [])
     if as_json:

@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import completion
 from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.printing import duration, print_some
 from pipeline.cli.progress import Progress, progress_shown
 from pipeline.errors import ConfigError
 from pipeline.melspec import PRESETS
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.workshop.training.loop import TrainingProgress
     from pipeline.workshop.training.run import Figures
+
+
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="VOCODER",
+        help="Vocoder to learn from, for the band above that of the speech.",
+        autocompletion=completion.vocoders,
+    ),
+]
 
 
 def train(
@@ -39,12 +52,7 @@ def train(
             help="Keep utterances whose key matches for the figures; do not train on them.",
         ),
     ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            "--teacher", metavar="VOCODER", help="Vocoder to learn from, for the band above that of the speech."
-        ),
-    ] = None,
+    teacher: Teacher = None,
     teacher_minutes: Annotated[
         float, typer.Option("--teacher-minutes", min=0.1, help="Minutes of speech that the teacher vocodes.")
     ] = 10.0,
@@ -56,6 +64,9 @@ def train(
     """Train a lift vocoder for a mel contract from speech.
 
     If an earlier training was interrupted, this continues it. Needs torch: pip install 'melmill[train]'.
+
+    Example:
+        melmill vocoder train recordings --mel hifigan-22k --minutes 30 -o mine.onnx
     """
     spec = mel_contract(mel)
     if spec is None:
@@ -80,7 +91,7 @@ def train(
         )
     print(f"trained {out} in {duration(trained.record['minutes'] * 60)}: its card is {out.with_suffix('.md')}")
     if trained.left_out:
-        print(f"{len(trained.left_out)} files were not used:", file=sys.stderr)
+        print(f"{counted(len(trained.left_out), 'file was', 'files were')} not used:", file=sys.stderr)
         print_some([f"  {reason}" for reason in trained.left_out], sys.stderr)
 
 

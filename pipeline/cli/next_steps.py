@@ -1,0 +1,47 @@
+"""The last lines of a run: what to do with its output now."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pipeline.config import OutputConfig
+
+
+def _load(output: OutputConfig) -> str:
+    options = f", {dict(output.options)!r}" if output.options else ""
+    return f"import pipeline; dataset = pipeline.read({_python(output.url)}{options})"
+
+
+def _verify(output: OutputConfig) -> str:
+    return f"melmill verify {shlex.quote(output.url)}{_access(output.options)}"
+
+
+STEPS: Mapping[str, Callable[[OutputConfig], str]] = {"load it": _load, "check it": _verify}
+"""What for -> makes the line of Python, or the command, that does it."""
+
+
+def next_steps(output: OutputConfig) -> Sequence[str]:
+    """Lines that say how to load an output, and how to look at it. Each can be copied and run as it is.
+
+    Args:
+        output: the section of the job, without secrets.
+
+    >>> print(*next_steps(OutputConfig(url="audio")), sep="\\n")
+    to load it:  import pipeline; dataset = pipeline.read("audio")
+    to check it: melmill verify audio
+    """
+    width = max(map(len, STEPS)) + len("to :")
+    return [f"{f'to {purpose}:':{width}} {made(output)}" for purpose, made in STEPS.items()]
+
+
+def _python(text: str) -> str:
+    return json.dumps(text) if text.isascii() else repr(text)
+
+
+def _access(options: Mapping[str, Any]) -> str:
+    """The options of an object store's client, as flags."""
+    settings = (f"output.options.{name}={json.dumps(value)}" for name, value in options.items())
+    return "".join(f" --set {shlex.quote(setting)}" for setting in settings)
