@@ -31,8 +31,8 @@ LOCAL = {"cluster__kind": "local", "cluster__workers": WORKERS}
 CLUSTERS: list[dict[str, Any]] = [LOCAL, {"cluster__kind": "synchronous"}]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 PLAIN = re.compile(
-    r"  \d+ shards: |note:|run|stopping:|shard|melmill:|done|nothing|mel_distance|the audio does not|to load it:|"
-    r" +or: wids"
+    r"  \d+ shards?: |note:|run|stopping:|shard|melmill:|done|nothing|mel_distance|the audio does not|to load it:|"
+    r"to check it:"
 )
 
 

@@ -1,10 +1,10 @@
 """Those who train load from a bucket: with `pipeline.read`, and with the lines that `run` prints."""
 
 import hashlib
-import json
 import multiprocessing
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import fsspec
 import pytest
 from support import shard_readers
 from support.faults.invariant import Reference
 from support.faults.places import ObjectPath
+from support.pages import blocks
 from support.s3_server import Server
 from typer.testing import CliRunner
 
@@ -89,9 +89,8 @@ def test_read_takes_the_clients_options(
     assert digests(pipeline.read(made.output.url, {"endpoint_url": server.endpoint})) == reference.digests
 
 
-@pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("container", ["tar", "files"])
-def test_the_last_lines_of_a_run_load_what_it_made(
+def test_the_last_lines_of_a_run_load_and_check_what_it_made(
     config: Build, small_store: Path, vocoder_path: Path, reference: Reference, container: str
 ) -> None:
     url = config().output.url
@@ -99,13 +98,26 @@ def test_the_last_lines_of_a_run_load_what_it_made(
     flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=1"]
     for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
         said = CliRunner().invoke(app, ["run", *flags, "--subtype", subtype]).stdout
-    names = {"json": json, "fsspec": fsspec, "webdataset": shard_readers, "wids": shard_readers}
-    lines = [line.partition(": ")[2] for line in said.splitlines()[-1 if container == "files" else -2 :]]
-    for line in lines:
-        loaded = list(eval(line, names))  # noqa: S307
-        if container == "tar":
-            assert {unquote(each["__key__"]) for each in loaded} == reference.digests.keys()
-        assert len(loaded) == len(reference.digests)
+    load, check = (line.partition(":")[2].strip() for line in said.splitlines()[-2:])
+    names: dict[str, Any] = {}
+    exec(load, names)  # noqa: S102
+    assert digests(names["dataset"]) == reference.digests
+    assert CliRunner().invoke(app, shlex.split(check)[1:]).exit_code == 0
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_function_of_the_page_streams_the_current_shards(config: Build, reference: Reference) -> None:
+    run(config(output__subtype="PCM_24"))
+    run(config())
+    (block,) = (each for each in blocks("howto/load") if "def streamed" in each.body)
+    names: dict[str, Any] = {}
+    with shard_readers.installed():
+        exec(block.body, names)  # noqa: S102
+        loaded = list(names["streamed"](config().output.url))
+    indexed = list(shard_readers.ShardListDataset(f"{config().output.url}/index.json"))
+    for samples in (loaded, indexed):
+        assert {unquote(each["__key__"]) for each in samples} == reference.digests.keys()
+        assert len(samples) == len(reference.digests)
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
