@@ -45,6 +45,7 @@ class _Commands(LazyGroup):
         LazyCommand("run", "pipeline.cli.run:run", "Convert a mel store into audio shards and a manifest."),
         LazyCommand("retry", "pipeline.cli.retry:retry", "Make the quarantined utterances of an output again."),
         LazyCommand("publish", "pipeline.cli.publish:publish", "Publish what the parts of a job have made."),
+        LazyCommand("export", "pipeline.cli.export:export", "Write an output in the format of another tool."),
         LazyCommand("status", "pipeline.cli.status:status", "Show how far a run is, or how the last run ended."),
         LazyCommand("verify", "pipeline.cli.verify:verify", "Read a whole output again and check it."),
         LazyCommand("gc", "pipeline.cli.garbage:gc", "List, and with --yes delete, what no manifest needs any more."),

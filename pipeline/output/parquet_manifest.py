@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import ConfigError
+from pipeline.output.arrow_columns import arrow_struct, column
 
 GROUP_ROWS = 65_536
 """Smallest number of rows in a group; the last one may have fewer. A group of usual rows takes 30 MB of memory."""
@@ -75,7 +76,7 @@ class ParquetManifest:
             lines: the rows as lines of manifest.jsonl.
         """
         rows = [json.loads(line) for line in lines.splitlines()]
-        columns = [self._column([row.get(each.name) for row in rows], each.type) for each in self._schema]
+        columns = [column([row.get(each.name) for row in rows], each.type) for each in self._schema]
         self._batches.append(self._arrow.RecordBatch.from_arrays(columns, schema=self._schema))
         self._rows += len(rows)
         if self._rows >= GROUP_ROWS:
@@ -87,28 +88,6 @@ class ParquetManifest:
             self._file.write_table(table, row_group_size=self._rows)
         self._batches, self._rows = [], 0
 
-    def _column(self, values: list[Any], kind: Any) -> Any:
-        """The values as a column. A value that does not have the column's type becomes text, or null if it cannot."""
-        try:
-            return self._arrow.array(values, kind)
-        except (self._arrow.ArrowException, UnicodeEncodeError, OverflowError, TypeError):
-            return self._arrow.array([self._fitted(value, kind) for value in values], kind)
-
-    def _fitted(self, value: Any, kind: Any) -> Any:
-        types = self._arrow.types
-        if types.is_struct(kind):
-            known = value if isinstance(value, dict) else {}
-            return {each.name: self._fitted(known.get(each.name), each.type) for each in kind}
-        if types.is_list(kind):
-            return [self._fitted(each, kind.value_type) for each in value] if isinstance(value, list) else None
-        if types.is_string(kind) and value is not None:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            return text.encode("utf-8", "replace").decode()
-        try:
-            return self._arrow.scalar(value, kind).as_py()
-        except (self._arrow.ArrowException, OverflowError, TypeError):
-            return None
-
     def _schema_of(self, fields: Mapping[str, Any], rows_are_numbers: bool) -> Any:
         arrow = self._arrow
         source = arrow.struct(
@@ -118,7 +97,7 @@ class ParquetManifest:
                 ("digest", arrow.string()),
             ]
         )
-        structs = {"source": source, "meta": self._struct(fields)}
+        structs = {"source": source, "meta": arrow_struct(fields)}
         kinds: dict[str, Callable[[], Any]] = dict.fromkeys(_TEXTS, arrow.string) | dict.fromkeys(_WHOLE, arrow.int64)
         return arrow.schema(
             [
@@ -127,17 +106,3 @@ class ParquetManifest:
                 if name != "meta" or fields
             ]
         )
-
-    def _struct(self, fields: Mapping[str, Any]) -> Any:
-        return self._arrow.struct([(name, self._type(known)) for name, known in fields.items()])
-
-    def _type(self, known: Any) -> Any:
-        arrow = self._arrow
-        match known:
-            case {"list": inner}:
-                return arrow.list_(self._type(inner))
-            case {"object": inner}:
-                return self._struct(inner)
-            case _:
-                plain = {"integer": arrow.int64, "number": arrow.float64, "boolean": arrow.bool_}
-                return plain.get(known, arrow.string)()

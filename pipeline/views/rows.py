@@ -1,0 +1,133 @@
+"""The rows of an export: with every field of the corpus, under its name in the export, each in its split."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import difflib
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.output.common_fields import COMMON_FIELDS, common_fields
+from pipeline.output.records import Row
+from pipeline.planning.fields import FieldType, unified
+from pipeline.views.options import ExportOptions
+
+_SHARD_NUMBER = re.compile(r"data/(\d+)-")
+_OWN_FIELDS = tuple(each.name for each in dataclasses.fields(Row) if each.name not in ("meta", "source"))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRow:
+    """One utterance of an export.
+
+    Args:
+        row: its row in the manifest. `row.meta` has every field of the corpus, each of the corpus's type, under its
+            name in the export.
+        split: name of its split.
+        common: its text, speaker and language, as text; "" where its metadata has none.
+    """
+
+    row: Row
+    split: str
+    common: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """The utterance's name. One of digits is text, too."""
+        return self.row.key
+
+
+def chosen_rows(rows: Iterable[Row], types: Mapping[str, FieldType], options: ExportOptions) -> Iterator[ExportRow]:
+    """The rows as an export has them, in order.
+
+    Args:
+        rows: rows of the manifest.
+        types: name of each field of the metadata -> its type.
+        options: what is asked of the export.
+
+    Raises:
+        ConfigError: if `--map` or `--by` does not fit the fields.
+    """
+    names = _new_names(types, options)
+    value = _deciding(types, options)
+    split = _Splits(options.split)
+    for row in rows:
+        meta = unified(row.meta, types)
+        told = dataclasses.replace(row, meta={names.get(name, name): each for name, each in meta.items()})
+        yield ExportRow(told, split.of(value(row, meta)), common_fields(told.meta))
+
+
+def exported_types(types: Mapping[str, FieldType], options: ExportOptions) -> dict[str, FieldType]:
+    """The types of the metadata under their names in the export. Raises ConfigError if `--map` does not fit."""
+    names = _new_names(types, options)
+    return {names.get(name, name): known for name, known in types.items()}
+
+
+def unknown_name(option: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error that there is no field of a name: with the nearest name, and those that there are."""
+    names = list(known)
+    near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], 1, 0.5)
+    meant = next((f" Did you mean {each}?" for each in names if [each.lower()] == near), "")
+    return ConfigError(f"{option}: there is no field {name}.{meant} There are {', '.join(names) or 'none'}")
+
+
+def _new_names(types: Mapping[str, FieldType], options: ExportOptions) -> dict[str, str]:
+    names = dict(options.renamed)
+    for name, new in names.items():
+        if name not in types:
+            raise unknown_name(f"--map {name}={new}", name, types)
+        if new in types and new not in names:
+            raise ConfigError(f"--map {name}={new}: the metadata has a field {new}, too. Rename it as well")
+    return names
+
+
+def _deciding(types: Mapping[str, FieldType], options: ExportOptions) -> Callable[[Row, Mapping[str, Any]], str]:
+    """What decides on the split of a row, as text."""
+    by = options.by
+    if by == "key" or len(options.split) == 1:
+        return lambda row, meta: row.key
+    if by == "shard":  # its name changes when it is made again, its number does not
+        return lambda row, meta: shard_number(row.shard)
+    if by not in (*_OWN_FIELDS, *COMMON_FIELDS, *types):
+        raise unknown_name(f"--by {by}", by, dict.fromkeys((*COMMON_FIELDS, *types, *_OWN_FIELDS)))
+
+    def value(row: Row, meta: Mapping[str, Any]) -> str:
+        found = common_fields(row.meta)[by] if by in COMMON_FIELDS else meta.get(by, getattr(row, by, None))
+        if found in (None, ""):
+            raise ConfigError(
+                f"--by {by}: {row.key!r} has no {by}, so nothing decides on its split. Leave out such utterances, as "
+                f"with --where \"{by} <> ''\", or choose another field"
+            )
+        return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False, sort_keys=True)
+
+    return value
+
+
+def shard_number(shard: str) -> str:
+    """The number of a shard, which stays when the shard is made again; of no shard of melmill, its name."""
+    match = _SHARD_NUMBER.match(shard)
+    return match[1] if match else shard
+
+
+class _Splits:
+    """Which split a value belongs to: the hash of the value, as a part of all hashes, falls into the share of one.
+
+    So a value keeps its split whatever else is in the corpus.
+    """
+
+    def __init__(self, shares: tuple[tuple[str, float], ...]) -> None:
+        self._names = [name for name, _ in shares]
+        self._ends = list(itertools.accumulate(share for _, share in shares))[:-1]
+
+    def of(self, value: str) -> str:
+        if len(self._names) == 1:
+            return self._names[0]
+        found = hashlib.blake2b(value.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        return self._names[bisect.bisect_right(self._ends, int.from_bytes(found, "big") / 2**64)]
