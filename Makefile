@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := build/peers
+READERS := build/readers
 BENCH := build/bench
 CUDA := build/cuda
 ARM := build/aarch64
@@ -16,7 +17,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BI
   --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-s3 test-slurm test-netns test-aarch64 test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-readers test-s3 test-slurm test-netns test-aarch64 test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
 
 house:  ## print the rooms of pipeline/, their sizes, and which room imports which
 	@$(PYTHON) tests/tools/house.py
@@ -45,6 +46,9 @@ test-extras: $(VENV)/extras  ## run the tests of training, the quality figures, 
 
 test-peers: $(PEERS)/done  ## compare with the original code of each family of checkpoints (tests/peers), which needs torch
 	$(PYTEST:$(VENV)/%=$(PEERS)/%) -m peers
+
+test-readers: $(READERS)/done  ## read outputs and exports with the libraries people train with: webdataset, lhotse, datasets, NeMo, ... (tests/readers)
+	$(PYTEST:$(VENV)/%=$(READERS)/%) -m readers --dist loadfile
 
 test-slurm: $(VENV)/slurm  ## run jobs on a real SLURM of two nodes that it starts and stops (as root; installs slurm-wlm)
 	$(PYTEST) -m slurm
@@ -185,4 +189,17 @@ $(PEERS)/done: requirements-dev.txt tests/peers/requirements.txt tests/peers/req
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --requirement tests/peers/requirements-alone.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	rm -f $(PEERS)/lib/python*/site-packages/torchaudio/lib/*.so  # built for CUDA's torch; without them it goes on in Python
+	touch $@
+
+# A place of its own: what readers ask for does not touch the locked versions. NeMo asks for more than its readers import.
+# `flac` decodes what Kaldi reads, and torchcodec wants the libraries of FFmpeg.
+$(READERS)/done: requirements-dev.txt tests/readers/requirements.txt tests/readers/requirements-alone.txt
+	command -v flac >/dev/null && command -v ffmpeg >/dev/null || \
+	  { apt-get update && apt-get install --yes --no-install-recommends ffmpeg flac; }
+	$(PYTHON) -m venv $(READERS)
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check --requirement tests/readers/requirements.txt
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/readers/requirements-alone.txt
+	$(READERS)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	rm -f $(READERS)/lib/python*/site-packages/torchaudio/lib/*.so  # as in $(PEERS)
 	touch $@

@@ -21,6 +21,7 @@ _TESTS = Path(__file__).parent
 LANES = {
     "extras": ["workshop/training", "quality", "vocoders/extras", "cluster/extras", "output/extras", "config/extras"],
     "peers": ["peers"],
+    "readers": ["readers"],
     "s3": ["s3"],
     "slurm": ["slurm"],
     "netns": ["netns"],
@@ -34,6 +35,12 @@ def _lane(path: Path) -> str | None:
     """The lane of a folder or file of the tests; None for `make test`."""
     folders = {each.relative_to(_TESTS).as_posix() for each in (path, *path.parents) if _TESTS in each.parents}
     return next((lane for lane, ours in LANES.items() if folders.intersection(ours)), None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Warnings of the readers are no errors: they leave files open, and use what others call deprecated."""
+    if config.getoption("-m") == "readers":
+        config.addinivalue_line("filterwarnings", "ignore")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
