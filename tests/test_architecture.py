@@ -82,9 +82,9 @@ FLOORS = {
         "__init__",
     ],
     "views": [
-        "options receipt",
+        "options receipt tar_file",
         "files published rows",
-        "audio columns",
+        "audio columns shard_groups",
         "export_format tar_texts where",
         "tars",
         "formats writing",

@@ -23,6 +23,8 @@ _SPOOL_BYTES = 16 * 2**20
 """Largest encoded audio that stays in memory [bytes]; larger audio goes to a file in the scratch folder."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
+_DTYPES = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}
+"""Samples as libsndfile gives them without loss; those of 24 bits are the upper ones of int32."""
 Steps = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.float32]
 """Samples as they are written: int16 for PCM_16, int32 for PCM_24, float32 for FLOAT."""
 
@@ -226,10 +228,9 @@ def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
         soundfile.LibsndfileError: if the file does not decode.
     """
     digest, samples = hashlib.sha256(), 0
-    dtype = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}[subtype]
     kept = _ErrorKeepingFile(encoded)
     with kept.raising(), soundfile.SoundFile(kept) as file:
-        for block in file.blocks(2**18, dtype=dtype):
+        for block in file.blocks(2**18, dtype=_DTYPES[subtype]):
             steps = block >> 8 if subtype == "PCM_24" else block
             digest.update(pcm_bytes(steps, subtype))
             samples += len(block)
@@ -249,3 +250,19 @@ def decoded(encoded: bytes) -> tuple[NDArray[np.float32], int]:
     """
     samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
     return samples, int(sample_rate)
+
+
+def as_wav(encoded: bytes, subtype: Subtype) -> bytes:
+    """A FLAC or WAV file of one channel as a WAV file with the same samples.
+
+    Args:
+        encoded: the file.
+        subtype: its sample format.
+
+    Raises:
+        soundfile.LibsndfileError: if it does not decode.
+    """
+    samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype=_DTYPES[subtype])
+    written = io.BytesIO()
+    soundfile.write(written, samples, sample_rate, subtype, format="WAV")
+    return written.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
@@ -58,6 +59,14 @@ class AudioOfRows:
             )
         return self.object(row.object_name, name)
 
+    def local_path(self, name: str) -> Path | None:
+        """Absolute path of an object of the output; None if the output is in an object store."""
+        return self._storage.root / name if isinstance(self._storage, LocalStorage) else None
+
+    def location(self, name: str) -> str:
+        """Where an object of the output is, for readers that take paths as they are: its absolute path, or its URL."""
+        return self._url(name) if self._base else str(self.local_path(name))
+
     def object(self, name: str, at: str) -> str:
         """An object of the output, a tar or an audio file: its name in the export, where a link is made, or its URL.
 
@@ -65,10 +74,10 @@ class AudioOfRows:
             name: name of the object, relative to the output.
             at: name of the link in the export.
         """
-        if self._base:
-            return f"{self._base}/{quote(name) if self._base.startswith(_WEB) else name}"
-        assert isinstance(self._storage, LocalStorage)
-        self._files.link(at, self._storage.root / name)
+        path = self.local_path(name)
+        if self._base or path is None:
+            return self._url(name)
+        self._files.link(at, path)
         return at
 
     def content(self, row: Row) -> bytes:
@@ -94,6 +103,9 @@ class AudioOfRows:
         if self._open is not None:
             self._open[1].close()
             self._open = None
+
+    def _url(self, name: str) -> str:
+        return f"{self._base}/{quote(name) if self._base.startswith(_WEB) else name}"
 
     def _opened(self, name: str) -> IO[bytes]:
         if self._open is None or self._open[0] != name:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -28,7 +28,7 @@ class ExportFiles:
 
     def __init__(self, folder: Path, target: Path, before: Receipt | None) -> None:
         self.folder = folder
-        self._target = target
+        self.target = target
         self._before = {} if before is None else {each.made_of: each for each in before.files if each.made_of}
         self._open: dict[str, tuple[IO[bytes], Any]] = {}
         self._files: dict[str, ExportedFile] = {}
@@ -50,7 +50,7 @@ class ExportFiles:
             name: name of the link.
             to: absolute path that it leads to.
         """
-        self.place(name).symlink_to(os.path.relpath(to, (self._target / name).parent))
+        self.place(name).symlink_to(os.path.relpath(to, (self.target / name).parent))
 
     def copy(self, name: str, content: IO[bytes]) -> None:
         """Write the rest of an opened file as a file that the receipt does not name, such as an utterance's audio."""
@@ -67,7 +67,7 @@ class ExportFiles:
             size: its size [bytes].
             earlier: its name in the export before, if that is another one.
         """
-        there = self._target / (earlier or name)
+        there = self.target / (earlier or name)
         try:
             found = there.lstat()
             if not stat.S_ISREG(found.st_mode) or found.st_size != size:
@@ -100,6 +100,18 @@ class ExportFiles:
         self._files[name] = ExportedFile(name, earlier.bytes, earlier.sha256, made_of)
         self.reused += 1
         return True
+
+    def make_once(self, name: str, made_of: str, make: Callable[[Path], Any]) -> None:
+        """Take a file over from the export before if it was made of the same, or else make it.
+
+        Args:
+            name: name of the file.
+            made_of: digest of all that it depends on.
+            make: callable that writes the file to a path.
+        """
+        if not self.take_over(name, made_of):
+            with self.made(name, made_of) as path:
+                make(path)
 
     def size(self, name: str) -> int:
         """Size of a file that was made or taken over [bytes]."""

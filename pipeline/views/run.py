@@ -78,7 +78,7 @@ def export(output: str, target: str, options: ExportOptions, access: Mapping[str
     with PublishedRows(ledger) as source:
         folder = _own_folder(target, source)
         described = _described(source, folder)
-        made_of = _made_of(described, options)
+        made_of = _made_of(described, options, [source.url, str(folder)] if entry.absolute else [])
         before = _before(folder)
         if before is not None and before.made_of == made_of and before.is_whole(folder):
             return ExportReport(source.url, str(folder), before, False)
@@ -157,10 +157,10 @@ def _before(target: Path) -> Receipt | None:
     return receipt
 
 
-def _made_of(described: Mapping[str, str], options: ExportOptions) -> str:
-    """Digest of all that an export depends on."""
+def _made_of(described: Mapping[str, str], options: ExportOptions, places: list[str]) -> str:
+    """Digest of all that an export depends on. `places` are where output and export are, if it holds their paths."""
     version = importlib.metadata.version("melmill")
-    words = json.dumps([version, described["url"], described["manifest"], options.to_dict()], sort_keys=True)
+    words = json.dumps([version, described["url"], described["manifest"], options.to_dict(), *places], sort_keys=True)
     return hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
 
 

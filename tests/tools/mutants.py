@@ -39,6 +39,62 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "an export that holds absolute paths is made again where it was moved",
+        "views/run.py",
+        "[source.url, str(folder)] if entry.absolute else []",
+        "[]",
+        "tests/views/test_lhotse_manifests.py -k moved",
+    ),
+    Mutant(
+        "keys that lead out of a Shar's tar are refused",
+        "views/formats/lhotse_entries.py",
+        'same and ".." not in path.parts and not path.is_absolute()',
+        "same",
+        "tests/views/test_lhotse_manifests.py -k pathlib",
+    ),
+    Mutant(
+        "objects of metadata that lhotse would take for its own are text",
+        "views/formats/lhotse_entries.py",
+        "if isinstance(value, dict) and _taken(value) else value",
+        "if isinstance(value, dict) and False else value",
+        "tests/views/test_lhotse_manifests.py -k would_take",
+    ),
+    Mutant(
+        "metadata that would tell NeMo to cut or to read another file gets another name",
+        "views/formats/nemo_entries.py",
+        'f"meta_{name}" if name in _OF_NEMO else name',
+        "name",
+        "tests/views/test_nemo_manifests.py -k means_something",
+    ),
+    Mutant(
+        "an export to NeMo says when its tars need a flag",
+        "views/formats/nemo_tarred.py",
+        'if described.get("job", {}).get("output", {}).get("sidecar") != "none":',
+        "if False:",
+        "tests/views/test_nemo_manifests.py -k number_and_its_manifest",
+    ),
+    Mutant(
+        "utterances that Kaldi would find in another order than their speakers are refused",
+        "views/formats/kaldi.py",
+        "        if speaker < last:\n",
+        "        if False:\n",
+        "tests/views/test_kaldi_directories.py -k confuse",
+    ),
+    Mutant(
+        "audio that is decoded for an export has the digest of the manifest",
+        "views/formats/ljspeech.py",
+        "        if found != row.pcm_sha256:\n",
+        "        if False:\n",
+        "tests/views/test_ljspeech_files.py -k damaged",
+    ),
+    Mutant(
+        "utterances without text are refused by formats that need one",
+        "views/formats/needed_text.py",
+        'if row.common["text"].strip() or options.allow_empty_text:',
+        "if True:",
+        "tests/views/test_nemo_manifests.py -k missing_text",
+    ),
+    Mutant(
         "axes of length 1 beside a mel are removed",
         "stores/mel_axis.py",
         "        if len(kept) > 2 and size == 1:\n",

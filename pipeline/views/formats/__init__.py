@@ -28,12 +28,14 @@ class FormatEntry:
         line: text for the list of formats: what reads it.
         takes: options that mean something to it, besides those that all formats take.
         needs: library that it needs, of the extra `export`; empty if none.
+        absolute: whether it may hold absolute paths, so that it is made again where the output or the export was moved.
     """
 
     place: str
     line: str
     takes: frozenset[Taken]
     needs: str = ""
+    absolute: bool = False
 
     def open(self, making: Making) -> ExportFormat:
         """The format, about to write an export. ConfigError if the options do not fit."""
@@ -59,6 +61,7 @@ class FormatEntry:
             raise ConfigError(f"--to {options.to} needs {self.needs}: pip install 'melmill[export]'")
 
 
+_TEXT: frozenset[Taken] = frozenset({"allow_empty_text"})
 _TARS: frozenset[Taken] = frozenset({"audio", "base", "shuffle"})
 
 FORMATS: dict[str, FormatEntry] = {
@@ -67,5 +70,20 @@ FORMATS: dict[str, FormatEntry] = {
     "audiofolder": FormatEntry(
         "audiofolder:AudioFolder", 'load_dataset("audiofolder"): metadata.jsonl and audio files', frozenset({"audio"})
     ),
+    "lhotse": FormatEntry(
+        "lhotse:LhotseManifests",
+        "CutSet.from_file, load_manifest: recordings, supervisions, cuts",
+        frozenset({"audio", "base"}),
+        absolute=True,
+    ),
+    "lhotse-shar": FormatEntry("lhotse_shar:LhotseShar", "CutSet.from_shar: cuts, and tars of audio", frozenset()),
+    "nemo": FormatEntry(
+        "nemo:NemoManifests", "NeMo: manifests beside audio files", _TEXT | {"audio", "base"}, absolute=True
+    ),
+    "nemo-tarred": FormatEntry("nemo_tarred:NemoTarred", "NeMo: tars with manifests", _TEXT | {"audio"}),
+    "kaldi": FormatEntry(
+        "kaldi:KaldiDirectories", "Kaldi, ESPnet, kaldiio: data directories", _TEXT | {"base"}, absolute=True
+    ),
+    "ljspeech": FormatEntry("ljspeech:LJSpeech", "LJSpeech: metadata.csv and WAV files", _TEXT),
 }
 """The formats, in the order in which people see them."""
