@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 PAGES = {"README": ROOT / "README.md"} | {
     str(path.relative_to(DOCS).with_suffix("")): path for path in sorted(DOCS.rglob("*.md"))
 }
-LANES = {"main", "extras", "slurm", "s3", "none"}
+LANES = {"main", "extras", "readers", "slurm", "s3", "none"}
 """Where blocks of commands run that begin with `$`: `make test`, `make test-...`, or nowhere."""
 
 _BLOCK = re.compile(
