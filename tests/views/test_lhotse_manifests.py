@@ -36,7 +36,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("container", ["tar", "files"])
 def test_cuts_recordings_and_supervisions_say_the_same(exported: Output, tmp_path: Path, container: str) -> None:
     out = exported(container)
-    export(str(out), str(tmp_path / "lhotse"), ExportOptions("lhotse"))
+    report = export(str(out), str(tmp_path / "lhotse"), ExportOptions("lhotse"))
+    assert ("from the beginning of its tar" in " ".join(report.receipt.notes)) == (container == "tar")
     recordings, supervisions, cuts = (
         lines(tmp_path / "lhotse" / f"{name}_train.jsonl.gz") for name in ("recordings", "supervisions", "cuts")
     )
