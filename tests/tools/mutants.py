@@ -951,8 +951,8 @@ MUTANTS = (
     Mutant(
         "a stage within another stops that one's time",
         "events/stopwatch.py",
-        "stage = self._under_way[-1]",
-        "stage = self._under_way[0]",
+        "self._seconds[under_way[-1]]",
+        "self._seconds[under_way[0]]",
         "tests/events/test_stopwatch.py",
     ),
     Mutant(
