@@ -29,7 +29,7 @@ FLOORS = {
         "output pack",
         "planning workshop",
         "worker",
-        "cluster",
+        "cluster report",
         "jobs views",
         "cli __init__",
         "__main__",
