@@ -7,6 +7,9 @@ READERS := build/readers
 BENCH := build/bench
 CUDA := build/cuda
 ARM := build/aarch64
+BROWSER := build/browser
+PAGE := pipeline/report/page
+PAGE_MODULES := build/page/node_modules
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
@@ -17,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BI
   --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-readers test-s3 test-slurm test-netns test-aarch64 test-cuda lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-readers test-s3 test-slurm test-netns test-aarch64 test-browser test-cuda page lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
 
 house:  ## print the rooms of pipeline/, their sizes, and which room imports which
 	@$(PYTHON) tests/tools/house.py
@@ -59,6 +62,15 @@ test-netns: $(VENV)/dev  ## run a Dask cluster over three hosts, which are netwo
 
 test-aarch64: $(VENV)/dev $(ARM)/done  ## run kernels on a 64-bit ARM processor that qemu emulates, and compare their bits (as root; installs qemu-user)
 	$(PYTEST) -m aarch64
+
+test-browser: $(BROWSER)/done $(PAGE_MODULES)/done  ## lint and test the page of melmill report, and open it in a browser (as root; installs chromium, nodejs)
+	$(PAGE_MODULES)/.bin/biome ci --error-on-warnings --config-path=$(PAGE) $(PAGE) tests/report/page
+	node --test tests/report/page/*.test.mjs
+	$(PYTEST:$(VENV)/%=$(BROWSER)/%) -m browser
+
+page: $(PAGE_MODULES)/done  ## build the page of melmill report from its sources, and format them
+	$(PAGE_MODULES)/.bin/biome check --write --config-path=$(PAGE) $(PAGE) tests/report/page
+	node $(PAGE)/build.mjs $(PAGE_MODULES)
 
 test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this machine needs to have; not in .ci/run
 	$(CUDA)/bin/pytest -m cuda
@@ -160,6 +172,22 @@ $(ARM)/done: requirements-dev.txt | $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: --python-version 3.11 \
 	  $(foreach glibc,2_17 2_27 2_28 2_34,--platform manylinux_$(glibc)_aarch64) --platform manylinux2014_aarch64 \
 	  --target $(ARM)/site --requirement $(ARM)/requirements.txt
+	touch $@
+
+# Libraries of the page, and what builds and tests it. Their locked bytes are installed; no script of theirs runs.
+$(PAGE_MODULES)/done: $(PAGE)/package.json $(PAGE)/package-lock.json
+	command -v npm >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends nodejs npm; }
+	mkdir -p build/page && cp $^ build/page
+	npm ci --prefix build/page --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# Playwright drives Debian's browser, and installs none of its own.
+$(BROWSER)/done: requirements-dev.txt
+	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium fonts-inter; }
+	$(PYTHON) -m venv $(BROWSER)
+	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
+	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check 'playwright==1.65.2'
+	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 # A place of its own: onnxruntime and onnxruntime-gpu are one package of two builds.

@@ -27,6 +27,7 @@ LANES = {
     "netns": ["netns"],
     "cuda": ["cuda"],
     "aarch64": ["aarch64"],
+    "browser": ["browser"],
 }
 """Lane, which is also the marker of its tests -> its folders. The folders of other lanes are not even imported."""
 
