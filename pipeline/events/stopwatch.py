@@ -37,7 +37,8 @@ class Stopwatch:
             yield piece
 
     def stages(self) -> Stages:
-        """The seconds of each stage so far."""
+        """The seconds of each stage so far, with those of the stage that is under way."""
+        self._count()
         return Stages(**self._seconds)
 
     def switch(self, stage: Stage | None) -> None:

@@ -20,6 +20,7 @@ these parts, and are parsed whole.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -27,7 +28,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from pipeline.config import StoreInRows
-from pipeline.output.commit_heads import DIGEST_BYTES, CommitHead, head_of
+from pipeline.output.commit_heads import DIGEST_BYTES, CommitHead, head_of, making_of
 from pipeline.output.published_rows import list_line
 from pipeline.output.records import Failure, Ingredients, Row, ShardRecord, StoredObject, unsealed
 from pipeline.output.totals import ShardSums
@@ -93,6 +94,7 @@ class Commit:
                 texts=self.head.texts,
                 copied_from=plain["copied_from"],
                 copied_seconds=plain["copied_seconds"],
+                making=self.head.making,
             )
             if head_of(record) != self.head:
                 raise ValueError("its rows and failures are not those of its head")
@@ -179,6 +181,7 @@ def encoded(record: ShardRecord, store: StoreInRows = "name") -> bytes:
         "texts": record.texts,
         "copied_from": record.copied_from,
         "copied_seconds": record.copied_seconds,
+        "making": dataclasses.asdict(record.making) if record.making is not None else None,
         "store": common,
         "store_in_rows": store,
         "made": head.made,
@@ -234,6 +237,7 @@ def _head(parts: _Parts) -> CommitHead:
         digests,
         revision=plain["revision"],
         texts=plain["texts"],
+        making=making_of(plain.get("making")),
     )
 
 

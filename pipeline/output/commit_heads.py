@@ -1,28 +1,30 @@
-"""The heads of commit records: all that a plan needs of them, in one file for all commits.
+"""The heads of commit records: all that a plan needs of them, in one file for all commits, and how each was made.
 
-So a plan over a million utterances reads no commit record.
+So a plan over a million utterances reads no commit record, and neither does the page of a report.
 
 The commit records stay the truth. Each head stands beside the stamp of its record: what the storage says of its
 version. A plan lists the records with their stamps, and takes a head from this file if its stamp is that of the record;
 else it reads the record. So a file that is lost, damaged, behind, or of another output costs time and changes no plan.
 
 Each line has a digest, a space, and a JSON array: name and stamp of the record, and the fields of its `CommitHead`.
-Lines are in the order of the names. A run writes the file each time it publishes, from a listing that was made before
-the records were read: a record that is replaced meanwhile has another stamp from then on.
+Heads that were written before `making` was have none. Lines are in the order of the names. A run writes the file each
+time it publishes, from a listing that was made before the records were read: a record that is replaced meanwhile has
+another stamp from then on.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from pipeline.errors import StorageError
 from pipeline.output.layout import COMMIT_HEADS
-from pipeline.output.records import Failure, Ingredients, Row, ShardId, ShardRecord
+from pipeline.output.records import Failure, Ingredients, Row, ShardId, ShardMaking, ShardRecord
 from pipeline.storage import Storage
 
 VERSION = "1"
@@ -33,7 +35,7 @@ DIGEST_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class CommitHead(ShardId):
-    """All of a commit that planning needs, without its rows.
+    """All of a commit that planning needs, without its rows, and how it was made.
 
     Args:
         number, fingerprint, revision, texts: the identity of the shard; see ShardId.
@@ -45,6 +47,7 @@ class CommitHead(ShardId):
         made: number of its utterances that were made.
         keys: keys of its utterances: first those that were made, then those that were quarantined, in order.
         digests: digests of their mels, 16 bytes each.
+        making: how it was made, for people; None in commits of early versions of melmill.
     """
 
     generation: int
@@ -55,6 +58,7 @@ class CommitHead(ShardId):
     made: int
     keys: list[str] = field(repr=False)
     digests: bytes = field(repr=False)
+    making: ShardMaking | None = field(default=None, kw_only=True)
 
     @property
     def failed(self) -> int:
@@ -81,7 +85,13 @@ def head_of(record: ShardRecord) -> CommitHead:
         b"".join(digests),
         revision=record.revision,
         texts=record.texts,
+        making=record.making,
     )
+
+
+def making_of(plain: Mapping[str, Any] | None) -> ShardMaking | None:
+    """How a shard was made, from what `dataclasses.asdict` gave; None if its commit does not say it."""
+    return ShardMaking.from_dict(plain) if plain is not None else None
 
 
 class HeadsWriter:
@@ -173,6 +183,7 @@ def _line(head: CommitHead, stamp: str) -> bytes:
         head.made,
         head.keys,
         head.digests.hex(),
+        dataclasses.asdict(head.making) if head.making is not None else None,
     ]
     text = json.dumps(fields).encode()
     return _digest(text) + b" " + text + b"\n"
@@ -180,7 +191,7 @@ def _line(head: CommitHead, stamp: str) -> bytes:
 
 def _head(text: bytes) -> CommitHead:
     _, _, number, fingerprint, revision, texts, *rest = json.loads(text)
-    generation, ingredients, metadata, objects, size, made, keys, digests = rest
+    generation, ingredients, metadata, objects, size, made, keys, digests, *making = rest
     found = bytes.fromhex(digests)
     if len(found) != DIGEST_BYTES * len(keys):
         raise ValueError("keys and digests do not belong together")
@@ -197,6 +208,7 @@ def _head(text: bytes) -> CommitHead:
         found,
         revision=revision,
         texts=texts,
+        making=making_of(making[0] if making else None),
     )
 
 

@@ -11,6 +11,7 @@
     _melmill/stale/000123-1a2b3c4d.json           a mark: make this shard again
     _melmill/publishing.json  published.json      what is about to be published, and what was
     _melmill/status.json  parts/000002.json       how far the run is, or each part of it
+    _melmill/runs/20260102T030405Z-1a2b3c4d.json  how a run went that has ended, or a part of it
     _melmill/run.lock  scratch/...  probes/...    the lock, half-written files and trials, which belong to `storage`
 
 Names are relative to the output, with forward slashes. `audio.member_names` makes a KEY of an utterance's key.
@@ -43,6 +44,8 @@ PUBLISHING = f"{PRIVATE}/publishing.json"
 STATUS = f"{PRIVATE}/status.json"
 PARTS = f"{PRIVATE}/parts"
 """Folder of the statuses of a job's parts. While it holds one, they count instead of STATUS."""
+RUNS = f"{PRIVATE}/runs"
+"""Folder of the records of runs that have ended; see `run_records`."""
 
 _SHARD = r"[0-9]{6,}-[0-9a-f]{8}"
 _RECORD = re.compile(rf"({_SHARD})\.json")
@@ -126,6 +129,11 @@ def marked_commit(path: str) -> str | None:
 def part_path(index: int) -> str:
     """The path of the status of one part of a job."""
     return f"{PARTS}/{index:06d}.json"
+
+
+def run_path(run_id: str) -> str:
+    """The path of the record of a run, or of a part of a job."""
+    return f"{RUNS}/{run_id}.json"
 
 
 def of_others(path: str) -> str | None:

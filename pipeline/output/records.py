@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Subtype
+from pipeline.events import Stages
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import audio_object, shard_name
 from pipeline.output.not_measured import with_nulls
@@ -167,6 +168,30 @@ class Ingredients:
 
 
 @dataclass(frozen=True)
+class ShardMaking:
+    """How a shard was made, for people. Nothing is decided by it, and the clocks of workers may differ.
+
+    Args:
+        run_id: identifier of the run, or of the part of a job, that made it.
+        worker: name of the worker.
+        began: time when the worker began [s since 1970, UTC].
+        ended: time when the shard's objects were durable.
+        stages: time spent on each stage, without that of the commit record itself.
+    """
+
+    run_id: str
+    worker: str
+    began: float
+    ended: float
+    stages: Stages
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> ShardMaking:
+        """What `dataclasses.asdict` gave. KeyError or TypeError if it is not valid."""
+        return cls(**{**plain, "stages": Stages(**plain["stages"])})
+
+
+@dataclass(frozen=True)
 class ShardRecord:
     """The commit record. A shard exists if, and only if, its record does.
 
@@ -187,6 +212,7 @@ class ShardRecord:
         copied_from: name of the commit whose audio was copied; empty if all audio was decoded.
         copied_seconds: duration of the audio that was copied beside audio that was decoded [s]; 0.0 if one or the other
             was done with all of it.
+        making: how it was made; None in records of early versions of melmill.
     """
 
     shard: int
@@ -202,6 +228,7 @@ class ShardRecord:
     texts: str = ""
     copied_from: str = ""
     copied_seconds: float = 0.0
+    making: ShardMaking | None = None
 
     @property
     def id(self) -> ShardId:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import tarfile
+import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,11 @@ from pipeline.audio.containers import Sink, open_sink
 from pipeline.audio.encode import decoded_pcm_sha256
 from pipeline.config import Container, Job
 from pipeline.errors import StorageError
+from pipeline.events import Stages
+from pipeline.events.stopwatch import Stopwatch
 from pipeline.output.layout import path_apart, shard_path
 from pipeline.output.ledger import Ledger
-from pipeline.output.records import Failure, Row, ShardRecord, StoredObject
+from pipeline.output.records import Failure, Row, ShardMaking, ShardRecord, StoredObject
 from pipeline.planning.fingerprint import ingredients_of
 from pipeline.planning.plan import ShardTask
 
@@ -32,13 +35,18 @@ class Attempt:
         ledger: the ledger of the output.
         task: the shard.
         job: the job that the shard belongs to.
+        watch: stopwatch that takes the time of each stage.
+        worker: name of the worker that this process is.
     """
 
-    def __init__(self, ledger: Ledger, task: ShardTask, job: Job) -> None:
+    def __init__(self, ledger: Ledger, task: ShardTask, job: Job, watch: Stopwatch, worker: str = "") -> None:
         self._ledger = ledger
         self._storage = ledger.storage
         self._task = task
         self._job = job
+        self._watch = watch
+        self._worker = worker
+        self._began = time.time()
         self._id = uuid.uuid4().hex
         self._container: Container = job.config.output.container
         self._scratch = contextlib.ExitStack()
@@ -107,6 +115,7 @@ class Attempt:
             texts=self._task.texts,
             copied_from=copied_from,
             copied_seconds=copied_seconds,
+            making=self._making(),
         )
         winner = self._ledger.put_commit(record, self._job.config.output.store_in_rows)
         if winner.attempt == self._id:
@@ -114,6 +123,11 @@ class Attempt:
         for name in {each.name for each in objects} - {each.name for each in winner.objects}:
             self._storage.delete(name)
         return winner
+
+    def _making(self) -> ShardMaking:
+        """How the shard was made, in whole milliseconds."""
+        stages = Stages(*(round(seconds, 3) for seconds in dataclasses.astuple(self._watch.stages())))
+        return ShardMaking(self._job.run_id, self._worker, round(self._began, 3), round(time.time(), 3), stages)
 
     def _check_still_there(self, record: ShardRecord) -> None:
         """Take the commit back if its objects are gone.

@@ -37,6 +37,7 @@ def convert_shard(
     threads: int = 1,
     report: Callable[[UtterancesMade], None] | None = None,
     watch: Stopwatch | None = None,
+    worker: str = "",
 ) -> ShardRecord:
     """Read, decode, examine, encode and commit one shard. Audio of mels that are there is copied; see `ShardTask`.
 
@@ -50,6 +51,7 @@ def convert_shard(
         threads: number of threads for the vocoder.
         report: callable that is told after each utterance how far the shard is.
         watch: stopwatch that takes the time of each stage.
+        worker: name of this worker, for the commit record.
 
     Returns:
         The commit record: ours, or that of an attempt that was faster.
@@ -63,7 +65,8 @@ def convert_shard(
     there = ledger.find_commit(task)
     if there is not None:  # the worker that committed it died before it could say so
         return there
-    with translated(f"writing shard {task.name} to {ledger.storage.url}"), Attempt(ledger, task, job) as attempt:
+    writing = translated(f"writing shard {task.name} to {ledger.storage.url}")
+    with writing, Attempt(ledger, task, job, watch, worker) as attempt:
         copied = None
         if task.copied_from and not task.condemned:
             with watch.during("read"):
@@ -90,8 +93,9 @@ def try_shard(
     The arguments are those of `convert_shard`.
     """
     ledger = Ledger(open_output(job.config.output))
-    with translated(f"trying shard {task.name}"), Attempt(ledger, task, job) as attempt:
-        _convert_utterances(task, job, threads, report, attempt, Stopwatch())
+    watch = Stopwatch()
+    with translated(f"trying shard {task.name}"), Attempt(ledger, task, job, watch) as attempt:
+        _convert_utterances(task, job, threads, report, attempt, watch)
 
 
 def _convert_utterances(

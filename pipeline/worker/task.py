@@ -36,7 +36,7 @@ def make_shard(task: ShardTask, job: Job, threads: int, worker: str, tell: Tell)
     """
     tell(ShardStarted(task.number, worker, processor()))
     watch = Stopwatch()
-    record = convert_shard(task, job, threads, tell, watch)
+    record = convert_shard(task, job, threads, tell, watch, worker)
     causes, example = summary(record.failures)
     return ShardCommitted(
         shard=record.shard,

@@ -233,6 +233,7 @@ def output(small_store: Path, vocoder_path: Path, tmp_path_factory: pytest.TempP
 def test_every_field_on_disk_is_in_the_reference(output: Path) -> None:
     (commit,) = (output / "_melmill" / "commits").iterdir()
     (tar,) = (output / "data").iterdir()
+    (run,) = (output / "_melmill" / "runs").iterdir()
     job = json.loads((output / "job.json").read_text())
     with tarfile.open(tar) as shard:
         sidecar = json.load(shard.extractfile(shard.getnames()[1]))  # type: ignore[arg-type]
@@ -245,6 +246,7 @@ def test_every_field_on_disk_is_in_the_reference(output: Path) -> None:
         "field of an entry": {"url", "nsamples", "filesize", "key", "file"},
         "field of a commit record": json.loads(commit.read_text()),
         "field of `published.json`": json.loads((output / "_melmill" / "published.json").read_text()),
+        "field of the record of a run": json.loads(run.read_text()),
         "field of the JSON": sidecar,
     }.items():
         assert field_table("reference/files", head) == set(fields), head

@@ -38,7 +38,7 @@ def record_of(task: ShardTask, job: Job) -> ShardRecord:
 def as_version_1(record: ShardRecord) -> bytes:
     """A commit record as melmill stored it before version 2 of its format."""
     plain = {"version": 1, **dataclasses.asdict(record)}
-    del plain["copied_seconds"]
+    del plain["copied_seconds"], plain["making"]
     return json.dumps(sealed(plain)).encode()
 
 
