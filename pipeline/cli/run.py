@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,11 @@ Metrics = Annotated[
     ),
 ]
 
+Report = Annotated[
+    bool,
+    typer.Option("--report", help="At the end, write a page to look at and listen to, beside the output: OUT-report."),
+]
+
 
 @with_job_flags()
 def run(
@@ -54,6 +60,7 @@ def run(
     single_writer: SingleWriter = False,
     if_changed: IfChanged = False,
     metrics: Metrics = None,
+    report: Report = False,
     log_json: LogJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -78,12 +85,21 @@ def run(
         melmill run --store mels.zarr --out audio --vocoder lift
     """
 
+    job: JobConfig | None = None
+
     def configured() -> JobConfig:
-        return flags.config(None, *(["output.single_writer=true"] if single_writer else []))
+        nonlocal job
+        job = flags.config(None, *(["output.single_writer=true"] if single_writer else []))
+        return job
 
     def work(config: JobConfig, listener: Listener) -> jobs.RunReport | PartReport:
         if part is None:
             return jobs.run(config, listener, flags.adopt)
         return run_part(config, Part.parse(part), listener, flags.adopt)
 
-    carry_out(configured, work, log_json, if_changed, metrics, detail(quiet, verbose))
+    with contextlib.ExitStack() as stack:
+        if report:
+            from pipeline.cli.report import report_after  # takes a tenth of a second
+
+            stack.enter_context(report_after(lambda: job, quiet=if_changed or quiet))
+        carry_out(configured, work, log_json, if_changed, metrics, detail(quiet, verbose))

@@ -40,7 +40,7 @@ class ComparedFigure:
         better: which value is better: lower, or None if neither is.
         a_median, b_median: medians over the utterances that both have and measured.
         difference_median, difference_p05, difference_p95: percentiles of the differences.
-        a_better, b_better, same: number of utterances; None if `better` is None.
+        a_better, b_better, same: number of utterances; of those that differ None if `better` is None.
         edges: edges of the bins of the differences, `[bins + 1]`.
         counts: number of utterances in each bin, `[bins]`. The first and the last bin hold what lies beyond, too.
         missing: number of utterances for which one of both did not measure it.

@@ -133,6 +133,7 @@ class QualityCheck:
         level: good, look or bad; "unknown" if what it needs was not measured.
         title: what is checked.
         text: what was found, as a sentence.
+        finding: the same in a few words, such as `3 failures`; "" if nothing was found.
         what_to_do: the way out; "" if nothing needs to be done.
         filter: the rows that it is about; None if they cannot be told by one column.
     """
@@ -141,6 +142,7 @@ class QualityCheck:
     level: Level | Literal["unknown"]
     title: str
     text: str
+    finding: str = ""
     what_to_do: str = ""
     filter: RowFilter | None = None
 

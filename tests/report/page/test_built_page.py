@@ -23,7 +23,9 @@ def _digest(text: str) -> str:
 
 
 def test_the_policy_lets_the_pages_own_script_and_style_run_and_no_other() -> None:
-    policy = dict(each.split(" ", 1) for each in _only(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">').split("; "))
+    policy = dict(
+        each.split(" ", 1) for each in _only(r'<meta http-equiv="Content-Security-Policy" content="(.*?)">').split("; ")
+    )
     script, style = _only("<script>(.*?)</script>"), _only("<style>(.*?)</style>")
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == f"{_digest(script)} 'strict-dynamic'"
@@ -53,7 +55,9 @@ def _installed() -> dict[str, str]:
 
 
 def test_each_library_in_the_page_is_listed_with_version_licence_and_size() -> None:
-    listed = re.findall(r"^\| ([\w@/-]+) \| ([\d.]+) \| (MIT|ISC|BSD-3-Clause|Apache-2.0) \| (\d+) \|$", THIRD_PARTY, re.MULTILINE)
+    listed = re.findall(
+        r"^\| ([\w@/-]+) \| ([\d.]+) \| (MIT|ISC|BSD-3-Clause|Apache-2.0) \| (\d+) \|$", THIRD_PARTY, re.MULTILINE
+    )
     assert {"uplot", "d3-scale-chromatic"} <= {name for name, *_ in listed}
     for name, version, _, size in listed:
         assert _installed()[name] == version
