@@ -49,6 +49,7 @@ class _Commands(LazyGroup):
         LazyCommand("status", "pipeline.cli.status:status", "Show how far a run is, or how the last run ended."),
         LazyCommand("verify", "pipeline.cli.verify:verify", "Read a whole output again and check it."),
         LazyCommand("report", "pipeline.cli.report:report", "Write a page to look at and listen to."),
+        LazyCommand("serve", "pipeline.cli.serve:serve", "Serve that page, with the audio of every utterance."),
         LazyCommand("gc", "pipeline.cli.garbage:gc", "List, and with --yes delete, what no manifest needs any more."),
         LazyCommand(
             "doctor", "pipeline.cli.doctor:doctor", "Show what melmill has to work with here, and how fast it is."
