@@ -64,7 +64,7 @@ test-aarch64: $(VENV)/dev $(ARM)/done  ## run kernels on a 64-bit ARM processor 
 	$(PYTEST) -m aarch64
 
 test-browser: $(BROWSER)/done $(PAGE_MODULES)/done  ## lint and test the page of melmill report, and open it in a browser (as root; installs chromium, nodejs)
-	$(PAGE_MODULES)/.bin/biome ci --error-on-warnings --config-path=$(PAGE) $(PAGE) tests/report/page
+	$(PAGE_MODULES)/.bin/biome ci --colors=off --error-on-warnings --config-path=$(PAGE) $(PAGE) tests/report/page
 	node --test tests/report/page/*.test.mjs
 	$(PYTEST:$(VENV)/%=$(BROWSER)/%) -m browser
 

@@ -95,6 +95,20 @@ MUTANTS = (
         "tests/views/test_nemo_manifests.py -k missing_text",
     ),
     Mutant(
+        "the policy of a report's page lets nothing else in",
+        "report/page/index.html",
+        "default-src 'none'",
+        "default-src *",
+        "tests/report/page/test_built_page.py -k policy",
+    ),
+    Mutant(
+        "scripts beside a report are let in by the page's own script alone",
+        "report/page/index.html",
+        "'strict-dynamic'",
+        "'self' file:",
+        "tests/report/page/test_built_page.py -k policy",
+    ),
+    Mutant(
         "axes of length 1 beside a mel are removed",
         "stores/mel_axis.py",
         "        if len(kept) > 2 and size == 1:\n",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import * as blind from "../../../pipeline/report/page/src/compare/blind.js";
-import { withDifferences } from "../../../pipeline/report/page/src/compare/model.js";
+import { arranged, withDifferences } from "../../../pipeline/report/page/src/compare/model.js";
 
 const keys = Array.from({ length: 2000 }, (_, number) => `speaker/${number}`);
 
@@ -69,4 +69,28 @@ test("differences are B's minus A's, and null where one was not measured", () =>
   const columns = withDifferences({ key: ["k", "l"], a_x: [1, null], b_x: [3, 4] }, [{ field: "x" }, { field: "y" }]);
   assert.deepEqual(columns.difference_x, [2, null]);
   assert.ok(!("difference_y" in columns));
+});
+
+test("figures of which one value is better come first, lists follow them, and what is the same throughout is apart", () => {
+  const one = { difference_median: 0, difference_p05: 0, difference_p95: 0 };
+  const fields = [
+    { ...one, field: "duration", better: null },
+    { ...one, field: "level", better: null, difference_p95: 1 },
+    { ...one, field: "clipped", better: "lower", a_better: 0, b_better: 0 },
+    { ...one, field: "distance", better: "lower", a_better: 0, b_better: 1 },
+  ];
+  const lists = [{ id: "random" }, { id: "level" }, { id: "distance" }];
+  const told = arranged({ fields, lists });
+  assert.deepEqual(
+    told.fields.map(({ field }) => field),
+    ["distance", "level"],
+  );
+  assert.deepEqual(
+    told.lists.map(({ id }) => id),
+    ["distance", "level", "random"],
+  );
+  assert.deepEqual(
+    told.unchanged.map(({ field }) => field),
+    ["duration", "clipped"],
+  );
 });

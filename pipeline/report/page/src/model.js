@@ -12,11 +12,16 @@ import { Rows, together } from "./rows.js";
 
 export class Model {
   #clips;
+  #completed;
 
-  /** @param {object} report the JSON in the page. */
-  constructor(report) {
+  /**
+   * @param {object} report the JSON in the page.
+   * @param {(columns: object) => object} completed adds columns to those that the report has.
+   */
+  constructor(report, completed = (columns) => columns) {
     this.report = report;
-    this.rows = new Rows(report.rows.columns);
+    this.#completed = completed;
+    this.rows = new Rows(completed(report.rows.columns));
     this.labels = report.rows.labels;
     this.#clips = new Map(report.clips.map((clip) => [clip.row.key, clip]));
   }
@@ -55,9 +60,14 @@ export class Model {
     return audio?.file ?? (serve ? serve.audio + number : null);
   }
 
+  /** Whether utterances are played from the table: those of one output are. */
+  get isPlayed() {
+    return this.report.kind === "report";
+  }
+
   /** All rows in place of those that the page came with. */
   hold(chunks) {
-    this.rows = together(chunks);
+    this.rows = together(chunks.map(this.#completed));
   }
 
   /** Whether the table has every row of the output. */

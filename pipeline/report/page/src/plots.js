@@ -12,35 +12,44 @@ const FONT = "11px system-ui, sans-serif";
  *
  * @param {HTMLElement} node what it is drawn into.
  * @param {number} width [px]
- * @param {{edges: number[], counts: number[], kept: number[]|null, mark: number|null}} shown kept: the part of `counts`
- *   that the filters leave; mark: a value with a line of its own.
- * @param {null|((first: number, last: number) => void)} choose gets bins first <= bin < last.
- * @returns {uPlot}
+ * @param {{edges: number[], counts: number[], mark: number}} shown mark: a value with a line of its own.
+ * @param {(first: number, last: number) => void} choose gets bins first <= bin < last.
+ * @returns {uPlot} `showKept` and `showRange` change what it shows.
  */
-export function bars(node, width, { edges, counts, kept, mark }, choose) {
+export function bars(node, width, { edges, counts, mark }, choose) {
   const bins = counts.length;
-  const drawn = uPlot.paths.bars({ size: [1, 60], align: 1, gap: 1 });
-  const series = (colour) => ({ fill: token(colour), width: 0, paths: drawn, points: { show: false } });
-  const plot = new uPlot(
+  const paths = uPlot.paths.bars({ size: [1, 60], align: 1, gap: 1 });
+  const series = (colour) => ({ fill: (chart) => token(colour(chart)), width: 0, paths, points: { show: false } });
+  const chart = new uPlot(
     {
       width,
       height: 118,
       padding: [6, 2, 0, 2],
       legend: { show: false },
-      cursor: { x: false, y: false, points: { show: false }, drag: { x: Boolean(choose), y: false, setScale: false } },
+      cursor: { x: false, y: false, points: { show: false }, drag: { x: true, y: false, setScale: false } },
       scales: { x: { time: false, range: [0, bins] }, y: { range: (_, __, most) => [0, Math.max(1, most)] } },
-      series: [{}, series(kept ? "--faint" : "--accent-bar"), ...(kept ? [series("--accent-bar")] : [])],
+      series: [{}, series(({ data }) => (isKept(data) ? "--faint" : "--accent-bar")), series(() => "--accent-bar")],
       axes: [edgeAxis(edges, width), { show: false }],
       hooks: {
-        setSelect: choose ? [(chart) => chosenBins(chart, bins, choose)] : [],
-        draw: mark === null ? [] : [(chart) => line(chart, place(mark, edges))],
+        setSelect: [() => chosenBins(chart, bins, choose)],
+        draw: [(drawn) => line(drawn, place(mark, edges))],
       },
     },
-    [[...counts.keys()], counts, ...(kept ? [kept] : [])],
+    [[...counts.keys()], counts, counts.map(() => null)],
     node,
   );
-  if (choose) plot.over.addEventListener("click", () => clicked(plot, bins, choose));
-  return plot;
+  chart.over.addEventListener("click", () => clicked(chart, bins, choose));
+  return chart;
+}
+
+/** Show how many of the bars' rows the filters leave: counts by bin, or null if they leave all. */
+export function showKept(chart, kept) {
+  const [bins, counts] = chart.data;
+  chart.setData([bins, counts, kept ?? counts.map(() => null)]);
+}
+
+function isKept([, , kept]) {
+  return kept.some((each) => each !== null);
 }
 
 /**
@@ -70,7 +79,7 @@ export function curve(node, width, { x, y, shown }) {
         { stroke: token("--accent"), fill: token("--accent-wash"), width: 1.5, points: { show: x.length < 3 } },
       ],
       axes: [
-        { ...axis, grid: { show: false }, values: (_, splits) => splits.map(shown) },
+        { ...axis, grid: { show: false }, size: 26, values: (_, splits) => splits.map(shown) },
         { ...axis, size: 44, values: (_, splits) => splits.map((each) => tick(each)) },
       ],
     },

@@ -6,7 +6,7 @@ import { bigFigures, mark, subtitle } from "../parts/overview.js";
 
 /** The first screen. */
 export function comparisonOverview(comparison) {
-  const { a, b, notes, fields, matched, same, texts_changed: texts } = comparison;
+  const { a, b, notes, fields, unchanged, matched, same, texts_changed: texts } = comparison;
   return el(
     "section",
     { id: "overview", class: "overview" },
@@ -18,6 +18,13 @@ export function comparisonOverview(comparison) {
       { class: "compared" },
       fields.map((each) => comparedFigure(each)),
     ),
+    unchanged.length
+      ? el(
+          "p",
+          { class: "note" },
+          `The same in A and B throughout: ${unchanged.map(({ label }) => label.toLowerCase()).join(", ")}.`,
+        )
+      : null,
     bigFigures([
       ["In both", count(matched), plural(matched, "utterance").replace(/^\S+ /, "")],
       ["Same samples", count(same), matched ? percent(same / matched) : null],

@@ -8,16 +8,17 @@ import { listen } from "../parts/listen.js";
 import { plainTable } from "../parts/records.js";
 import { BlindTrial } from "./blind_view.js";
 import { comparisonOverview } from "./figures.js";
-import { comparisonModel, difference } from "./model.js";
+import { arranged, comparisonModel, difference } from "./model.js";
 import { currentPair, pairView } from "./pair.js";
 
 /**
  * The page of a comparison.
  *
- * @param {object} comparison ComparisonData of melmill.
+ * @param {object} told ComparisonData of melmill.
  * @returns {HTMLElement[]}
  */
-export function comparePage(comparison) {
+export function comparePage(told) {
+  const comparison = arranged(told);
   const model = comparisonModel(comparison);
   const main = comparison.fields[0]?.field;
   const wide = [

@@ -100,13 +100,15 @@ export function pairView(model, { row, a, b, same }) {
 function heardTogether(row, a, b) {
   const pair = startPair([a.file, b.file]);
   const duration = row.duration ?? row.a_duration;
-  const pictures = [a, b].map((audio, at) =>
-    stage(audio, duration, {
-      seek: (seconds) => pair.seek(seconds),
-      position: () => pair.position,
-      label: `${"AB"[at]}, ${row.key}`,
-    }),
-  );
+  const play = (side) => ({
+    seek: (seconds) => pair.seek(seconds),
+    position: () => pair.position,
+    label: `${side}, ${row.key}`,
+  });
+  const pictures = [
+    stage(a, duration, play("A"), { input: true, legend: false }),
+    stage(b, duration, play("B"), { input: !a.detail, legend: true }),
+  ];
   const sides = pictures.map(({ node }, at) =>
     el("section", { class: `one side-${"ab"[at]}` }, el("h4", {}, el("span", { class: "letter" }, "AB"[at])), node),
   );

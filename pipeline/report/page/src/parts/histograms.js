@@ -2,7 +2,7 @@
 
 import { el, fill, redrawn } from "../dom.js";
 import { count, figure } from "../format.js";
-import { bars, plotNode, showRange } from "../plots.js";
+import { bars, plotNode, showKept, showRange } from "../plots.js";
 import { binned } from "../rows.js";
 
 /**
@@ -33,23 +33,24 @@ function histogram(model, { field, label, unit, help, edges, counts, missing, ..
     `${label}: median ${figure(figures.median, unit)}, from ${figure(figures.minimum)} to ${figure(figures.maximum, unit)}`,
   );
   const ends = endFields(label, unit, narrow);
-  const state = { kept: null, range: null, chart: null };
   const choose = (first, last) =>
     narrow(first ? edges[first] : -Infinity, last < counts.length ? edges[last] : Infinity);
-  const draw = (width) => {
-    state.chart?.destroy();
-    state.chart = bars(plot, width, { edges, counts, kept: state.kept, mark: figures.median }, choose);
+  const state = { kept: null, range: null, chart: null };
+  const update = () => {
+    showKept(state.chart, state.kept);
     showRange(state.chart, edges, state.range);
   };
-  redrawn(plot, draw);
+  redrawn(plot, (width) => {
+    state.chart?.destroy();
+    state.chart = bars(plot, width, { edges, counts, mark: figures.median }, choose);
+    update();
+  });
   const show = (filters, numbers) => {
+    const isNarrowed = model.isWhole && numbers.length < model.rows.length;
+    state.kept = isNarrowed ? binned(clamped(model.rows.column(field), edges), numbers, edges) : null;
     state.range = filters.ranges[field] ?? null;
-    state.kept =
-      model.isWhole && numbers.length < model.rows.length
-        ? binned(clamped(model.rows.column(field), edges), numbers, edges)
-        : null;
     ends.show(state.range);
-    if (plot.clientWidth) draw(plot.clientWidth);
+    if (state.chart) update();
   };
   const node = el(
     "section",

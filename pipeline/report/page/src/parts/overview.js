@@ -88,7 +88,7 @@ function perUtterance({ utterances, seconds }) {
 }
 
 function share(part, whole) {
-  return part ? `of ${count(whole)}` : "none";
+  return part ? `of ${count(whole)}` : "";
 }
 
 function checkOf({ level, title, text, what_to_do: wayOut, filter }, showRows) {

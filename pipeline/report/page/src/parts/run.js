@@ -1,7 +1,7 @@
 /** How the runs went: throughput, time by stage, a lane for each worker, and retries. */
 
 import { el, fill, redrawn, sized, token } from "../dom.js";
-import { count, figure, moment, percent, plural, span } from "../format.js";
+import { count, figure, moment, percent, plural, span, tick } from "../format.js";
 import { curve, plotNode } from "../plots.js";
 
 const LANE = 18;
@@ -73,9 +73,13 @@ function throughput(told) {
   let chart = null;
   redrawn(node, (size) => {
     chart?.destroy();
-    chart = curve(node, size, { x: rates.map((_, at) => (at + 0.5) * width), y: rates, shown: span });
+    chart = curve(node, size, { x: rates.map((_, at) => (at + 0.5) * width), y: rates, shown: shortSpan });
   });
   return [el("p", { class: "note" }, "seconds of audio per second"), node];
+}
+
+function shortSpan(seconds) {
+  return seconds < 60 ? `${tick(seconds)} s` : span(seconds);
 }
 
 function stages(told) {

@@ -17,9 +17,10 @@ const STEP = { ArrowLeft: -1, ArrowRight: 1, PageDown: -5, PageUp: 5 };
  * @param {{peaks: string, detail: string|null, note: string}|null} audio null if the report has only the sound of it.
  * @param {number} duration [s]
  * @param {{seek: (seconds: number) => void, position: () => number, label: string}} play how it is played.
+ * @param {{input: boolean, legend: boolean}} shown whether the mel that came in and the scales are shown.
  * @returns {{node: HTMLElement, move: () => void}} `move` puts the line where the audio is.
  */
-export function stage(audio, duration, { seek, position, label }) {
+export function stage(audio, duration, { seek, position, label }, shown = { input: true, legend: true }) {
   const line = el("div", { class: "playhead" });
   const pictures = el("div", { class: "pictures" }, waveform(readPeaks(audio?.peaks)), line);
   const node = el("div", { class: "stage" }, pictures, timeAxis(duration));
@@ -29,7 +30,7 @@ export function stage(audio, duration, { seek, position, label }) {
     pictures.setAttribute("aria-valuetext", `${clock(position())} of ${clock(duration)}`);
   };
   asSlider(pictures, { label, duration, seek, position });
-  if (audio) addMels(node, pictures, audio);
+  if (audio) addMels(node, pictures, audio, shown);
   move();
   return { node, move };
 }
@@ -78,7 +79,7 @@ function timeAxis(duration) {
   return el("div", { class: "time-axis" }, el("span", {}, "0"), el("span", {}, figure(duration, "s")));
 }
 
-function addMels(node, pictures, { detail, note }) {
+function addMels(node, pictures, { detail, note }, shown) {
   const said = el("p", { class: "note" }, note);
   node.append(said);
   if (!detail) return;
@@ -86,23 +87,20 @@ function addMels(node, pictures, { detail, note }) {
   beside(detail)
     .then((bytes) => {
       const mels = readMels(bytes);
-      pictures.append(...melPictures(mels));
+      pictures.append(...melPictures(mels, shown.input));
       fill(said, note);
-      said.before(legend(mels));
+      if (shown.legend) said.before(legend(mels));
     })
     .catch((error) => fill(said, `The mels cannot be shown: ${error.message}.`));
 }
 
-function melPictures(mels) {
+function melPictures(mels, withInput) {
   const picture = (caption, colours) =>
     el("div", { class: "picture mel" }, painted(mels, colours), el("span", { class: "caption" }, caption));
   const output = picture("Mel of the audio", () => melPixels(mels, mels.output, VIRIDIS));
   if (!mels.input) return [output];
-  return [
-    picture("Mel that came in", () => melPixels(mels, mels.input, VIRIDIS)),
-    output,
-    picture("Difference", () => differencePixels(mels, diverging(isDark()))),
-  ];
+  const input = withInput ? picture("Mel that came in", () => melPixels(mels, mels.input, VIRIDIS)) : null;
+  return [input, output, picture("Difference", () => differencePixels(mels, diverging(isDark())))].filter(Boolean);
 }
 
 /** A canvas of one pixel to a value, which the style sheet stretches. */

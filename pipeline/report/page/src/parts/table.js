@@ -65,7 +65,7 @@ function headings(model, fields, sort, onSort) {
   return el(
     "tr",
     { "aria-rowindex": 1 },
-    el("th", { scope: "col", class: "plays" }, el("span", { class: "hidden" }, "Play")),
+    model.isPlayed ? el("th", { scope: "col", class: "plays" }, el("span", { class: "hidden" }, "Play")) : null,
     heading("key"),
     fields.map(heading),
   );
@@ -87,7 +87,7 @@ function rowOf(model, state, place, on) {
   const node = el(
     "tr",
     { "aria-rowindex": place + 2, tabindex: place === state.active ? 0 : -1, "data-number": number },
-    el("td", { class: "plays" }, playButton(model, number)),
+    model.isPlayed ? el("td", { class: "plays" }, playButton(model, number)) : null,
     el(
       "td",
       { class: "utterance" },
@@ -120,6 +120,7 @@ function playButton(model, number) {
 }
 
 function markPlaying(model, body) {
+  if (!model.isPlayed) return;
   for (const row of body.querySelectorAll("tr[data-number]"))
     fill(row.firstChild, playButton(model, Number(row.dataset.number)));
 }
