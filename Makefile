@@ -66,7 +66,7 @@ test-aarch64: $(VENV)/dev $(ARM)/done  ## run kernels on a 64-bit ARM processor 
 test-browser: $(BROWSER)/done $(PAGE_MODULES)/done  ## lint and test the page of melmill report, and open it in a browser (as root; installs chromium, nodejs)
 	$(PAGE_MODULES)/.bin/biome ci --colors=off --error-on-warnings --config-path=$(PAGE) $(PAGE) tests/report/page
 	node --test tests/report/page/*.test.mjs
-	$(PYTEST:$(VENV)/%=$(BROWSER)/%) -m browser
+	OMP_NUM_THREADS=1 $(BROWSER)/bin/pytest -m browser
 
 page: $(PAGE_MODULES)/done  ## build the page of melmill report from its sources, and format them
 	$(PAGE_MODULES)/.bin/biome check --write --config-path=$(PAGE) $(PAGE) tests/report/page

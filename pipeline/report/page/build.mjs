@@ -36,13 +36,15 @@ const [script, style] = [built(".js"), built(".css")];
 if (/<\/(script|style)|<!--/i.test(script + style)) throw new Error("script or style would end within the page");
 
 const digest = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
-/** Scripts beside the page are let in by the page's own alone; a browser gives "file:" to what lies on a disk. */
+/** Scripts beside the page are let in by the page's own alone, and by the names that beside.js knows. */
 const POLICY = [
   "default-src 'none'",
   `script-src ${digest(script)} 'strict-dynamic'`,
   `style-src ${digest(style)}`,
   "img-src data:",
   "media-src 'self' file:",
+  "require-trusted-types-for 'script'",
+  "trusted-types melmill",
   "base-uri 'none'",
   "form-action 'none'",
 ].join("; ");

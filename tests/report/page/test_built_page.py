@@ -30,6 +30,8 @@ def test_the_policy_lets_the_pages_own_script_and_style_run_and_no_other() -> No
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == f"{_digest(script)} 'strict-dynamic'"
     assert policy["style-src"] == _digest(style)
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert policy["trusted-types"] == "melmill"
     assert policy["base-uri"] == policy["form-action"] == "'none'"
 
 

@@ -14,13 +14,8 @@ function start() {
   const report = JSON.parse(document.getElementById("report").textContent);
   const root = document.getElementById("page");
   if (report.format !== FORMAT || !PAGES[report.kind]) {
-    root.replaceChildren(
-      el(
-        "p",
-        { class: "problem" },
-        "This page and its data are of different versions of melmill. Make the report again.",
-      ),
-    );
+    const told = "This page and its data are of different versions of melmill. Make the report again.";
+    root.replaceChildren(el("main", {}, el("p", { class: "problem" }, told)));
     return;
   }
   root.replaceChildren(...PAGES[report.kind](report));

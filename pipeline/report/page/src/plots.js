@@ -124,7 +124,7 @@ function chosenBins(chart, bins, choose) {
 
 function clicked(chart, bins, choose) {
   const bin = Math.floor(chart.posToVal(chart.cursor.left, "x"));
-  if (bin >= 0 && bin < bins && chart.select.width < 3) choose(bin, bin + 1);
+  if (bin >= 0 && bin < bins) choose(bin, bin + 1);
 }
 
 /** Show a chosen range over bars. */

@@ -32,7 +32,6 @@ export function themeButton() {
     show(kept("theme", "auto"));
     button.textContent = shown();
   });
-  button.setAttribute("aria-label", "Theme");
   return button;
 }
 

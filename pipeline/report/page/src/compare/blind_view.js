@@ -33,15 +33,16 @@ export class BlindTrial {
     );
     this.#name = `blind:${report.a.output.manifest_sha256}:${report.b.output.manifest_sha256}`;
     this.#begin(kept(this.#name, null) ?? newTrial());
-    this.node = el("div", { class: "blind" });
+    this.node = el("div", { class: "blind", tabindex: -1 });
     this.node.addEventListener("melmill-choice", ({ detail }) => this.#choose(detail));
   }
 
-  /** Show the first utterance that has no choice yet. */
+  /** Show the first utterance that has no choice yet, ready for keys. */
   show() {
     const open = this.#keys.findIndex((key) => !this.#trial.choices[key]);
     this.#place = Math.max(0, open);
     this.#draw();
+    this.node.focus({ preventScroll: true });
   }
 
   #begin(trial) {

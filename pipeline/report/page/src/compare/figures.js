@@ -87,7 +87,7 @@ function comparedFigure({
   return el(
     "section",
     { class: "panel", title: help },
-    el("h3", {}, label, unit ? el("small", {}, ` ${unit}`) : null),
+    el("h2", {}, label, unit ? el("small", {}, ` ${unit}`) : null),
     el(
       "p",
       { class: "medians" },

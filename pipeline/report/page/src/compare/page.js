@@ -107,7 +107,7 @@ function onKeys() {
       return;
     const pair = currentPair();
     const choice = { 1: "1", 2: "2", 0: "same" }[event.key];
-    const trial = document.querySelector(".blind");
+    const trial = document.querySelector("dialog") ? null : document.querySelector(".blind");
     if (event.key === "x") pair?.hear();
     else if (event.key === " " && !event.target.closest("button, summary, a, tr")) pair?.toggle();
     else if (choice && trial) trial.dispatchEvent(new CustomEvent("melmill-choice", { detail: choice }));

@@ -8,7 +8,8 @@ import { stage } from "../parts/stage.js";
 import { difference } from "./model.js";
 import { PairPlayer } from "./pair_player.js";
 
-let current = null;
+/** Pairs with their controls, the last one last. */
+let shown = [];
 
 /**
  * The player of a pair: what plays before it stops.
@@ -17,14 +18,14 @@ let current = null;
  * @param {[number, number]} volumes
  */
 export function startPair(files, volumes) {
-  current?.pause();
-  current = new PairPlayer(files, volumes);
-  return current;
+  currentPair()?.pause();
+  return new PairPlayer(files, volumes);
 }
 
-/** The pair that is on the page now. */
+/** The pair that came to the page last, of those that are on it. */
 export function currentPair() {
-  return current;
+  shown = shown.filter(({ node }) => node.isConnected);
+  return shown.at(-1)?.pair;
 }
 
 /**
@@ -51,6 +52,7 @@ export function pairControls(pair, names, duration) {
     problem.hidden = false;
   });
   function move() {
+    if (pair.isPlaying && !node.isConnected) pair.pause();
     fill(time, `${clock(pair.position)} / ${clock(duration)}`);
   }
   function show() {
@@ -58,7 +60,6 @@ export function pairControls(pair, names, duration) {
     for (const [at, side] of sides.entries()) side.setAttribute("aria-pressed", pair.heard === at);
     move();
   }
-  show();
   const hint = el(
     "span",
     { class: "note keys" },
@@ -67,7 +68,7 @@ export function pairControls(pair, names, duration) {
     el("kbd", {}, "x"),
     " switches at the same position",
   );
-  return el(
+  const node = el(
     "div",
     {},
     el(
@@ -80,6 +81,9 @@ export function pairControls(pair, names, duration) {
     ),
     problem,
   );
+  show();
+  shown.push({ pair, node });
+  return node;
 }
 
 /**

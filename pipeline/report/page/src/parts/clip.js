@@ -78,7 +78,7 @@ function playable(source, { row, audio }) {
     problem.hidden = false;
     fill(problem, "The audio cannot be played: its file is missing, or this browser does not know its format.");
   };
-  whileShown(node, { changed, moved, failed });
+  whileShown(node, source, { changed, moved, failed });
   changed();
   return node;
 }
@@ -123,14 +123,16 @@ function metaColumns(row) {
     .map(([field, value]) => [field.slice(5), value]);
 }
 
-/** Listen to the player until the node has left the page. */
-function whileShown(node, listeners) {
+/** Listen to the player until the node has left the page; what it played stops then. */
+function whileShown(node, source, listeners) {
   let wasShown = false;
   for (const [event, listener] of Object.entries(listeners)) {
     const call = (told) => {
       wasShown ||= node.isConnected;
-      if (wasShown && !node.isConnected) player.removeEventListener(event, call);
-      else listener(told);
+      if (wasShown && !node.isConnected) {
+        player.removeEventListener(event, call);
+        if (player.isPlaying(source)) player.pause();
+      } else listener(told);
     };
     player.addEventListener(event, call);
   }

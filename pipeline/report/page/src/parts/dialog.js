@@ -13,7 +13,7 @@ import { player } from "../player.js";
  */
 export function dialog(size, place, view) {
   let now = place;
-  const content = el("div", {});
+  const content = el("div", { tabindex: -1, autofocus: true });
   const where = el("span", { class: "note" });
   const button = (text, label, onclick) =>
     el("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick }, text);
@@ -32,8 +32,13 @@ export function dialog(size, place, view) {
     button("✕", "Close", () => node.close()),
   );
   const node = el("dialog", { class: "utterance", "aria-label": "Utterance" }, bar, content);
-  node.addEventListener("keydown", ({ key }) => {
-    if (key === "j" || key === "k") show(now + (key === "j" ? 1 : -1));
+  node.addEventListener("keydown", (event) => {
+    if (event.key === "j" || event.key === "k") show(now + (event.key === "j" ? 1 : -1));
+    else if (event.key === " " && !event.target.closest("button, summary"))
+      content.querySelector("button.play")?.click();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
   });
   node.addEventListener("click", (event) => {
     if (event.target === node) node.close();

@@ -8,7 +8,7 @@ export function plainTable(headings, rows) {
   const head = el(
     "tr",
     {},
-    headings.map((each) => el("th", { scope: "col" }, each)),
+    headings.map((each) => el("th", { scope: "col" }, each || el("span", { class: "hidden" }, "What"))),
   );
   const body = rows.map((cells) =>
     el(
@@ -56,10 +56,10 @@ export function texts(told) {
     `${plural(utterances, "utterance")} with a text: ${plural(words, "word")}, ${plural(characters, "character")}.`,
   ];
   if (vocabulary !== null) sizes.push(`${plural(vocabulary, "different word")}, ${count(seldom)} of which occur once.`);
-  const times = (all, shown) =>
+  const times = (label, all, shown) =>
     el(
       "ul",
-      { class: "counted" },
+      { class: "counted", tabindex: 0, "aria-label": label },
       all.map(([text, number]) =>
         el("li", {}, el("span", { dir: "auto" }, shown(text)), el("small", {}, count(number))),
       ),
@@ -73,12 +73,18 @@ export function texts(told) {
     el(
       "div",
       { class: "pair" },
-      el("section", { class: "panel" }, el("h3", {}, plural(letters, "character")), times(alphabet, visible), left),
+      el(
+        "section",
+        { class: "panel" },
+        el("h3", {}, plural(letters, "character")),
+        times("Characters", alphabet, visible),
+        left,
+      ),
       el(
         "section",
         { class: "panel" },
         el("h3", {}, "Frequent words"),
-        times(frequent.slice(0, 60), (text) => text),
+        times("Frequent words", frequent.slice(0, 60), (text) => text),
       ),
     ),
   );
