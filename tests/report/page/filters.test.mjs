@@ -51,3 +51,14 @@ test("what a check is about becomes a filter", () => {
   assert.deepEqual(left(filters.fromCheck({ field: "distance", min: 0.4, max: null, values: null })), [1, 3]);
   assert.deepEqual(left(filters.fromCheck({ field: "speaker", min: null, max: null, values: ["bob"] })), [1]);
 });
+
+test("a contained text is looked for in its field alone, letter by letter", () => {
+  assert.deepEqual(left(filters.withContained(NO_FILTERS, "text", "Go")), [1]);
+  assert.deepEqual(left(filters.withContained(NO_FILTERS, "text", "go")), []);
+  assert.deepEqual(left(filters.withContained(NO_FILTERS, "text", "one")), []);
+});
+
+test("fields that are narrowed are told once each", () => {
+  const narrowed = filters.withContained(withValue(withRange(NO_FILTERS, "distance", 0, 1), "text", "a"), "text", "b");
+  assert.deepEqual(filters.narrowedFields(narrowed), ["distance", "text"]);
+});

@@ -1,12 +1,13 @@
 /**
- * What the table is narrowed to, as a value: a text that is searched for, a range for each numeric field, and the chosen
- * values of each text field. Nothing here knows of the page.
+ * What the table is narrowed to, as a value: a text that is searched for, a range for each numeric field, the chosen values
+ * and the contained text of each text field. Nothing here knows of the page.
  *
- * @typedef {{query: string, ranges: Object<string, [number, number]>, values: Object<string, string[]>}} Filters
+ * @typedef {{query: string, ranges: Object<string, [number, number]>, values: Object<string, string[]>,
+ *   contained: Object<string, string>}} Filters
  */
 
 /** @type {Filters} */
-export const NO_FILTERS = Object.freeze({ query: "", ranges: {}, values: {} });
+export const NO_FILTERS = Object.freeze({ query: "", ranges: {}, values: {}, contained: {} });
 
 /** With a range lo <= value <= hi for a field; without one if both ends are open. */
 export function withRange(filters, field, low, high) {
@@ -23,10 +24,21 @@ export function withValue(filters, field, value) {
   return { ...filters, values: kept.length ? { ...values, [field]: kept } : values };
 }
 
+/** With a text that a field has to contain, letter by letter. */
+export function withContained(filters, field, text) {
+  return { ...filters, contained: { ...filters.contained, [field]: text } };
+}
+
 /** Without anything about a field. */
 export function withoutField(filters, field) {
-  const { [field]: _, ...values } = filters.values;
-  return { ...withRange(filters, field, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY), values };
+  const without = (all) => Object.fromEntries(Object.entries(all).filter(([each]) => each !== field));
+  const { ranges, values, contained } = filters;
+  return { ...filters, ranges: without(ranges), values: without(values), contained: without(contained) };
+}
+
+/** Fields that are narrowed. */
+export function narrowedFields({ ranges, values, contained }) {
+  return [...new Set([ranges, values, contained].flatMap(Object.keys))];
 }
 
 /** With another text to search for. */
@@ -42,7 +54,7 @@ export function fromCheck({ field, min, max, values }) {
 
 /** Whether every row passes. */
 export function isEmpty(filters) {
-  return !filters.query.trim() && !Object.keys(filters.ranges).length && !Object.keys(filters.values).length;
+  return !filters.query.trim() && !narrowedFields(filters).length;
 }
 
 /**
@@ -56,6 +68,7 @@ export function passing(rows, filters) {
   const tests = [
     ...rangeTests(rows, filters.ranges),
     ...valueTests(rows, filters.values),
+    ...containedTests(rows, filters.contained),
     ...wordTests(rows, filters.query),
   ];
   const kept = new Uint32Array(rows.length);
@@ -76,6 +89,13 @@ function valueTests(rows, values) {
     const texts = rows.column(field);
     const set = new Set(chosen);
     return (row) => set.has(texts[row]);
+  });
+}
+
+function containedTests(rows, contained) {
+  return Object.entries(contained).map(([field, text]) => {
+    const texts = rows.column(field);
+    return (row) => String(texts[row] ?? "").includes(text);
   });
 }
 

@@ -40,7 +40,7 @@ export function reportPage(report) {
       content: explorer.node,
     },
     { id: "failures", title: "Failures", content: failures(report.failures) },
-    { id: "texts", title: "Texts", content: texts(report.texts) },
+    { id: "texts", title: "Texts", content: texts(report.texts, (text) => explorer.contain(text)) },
     { id: "metadata", title: "Metadata", content: metadata(report.metadata) },
     { id: "run", title: "Run", content: runs(report.runs) },
     {

@@ -2,7 +2,18 @@
 
 import { jsonBeside } from "../beside.js";
 import { el, fill } from "../dom.js";
-import { fromCheck, isEmpty, NO_FILTERS, passing, withoutField, withQuery, withRange, withValue } from "../filters.js";
+import {
+  fromCheck,
+  isEmpty,
+  NO_FILTERS,
+  narrowedFields,
+  passing,
+  withContained,
+  withoutField,
+  withQuery,
+  withRange,
+  withValue,
+} from "../filters.js";
 import { count, figure, plural } from "../format.js";
 import { sorted } from "../rows.js";
 import { dialog } from "./dialog.js";
@@ -45,6 +56,12 @@ export class Explorer {
   /** Narrow the table to what a check is about. */
   show({ column, minimum, maximum, values }) {
     this.#narrow(fromCheck({ field: column, min: minimum, max: maximum, values }));
+    this.#parts.table.node.scrollIntoView({ block: "center" });
+  }
+
+  /** Narrow the table to utterances whose text contains something. */
+  contain(something) {
+    this.#narrow(withContained(NO_FILTERS, "text", something));
     this.#parts.table.node.scrollIntoView({ block: "center" });
   }
 
@@ -91,25 +108,24 @@ export class Explorer {
   }
 
   #showChips() {
-    const { ranges, values } = this.#filters;
-    const fields = [...new Set([...Object.keys(ranges), ...Object.keys(values)])];
     const chip = (field) => {
-      const text = values[field] ? values[field].map((each) => each || "(none)").join(", ") : rangeText(ranges[field]);
+      const text = narrowedText(this.#filters, field);
       const label = this.#model.label(field);
       return el(
         "button",
         {
           type: "button",
           class: "chip",
-          "aria-label": `Remove the filter: ${label} ${text}`,
+          title: "Remove this filter",
           onclick: () => this.#narrow(withoutField(this.#filters, field)),
         },
         el("b", {}, label),
-        ` ${text} ✕`,
+        ` ${text} `,
+        el("span", { "aria-hidden": "true" }, "✕"),
       );
     };
     const clear = el("button", { type: "button", class: "quiet", onclick: () => this.#narrow(NO_FILTERS) }, "Show all");
-    fill(this.#parts.chips, fields.map(chip), isEmpty(this.#filters) ? null : clear);
+    fill(this.#parts.chips, narrowedFields(this.#filters).map(chip), isEmpty(this.#filters) ? null : clear);
   }
 
   #columnChoice() {
@@ -175,6 +191,12 @@ function searchField(search) {
     waiting = setTimeout(() => search(input.value), 120);
   });
   return input;
+}
+
+function narrowedText({ ranges, values, contained }, field) {
+  const range = ranges[field] ? rangeText(ranges[field]) : null;
+  const chosen = values[field]?.map((each) => each || "(none)").join(", ");
+  return [range, chosen, contained[field] && `with “${contained[field]}”`].filter(Boolean).join(", ");
 }
 
 function rangeText([low, high]) {

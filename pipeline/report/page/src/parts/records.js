@@ -48,21 +48,30 @@ function failureGroup({ error, reason, count: number, what_to_do: wayOut, exampl
   );
 }
 
-/** What the texts consist of. */
-export function texts(told) {
+/**
+ * What the texts consist of. A click on a character or a word shows the utterances with it.
+ *
+ * @param {object|null} told TextStatistics of melmill.
+ * @param {(text: string) => void} show shows the utterances with it.
+ */
+export function texts(told, show) {
   if (!told) return el("p", {}, "No utterance has a text.");
   const { utterances, words, characters, vocabulary, alphabet, alphabet_size: letters, frequent, seldom } = told;
   const sizes = [
     `${plural(utterances, "utterance")} with a text: ${plural(words, "word")}, ${plural(characters, "character")}.`,
   ];
   if (vocabulary !== null) sizes.push(`${plural(vocabulary, "different word")}, ${count(seldom)} of which occur once.`);
-  const times = (label, all, shown) =>
+  const part = (title, all, shown, left) =>
     el(
-      "ul",
-      { class: "counted", tabindex: 0, "aria-label": label },
-      all.map(([text, number]) =>
-        el("li", {}, el("span", { dir: "auto" }, shown(text)), el("small", {}, count(number))),
+      "section",
+      { class: "panel" },
+      el("h3", {}, title),
+      el(
+        "ul",
+        { class: "counted" },
+        all.map((each) => counted(each, shown, show)),
       ),
+      left,
     );
   const left =
     letters > alphabet.length ? el("p", { class: "note" }, `The most frequent ${alphabet.length} are shown.`) : null;
@@ -73,21 +82,16 @@ export function texts(told) {
     el(
       "div",
       { class: "pair" },
-      el(
-        "section",
-        { class: "panel" },
-        el("h3", {}, plural(letters, "character")),
-        times("Characters", alphabet, visible),
-        left,
-      ),
-      el(
-        "section",
-        { class: "panel" },
-        el("h3", {}, "Frequent words"),
-        times("Frequent words", frequent.slice(0, 60), (text) => text),
-      ),
+      part(plural(letters, "character"), alphabet, visible, left),
+      part("Frequent words", frequent.slice(0, 60), (text) => text, null),
     ),
   );
+}
+
+function counted([text, number], shown, show) {
+  const content = [el("span", { dir: "auto" }, shown(text)), el("small", {}, count(number))];
+  const attributes = { type: "button", title: "Show the utterances with it", onclick: () => show(text) };
+  return el("li", {}, text !== " " ? el("button", attributes, content) : el("span", {}, content));
 }
 
 /** A character that people can see: blanks and controls by their code point. */
