@@ -21,16 +21,12 @@ from pipeline.events import Event, Listener, RunFailed, RunFinished
 from pipeline.jobs.report import RunReport
 from pipeline.jobs.run_part import PartReport
 from pipeline.output.layout import FAILURES, MANIFEST
-from pipeline.output.totals import Totals
+from pipeline.output.totals import FAR_OFF, Totals
 from pipeline.redaction import redacted
 from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.events.prometheus import MetricsFile
-
-_FAR_OFF = 0.5
-"""A vocoder whose contract fits stays below this `mel_distance_relative`: usually 0.10 to 0.16. A wrong logarithm
-gives up to 0.32, and untrained weights give 1.5."""
 
 
 def carry_out(
@@ -127,7 +123,7 @@ def _print_quality(totals: Totals, config: JobConfig, quiet: bool) -> None:
                 f"{totals.mel_distance_relative_median:.2f}, worst {totals.mel_distance_worst:.3f} in "
                 f"{totals.mel_distance_worst_key}"
             )
-        if (totals.mel_distance_relative_median or 0.0) > _FAR_OFF:
+        if (totals.mel_distance_relative_median or 0.0) > FAR_OFF:
             print(
                 "the audio does not match its mels: the weights may be untrained, or the mels may follow another "
                 f"contract than the vocoder's. Listen to it, and try: melmill vocoder check {config.vocoder.name}"

@@ -21,12 +21,14 @@ from pipeline.report.input_mels import InputMels
 from pipeline.report.manifest_scan import ManifestRow
 from pipeline.report.mel_file import mel_file
 from pipeline.report.page_data.rows import ClipAudio
+from pipeline.report.private_texts import PrivateTexts
 from pipeline.report.published_output import PublishedOutput
 from pipeline.report.script_files import script_file
 
 _PEAKS = 300
 _MOST_BYTES = 24 * 2**20
 """Size of the largest audio that is copied [bytes]: a quarter of an hour of FLAC."""
+_OTHER_AUDIO = "Its audio is not the one that was written: `melmill verify` finds all that is damaged."
 _SILENCE_SECONDS = 0.01
 _SILENCE = 1e-3
 """Root mean square of 10 ms below which they are silent: -60 dBFS."""
@@ -73,12 +75,14 @@ class ClipWriter:
         except FileNotFoundError:
             return _nothing(f"{row['shard']} is not there. `melmill verify` finds all that is damaged.")
         except (StorageError, soundfile.LibsndfileError) as error:
-            return _nothing(f"Its audio cannot be read: {error}")
+            return _nothing(PrivateTexts.of(self.output).shown(f"Its audio cannot be read: {error}"))
+        if samples.ndim > 1 or not len(samples):
+            return _nothing(_OTHER_AUDIO)
         file = f"{name}.{row['member'].rpartition('.')[2]}"
         self.folder.write(file, encoded)
         detail, note = self._detail(row, samples, sample_rate, f"{name}.js")
         if decoded_pcm_sha256(io.BytesIO(encoded), row["subtype"]) != (row["pcm_sha256"], row["num_samples"]):
-            note = f"Its audio is not the one that was written: `melmill verify` finds all that is damaged. {note}"
+            note = f"{_OTHER_AUDIO} {note}".strip()
         return ClipAudio(file, detail, _peaks(samples), _silence(samples, sample_rate), note)
 
     def _detail(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.report.manifest_scan import ManifestRow
-from pipeline.report.matched_rows import MatchedRows
+from pipeline.report.matched_rows import MatchedUtterances
 from pipeline.report.metadata_by_field import shortened
 from pipeline.report.page_data.rows import ColumnLabel, RowColumns
 from pipeline.report.row_table import LONGEST_TEXT, TEXTS, rounded
@@ -25,7 +25,7 @@ class ComparedTable:
 
     shards: tuple[str, ...] = ()
 
-    def __init__(self, matched: MatchedRows, clips: Mapping[int, int]) -> None:
+    def __init__(self, matched: MatchedUtterances, clips: Mapping[int, int]) -> None:
         self._figures = matched.figures
         self._values = [values for figure in self._figures for values in matched.values(figure)]
         self._same = matched.same

@@ -19,7 +19,7 @@ _LISTED = ("mel_distance", "rms_dbfs", "duration")
 
 
 @dataclass(frozen=True)
-class MatchedRows:
+class MatchedUtterances:
     """The utterances of both outputs, in the order of A's manifest.
 
     Args:
@@ -33,7 +33,7 @@ class MatchedRows:
     b_rows: Numbers
 
     @classmethod
-    def of(cls, a: ScannedManifest, b: ScannedManifest) -> MatchedRows:
+    def of(cls, a: ScannedManifest, b: ScannedManifest) -> MatchedUtterances:
         """The utterances that have the same key in both."""
         _, a_rows, b_rows = np.intersect1d(a.keys, b.keys, return_indices=True)
         order = np.argsort(a_rows, kind="stable")
@@ -103,7 +103,7 @@ def compared_figure(figure: Figure, a: Values, b: Values) -> ComparedFigure:
     )
 
 
-def most_changed(matched: MatchedRows, most: int, seed: int) -> Iterator[ChosenRows]:
+def most_changed(matched: MatchedUtterances, most: int, seed: int) -> Iterator[ChosenRows]:
     """Utterances that changed most by each figure, and some at random, by their numbers in `matched`.
 
     Args:

@@ -10,15 +10,13 @@ import numpy as np
 
 from pipeline.output.layout import MANIFEST
 from pipeline.output.published_rows import last_part
+from pipeline.output.totals import FAR_OFF
 from pipeline.report.choosing import SILENT_DBFS
 from pipeline.report.figures import Values
 from pipeline.report.manifest_scan import ScannedManifest
 from pipeline.report.page_data.page import Level, OverallVerdict, QualityCheck, RowFilter
 from pipeline.report.published_output import PublishedOutput
 
-FAR_OFF = 0.5
-"""A vocoder whose contract fits stays below this `mel_distance_relative`: usually 0.10 to 0.16. A wrong logarithm
-gives up to 0.32, and untrained weights give 1.5."""
 _SHORT = 0.1
 _TIMES_THE_MEDIAN = 2.5
 """A text that is spoken so many times faster or slower than the median is odd."""
@@ -72,7 +70,7 @@ def verdict(checks: Sequence[QualityCheck], made: int, failed: int) -> OverallVe
     level: Level = next((each for each in ("bad", "look") if any(check.level == each for check in checks)), "good")
     found = [check.finding for check in checks if check.level == level]
     listed = " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
-    count = f"{made} of {_plural(made + failed, 'utterance')} {'was' if made == 1 else 'were'} made"
+    count = f"{made:,} of {_plural(made + failed, 'utterance')} {'was' if made == 1 else 'were'} made"
     if level == "good":
         return OverallVerdict(level, f"{count}, and no check found anything wrong.")
     return OverallVerdict(level, f"{count}; {'have a look at' if level == 'look' else 'something is wrong:'} {listed}.")
@@ -110,7 +108,7 @@ def _failures(checked: Checked) -> Iterator[QualityCheck]:
         yield QualityCheck("failures", "good", "Failures", "No utterance was quarantined.")
         return
     limit, rate = checked.limit("max_failure_rate", 0.01), failed / total
-    text = f"{failed} of {_plural(total, 'utterance')} {'was' if failed == 1 else 'were'} quarantined ({rate:.1%})."
+    text = f"{failed:,} of {_plural(total, 'utterance')} {'was' if failed == 1 else 'were'} quarantined ({rate:.1%})."
     level: Level = "bad" if rate > limit else "look"
     if level == "bad":
         text += f" That is more than quality.max_failure_rate, {limit:.1%}."
@@ -197,7 +195,7 @@ def _texts(checked: Checked) -> Iterator[QualityCheck]:
     if not there.any():
         return
     if missing := len(rate) - int(there.sum()):
-        text = f"{_plural(missing, 'utterance')} of {len(rate)} {_have(missing)} no text."
+        text = f"{_plural(missing, 'utterance')} of {len(rate):,} {_have(missing)} no text."
         what = "Readers that need a text refuse them. Give texts with input.meta."
         chosen = RowFilter("text", values=("",))
         yield QualityCheck("texts", "look", "Texts", text, _plural(missing, "missing text"), what, chosen)
@@ -227,7 +225,7 @@ def _metadata(checked: Checked) -> Iterator[QualityCheck]:
 
 
 def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _are(count: int) -> str:

@@ -21,7 +21,7 @@ from pipeline.report.failures_shown import failures_shown
 from pipeline.report.folder import ReportFolder
 from pipeline.report.input_mels import InputMels
 from pipeline.report.manifest_scan import ManifestRow, ScannedManifest, read_rows, scan_manifest
-from pipeline.report.matched_rows import MatchedRows, compared_figure, most_changed
+from pipeline.report.matched_rows import MatchedUtterances, compared_figure, most_changed
 from pipeline.report.page_data.comparison import (
     ComparedExample,
     ComparedFigure,
@@ -61,7 +61,7 @@ def write_comparison(
     with contextlib.ExitStack() as stack:
         one, other = (stack.enter_context(_Side.opened(url, options)) for url in (a, b))
         target = stack.enter_context(ReportFolder(folder, [one.output.url, other.output.url]))
-        matched = MatchedRows.of(one.scan, other.scan)
+        matched = MatchedUtterances.of(one.scan, other.scan)
         if not len(matched):
             raise ConfigError(
                 f"{one.output.url} and {other.output.url} have no utterance in common: one begins with the key "
@@ -115,7 +115,7 @@ class _Side:
 class _Comparison:
     one: _Side
     other: _Side
-    matched: MatchedRows
+    matched: MatchedUtterances
     folder: ReportFolder
     wanted: ReportOptions
 
@@ -156,7 +156,7 @@ class _Comparison:
         drawn = np.random.default_rng(self.wanted.seed).permutation(len(matched))
         chosen = first_of([np.array(list(clips), np.int64), by_change[: most // 2], drawn], most)
         at = {int(matched.a_rows[number]): clip for number, clip in clips.items()}
-        more = "The page begins with {included} rows: those that changed most, and others at random."
+        more = "The page begins with {included:,} rows: those that changed most, and others at random."
         files = RowFiles(ComparedTable(matched, at), np.sort(matched.a_rows[chosen]), at, len(matched), more)
         table = files.write(self.one.rows, self.folder, self.wanted.rows == "all")
         rank = np.empty(len(self.one.scan), np.int64)
@@ -192,7 +192,7 @@ class _Comparison:
 
 
 def _notes(
-    a: ComparedOutput, b: ComparedOutput, matched: MatchedRows, fields: Sequence[ComparedFigure]
+    a: ComparedOutput, b: ComparedOutput, matched: MatchedUtterances, fields: Sequence[ComparedFigure]
 ) -> Iterator[str]:
     """What makes two outputs hard to compare."""
     one, other = a.output, b.output
@@ -219,9 +219,9 @@ def _rates(rates: tuple[int, ...]) -> str:
 
 
 def _sentence(page: ComparisonData) -> str:
-    alone = f"{page.only_in_a.count} only in A, {page.only_in_b.count} only in B"
-    count = f"{page.matched} utterances are in both outputs; {alone}"
+    alone = f"{page.only_in_a.count:,} only in A, {page.only_in_b.count:,} only in B"
+    count = f"{page.matched:,} utterances are in both outputs; {alone}"
     for field in page.fields:
         if field.better is not None and field.field == "mel_distance":
-            return f"{count}. A is nearer to the mels in {field.a_better}, B in {field.b_better}."
+            return f"{count}. A is nearer to the mels in {field.a_better:,}, B in {field.b_better:,}."
     return f"{count}."

@@ -79,7 +79,7 @@ def hostile(vocoder_path: Path, tmp_path: Path) -> tuple[Path, list[dict[str, An
         "<!--": "<!-- <script>",
         "__proto__": "\u2028line\u2029paragraph\u0000nul",
         "שלום": "\u202eright to left",
-        "😀": "a\ud800lone surrogate",
+        "😀": "\u0001control & \\u003c",
         "a'b\"c\\`${d}": "x" * 20_000,
     }
     (tmp_path / "mels").mkdir()

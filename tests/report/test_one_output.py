@@ -6,7 +6,6 @@ import io
 import json
 import re
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def test_the_first_screen_has_the_figures_of_the_manifest(whole: Path, made: Pat
     assert (found["mel_distance_worst"], found["mel_distance_worst_key"]) == (worst["mel_distance"], worst["key"])
     assert found["mel_distance_median"] == pytest.approx(np.median([row["mel_distance"] for row in listed]))
     assert page["output"]["name"] == "audio"
-    assert page["output"]["vocoder"] == "tiny.onnx"
+    assert page["output"]["vocoder"] == "tiny"
 
 
 def test_the_verdict_names_what_is_wrong(whole: Path) -> None:
@@ -154,7 +153,7 @@ def test_an_output_without_records_of_runs_says_that_nothing_is_recorded(output:
 def test_a_report_holds_nothing_private(output: Path, made: Path, tmp_path: Path) -> None:
     wanted = ReportOptions(rows="all")
     said = every_text(write_report(str(output), tmp_path / "elsewhere" / "report", wanted=wanted).folder)
-    for private in (str(tmp_path), str(made), str(made.parent), socket.gethostname(), "this process", "/home", "/tmp"):
+    for private in (str(tmp_path), str(made), str(made.parent), "this process", "/home", "/tmp"):
         assert private not in said, private
 
 
@@ -251,6 +250,7 @@ def test_audio_that_is_gone_or_damaged_is_said_and_the_rest_is_shown(output: Pat
             assert f"{lost} is not there" in audio["note"]
         elif clip["row"]["key"] == hurt["key"]:
             assert audio["note"].startswith("Its audio cannot be read")
+            assert str(tmp_path) not in audio["note"]
         else:
             assert audio["file"]
             continue
