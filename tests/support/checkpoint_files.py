@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import io
+import gzip
 import json
 import struct
 import tarfile
@@ -132,17 +132,14 @@ def safetensors_bytes(tensors: Mapping[str, NDArray[Any]], **changes: Any) -> by
 
 
 def nemo_bytes(members: Mapping[str, bytes | tarfile.TarInfo], mode: str = "w") -> bytes:
-    """A tar archive; a TarInfo stands for a member without content."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
-        for name, content in members.items():
-            if isinstance(content, bytes):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-            else:
-                archive.addfile(content)
-    return file.getvalue()
+    """A tar archive; a TarInfo stands for a member without content, whatever size it states."""
+    blocks = []
+    for name, content in members.items():
+        member, data = (tarfile.TarInfo(name), content) if isinstance(content, bytes) else (content, b"")
+        member.size = len(data) or member.size
+        blocks += [member.tobuf(), data, bytes(-len(data) % tarfile.BLOCKSIZE)]
+    archive = b"".join(blocks) + bytes(tarfile.RECORDSIZE)
+    return gzip.compress(archive) if mode == "w:gz" else archive
 
 
 def write_files(folder: Path, project: str, state: State) -> Path:

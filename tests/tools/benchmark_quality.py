@@ -26,7 +26,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import scipy.ndimage
 import soundfile
@@ -34,6 +33,7 @@ import soxr
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.librosa_griffin_lim import librosa_waveform
 from support.paths import PROMPTS
 from support.quality_metrics import NAMES, measure, median_interval
 
@@ -113,16 +113,9 @@ def _leveled(wave: NDArray[np.float32]) -> NDArray[np.float32]:
     return (wave * (0.9 / np.abs(wave).max())).astype(np.float32)
 
 
-def librosas(mel: Mel) -> NDArray[np.float32]:
-    """librosa's own way: least squares, 32 iterations of its fast Griffin-Lim."""
-    linear = librosa.feature.inverse.mel_to_stft(np.exp(mel), sr=22050, n_fft=1024, power=1.0, fmin=0.0, fmax=8000.0)
-    wave = librosa.griffinlim(linear, n_iter=32, momentum=0.99, hop_length=256, center=False, random_state=0)
-    return wave[SPEC.padding : -SPEC.padding].astype(np.float32)
-
-
 def vocoded(system: str, voice: str, mel: Mel, folds: Path | None) -> NDArray[np.float32]:
     if system == "librosa":
-        return librosas(mel)
+        return librosa_waveform(mel, SPEC)
     if system == MIXED:
         return load_vocoder("hifigan-universal", precision="mixed").decode(mel)
     iterations = LIFT_ITERATIONS.get(system)

@@ -120,16 +120,9 @@ def openvino(path: str) -> Work:
 
 
 def librosa_waveforms() -> Work:
-    """librosa's way from mel to waveform: least squares, and 32 iterations of its fast Griffin-Lim."""
-    import librosa
+    from support.librosa_griffin_lim import librosa_waveform
 
-    def waveform(mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        linear = librosa.feature.inverse.mel_to_stft(
-            np.exp(mel), sr=SPEC.sample_rate, n_fft=SPEC.n_fft, power=1.0, fmin=SPEC.fmin, fmax=SPEC.fmax
-        )
-        return librosa.griffinlim(linear, n_iter=32, hop_length=SPEC.hop_length, center=False, random_state=0)
-
-    return lambda: [waveform(mel) for mel in speech.mels()]
+    return lambda: [librosa_waveform(mel, SPEC) for mel in speech.mels()]
 
 
 def log_mels() -> Work:
