@@ -29,11 +29,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores, verify it, say where to listen
-	@mkdir -p $(DEMO)
-	@test -d $(DEMO)/mels.zarr || $(BIN)/melmill pack tests/data/prompts $(DEMO)/mels.zarr --mel hifigan-22k
-	$(BIN)/melmill run configs/demo.yaml
-	$(BIN)/melmill verify $(DEMO)/audio
-	@echo 'Listen, for example, to:'; find $(DEMO)/audio/data -name '*.flac' | sort | awk 'NR % 5 == 1 { print "  " $$0 }'
+	$(BIN)/melmill demo $(DEMO)
 
 test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 	$(PYTEST)

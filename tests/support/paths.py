@@ -6,5 +6,5 @@ ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 TESTS = ROOT / "tests"
 DATA = TESTS / "data"
-PROMPTS = DATA / "prompts"
+PROMPTS = ROOT / "pipeline" / "workshop" / "prompts" / "speech"
 REFERENCE = DATA / "reference"

@@ -23,7 +23,7 @@ from pipeline.melspec import PRESETS, MelSpec
 from pipeline.vocoders.griffin_lim import GriffinLim
 
 ABOUT = """\
-Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `tests/data/prompts` by the preset of the row,
+Made by `tests/tools/contract_table.py`: mels of the 24 prompts in `pipeline/workshop/prompts` by the preset of the row,
 read by `plan` and `run` as those of the preset of the column. `width`: another number of bands, refused before that;
 `same`: no field differs but framing and what is negligible, so the values are the same; what else is in a cell is the
 contradiction that was found (`pipeline/evidence/verdict.py`).

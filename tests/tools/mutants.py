@@ -1579,6 +1579,20 @@ MUTANTS = (
         "        with contextlib.suppress(KeyError):\n            self._storage.replace(run_path",
         "tests/output/test_run_records.py -k cannot_be_written",
     ),
+    Mutant(
+        "the demo's recordings have their name when they are whole",
+        "cli/demo.py",
+        '    partial = recordings.with_name(f"{recordings.name}.partial")\n',
+        "    partial = recordings\n",
+        "tests/cli/test_demo.py -k are_whole",
+    ),
+    Mutant(
+        "a command that fails ends the demo",
+        "cli/demo.py",
+        "        raise typer.Exit(code)\n",
+        "        return\n",
+        "tests/cli/test_demo.py -k ends_the_demo",
+    ),
 )
 
 

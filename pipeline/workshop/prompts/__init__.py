@@ -1,7 +1,7 @@
-"""Prompts: real speech that comes with melmill, on which vocoders are tried. LICENSE.md names its authors.
+"""Prompts: real speech that comes with melmill. speech/LICENSE.md names its authors.
 
-In: a sample rate. Out: the prompts by name, as waveforms at that rate. This folder must not know what they are used
-for.
+In: a sample rate. Out: three prompts by name, as waveforms at that rate, on which vocoders are tried; and the folder of
+all 24, of which the demo is made. This folder must not know what they are used for.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-_FOLDER = Path(__file__).parent
+SPEECH = Path(__file__).parent / "speech"
+"""24 recordings in a folder for each voice, 1.2 minutes together: FLAC, 16 kHz, mono."""
+
+_TRIED = {
+    "english": "en_US_f_Allison/demo-echodone",
+    "french": "fr_CA_f_June/all-circuits-busy-now",
+    "italian": "it_IT_m_Carlo/feature-not-avail-line",
+}
 
 
 @lru_cache(maxsize=4)
 def prompts(sample_rate: int) -> Mapping[str, NDArray[np.float32]]:
-    """The prompts by name, 7 s together. The files have 16 kHz, so there is no speech above 8 kHz.
+    """Three prompts by name, 7 s together. The files have 16 kHz, so there is no speech above 8 kHz.
 
     Args:
         sample_rate: sample rate that they are resampled to [Hz].
@@ -29,9 +36,9 @@ def prompts(sample_rate: int) -> Mapping[str, NDArray[np.float32]]:
         `[samples] float32` each, read-only.
     """
     found = {}
-    for path in sorted(_FOLDER.glob("*.flac")):
-        speech, rate = soundfile.read(path, dtype="float32")
+    for name, place in _TRIED.items():
+        speech, rate = soundfile.read(SPEECH / f"{place}.flac", dtype="float32")
         speech = soxr.resample(speech, rate, sample_rate).astype(np.float32, copy=False)
         speech.flags.writeable = False
-        found[path.stem] = speech
+        found[name] = speech
     return found

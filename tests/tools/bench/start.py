@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from support.packs import pack_audio
-from support.paths import CONFIGS, PROMPTS
+from support.paths import PROMPTS
 from tools.bench.measuring import Row, command
 from tools.bench.speech import SPEC
 
@@ -18,7 +18,8 @@ def rows(folder: Path, rounds: int) -> list[Row]:
     folder.mkdir(parents=True)
     store = folder / "mels.zarr"
     pack_audio(str(PROMPTS), str(store), SPEC, workers=1)
-    demo = ("plan", str(CONFIGS / "demo.yaml"), "--store", str(store), "--out", str(folder / "audio"))
+    small = ("--set", "output.container=files", "--set", "output.shard_seconds=5")
+    demo = ("plan", "--store", str(store), "--out", str(folder / "audio"), *small)
     commands = {"--help": ("--help",), "plan of the demo": demo}
     found = {name: Row(f"melmill {name}", "melmill") for name in commands}
     for arguments in commands.values():
