@@ -10,6 +10,9 @@ ARM := build/aarch64
 BROWSER := build/browser
 PAGE := pipeline/report/page
 PAGE_MODULES := build/page/node_modules
+DIST := build/dist
+DEBIAN := build/debian13
+NEWEST := build/newest
 DEMO := demo
 # Families of faults that an object store has, too: there is no disk to lose its power, or to be full.
 ON_S3 := invariant points races failing_calls killed_gc state_machine verify clocks kills signals array bad_workers hopeless \
@@ -20,7 +23,9 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BI
   --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help house demo test test-faults test-mutants test-extras test-peers test-readers test-s3 test-slurm test-netns test-aarch64 test-browser test-cuda page lint docs format bench bench-quality bench-cuda lift lift-folds lock clean
+.PHONY: help house demo wheel dist test test-faults test-mutants test-newest test-extras test-peers test-readers test-s3 test-slurm \
+  test-netns test-aarch64 test-browser test-cuda test-container page lint docs format bench bench-quality bench-cuda lift \
+  lift-folds lock clean
 
 house:  ## print the rooms of pipeline/, their sizes, and which room imports which
 	@$(PYTHON) tests/tools/house.py
@@ -30,6 +35,18 @@ help:  ## list the targets
 
 demo: $(VENV)/runtime  ## pack real speech, vocode it with HiFi-GAN on all cores, verify it, say where to listen
 	$(BIN)/melmill demo $(DEMO)
+
+wheel: $(DIST)/done  ## build the wheel and the sdist into dist/
+	rm -rf dist
+	$(DIST)/bin/python -m build --outdir dist
+
+dist: wheel $(VENV)/dev  ## build the wheel and the sdist into dist/, check them, and make the demo from the wheel alone
+	rm -rf $(DIST)/from-the-tree
+	$(DIST)/bin/python -m build --wheel --outdir $(DIST)/from-the-tree
+	$(DIST)/bin/twine check --strict dist/*
+	$(DIST)/bin/cffconvert --validate
+	$(BIN)/pytest -m dist
+	@ls -l dist
 
 test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
 	$(PYTEST)
@@ -74,6 +91,16 @@ test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this mac
 test-s3: $(VENV)/s3  ## run the suite of faults, and more, on a real object store that the tests start (SeaweedFS)
 	$(PYTEST) -m s3
 	MELMILL_OUTPUTS=s3 $(PYTEST) $(addprefix tests/faults/test_,$(addsuffix .py,$(ON_S3)))
+
+test-newest: $(DEBIAN)/done  ## run the tests, without the faults, with the newest of every dependency, on Python 3.13 and on this one (as root)
+	$(PYTHON) -m venv $(NEWEST)/here
+	$(call newest,,$(NEWEST)/here)
+	$(ON_DEBIAN) /usr/bin/python3 -m venv $(NEWEST)/debian
+	$(call newest,$(ON_DEBIAN),$(NEWEST)/debian)
+
+test-container: wheel $(VENV)/dev $(DEBIAN)/done  ## build the container image from the wheel, over Debian 13, and run it (as root; installs buildah)
+	command -v buildah >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends buildah; }
+	$(BIN)/pytest -m container
 
 lint: $(VENV)/dev  ## ruff and strict mypy
 	$(BIN)/ruff check .
@@ -185,6 +212,29 @@ $(BROWSER)/done: requirements-dev.txt
 	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check 'playwright==1.65.2'
 	$(BROWSER)/bin/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
+
+# Setuptools: cffconvert needs its pkg_resources, which later ones lack.
+$(DIST)/done:
+	$(PYTHON) -m venv $(DIST)
+	$(DIST)/bin/pip install --quiet --disable-pip-version-check 'build>=1.2' cffconvert==2.0.0 'pipx>=1.7' 'setuptools<81' 'twine>=6.1'
+	touch $@
+
+# Debian 13, whose Python is 3.13. No registry has another Python for Debian 12.
+$(DEBIAN)/done:
+	command -v debootstrap >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends debootstrap; }
+	rm -rf $(DEBIAN) && mkdir -p $(DEBIAN)
+	debootstrap --variant=minbase --include=ca-certificates,python3-venv trixie $(DEBIAN)/root
+	touch $@
+
+# A command whose /usr is that of Debian 13. All else, such as /etc and this folder, stays; nothing else sees it, and it
+# ends with the command.
+ON_DEBIAN := unshare --mount sh -ec 'mount --bind $(DEBIAN)/root/usr /usr; exec "$$0" "$$@"'
+
+# $(call newest,PREFIX,VENV): install the newest that pyproject.toml allows, and run the tests.
+define newest
+	$(1) $(2)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager --editable '.[dev]'
+	$(1) env $(PYTEST:$(VENV)/%=$(2)/%) --ignore tests/faults
+endef
 
 # A place of its own: onnxruntime and onnxruntime-gpu are one package of two builds.
 $(CUDA)/done: requirements-dev.txt

@@ -28,6 +28,8 @@ LANES = {
     "cuda": ["cuda"],
     "aarch64": ["aarch64"],
     "browser": ["browser"],
+    "dist": ["dist"],
+    "container": ["container"],
 }
 """Lane, which is also the marker of its tests -> its folders. The folders of other lanes are not even imported."""
 
