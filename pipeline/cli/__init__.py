@@ -55,7 +55,7 @@ class _Commands(LazyGroup):
             "doctor", "pipeline.cli.doctor:doctor", "Show what melmill has to work with here, and how fast it is."
         ),
         LazyCommand(
-            "demo", "pipeline.cli.demo:demo", "Vocode real speech that comes with melmill, and say where to listen."
+            "demo", "pipeline.cli.demo:demo", "Vocode real speech that comes with melmill."
         ),
     )
 

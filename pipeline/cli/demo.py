@@ -20,10 +20,13 @@ _SHOWN = 5
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make it in.")] = Path("melmill-demo"),
 ) -> None:
-    """Vocode real speech that comes with melmill, and say where to listen.
+    """Vocode real speech that comes with melmill.
 
     The speech is 24 prompts in five languages, copied to FOLDER/recordings. They are packed, vocoded with HiFi-GAN and
     verified; each command is printed before it runs. If the demo is interrupted, run it again to resume.
+
+    Example:
+        melmill demo
     """
     recordings, store, audio = folder / "recordings", folder / "mels.zarr", folder / "audio"
     if not recordings.exists():

@@ -52,7 +52,9 @@ def export(
 
     The audio stays where it is, unless --audio copies it. The same command brings the export up to date.
 
-    Example: melmill export audio --to audiofolder --audio --where "duration > 1" folder
+    Example:
+        melmill export audio --to wids dataset
+        melmill export audio --to audiofolder --audio --split train=0.9,dev=0.1 folder
     """
     if to not in FORMATS:
         raise ConfigError(_unknown_format(to))

@@ -19,7 +19,11 @@ def _verify(output: OutputConfig) -> str:
     return f"melmill verify {shlex.quote(output.url)}{_access(output.options)}"
 
 
-STEPS: Mapping[str, Callable[[OutputConfig], str]] = {"load it": _load, "check it": _verify}
+def _report(output: OutputConfig) -> str:
+    return f"melmill report {shlex.quote(output.url)}{_access(output.options)}"
+
+
+STEPS: Mapping[str, Callable[[OutputConfig], str]] = {"load it": _load, "check it": _verify, "look at it": _report}
 """What for -> makes the line of Python, or the command, that does it."""
 
 
@@ -30,8 +34,9 @@ def next_steps(output: OutputConfig) -> Sequence[str]:
         output: the section of the job, without secrets.
 
     >>> print(*next_steps(OutputConfig(url="audio")), sep="\\n")
-    to load it:  import pipeline; dataset = pipeline.read("audio")
-    to check it: melmill verify audio
+    to load it:    import pipeline; dataset = pipeline.read("audio")
+    to check it:   melmill verify audio
+    to look at it: melmill report audio
     """
     width = max(map(len, STEPS)) + len("to :")
     return [f"{f'to {purpose}:':{width}} {made(output)}" for purpose, made in STEPS.items()]

@@ -59,9 +59,14 @@ def report(
     settings: Access = None,
     as_json: Json = False,
 ) -> None:
-    """Write a page to look at and listen to: what was made, whether it is good, and what deserves a look.
+    """Write a page to look at and listen to.
+
+    It shows what was made, whether it is good, and which utterances deserve a look.
 
     DEST is a folder with an index.html that a browser opens without a server. A report that is there is replaced.
+
+    Example:
+        melmill report audio
     """
     wanted = ReportOptions(_rows(rows), clips, not without_store, seed)
     if compare:

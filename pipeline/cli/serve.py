@@ -26,9 +26,12 @@ def serve(
     seed: Seed = 0,
     settings: Access = None,
 ) -> None:
-    """Serve the page of `melmill report` to browsers on this machine, with all rows and the audio of every utterance.
+    """Serve that page, with the audio of every utterance.
 
-    Only this machine can reach it, and only with the token in the URL that is printed. Ctrl-C ends it.
+    It is the page of `melmill report`, with all rows. Only this machine can reach it, and only with the token in the URL that is printed. Ctrl-C ends it.
+
+    Example:
+        melmill serve audio
     """
     wanted = ReportOptions(clips=clips, store=not without_store, seed=seed)
     with (

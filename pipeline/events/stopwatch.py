@@ -38,8 +38,10 @@ class Stopwatch:
 
     def stages(self) -> Stages:
         """The seconds of each stage so far, with those of the stage that is under way."""
-        self._count()
-        return Stages(**self._seconds)
+        seconds = dict(self._seconds)
+        if self._under_way:
+            seconds[self._under_way[-1]] += time.monotonic() - self._since
+        return Stages(**seconds)
 
     def switch(self, stage: Stage | None) -> None:
         """A stage begins, inside of those that have not ended; or, with None, the one that began last ends."""

@@ -96,7 +96,7 @@ def test_run_status_and_verify_name_superseded_shards_and_the_command(
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
-def test_the_last_lines_of_a_run_load_and_check_what_it_made(
+def test_the_last_lines_of_a_run_load_check_and_show_what_it_made(
     job: Build, store: Path, vocoder_path: Path, tmp_path: Path, container: str
 ) -> None:
     out = tmp_path / "it's here"
@@ -105,14 +105,15 @@ def test_the_last_lines_of_a_run_load_and_check_what_it_made(
     for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
         said = melmill("run", *flags, "--subtype", subtype)
     assert f"{out}/manifest.jsonl lists 24 utterances" in said
-    load, check = (line.partition(":")[2].strip() for line in said.splitlines()[-2:])
+    load, check, show = (line.partition(":")[2].strip() for line in said.splitlines()[-3:])
     names: dict[str, Any] = {}
     exec(load, names)  # noqa: S102
     assert len(names["dataset"]) == 24
     assert "is whole: 24 utterances" in melmill(*shlex.split(check)[1:])
+    assert "open " in melmill(*shlex.split(show)[1:])
     said = melmill("run", *flags)
     assert said.startswith(f"nothing to do: {out} already holds 24 utterances")
-    assert not re.search("to load|to check|mel_distance|full scale", said)
+    assert not re.search("to load|to check|to look|mel_distance|full scale", said)
 
 
 def test_status_tells_what_it_is_when_a_run_has_not_ended(out: Path) -> None:
@@ -182,12 +183,13 @@ def test_audio_that_is_not_that_of_its_mels_is_told_at_the_end(
 
 def test_the_last_lines_reach_an_object_store_with_the_options_of_the_job(job: Build) -> None:
     options = {"endpoint_url": "https://objects.example.org", "secret": "$STORE_SECRET"}
-    load, check = next_steps(job(output__url="s3://corpus/a b", output__options=options).output)
+    load, *commands = next_steps(job(output__url="s3://corpus/a b", output__options=options).output)
     assert load.endswith(f'pipeline.read("s3://corpus/a b", {options!r})')
     ast.parse(load.partition(":")[2].strip())
-    words = shlex.split(check.partition(":")[2])
-    assert words[:3] == ["melmill", "verify", "s3://corpus/a b"]
-    assert output_access(words[2], words[4::2]).options == options
+    for command, name in zip(commands, ("verify", "report"), strict=True):
+        words = shlex.split(command.partition(":")[2])
+        assert words[:3] == ["melmill", name, "s3://corpus/a b"]
+        assert output_access(words[2], words[4::2]).options == options
 
 
 def test_plan_and_run_say_which_superseded_shards_are_read_again(

@@ -65,7 +65,7 @@ def test_a_command_has_the_flags_of_a_job_that_concern_it_in_their_order() -> No
     flags = {
         "plan": "--store --out --vocoder --codec --subtype --workers --scheduler --set --adopt --json -h",
         "run": "--store --out --vocoder --codec --subtype --workers --scheduler --set --adopt --part --single-writer "
-        "--if-changed --metrics --log-json -q -v -h",
+        "--if-changed --metrics --report --log-json -q -v -h",
         "retry": "--store --workers --scheduler --set --adopt --log-json -q -v -h",
         "publish": "--store --set --adopt --log-json -q -h",
     }

@@ -20,7 +20,7 @@ from pipeline.config import Codec, Subtype
 from pipeline.vocoders.registry import NAMES
 
 COMMANDS = all_commands()
-TAKES_LONG = {"vocoder train"}
+TAKES_LONG = {"demo", "serve", "vocoder train"}
 """Commands whose example is not run, but read: whether it has what the command needs, and nothing else."""
 
 
@@ -47,7 +47,7 @@ def test_the_examples_of_each_help_run_in_order(name: str, kept: Path, monkeypat
     assert examples[0].startswith(f"melmill {name}")
     for line in examples:
         if name in TAKES_LONG:
-            words = line.removeprefix(f"melmill {name} ").split()
+            words = line.removeprefix(f"melmill {name}").split()
             COMMANDS[name].make_context(name, words)
             continue
         if re.match(r"melmill pack \S+ mels.zarr", line):

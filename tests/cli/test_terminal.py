@@ -60,7 +60,7 @@ def test_a_terminal_whose_lines_are_kept_gets_lines(
     assert not shown.redrawn
     assert not shown.coloured
     assert shown.drawn[0].startswith("run ")
-    assert shown.drawn[-1] == "to check it: melmill verify audio"
+    assert shown.drawn[-1] == "to look at it: melmill report audio"
 
 
 def test_in_a_pipe_results_are_on_standard_output_and_there_are_no_controls(

@@ -45,3 +45,13 @@ def test_an_error_ends_its_stage(clock: list[float]) -> None:
     clock[0] += 5
     assert watch.stages() == Stages(read=1.0)
     assert watch.stages() + watch.stages() == Stages(read=2.0)
+
+
+def test_the_stage_that_is_under_way_counts_once(clock: list[float]) -> None:
+    """As that of the commit, while its own record is written."""
+    watch = Stopwatch()
+    with watch.during("commit"):
+        clock[0] += 2
+        assert watch.stages() == watch.stages() == Stages(commit=2.0)
+        clock[0] += 1
+    assert watch.stages() == Stages(commit=3.0)

@@ -32,7 +32,7 @@ CLUSTERS: list[dict[str, Any]] = [LOCAL, {"cluster__kind": "synchronous"}]
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 PLAIN = re.compile(
     r"  \d+ shards?: |note:|run|stopping:|shard|melmill:|done|nothing|mel_distance|the audio does not|to load it:|"
-    r"to check it:"
+    r"to check it:|to look at it:"
 )
 
 

@@ -179,6 +179,7 @@ def test_ctrl_c_ends_it_cleanly(made: Path, number: signal.Signals) -> None:
         assert connection.getresponse().status == 200  # and the connection stays open
         process.send_signal(number)
         out, error = process.communicate(timeout=20)
+        connection.close()
     assert (process.returncode, out, error) == (0, "stopped\n", "")
 
 

@@ -111,7 +111,7 @@ def test_hours_metadata_and_texts_are_those_of_the_rows(whole: Path, made: Path)
     fields = {each["field"]: each for each in page["metadata"]["fields"]}
     texts = [row["text"] for row in listed if row["text"]]
     assert fields["text"]["present"] == len(texts) == page["texts"]["utterances"]
-    assert "number in 1 rows and text in 23" in fields["speaker"]["note"]
+    assert "a number in 1 row and text in 23" in fields["speaker"]["note"]
     assert dict(page["texts"]["alphabet"])["e"] == "".join(texts).count("e")
     assert page["texts"]["vocabulary"] == len(set(" ".join(texts).split()))
 

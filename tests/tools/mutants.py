@@ -1448,9 +1448,9 @@ MUTANTS = (
     ),
     Mutant(
         "a value without its column's type becomes text or null",
-        "output/parquet_manifest.py",
-        "            return self._arrow.array([self._fitted(value, kind) for value in values], kind)\n",
-        "            raise\n",
+        "output/arrow_columns.py",
+        "        return pyarrow.array([_fitted(value, kind) for value in values], kind)\n",
+        "        raise\n",
         "tests/output/extras/test_parquet_manifest.py -m extras -k do_not_have_their_type",
     ),
     Mutant(
