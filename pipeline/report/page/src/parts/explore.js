@@ -55,13 +55,13 @@ export class Explorer {
 
   /** Narrow the table to what a check is about. */
   show({ column, minimum, maximum, values }) {
-    this.#narrow(fromCheck({ field: column, min: minimum, max: maximum, values }));
+    this.#begin(fromCheck({ field: column, min: minimum, max: maximum, values }));
     this.#parts.table.node.scrollIntoView({ block: "center" });
   }
 
   /** Narrow the table to utterances whose text contains something. */
   contain(something) {
-    this.#narrow(withContained(NO_FILTERS, "text", something));
+    this.#begin(withContained(NO_FILTERS, "text", something));
     this.#parts.table.node.scrollIntoView({ block: "center" });
   }
 
@@ -79,9 +79,14 @@ export class Explorer {
     );
   }
 
+  /** Narrow it by these filters alone; what is being typed goes, too. */
+  #begin(filters) {
+    this.#parts.search.value = filters.query;
+    this.#narrow(filters);
+  }
+
   #narrow(filters) {
     this.#filters = filters;
-    if (this.#parts.search.value !== filters.query) this.#parts.search.value = filters.query;
     this.#numbers = passing(this.#model.rows, filters);
     this.#parts.histograms.show(filters, this.#numbers);
     this.#parts.groups.show(filters);
@@ -124,7 +129,7 @@ export class Explorer {
         el("span", { "aria-hidden": "true" }, "✕"),
       );
     };
-    const clear = el("button", { type: "button", class: "quiet", onclick: () => this.#narrow(NO_FILTERS) }, "Show all");
+    const clear = el("button", { type: "button", class: "quiet", onclick: () => this.#begin(NO_FILTERS) }, "Show all");
     fill(this.#parts.chips, narrowedFields(this.#filters).map(chip), isEmpty(this.#filters) ? null : clear);
   }
 
