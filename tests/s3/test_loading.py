@@ -90,19 +90,27 @@ def test_read_takes_the_clients_options(
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
-def test_the_last_lines_of_a_run_load_and_check_what_it_made(
-    config: Build, small_store: Path, vocoder_path: Path, reference: Reference, container: str
+def test_the_last_lines_of_a_run_load_check_and_show_what_it_made(
+    config: Build,
+    small_store: Path,
+    vocoder_path: Path,
+    reference: Reference,
+    container: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where a report of a bucket lies
     url = config().output.url
     flags = ["--store", str(small_store), "--vocoder", str(vocoder_path), "--out", url, "--scheduler", "synchronous"]
     flags += ["--set", f"output.container={container}", "--set", "output.shard_seconds=1"]
     for subtype in ("PCM_24", "PCM_16"):  # the second supersedes the first
         said = CliRunner().invoke(app, ["run", *flags, "--subtype", subtype]).stdout
-    load, check = (line.partition(":")[2].strip() for line in said.splitlines()[-2:])
+    load, *commands = (line.partition(":")[2].strip() for line in said.splitlines()[-3:])
     names: dict[str, Any] = {}
     exec(load, names)  # noqa: S102
     assert digests(names["dataset"]) == reference.digests
-    assert CliRunner().invoke(app, shlex.split(check)[1:]).exit_code == 0
+    for command in commands:
+        assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0, command
 
 
 @pytest.mark.usefixtures("aws")
