@@ -51,7 +51,7 @@ def write_comparison(
     Args:
         a, b: paths or URLs of the outputs.
         folder: the folder to write, which need not be there. A report in it is replaced.
-        options: options for the client of the object store that they lie in; may name environment variables.
+        options: options for the client of an object store, if one or both lie there; may name environment variables.
         wanted: what the report holds.
 
     Raises:
@@ -59,7 +59,7 @@ def write_comparison(
         OwnedError, StorageError: as from `write_report`.
     """
     with contextlib.ExitStack() as stack:
-        one, other = (stack.enter_context(_Side.opened(url, options)) for url in (a, b))
+        one, other = (stack.enter_context(_Side.opened(url, options if "://" in url else NO_OPTIONS)) for url in (a, b))
         target = stack.enter_context(ReportFolder(folder, [one.output.url, other.output.url]))
         matched = MatchedUtterances.of(one.scan, other.scan)
         if not len(matched):

@@ -1,5 +1,6 @@
 """`melmill serve` over real sockets: any utterance plays, in ranges, for whoever knows the token and nobody else."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -165,21 +166,27 @@ def test_a_run_that_publishes_changes_nothing_of_what_is_served(output: Path) ->
         assert content.read(0, content.size) == wanted
 
 
+def _heed_interrupts() -> None:
+    """A shell has the commands that it runs in the background ignore Ctrl-C, and these tests may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_cleanly(made: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "pipeline", "serve", str(made / "audio"), "--clips", "0"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
-        assert process.stdout is not None
-        said = process.stdout.readline() + process.stdout.readline()
-        place = urlsplit(re.search(r"open (http\S+)", said)[1])  # type: ignore[index]
-        connection = http.client.HTTPConnection(place.netloc, timeout=10)
-        connection.request("GET", place.path)
-        assert connection.getresponse().status == 200  # and the connection stays open
-        process.send_signal(number)
-        out, error = process.communicate(timeout=20)
-        connection.close()
+    with subprocess.Popen(command, env=environment, preexec_fn=_heed_interrupts, **pipes) as process:
+        try:
+            said = process.stdout.readline() + process.stdout.readline()
+            place = urlsplit(re.search(r"open (http\S+)", said)[1])  # type: ignore[index]
+            with contextlib.closing(http.client.HTTPConnection(place.netloc, timeout=10)) as connection:
+                connection.request("GET", place.path)
+                assert connection.getresponse().status == 200  # and the connection stays open
+                process.send_signal(number)
+                out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out, error) == (0, "stopped\n", "")
 
 

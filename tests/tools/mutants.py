@@ -965,8 +965,8 @@ MUTANTS = (
     Mutant(
         "a stage within another stops that one's time",
         "events/stopwatch.py",
-        "self._seconds[under_way[-1]]",
-        "self._seconds[under_way[0]]",
+        "self._seconds[under_way[-1]] += now",
+        "self._seconds[under_way[0]] += now",
         "tests/events/test_stopwatch.py",
     ),
     Mutant(
