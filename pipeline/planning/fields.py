@@ -43,7 +43,7 @@ class Fields:
         >>> Fields.of([{"speaker": 3, "gain": 0.5}, {"speaker": "s0", "gain": 1}]).types
         {'gain': 'number', 'speaker': 'text'}
         >>> Fields.of([{"speaker": 3}, {"speaker": "s0"}, {"speaker": "s1"}]).notes
-        ('speaker is a number in 1 rows and text in 2: it becomes text',)
+        ('speaker is a number in 1 row and text in 2: it becomes text',)
         """
         found: dict[str, _Field] = {}
         count, beyond = 0, False

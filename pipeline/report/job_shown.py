@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.output.layout import MANIFEST
 from pipeline.report.page_data.page import JobShown
 from pipeline.report.private_texts import PrivateTexts
 from pipeline.report.published_output import PublishedOutput
@@ -26,7 +27,7 @@ def job_shown(output: PublishedOutput, manifest_sha256: str) -> JobShown:
     """
     texts, described = PrivateTexts.of(output), output.described
     vocoder = _mapping(described.get("vocoder"))
-    digests = {"manifest.jsonl": manifest_sha256}
+    digests = {MANIFEST: manifest_sha256}
     if output.publication is not None:
         digests |= {each.name: each.sha256 for each in output.publication.files if each.name not in digests}
     if vocoder.get("digest"):

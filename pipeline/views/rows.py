@@ -8,18 +8,17 @@ import difflib
 import hashlib
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
+from pipeline.output.layout import shard_of
 from pipeline.output.records import Row
 from pipeline.planning.fields import FieldType, unified
 from pipeline.views.options import ExportOptions
 
-_SHARD_NUMBER = re.compile(r"data/(\d+)-")
 _OWN_FIELDS = tuple(each.name for each in dataclasses.fields(Row) if each.name not in ("meta", "source"))
 
 
@@ -112,8 +111,8 @@ def _deciding(types: Mapping[str, FieldType], options: ExportOptions) -> Callabl
 
 def shard_number(shard: str) -> str:
     """The number of a shard, which stays when the shard is made again; of no shard of melmill, its name."""
-    match = _SHARD_NUMBER.match(shard)
-    return match[1] if match else shard
+    name = shard_of(shard) or shard_of(f"{shard}/file")  # a tar, or a folder of files
+    return name.partition("-")[0] if name is not None else shard
 
 
 class _Splits:

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import soundfile
-from support.paths import DATA
+from support.paths import PROMPTS
 
 from pipeline.audio.levels import SILENCE_DBFS, Levels, examined
 from pipeline.dsp.mel import log_mel
@@ -12,7 +12,7 @@ from pipeline.errors import UtteranceError
 from pipeline.melspec import PRESETS
 
 SPEC = PRESETS["hifigan-22k"]
-PROMPT = sorted(DATA.glob("prompts/*/*.flac"))[0]
+PROMPT = min(PROMPTS.glob("*/*.flac"))
 
 
 def speech() -> np.ndarray:
