@@ -54,9 +54,7 @@ class _Commands(LazyGroup):
         LazyCommand(
             "doctor", "pipeline.cli.doctor:doctor", "Show what melmill has to work with here, and how fast it is."
         ),
-        LazyCommand(
-            "demo", "pipeline.cli.demo:demo", "Vocode real speech that comes with melmill."
-        ),
+        LazyCommand("demo", "pipeline.cli.demo:demo", "Vocode real speech that comes with melmill."),
     )
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
