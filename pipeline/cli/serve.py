@@ -28,8 +28,8 @@ def serve(
 ) -> None:
     """Serve that page, with the audio of every utterance.
 
-    It is the page of `melmill report`, with all rows. Only this machine can reach it, and only with the token in the URL
-    that is printed. Ctrl-C ends it.
+    It is the page of `melmill report`, with all rows. Only this machine can reach it, and only with the token in the
+    URL that is printed. Ctrl-C ends it.
 
     Example:
         melmill serve audio
