@@ -137,7 +137,8 @@ class _Spool:
         kept = self._kept = _ErrorKeepingFile(memory)
         self.seek, self.tell, self.readinto, self.write = kept.seek, kept.tell, kept.readinto, kept.write
         kept.call(self._open)
-        kept.write(memory.getbuffer())
+        with memory.getbuffer() as content:  # an error keeps its frames, and with them the view
+            kept.write(content)
         kept.seek(memory.tell())
 
     def _open(self) -> int:
