@@ -158,7 +158,7 @@ def page_data(
 def _which_rows(output: PublishedOutput, wanted: ReportOptions) -> str:
     which = "The page begins with {included:,} rows: both ends of each figure, rows of each speaker, others at random."
     if wanted.rows == "all":
-        return f"{which} All rows are loaded when they are needed."
+        return f"{which} All rows lie beside the page; a button loads them."
     return f"{which} For all: melmill report {output.public_url} --rows all."
 
 

@@ -132,7 +132,7 @@ def _with_everything(page: PageData) -> PageData:
     """The page that may ask for all rows, and for the audio of each."""
     total, each = page.rows.total, ROWS_OF_CHUNK
     chunks = tuple(RowChunk(f"rows/{at // each:04d}.js", min(each, total - at)) for at in range(0, total, each))
-    begins = f"The page begins with {page.rows.included:,} rows. All rows are loaded when they are needed."
+    begins = f"The page begins with {page.rows.included:,} rows; a button loads all of them."
     note = begins if page.rows.included < total else ""
     rows = dataclasses.replace(page.rows, chunks=chunks, note=note)
     return dataclasses.replace(page, rows=rows, serve=ServedAudio("audio/"))
