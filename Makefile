@@ -157,7 +157,7 @@ $(VENV)/runtime: requirements.txt pyproject.toml
 # Not locked: torch's wheels differ by processor and by what they compute on.
 $(VENV)/extras: $(VENV)/dev
 	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==2.13.0'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[kubernetes,loudness,parquet,quality,slurm,train]' 'jsonschema>=4.23' 'kubernetes-validate>=1.34'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[export,kubernetes,loudness,parquet,quality,slurm,train]' 'jsonschema>=4.23' 'kubernetes-validate>=1.34'
 	touch $@
 
 # Sphinx imports melmill to read its docstrings, so it needs what melmill needs, and no torch.

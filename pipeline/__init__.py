@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from pipeline.planning.parts import Part
     from pipeline.planning.plan import Plan
     from pipeline.stores import MelStore, open_store
+    from pipeline.views.options import ExportOptions
+    from pipeline.views.run import ExportReport, export
     from pipeline.vocoders import Vocoder, load_vocoder, vocode
 
 __all__ = [
     "PRESETS",
     "AudioDataset",
     "AudioItem",
+    "ExportOptions",
+    "ExportReport",
     "GarbageReport",
     "JobConfig",
     "MelSpec",
@@ -45,6 +49,7 @@ __all__ = [
     "VerifyReport",
     "Vocoder",
     "collect_garbage",
+    "export",
     "find_garbage",
     "load_job",
     "load_vocoder",
@@ -73,6 +78,8 @@ _HOMES = {
     "pipeline.planning.plan": ("Plan",),
     "pipeline.output.status": ("Status", "read_status"),
     "pipeline.stores": ("MelStore", "open_store"),
+    "pipeline.views.options": ("ExportOptions",),
+    "pipeline.views.run": ("ExportReport", "export"),
     "pipeline.vocoders": ("Vocoder", "load_vocoder", "vocode"),
 }
 

@@ -19,7 +19,15 @@ from pipeline.dsp.mel import log_mel
 
 _TESTS = Path(__file__).parent
 LANES = {
-    "extras": ["workshop/training", "quality", "vocoders/extras", "cluster/extras", "output/extras", "config/extras"],
+    "extras": [
+        "workshop/training",
+        "quality",
+        "vocoders/extras",
+        "cluster/extras",
+        "output/extras",
+        "config/extras",
+        "views/extras",
+    ],
     "peers": ["peers"],
     "readers": ["readers"],
     "s3": ["s3"],

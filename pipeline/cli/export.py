@@ -92,6 +92,8 @@ def _print_report(report: ExportReport) -> None:
         return
     for note in report.receipt.notes:
         print(f"note: {note}")
+    if not report.noted:
+        print(f"note: {report.output} cannot be written, so melmill status {report.output} does not show this export")
     reused = f"; {report.reused} files were taken over as they were" if report.reused else ""
     print(f"{report.target}: {report.receipt.format}, {amount}{reused}")
     if len(counts["splits"]) > 1:

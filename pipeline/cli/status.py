@@ -16,6 +16,7 @@ import typer
 from pipeline.cli.options import Access, Json, Output, output_access
 from pipeline.cli.printing import LINES_SHOWN, duration, hours, superseded_line
 from pipeline.cli.progress import can_redraw
+from pipeline.output.exports import ExportState
 from pipeline.output.status import RunStatus, Status, read_status
 from pipeline.wording import counted
 
@@ -93,6 +94,20 @@ def status_lines(status: Status) -> Iterator[str]:
         yield "manifest   none yet"
     if status.superseded.shards:
         yield superseded_line(status.superseded, status.output)
+    yield from (f"export     {_export_line(each)}" for each in status.exports[:LINES_SHOWN])
+    if len(status.exports) > LINES_SHOWN:
+        yield f"... and {len(status.exports) - LINES_SHOWN} more"
+
+
+def _export_line(export: ExportState) -> str:
+    note = export.note
+    place = note.target or "in the output"
+    words = {
+        "out of date": "out of date: run the same melmill export again",
+        "gone": "gone, or moved",
+        "not visible from here": f"not visible from here; it was written on {note.host}, {note.made}",
+    }
+    return f"{note.format} {place}: {words.get(export.age, export.age)}"
 
 
 def _parts_lines(parts: Sequence[RunStatus]) -> Iterator[str]:

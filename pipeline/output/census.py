@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, StorageError
+from pipeline.output.exports import exported_here
 from pipeline.output.layout import DATA, INDEX, MANIFEST, PARQUET, of_others, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.shard_index import indexed_shards
@@ -84,7 +85,8 @@ def take_census(ledger: Ledger) -> Census:
 def others_beside(ledger: Ledger) -> tuple[str, ...]:
     """Files and folders at the top of the output that are not melmill's, sorted."""
     found = {other for name in ledger.storage.list("") if (other := of_others(name)) is not None}
-    return tuple(sorted(found - ({PARQUET} if ledger.owns(PARQUET) else set())))
+    ours = exported_here(ledger.storage) | ({PARQUET} if ledger.owns(PARQUET) else set())
+    return tuple(sorted(found - ours))
 
 
 def _listed(storage: Storage, published: str | None) -> set[str] | None:

@@ -12,6 +12,7 @@
     _melmill/publishing.json  published.json      what is about to be published, and what was
     _melmill/status.json  parts/000002.json       how far the run is, or each part of it
     _melmill/runs/20260102T030405Z-1a2b3c4d.json  how a run went that has ended, or a part of it
+    _melmill/exports/1a2b3c4d5e6f7a8b.json        a note of where an export was written to
     _melmill/run.lock  scratch/...  probes/...    the lock, half-written files and trials, which belong to `storage`
 
 Names are relative to the output, with forward slashes. `audio.member_names` makes a KEY of an utterance's key.
@@ -46,6 +47,10 @@ PARTS = f"{PRIVATE}/parts"
 """Folder of the statuses of a job's parts. While it holds one, they count instead of STATUS."""
 RUNS = f"{PRIVATE}/runs"
 """Folder of the records of runs that have ended; see `run_records`."""
+RECEIPT = "melmill-export.json"
+"""The file in an export, and in no output, that says of what it was made; see `views.receipt`."""
+EXPORTS = f"{PRIVATE}/exports"
+"""Folder of notes of where exports are; see `exports`."""
 
 _SHARD = r"[0-9]{6,}-[0-9a-f]{8}"
 _RECORD = re.compile(rf"({_SHARD})\.json")

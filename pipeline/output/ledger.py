@@ -20,6 +20,7 @@ from pipeline.output.layout import (
     PARQUET,
     PUBLISHED,
     PUBLISHING,
+    RECEIPT,
     of_others,
 )
 from pipeline.output.publication import Announced, Publication
@@ -98,8 +99,9 @@ class Ledger(Commits):
         """
         described = self._job_json()
         if described is None and not self.commit_names():
+            what = f"there is no {JOB}" + ("; it is an export" if exists(self.storage, RECEIPT) else "")
             raise ConfigError(
-                f"{self.storage.url} holds no melmill output: there is no {JOB}. Give the folder that a run wrote to"
+                f"{self.storage.url} holds no melmill output: {what}. Give the folder that a run wrote to"
             )
         return described or {}
 

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from pipeline.errors import ConfigError
 from pipeline.events.tally import Amount
+from pipeline.output.exports import ExportState, export_states
 from pipeline.output.layout import MANIFEST, PARQUET, PARTS, STATUS
 from pipeline.output.ledger import Ledger
 from pipeline.output.superseded import NOTHING, Superseded, superseded_beside
@@ -127,6 +128,7 @@ class Status:
             and `run` is the part that wrote last.
         superseded: shards that lie beside the current ones until `gc` deletes them.
         manifests: names of the files that hold the manifest: manifest.jsonl, and manifest.parquet if it was asked for.
+        exports: exports that were made of it, and whether they are of the manifest of now.
     """
 
     output: str
@@ -138,6 +140,7 @@ class Status:
     parts: tuple[RunStatus, ...] = ()
     superseded: Superseded = NOTHING
     manifests: tuple[str, ...] = ()
+    exports: tuple[ExportState, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The status as plain JSON values, for dashboards. Names and meanings change only with `version`.
@@ -149,6 +152,7 @@ class Status:
         parts     [run, ...], one for each part of a job in parts; empty once the job is published
         superseded   {shards, bytes}
         manifests    [name, ...]
+        exports   [{note: {format, target, host, made, manifest, files}, age}, ...]
         """
         return {"version": STATUS_VERSION, **dataclasses.asdict(self)}
 
@@ -179,7 +183,8 @@ def read_status(url: str, options: Mapping[str, Any] = NO_OPTIONS) -> Status:
     manifest = _holding(ledger) if manifests else None
     parts = tuple(each for each in told if each.part)
     state = _state_of_parts(parts, holder) if parts else _state(newest, holder, age)
-    return Status(storage.url, state, holder, age, newest, manifest, parts, superseded_beside(ledger), manifests)
+    beside, exports = superseded_beside(ledger), export_states(ledger)
+    return Status(storage.url, state, holder, age, newest, manifest, parts, beside, manifests, exports)
 
 
 def _manifests(ledger: Ledger) -> tuple[str, ...]:

@@ -23,9 +23,11 @@ class AudioOfRows:
         storage: storage of the output.
         files: files of the export.
         options: what is asked of the export.
+        in_output: whether the export is files in the output itself, which name its objects as they are.
     """
 
-    def __init__(self, storage: Storage, files: ExportFiles, options: ExportOptions) -> None:
+    def __init__(self, storage: Storage, files: ExportFiles, options: ExportOptions, in_output: bool = False) -> None:
+        self.in_output = in_output
         self._storage = storage
         self._files = files
         self._options = options
@@ -74,11 +76,18 @@ class AudioOfRows:
             name: name of the object, relative to the output.
             at: name of the link in the export.
         """
+        if self.in_output:
+            return name
         path = self.local_path(name)
         if self._base or path is None:
             return self._url(name)
         self._files.link(at, path)
         return at
+
+    def path(self, name: str) -> str:
+        """Where an object of the output is, without a link: its URL, or its path relative to the export."""
+        path = self.local_path(name)
+        return self._url(name) if self._base or path is None else self._files.relative(path)
 
     def content(self, row: Row) -> bytes:
         """The encoded audio of an utterance, as it is.

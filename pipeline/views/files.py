@@ -24,11 +24,19 @@ class ExportFiles:
         folder: folder that gets the files.
         target: path that the folder will have in the end, for relative links.
         before: receipt of the export that is there now; None if there is none.
+        earlier: gives the text of a file that is there now, if it is not at `target`; empty if there is none.
     """
 
-    def __init__(self, folder: Path, target: Path, before: Receipt | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        target: Path,
+        before: Receipt | None = None,
+        earlier: Callable[[str], str] | None = None,
+    ) -> None:
         self.folder = folder
         self.target = target
+        self.earlier = earlier or self._text
         self._before = {} if before is None else {each.made_of: each for each in before.files if each.made_of}
         self._open: dict[str, tuple[IO[bytes], Any]] = {}
         self._files: dict[str, ExportedFile] = {}
@@ -43,6 +51,15 @@ class ExportFiles:
         file.write(content)
         digest.update(content)
 
+    @contextlib.contextmanager
+    def taken_back(self, name: str) -> Iterator[IO[bytes]]:
+        """A file that was written, to be read once more and deleted: it is not in the export."""
+        file, _ = self._open.pop(name)
+        file.close()
+        with open(self.folder / name, "rb") as content:
+            yield content
+        (self.folder / name).unlink()
+
     def link(self, name: str, to: Path) -> None:
         """Make a symbolic link. It is relative, so it stays valid if output and export are moved together.
 
@@ -51,6 +68,10 @@ class ExportFiles:
             to: absolute path that it leads to.
         """
         self.place(name).symlink_to(os.path.relpath(to, (self.target / name).parent))
+
+    def relative(self, to: Path) -> str:
+        """The path from the export, in the end, to another file."""
+        return os.path.relpath(to, self.target).replace(os.sep, "/")
 
     def copy(self, name: str, content: IO[bytes]) -> None:
         """Write the rest of an opened file as a file that the receipt does not name, such as an utterance's audio."""
@@ -100,6 +121,16 @@ class ExportFiles:
         self._files[name] = ExportedFile(name, earlier.bytes, earlier.sha256, made_of)
         self.reused += 1
         return True
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.target / name).read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def sha256(self, name: str) -> str:
+        """Digest of a file that was made or taken over, as hexadecimal."""
+        return self._files[name].sha256
 
     def make_once(self, name: str, made_of: str, make: Callable[[Path], Any]) -> None:
         """Take a file over from the export before if it was made of the same, or else make it.

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.errors import ConfigError, StorageError
-from pipeline.output.layout import MANIFEST
+from pipeline.output.layout import MANIFEST, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Row
 from pipeline.planning.fields import Fields
@@ -58,12 +58,15 @@ class PublishedRows:
         self._file.seek(0)
         for number, line in enumerate(self._file, 1):
             try:
-                yield Row.from_dict(json.loads(line))
+                row = Row.from_dict(json.loads(line))
+                if not _is_inside(row):
+                    raise ValueError(f"its audio is said to be at {row.object_name!r}, member {row.member!r}")
             except _NOT_A_ROW as error:
                 raise StorageError(
                     f"line {number} of {self.url}/{MANIFEST} is not a valid row ({error!r}). `melmill verify "
                     f"{self.url}` says what to do"
                 ) from error
+            yield row
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -85,5 +88,19 @@ class PublishedRows:
 
     @functools.cached_property
     def fields(self) -> Fields:
-        """The fields of the metadata, one type for each. Takes a pass over the manifest."""
+        """The fields of the metadata, one type for each: those that the run has written down, or else those found.
+
+        To find them takes a pass over the manifest.
+        """
+        job, publication = self.ledger.existing_job(), self.ledger.publication()
+        written = job.get("metadata", {}).get("fields")
+        of_this_run = publication is not None and "counts" in job and job.get("run_id") == publication.run_id
+        if written is not None and of_this_run:
+            return Fields(dict(sorted(written.items())))
         return Fields.of(row.meta for row in self)
+
+
+def _is_inside(row: Row) -> bool:
+    """Whether the names in a row lead to where an output has audio, and nowhere else."""
+    parts = (*row.object_name.split("/"), *row.member.split("/"))
+    return shard_of(row.object_name) is not None and {"", ".", ".."}.isdisjoint(parts)

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.output.layout import RECEIPT
 from pipeline.storage.clutter import is_clutter_file, is_clutter_folder
 
-RECEIPT = "melmill-export.json"
 VERSION = 1
 
 

@@ -7,16 +7,21 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import socket
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.output.exports import ExportNote, export_notes, forget_gone
+from pipeline.output.layout import RECEIPT
 from pipeline.output.ledger import Ledger
 from pipeline.output.published_rows import last_part
-from pipeline.storage import NO_OPTIONS, LocalStorage, open_storage, translated
+from pipeline.storage import NO_OPTIONS, LocalStorage, Storage, open_storage, translated
 from pipeline.storage.clutter import is_clutter
 from pipeline.storage.local import local_path
 from pipeline.storage.whole_folder import WholeFolder, check_folder
@@ -26,7 +31,7 @@ from pipeline.views.files import ExportFiles
 from pipeline.views.formats import FORMATS
 from pipeline.views.options import ExportOptions
 from pipeline.views.published import PublishedRows
-from pipeline.views.receipt import RECEIPT, Receipt, entries
+from pipeline.views.receipt import Receipt, entries
 from pipeline.views.rows import exported_types
 from pipeline.views.writing import write_rows
 
@@ -43,6 +48,7 @@ class ExportReport:
         receipt: what the export is made of, and what is in it.
         made: whether anything was written; False if the export was up to date.
         reused: number of files that were taken over from the export before.
+        noted: whether the output remembers where the export is; one that cannot be written does not.
     """
 
     output: str
@@ -50,11 +56,12 @@ class ExportReport:
     receipt: Receipt
     made: bool
     reused: int = 0
+    noted: bool = True
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        plain = {**vars(self), **vars(self.receipt), "files": len(self.receipt.files)}
-        return {name: value for name, value in plain.items() if name not in ("receipt", "folders")}
+        """The report as plain JSON values: its own fields, and those of the receipt; `when` is when it was made."""
+        told = {**vars(self.receipt), "when": self.receipt.made, "files": len(self.receipt.files), **vars(self)}
+        return {name: value for name, value in told.items() if name not in ("receipt", "folders")}
 
 
 def export(output: str, target: str, options: ExportOptions, access: Mapping[str, Any] = NO_OPTIONS) -> ExportReport:
@@ -76,27 +83,65 @@ def export(output: str, target: str, options: ExportOptions, access: Mapping[str
     entry.check(options)
     ledger = Ledger(open_storage(output, access))
     with PublishedRows(ledger) as source:
+        if _is_output(target, source):
+            return _export_into_output(source, options)
         folder = _own_folder(target, source)
         described = _described(source, folder)
         made_of = _made_of(described, options, [source.url, str(folder)] if entry.absolute else [])
         before = _before(folder)
         if before is not None and before.made_of == made_of and before.is_whole(folder):
-            return ExportReport(source.url, str(folder), before, False)
+            noted = _note(ledger, before, str(folder))
+            return ExportReport(source.url, str(folder), before, made=False, noted=noted)
         with WholeFolder(folder, "an export") as whole, translated(f"writing {folder}"):
             files = ExportFiles(whole.path, folder, _before(folder))
             receipt = _made(source, options, files, described, made_of)
             (whole.path / RECEIPT).write_bytes(receipt.to_json())
             whole.put_in_place()
-    return ExportReport(source.url, str(folder), receipt, True, files.reused)
+    noted = _note(ledger, receipt, str(folder))
+    return ExportReport(source.url, str(folder), receipt, True, files.reused, noted)
+
+
+def _export_into_output(source: PublishedRows, options: ExportOptions) -> ExportReport:
+    """Put the file of an export, such as a card, into the output itself, atomically."""
+    storage = source.ledger.storage
+    usable = [name for name, entry in FORMATS.items() if entry.in_output]
+    if options.to not in usable or options.audio or options.base:
+        raise ConfigError(
+            f"{source.url}: an export needs a folder of its own, not that of the output. Only --to {', '.join(usable)} "
+            "can be in the output itself, without --audio and --base"
+        )
+    with tempfile.TemporaryDirectory() as scratch, translated(f"writing {source.url}"):
+        folder = Path(scratch)  # not the output's own, which a run that begins would delete
+        files = ExportFiles(folder, folder, earlier=partial(_text_in, storage))
+        receipt = _made(source, options, files, {"manifest": source.sha256}, "", in_output=True)
+        (name,) = (each.name for each in receipt.files)
+        text = (folder / name).read_bytes()
+        if made := text != _text_in(storage, name).encode():
+            storage.replace(name, text)
+    noted = _note(source.ledger, receipt, "")
+    return ExportReport(source.url, f"{source.url}/{name}", receipt, made, noted=noted)
+
+
+def _text_in(storage: Storage, name: str) -> str:
+    try:
+        with storage.read(name) as file:
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _made(
-    source: PublishedRows, options: ExportOptions, files: ExportFiles, described: Mapping[str, str], made_of: str
+    source: PublishedRows,
+    options: ExportOptions,
+    files: ExportFiles,
+    described: Mapping[str, str],
+    made_of: str,
+    in_output: bool = False,
 ) -> Receipt:
     """Make all files of an export. Returns its receipt, which is not written yet."""
     with contextlib.ExitStack() as opened:
         opened.callback(files.close)
-        audio = AudioOfRows(source.ledger.storage, files, options)
+        audio = AudioOfRows(source.ledger.storage, files, options, in_output)
         opened.callback(audio.close)
         types = exported_types(source.fields.types, options)
         making = Making(source, options, types, files, audio, list(source.fields.notes))
@@ -115,6 +160,24 @@ def _made(
         )
 
 
+def _note(ledger: Ledger, receipt: Receipt, target: str) -> bool:
+    """Have the output remember the export. False if it cannot be written."""
+    files = () if target else tuple(each.name for each in receipt.files)
+    manifest = receipt.output["manifest"]
+    note = ExportNote(receipt.format, target, socket.gethostname(), receipt.made, manifest, files)
+    if any(replace(each, made=note.made) == note for each in export_notes(ledger.storage)):
+        return True
+    forget_gone(ledger)
+    return note.write(ledger.storage)
+
+
+def _is_output(target: str, source: PublishedRows) -> bool:
+    storage = source.ledger.storage
+    if isinstance(storage, LocalStorage):
+        return "://" not in target and os.path.realpath(target) == os.path.realpath(storage.root)
+    return target.rstrip("/") == storage.url
+
+
 def _own_folder(target: str, source: PublishedRows) -> Path:
     """The folder of the export. ConfigError if it is not one that an export may have."""
     if "://" in target and not target.startswith("file://"):
@@ -127,7 +190,7 @@ def _own_folder(target: str, source: PublishedRows) -> Path:
     storage = source.ledger.storage
     if isinstance(storage, LocalStorage):
         mine, theirs = Path(os.path.realpath(folder)), Path(os.path.realpath(storage.root))
-        if mine == theirs or theirs in mine.parents or mine in theirs.parents:
+        if theirs in mine.parents or mine in theirs.parents:
             raise ConfigError(f"{target}: an export needs a folder of its own, not in or around the output {theirs}")
     return Path(os.path.realpath(folder))
 

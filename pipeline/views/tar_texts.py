@@ -7,8 +7,9 @@ melmill, holds audio alone, or a run was stopped or published less than it made.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from pipeline.config import Sidecar
 from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.output.layout import shard_of
 from pipeline.output.ledger import Ledger
@@ -29,17 +30,17 @@ class TarTexts:
         self._metadata = publication.state.get(METADATA) if publication is not None else None
         heads = [(head.name, head.metadata, head.ingredients.sidecar) for head, _ in ledger.heads()]
         self._then = {name: metadata for name, metadata, _ in heads}
-        self._alone = {name for name, _, sidecar in heads if sidecar == "none"}
+        self._kinds = {name: cast(Sidecar, kind or "plain") for name, _, kind in heads}
         self._read: tuple[str, Mapping[str, Mapping[str, Any]]] = "", {}
 
-    def are_missing(self, row: Row) -> bool:
-        """Whether there is no JSON beside the audio of an utterance."""
-        return shard_of(row.object_name) in self._alone
+    def kind(self, row: Row) -> Sidecar:
+        """What lies beside the audio of an utterance."""
+        return self._kinds.get(shard_of(row.object_name) or "", "plain")
 
     def are_stale(self, row: Row) -> bool:
         """Whether the JSON beside the audio of an utterance has other metadata than its row."""
         name = shard_of(row.object_name) or ""
-        if name in self._alone or (self._metadata is not None and self._then.get(name) == self._metadata):
+        if self.kind(row) == "none" or (self._metadata is not None and self._then.get(name) == self._metadata):
             return False
         return _given(self._metas(name).get(row.key, row.meta)) != _given(row.meta)
 

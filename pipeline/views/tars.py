@@ -9,14 +9,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.audio.containers.tar import TarSink
-from pipeline.audio.member_names import escape
+from pipeline.config import Sidecar
 from pipeline.errors import ConfigError
-from pipeline.output.layout import INDEX
+from pipeline.output.layout import INDEX, shard_of
+from pipeline.output.ledger import Ledger
 from pipeline.output.records import Row
+from pipeline.views.audio import AudioOfRows
 from pipeline.views.export_format import Making
 from pipeline.views.rows import ExportRow, shard_number
 from pipeline.views.tar_texts import TarTexts
@@ -38,18 +43,22 @@ class ExportedTar:
         url: its name in the export, or its URL.
         utterances: number of its utterances.
         bytes: its size; None if it is not known.
+        sha256: gives the digest of its bytes, as hexadecimal.
     """
 
     shard: str
     url: str
     utterances: int
     bytes: int | None
+    sha256: Callable[[], str]
 
 
 class ExportedTars(Protocol):
     """Takes the rows of an export, and gives the tars that they are in."""
 
     by_split: dict[str, list[ExportedTar]]
+    sidecars: set[Sidecar]
+    """What lies beside the audio in them; more than one kind in outputs of early versions of melmill."""
 
     def problem(self, row: ExportRow) -> str | None:
         """See ExportFormat."""
@@ -64,9 +73,18 @@ class ExportedTars(Protocol):
         ...
 
 
-def exported_tars(making: Making) -> ExportedTars:
-    """The tars of an export. Raises ConfigError if those of the output cannot be what is asked for."""
-    return _NewTars(making) if making.options.audio else _OutputTars(making)
+def exported_tars(making: Making, pattern: str = "{split}-{number:06d}.tar") -> ExportedTars:
+    """The tars of an export.
+
+    Args:
+        making: what the export is made with.
+        pattern: name of a tar in the export: `{split}`, `{number}` of the tar in its split, and `{shard}`, a name that
+            no tar of other content has.
+
+    Raises:
+        ConfigError: if the tars of the output cannot be what is asked for.
+    """
+    return _NewTars(making, pattern) if making.options.audio else _OutputTars(making, pattern)
 
 
 def in_order(tars: list[ExportedTar], seed: int | None) -> list[ExportedTar]:
@@ -79,8 +97,9 @@ def in_order(tars: list[ExportedTar], seed: int | None) -> list[ExportedTar]:
 class _OutputTars:
     """The tars of the output as they are."""
 
-    def __init__(self, making: Making) -> None:
+    def __init__(self, making: Making, pattern: str) -> None:
         self._making = making
+        self._pattern = pattern
         self.by_split: dict[str, list[ExportedTar]] = {}
         options = making.options
         rewriting = {
@@ -94,6 +113,7 @@ class _OutputTars:
                 "Pass --audio to write new tars; the bytes of the audio stay the same"
                 + (", or --by shard to split by whole shards" if asked == [f"--split by {options.by}"] else "")
             )
+        self.sidecars: set[Sidecar] = set()
         self._texts = TarTexts(making.source.ledger)
         self._sizes = _sizes(making)
         self._shard = ""
@@ -109,22 +129,28 @@ class _OutputTars:
         tars = self.by_split.setdefault(row.split, [])
         if row.row.shard != self._shard:
             self._shard = row.row.shard
-            if self._texts.are_missing(row.row) and _ALONE not in self._making.notes:
-                self._making.notes.append(_ALONE)
-            url = self._making.audio.object(self._shard, f"{row.split}-{len(tars):06d}.tar")
-            tars.append(ExportedTar(shard_number(self._shard), url, 0, self._sizes.get(self._shard)))
+            self.sidecars.add(self._texts.kind(row.row))
+            shard = self._shard.rpartition("/")[2].removesuffix(".tar")
+            name = self._pattern.format(split=row.split, number=len(tars), shard=shard)
+            url = self._making.audio.object(self._shard, name)
+            digest = partial(_digest_of, self._making.source.ledger, self._shard)
+            tars.append(ExportedTar(shard_number(self._shard), url, 0, self._sizes.get(self._shard), digest))
         tars[-1].utterances += 1
 
     def finish(self) -> None:
         """See ExportFormat."""
+        if "none" in self.sidecars:
+            self._making.notes.append(_ALONE)
 
 
 class _NewTars:
     """New tars: for each shard and split one, with those of its utterances that are in the split."""
 
-    def __init__(self, making: Making) -> None:
+    def __init__(self, making: Making, pattern: str) -> None:
         self._making = making
+        self._pattern = pattern
         self.by_split: dict[str, list[ExportedTar]] = {}
+        self.sidecars: set[Sidecar] = {"full"}
         self._shard = ""
         self._waiting: dict[str, list[Row]] = {}
 
@@ -147,21 +173,28 @@ class _NewTars:
 
     def _write(self, split: str, rows: list[Row]) -> None:
         tars, files = self.by_split.setdefault(split, []), self._making.files
-        name = f"{split}-{len(tars):06d}.tar"
         texts = [sidecar(row, "full") for row in rows]
         made_of = _digest(rows, texts)
+        shard = f"{shard_number(self._shard)}-{made_of[:8]}"
+        name = self._pattern.format(split=split, number=len(tars), shard=shard)
         if not files.take_over(name, made_of):
             with files.made(name, made_of) as path:
-                sink = TarSink(path.parent, "")
-                try:
-                    for row, text in zip(rows, texts, strict=True):
-                        encoded = io.BytesIO(self._making.audio.content(row))
-                        sink.add(escape(row.key), row.member.rpartition(".")[2], encoded, text)
-                    ((_, made),) = sink.finish()
-                finally:
-                    sink.close()
-                made.rename(path)
-        tars.append(ExportedTar(shard_number(self._shard), name, len(rows), files.size(name)))
+                _write_tar(path, rows, texts, self._making.audio)
+        digest = partial(files.sha256, name)
+        tars.append(ExportedTar(shard_number(self._shard), name, len(rows), files.size(name), digest))
+
+
+def _write_tar(path: Path, rows: list[Row], texts: list[bytes | None], audio: AudioOfRows) -> None:
+    """Write a tar whose members have the names that they have in the output."""
+    sink = TarSink(path.parent, "")
+    try:
+        for row, text in zip(rows, texts, strict=True):
+            name, _, extension = row.member.rpartition(".")
+            sink.add(name, extension, io.BytesIO(audio.content(row)), text)
+        ((_, made),) = sink.finish()
+    finally:
+        sink.close()
+    made.rename(path)
 
 
 def _digest(rows: list[Row], texts: list[bytes | None]) -> str:
@@ -169,6 +202,12 @@ def _digest(rows: list[Row], texts: list[bytes | None]) -> str:
     for row, text in zip(rows, texts, strict=True):
         found.update(f"{row.member} {row.bytes} {row.pcm_sha256} ".encode() + (text or b"") + b"\n")
     return found.hexdigest()
+
+
+def _digest_of(ledger: Ledger, tar: str) -> str:
+    """Digest of a tar of the output, as its commit record has it."""
+    objects = ledger.commit(shard_of(tar) or "").objects
+    return next(each.sha256 for each in objects if each.name == tar)
 
 
 def _sizes(making: Making) -> dict[str, int]:

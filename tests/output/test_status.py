@@ -269,7 +269,7 @@ def test_the_json_is_what_dashboards_were_promised(job: Build) -> None:
     promise = Status.to_dict.__doc__ or ""
     amount = {"shards", "utterances", "seconds"}
     assert plain["version"] == 1
-    names = {"output", "state", "holder", "age", "run", "manifest", "parts", "superseded", "manifests"}
+    names = {"output", "state", "holder", "age", "run", "manifest", "parts", "superseded", "manifests", "exports"}
     assert set(plain) == {"version", *names}
     assert plain["manifests"] == ["manifest.jsonl"]
     assert set(plain["superseded"]) == {"shards", "bytes"}

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,21 @@ from support.exports import HOSTILE_KEYS, job_of, meta_of, tree, write_metas
 
 from pipeline.errors import ConfigError, OwnedError, StorageError
 from pipeline.jobs.run import run
+from pipeline.output.layout import RECEIPT
 from pipeline.storage.whole_folder import WholeFolder
+from pipeline.views.formats import audiofolder
 from pipeline.views.options import ExportOptions
-from pipeline.views.receipt import RECEIPT, Receipt
+from pipeline.views.receipt import Receipt
 from pipeline.views.run import export
 
 Output = Callable[..., Path]
 FOLDER = ExportOptions("audiofolder", audio=True)
+
+
+@pytest.fixture(autouse=True)
+def _lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists stay lists: a table needs pyarrow, which is an extra; see tests/views/extras."""
+    monkeypatch.setattr(audiofolder, "_looks_like_time", lambda value: False)
 
 
 def lines(folder: Path, split: str = "train") -> list[dict[str, Any]]:
@@ -205,5 +216,49 @@ def test_the_receipt_says_of_what_and_nothing_of_the_maker(exported: Output, tmp
     assert receipt is not None
     assert os.path.realpath(target / receipt.output["url"]) == os.path.realpath(exported())
     assert receipt.options["renamed"] == {"spk": "speaker"}
-    assert {each.name for each in receipt.files} == {"train/metadata.jsonl"}
+    assert {each.name for each in receipt.files} == {"README.md", "train/metadata.jsonl"}
     assert receipt.folders["train"] == 1 + len({row["shard"] for row in rows(exported())})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shard": "../../etc/passwd"}, {"shard": "/etc/passwd"}, {"shard": "data/000001-1a2b3c4d/..", "member": "x"},
+        {"shard": "data/000001-1a2b3c4d", "member": "../../../etc/passwd"}, {"member": "../../up.flac"},
+    ],
+)  # fmt: skip
+def test_a_row_whose_names_lead_elsewhere_is_refused(exported: Output, tmp_path: Path, change: dict[str, str]) -> None:
+    """As of an output of somebody else, whose digests are of no help."""
+    out = Path(shutil.copytree(exported(), tmp_path / "audio"))
+    changed = [{**row, **change} if at == 2 else row for at, row in enumerate(rows(out))]
+    (out / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in changed))
+    for name in ("published.json", "publishing.json"):
+        (out / "_melmill" / name).unlink()
+    with pytest.raises(StorageError, match=r"line 3 of .*its audio is said to be at"):
+        export(str(out), str(tmp_path / "folder"), FOLDER)
+    assert not (tmp_path / "folder").exists()
+
+
+KILLED = """
+import os, signal, sys
+from pipeline.views.formats.webdataset import Webdataset
+from pipeline.views.options import ExportOptions
+from pipeline.views.run import export
+
+Webdataset.finish = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+export(sys.argv[1], sys.argv[2], ExportOptions("webdataset", audio=True, shuffle=1))
+"""
+
+
+def test_an_export_that_is_killed_leaves_the_one_before_and_the_next_one_tidies_up(
+    exported: Output, tmp_path: Path
+) -> None:
+    target = tmp_path / "tars"
+    export(str(exported()), str(target), ExportOptions("webdataset"))
+    before = tree(target)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(exported()), str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert tree(target) == before
+    assert len(list(tmp_path.iterdir())) == 2
+    assert export(str(exported()), str(target), ExportOptions("webdataset", shuffle=1)).made
+    assert list(tmp_path.iterdir()) == [target]

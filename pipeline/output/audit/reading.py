@@ -28,6 +28,7 @@ from pipeline.output.audit.shards import (
     unreadable_line,
 )
 from pipeline.output.audit.workers import All, in_processes, in_threads
+from pipeline.output.exports import exported_here
 from pipeline.output.layout import (
     COMMITS,
     FAILURES,
@@ -134,7 +135,7 @@ class Verification:
             deleted = name == PARQUET and announced is not None and all(each.name != name for each in announced.files)
             if publication is not None and any(each.name == name for each in publication.files) and not deleted:
                 self._check_there(name)
-        self._lists |= {each.name for each in known}
+        self._lists |= {each.name for each in known} | exported_here(self._ledger.storage)
         for name in (MANIFEST, FAILURES, INDEX, PARQUET):
             self._check_file(name, {each.sha256 for each in known if each.name == name})
         self._check_names()

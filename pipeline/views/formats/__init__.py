@@ -29,6 +29,7 @@ class FormatEntry:
         takes: options that mean something to it, besides those that all formats take.
         needs: library that it needs, of the extra `export`; empty if none.
         absolute: whether it may hold absolute paths, so that it is made again where the output or the export was moved.
+        in_output: whether it may be one file in the output itself.
     """
 
     place: str
@@ -36,6 +37,7 @@ class FormatEntry:
     takes: frozenset[Taken]
     needs: str = ""
     absolute: bool = False
+    in_output: bool = False
 
     def open(self, making: Making) -> ExportFormat:
         """The format, about to write an export. ConfigError if the options do not fit."""
@@ -67,6 +69,18 @@ _TARS: frozenset[Taken] = frozenset({"audio", "base", "shuffle"})
 FORMATS: dict[str, FormatEntry] = {
     "webdataset": FormatEntry("webdataset:Webdataset", "webdataset: lists of tars", _TARS),
     "wids": FormatEntry("webdataset:Wids", "wids: indexes of tars", _TARS),
+    "parquet": FormatEntry(
+        "parquet:Parquet", "pandas, polars, DuckDB, Hugging Face: tables", frozenset({"audio", "base"}), "pyarrow"
+    ),
+    "huggingface": FormatEntry(
+        "huggingface:HuggingFace",
+        "load_dataset and the Hub: tars with a card",
+        frozenset({"audio", "base"}),
+        in_output=True,
+    ),
+    "croissant": FormatEntry(
+        "croissant:Croissant", "mlcroissant: JSON-LD, a table and tars", frozenset({"audio", "base"}), "pyarrow"
+    ),
     "audiofolder": FormatEntry(
         "audiofolder:AudioFolder", 'load_dataset("audiofolder"): metadata.jsonl and audio files', frozenset({"audio"})
     ),

@@ -5,17 +5,23 @@
     SPLIT.txt          webdataset alone: what it opens, one a line
 
 Rules: webdataset 1.0.2 (gopen.py: no s3://, which it reads through a `pipe:`) and wids 0.1.11 (wids_specs.py: a url is
-relative to its index).
+relative to its index; wids_mmtar.py: it reads the headers of tars itself, and no PAX headers).
 """
 
 from __future__ import annotations
 
 import json
+import tarfile
 
 from pipeline.output.shard_index import WIDS_VERSION
 from pipeline.views.export_format import Making
 from pipeline.views.rows import ExportRow
 from pipeline.views.tars import ExportedTar, exported_tars, in_order
+
+_LONG = (
+    f"its name in the tar has more than {tarfile.LENGTH_NAME} bytes, which wids does not read; choose --to webdataset, "
+    'or leave it out with --audio --where "length(key) < 80"'
+)
 
 
 class Wids:
@@ -26,7 +32,9 @@ class Wids:
         self._tars = exported_tars(making)
 
     def problem(self, row: ExportRow) -> str | None:
-        """See ExportFormat: of tars of the output, the texts may be stale."""
+        """See ExportFormat: of tars of the output, the texts may be stale; and wids reads no long names."""
+        if len(f"{row.row.member.rpartition('.')[0]}.json") > tarfile.LENGTH_NAME:
+            return _LONG
         return self._tars.problem(row)
 
     def add(self, row: ExportRow) -> None:
@@ -46,7 +54,11 @@ class Wids:
 
 
 class Webdataset(Wids):
-    """See ExportFormat. Writes a list of what webdataset opens, too."""
+    """See ExportFormat. Writes a list of what webdataset opens, too, which reads names of any length."""
+
+    def problem(self, row: ExportRow) -> str | None:
+        """See ExportFormat: of tars of the output, the texts may be stale."""
+        return self._tars.problem(row)
 
     def _write(self, split: str, tars: list[ExportedTar]) -> None:
         super()._write(split, tars)
