@@ -77,12 +77,12 @@ test-aarch64: $(VENV)/dev $(ARM)/done  ## run kernels on a 64-bit ARM processor 
 	$(PYTEST) -m aarch64
 
 test-browser: $(BROWSER)/done $(PAGE_MODULES)/done  ## lint and test the page of melmill report, and open it in a browser (as root; installs chromium, nodejs)
-	$(PAGE_MODULES)/.bin/biome ci --colors=off --error-on-warnings --config-path=$(PAGE) $(PAGE) tests/report/page
+	cd $(PAGE) && $(CURDIR)/$(PAGE_MODULES)/.bin/biome ci --colors=off --error-on-warnings . $(CURDIR)/tests/report/page
 	node --test tests/report/page/*.test.mjs
 	OMP_NUM_THREADS=1 $(BROWSER)/bin/pytest -m browser
 
 page: $(PAGE_MODULES)/done  ## build the page of melmill report from its sources, and format them
-	$(PAGE_MODULES)/.bin/biome check --write --config-path=$(PAGE) $(PAGE) tests/report/page
+	cd $(PAGE) && $(CURDIR)/$(PAGE_MODULES)/.bin/biome check --write . $(CURDIR)/tests/report/page
 	node $(PAGE)/build.mjs $(PAGE_MODULES)
 
 test-cuda: $(CUDA)/done  ## run nets on a CUDA card (tests/cuda), which this machine needs to have; not in .ci/run
