@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from pipeline.views.formats import FORMATS
 from pipeline.views.options import ONE_SPLIT, ExportOptions, parse_map, parse_split
 from pipeline.views.run import ExportReport
 from pipeline.views.run import export as make_export
+from pipeline.wording import meant
 
 
 def export(
@@ -79,9 +79,7 @@ def export(
 
 
 def _unknown_format(name: str) -> str:
-    near = difflib.get_close_matches(name, FORMATS, 1)
-    meant = f" Did you mean {near[0]}?" if near else ""
-    return f"--to {name}: there is no such format.{meant} Formats: {', '.join(FORMATS)}"
+    return f"--to {name}: there is no such format{meant(name, FORMATS)}. Formats: {', '.join(FORMATS)}"
 
 
 def _print_report(report: ExportReport) -> None:

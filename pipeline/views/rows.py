@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import difflib
 import hashlib
 import itertools
 import json
@@ -18,6 +17,7 @@ from pipeline.output.layout import shard_of
 from pipeline.output.records import Row
 from pipeline.planning.fields import FieldType, unified
 from pipeline.views.options import ExportOptions
+from pipeline.wording import meant
 
 _OWN_FIELDS = tuple(each.name for each in dataclasses.fields(Row) if each.name not in ("meta", "source"))
 
@@ -72,9 +72,8 @@ def exported_types(types: Mapping[str, FieldType], options: ExportOptions) -> di
 def unknown_name(option: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error that there is no field of a name: with the nearest name, and those that there are."""
     names = list(known)
-    near = difflib.get_close_matches(name.lower(), [each.lower() for each in names], 1, 0.5)
-    meant = next((f" Did you mean {each}?" for each in names if [each.lower()] == near), "")
-    return ConfigError(f"{option}: there is no field {name}.{meant} There are {', '.join(names) or 'none'}")
+    there = ", ".join(names) or "none"
+    return ConfigError(f"{option}: there is no field {name}{meant(name, names)}. There are {there}")
 
 
 def _new_names(types: Mapping[str, FieldType], options: ExportOptions) -> dict[str, str]:

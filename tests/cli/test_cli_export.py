@@ -47,7 +47,7 @@ def test_it_says_what_it_did_and_that_nothing_is_to_be_done(out: Path, tmp_path:
 
 def test_what_does_not_fit_ends_with_2_and_a_remedy(out: Path, tmp_path: Path) -> None:
     for arguments, said in (
-        ("--to webdatset", "there is no such format. Did you mean webdataset? Formats: webdataset, wids"),
+        ("--to webdatset", "there is no such format (did you mean webdataset?). Formats: webdataset, wids"),
         ("--to wids --by speaker", "it needs --split"),
         ("--to wids --split train", "is not NAME=VALUE"),
         ("--to wids --map a", "is not NAME=VALUE"),

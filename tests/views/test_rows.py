@@ -64,7 +64,7 @@ def test_an_utterance_without_the_deciding_value_is_refused() -> None:
     with pytest.raises(ConfigError, match="--by speaker: 'b' has no speaker"):
         split_of([row("a", spk="s1"), row("b", spk="")], by="speaker")
     with pytest.raises(
-        ConfigError, match=r"there is no field speeker\. Did you mean speaker\? There are text, speaker"
+        ConfigError, match=r"there is no field speeker \(did you mean speaker\?\)\. There are text, speaker"
     ):
         split_of([row("a", spk="s1")], by="speeker")
 
@@ -81,7 +81,7 @@ def test_fields_have_their_new_names_and_every_row_has_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("renamed", "said"),
     [
-        ((("langg", "x"),), r"--map langg=x: there is no field langg\. Did you mean lang\? There are spk, age, lang"),
+        ((("langg", "x"),), r"--map langg=x: there is no field langg \(did you mean lang\?\)\. There are spk, age, lang"),
         ((("lang", "spk"),), "the metadata has a field spk, too"),
     ],
 )

@@ -76,9 +76,9 @@ def test_many_rows_go_through_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (
             "mel_distanc < 0.3",
-            r"no field mel_distanc\. Did you mean mel_distance\? There are key, text",
+            r"no field mel_distanc \(did you mean mel_distance\?\)\. There are key, text",
         ),
-        ("meta.lat = ''", r"there is no field lat\. Did you mean late\?"),
+        ("meta.lat = ''", r"there is no field lat \(did you mean late\?\)"),
         ("duration >", "syntax error.*It must be one expression of SQL.*of key, text"),
         ("duration > 1; select 1", "It must be one expression"),
         ("duration > 1, duration", "It must be one expression"),
