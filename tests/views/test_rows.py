@@ -81,7 +81,10 @@ def test_fields_have_their_new_names_and_every_row_has_all_of_them() -> None:
 @pytest.mark.parametrize(
     ("renamed", "said"),
     [
-        ((("langg", "x"),), r"--map langg=x: there is no field langg \(did you mean lang\?\)\. There are spk, age, lang"),
+        (
+            (("langg", "x"),),
+            r"--map langg=x: there is no field langg \(did you mean lang\?\)\. There are spk, age, lang",
+        ),
         ((("lang", "spk"),), "the metadata has a field spk, too"),
     ],
 )
