@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -24,6 +25,7 @@ class Making:
         types: name of each field of the metadata in the export -> its type.
         files: files of the export.
         audio: audio of the output.
+        opened: closes what a format opens, at the end, whether the export is finished or not.
         notes: sentences that a person should read; a format may add some.
     """
 
@@ -32,6 +34,7 @@ class Making:
     types: Mapping[str, FieldType]
     files: ExportFiles
     audio: AudioOfRows
+    opened: ExitStack
     notes: list[str] = field(default_factory=list)
 
 

@@ -144,7 +144,7 @@ def _made(
         audio = AudioOfRows(source.ledger.storage, files, options, in_output)
         opened.callback(audio.close)
         types = exported_types(source.fields.types, options)
-        making = Making(source, options, types, files, audio, list(source.fields.notes))
+        making = Making(source, options, types, files, audio, opened, list(source.fields.notes))
         counts = write_rows(FORMATS[options.to].open(making), making)
         return Receipt(
             format=options.to,

@@ -45,8 +45,9 @@ class KaldiDirectories:
     def add(self, row: ExportRow) -> None:
         """See ExportFormat."""
         if row.split not in self._splits:
-            self._splits[row.split] = sqlite3.connect("")  # a file without a name, which ends with its connection
-            self._splits[row.split].execute(_TABLE)
+            database = sqlite3.connect("")  # a file without a name, which ends with its connection
+            self._splits[row.split] = self._making.opened.enter_context(closing(database))
+            database.execute(_TABLE)
         database, identifier = self._splits[row.split], utterance_id(row)
         wav = audio_location(row, self._making.audio.location(row.row.object_name))
         told = (identifier.encode(), speaker_id(row).encode(), row.key, wav, row.common["text"], row.common["language"])
@@ -62,8 +63,7 @@ class KaldiDirectories:
     def finish(self) -> None:
         """See ExportFormat."""
         for split, database in self._splits.items():
-            with closing(database):
-                self._write(split, database)
+            self._write(split, database)
 
     def _write(self, split: str, database: sqlite3.Connection) -> None:
         _check_order(database)
