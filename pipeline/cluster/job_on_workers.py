@@ -8,15 +8,20 @@ when the run begins, and those that come later. A scheduler that starts again ha
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from distributed import Client, Worker, WorkerPlugin
+from distributed.comm.core import CommClosedError
 
 from pipeline.cluster.liveness import GRACE_SECONDS, within
 from pipeline.config import Job, is_loopback
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.worker.allocation import keep_freed_memory
+
+_PAUSE = 0.1
+"""Time before workers are sent the job once more [s]."""
 
 
 class _JobPlugin(WorkerPlugin):
@@ -48,7 +53,7 @@ def entrusted(client: Client, job: Job) -> Iterator[None]:
         _check_encrypted(address, job)
     plugin, timeout = _JobPlugin(_name(job.run_id), job), job.config.cluster.timeout
     try:
-        within(timeout, lambda: client.register_plugin(plugin))
+        within(timeout, lambda: _register(client, plugin))
     except OSError as error:  # TimeoutError is one
         raise ClusterError(f"the workers of {address} did not answer within {timeout:g} s (cluster.timeout)") from error
     try:
@@ -56,6 +61,18 @@ def entrusted(client: Client, job: Job) -> Iterator[None]:
     finally:
         with contextlib.suppress(Exception):
             within(GRACE_SECONDS, lambda: client.unregister_worker_plugin(plugin.name))
+
+
+def _register(client: Client, plugin: WorkerPlugin) -> None:
+    """Send a plugin to all workers. Where one is lost meanwhile, Dask fails for all, so they are sent it again."""
+    while True:
+        try:
+            client.register_plugin(plugin)
+            return
+        except CommClosedError:
+            if client.status not in ("connecting", "running"):
+                raise
+            time.sleep(_PAUSE)
 
 
 def _check_encrypted(address: str, job: Job) -> None:

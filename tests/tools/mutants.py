@@ -1677,6 +1677,13 @@ MUTANTS = (
         "        return\n",
         "tests/cli/test_demo.py -k ends_the_demo",
     ),
+    Mutant(
+        "workers are sent the job again where one is lost meanwhile",
+        "cluster/job_on_workers.py",
+        '            if client.status not in ("connecting", "running"):\n                raise\n',
+        "            raise\n",
+        "tests/cluster/test_job_on_workers.py",
+    ),
 )
 
 
