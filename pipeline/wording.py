@@ -16,10 +16,10 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         noun: noun for one, and what follows it.
         plural: the same for any other number; `noun` with an s if empty.
 
-    >>> counted(1, "utterance"), counted(24, "utterance"), counted(1, "text has", "texts have")
-    ('1 utterance', '24 utterances', '1 text has')
+    >>> counted(1, "utterance"), counted(2400, "utterance"), counted(1, "text has", "texts have")
+    ('1 utterance', '2,400 utterances', '1 text has')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def meant(name: str, names: Iterable[str]) -> str:

@@ -25,6 +25,7 @@ from pipeline.config import Subtype
 from pipeline.errors import ConfigError, StorageError
 from pipeline.output.common_fields import COMMON_FIELDS
 from pipeline.output.layout import JOB, MANIFEST, audio_object
+from pipeline.output.ledger import not_published
 from pipeline.storage import NO_OPTIONS
 from pipeline.storage.ranges import Ranges
 
@@ -162,10 +163,7 @@ def _nothing_to_read(ranges: Ranges) -> str:
         ranges.read(JOB)
     except FileNotFoundError:
         return f"{ranges.url} holds no melmill output: there is no {MANIFEST}. Give the folder that a run wrote to"
-    return (
-        f"{ranges.url} has no {MANIFEST}: no run has published there yet. Wait for the run that is at work, or run it "
-        f"again (melmill status {ranges.url})"
-    )
+    return not_published(ranges.url)
 
 
 def _verify(url: str) -> str:

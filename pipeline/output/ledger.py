@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
@@ -29,6 +30,14 @@ from pipeline.storage import exists
 
 _ZARR = ("zarr.json", ".zgroup", ".zarray")
 """Files that say: this folder is a group or an array of Zarr, v3 or v2."""
+
+
+def not_published(url: str) -> str:
+    """What is wrong with an output that has no manifest, and what to do, as text."""
+    return (
+        f"{url} has no {MANIFEST}: no run has published there yet. Wait for the run that is at work, or run it again "
+        f"(melmill status {url})"
+    )
 
 
 class Ledger(Commits):
@@ -104,6 +113,18 @@ class Ledger(Commits):
                 f"{self.storage.url} holds no melmill output: {what}. Give the folder that a run wrote to"
             )
         return described or {}
+
+    def open_manifest(self) -> io.BufferedReader:
+        """manifest.jsonl, opened for reading and seeking.
+
+        Raises:
+            ConfigError: if nothing was published yet.
+            StorageError: if it cannot be read.
+        """
+        try:
+            return self.storage.read(MANIFEST)
+        except FileNotFoundError as error:
+            raise ConfigError(not_published(self.storage.url)) from error
 
     def _job_of_commits(self) -> dict[str, Any] | None:
         generation, store = 0, None

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import ConfigError
-from pipeline.output.layout import MANIFEST
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import Publication
 from pipeline.output.published_rows import last_part
@@ -74,13 +72,7 @@ class PublishedOutput:
         Raises:
             ConfigError: if there is none.
         """
-        try:
-            return self.storage.read(MANIFEST)
-        except FileNotFoundError as error:
-            raise ConfigError(
-                f"{self.url} has no {MANIFEST}: no run has published there yet. Wait for the run that is at work, or "
-                f"run its job again (melmill status {self.url})"
-            ) from error
+        return self.ledger.open_manifest()
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section of the job that made the output, or a part of job.json; empty if it is lost."""

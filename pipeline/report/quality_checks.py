@@ -16,6 +16,7 @@ from pipeline.report.figures import Values
 from pipeline.report.manifest_scan import ScannedManifest
 from pipeline.report.page_data.page import Level, OverallVerdict, QualityCheck, RowFilter
 from pipeline.report.published_output import PublishedOutput
+from pipeline.wording import counted
 
 _SHORT = 0.1
 _TIMES_THE_MEDIAN = 2.5
@@ -70,7 +71,7 @@ def verdict(checks: Sequence[QualityCheck], made: int, failed: int) -> OverallVe
     level: Level = next((each for each in ("bad", "look") if any(check.level == each for check in checks)), "good")
     found = [check.finding for check in checks if check.level == level]
     listed = " and ".join([", ".join(found[:-1]), found[-1]]) if len(found) > 1 else "".join(found)
-    count = f"{made:,} of {_plural(made + failed, 'utterance')} {'was' if made == 1 else 'were'} made"
+    count = f"{made:,} of {counted(made + failed, 'utterance')} {'was' if made == 1 else 'were'} made"
     if level == "good":
         return OverallVerdict(level, f"{count}, and no check found anything wrong.")
     return OverallVerdict(level, f"{count}; {'have a look at' if level == 'look' else 'something is wrong:'} {listed}.")
@@ -108,12 +109,12 @@ def _failures(checked: Checked) -> Iterator[QualityCheck]:
         yield QualityCheck("failures", "good", "Failures", "No utterance was quarantined.")
         return
     limit, rate = checked.limit("max_failure_rate", 0.01), failed / total
-    text = f"{failed:,} of {_plural(total, 'utterance')} {'was' if failed == 1 else 'were'} quarantined ({rate:.1%})."
+    text = f"{failed:,} of {counted(total, 'utterance')} {'was' if failed == 1 else 'were'} quarantined ({rate:.1%})."
     level: Level = "bad" if rate > limit else "look"
     if level == "bad":
         text += f" That is more than quality.max_failure_rate, {limit:.1%}."
     what = f"See the reasons below. When the cause is mended: melmill retry {checked.output.public_url}"
-    yield QualityCheck("failures", level, "Failures", text, _plural(failed, "failure"), what)
+    yield QualityCheck("failures", level, "Failures", text, counted(failed, "failure"), what)
 
 
 def _mel_distance(checked: Checked) -> Iterator[QualityCheck]:
@@ -136,8 +137,8 @@ def _mel_distance(checked: Checked) -> Iterator[QualityCheck]:
         )
         yield QualityCheck(id_, "bad", title, text, "audio that does not match its mels", what)
     elif far:
-        text = f"{_plural(far, 'utterance')} {_are(far)} further than {limit:.2f} from the mel, relative. {text}"
-        finding = f"{_plural(far, 'utterance')} far from {'its mel' if far == 1 else 'their mels'}"
+        text = f"{counted(far, 'utterance')} {_are(far)} further than {limit:.2f} from the mel, relative. {text}"
+        finding = f"{counted(far, 'utterance')} far from {'its mel' if far == 1 else 'their mels'}"
         chosen = RowFilter("mel_distance_relative", minimum=limit)
         yield QualityCheck(id_, "look", title, text, finding, "Listen to them.", chosen)
     else:
@@ -151,14 +152,14 @@ def _clipping(checked: Checked) -> Iterator[QualityCheck]:
         samples = float(np.nansum(figures["duration"])) * max(checked.scan.sample_rates, default=1)
         share = float(np.nansum(figures["clipped"])) / samples if samples else 0.0
         level: Level = "bad" if share > checked.limit("max_clipped_rate", 0.5) else "look"
-        text = f"{_plural(clipped, 'utterance')} {_have(clipped)} clipped samples, {share:.2%} of all samples."
+        text = f"{counted(clipped, 'utterance')} {_have(clipped)} clipped samples, {share:.2%} of all samples."
         what = "Listen to them. Codec wav with subtype FLOAT keeps such samples; output.loudness may avoid them."
         chosen = RowFilter("clipped", minimum=1)
-        yield QualityCheck(id_, level, title, text, _plural(clipped, "clipped utterance"), what, chosen)
+        yield QualityCheck(id_, level, title, text, counted(clipped, "clipped utterance"), what, chosen)
     elif loud:
-        text = f"{_plural(loud, 'utterance')} {_have(loud)} samples over full scale, which FLOAT keeps."
+        text = f"{counted(loud, 'utterance')} {_have(loud)} samples over full scale, which FLOAT keeps."
         chosen = RowFilter("over_full_scale", minimum=1)
-        finding = f"{_plural(loud, 'utterance')} over full scale"
+        finding = f"{counted(loud, 'utterance')} over full scale"
         yield QualityCheck(id_, "look", title, text, finding, "A player may clip them.", chosen)
     else:
         yield QualityCheck(id_, "good", title, "No sample was clipped.")
@@ -168,25 +169,25 @@ def _levels(checked: Checked) -> Iterator[QualityCheck]:
     figures, pcm = checked.scan.figures, checked.scan.pcm
     silent = figures["rms_dbfs"] <= SILENT_DBFS
     if count := int(silent.sum()):
-        text = f"{_plural(count, 'utterance')} {_are(count)} silent: their level is {SILENT_DBFS:g} dBFS or less."
+        text = f"{counted(count, 'utterance')} {_are(count)} silent: their level is {SILENT_DBFS:g} dBFS or less."
         chosen = RowFilter("rms_dbfs", maximum=SILENT_DBFS)
-        finding = _plural(count, "silent utterance")
+        finding = counted(count, "silent utterance")
         yield QualityCheck("silence", "look", "Silence", text, finding, "Look at their mels.", chosen)
     else:
         yield QualityCheck("silence", "good", "Silence", "No utterance is silent.")
     if count := int((figures["duration"] < _SHORT).sum()):
-        text = f"{_plural(count, 'utterance')} {_are(count)} shorter than {_SHORT:g} s."
-        finding, chosen = _plural(count, "very short utterance"), RowFilter("duration", maximum=_SHORT)
+        text = f"{counted(count, 'utterance')} {_are(count)} shorter than {_SHORT:g} s."
+        finding, chosen = counted(count, "very short utterance"), RowFilter("duration", maximum=_SHORT)
         yield QualityCheck("short", "look", "Short utterances", text, finding, "Training may refuse them.", chosen)
     heard = pcm[~silent]
     if twice := len(heard) - len(np.unique(heard)):
-        text = f"{_plural(twice, 'utterance')} {_have(twice)} the same samples as another one."
+        text = f"{counted(twice, 'utterance')} {_have(twice)} the same samples as another one."
         what = "See whether the corpus holds the same mel twice."
-        yield QualityCheck("twice", "look", "Duplicates", text, _plural(twice, "duplicate"), what)
+        yield QualityCheck("twice", "look", "Duplicates", text, counted(twice, "duplicate"), what)
     if (count := len(checked.scan.sample_rates)) > 1:
         rates = ", ".join(f"{rate} Hz" for rate in checked.scan.sample_rates)
         text = f"There are several: {rates}."
-        yield QualityCheck("sample_rate", "look", "Sample rates", text, _plural(count, "sample rate"))
+        yield QualityCheck("sample_rate", "look", "Sample rates", text, counted(count, "sample rate"))
 
 
 def _texts(checked: Checked) -> Iterator[QualityCheck]:
@@ -195,10 +196,10 @@ def _texts(checked: Checked) -> Iterator[QualityCheck]:
     if not there.any():
         return
     if missing := len(rate) - int(there.sum()):
-        text = f"{_plural(missing, 'utterance')} of {len(rate):,} {_have(missing)} no text."
+        text = f"{counted(missing, 'utterance')} of {len(rate):,} {_have(missing)} no text."
         what = "Readers that need a text refuse them. Give texts with input.meta."
         chosen = RowFilter("text", values=("",))
-        yield QualityCheck("texts", "look", "Texts", text, _plural(missing, "missing text"), what, chosen)
+        yield QualityCheck("texts", "look", "Texts", text, counted(missing, "missing text"), what, chosen)
     else:
         yield QualityCheck("texts", "good", "Texts", "Every utterance has a text.")
     median = float(np.median(rate[there]))
@@ -210,22 +211,18 @@ def _speaking_rate(rate: Values, median: float, kind: Literal["fast", "slow"], l
     fast = kind == "fast"
     if odd := int((rate > limit if fast else rate < limit).sum()):
         words = f"{'more' if fast else 'less'} than {limit:.1f} characters per second; the median is {median:.1f}"
-        text = f"{_plural(odd, 'utterance')} {_have(odd)} {words}."
+        text = f"{counted(odd, 'utterance')} {_have(odd)} {words}."
         chosen = RowFilter("characters_per_second", minimum=limit if fast else None, maximum=None if fast else limit)
-        finding = _plural(odd, f"very {kind} utterance")
+        finding = counted(odd, f"very {kind} utterance")
         what = "See whether text and audio belong together."
         yield QualityCheck(kind, "look", "Speaking rate", text, finding, what, chosen)
 
 
 def _metadata(checked: Checked) -> Iterator[QualityCheck]:
     if count := len(checked.notes):
-        text = f"{_plural(count, 'field')} of the metadata became text, since types were mixed."
+        text = f"{counted(count, 'field')} of the metadata became text, since types were mixed."
         what = "See below which. Give one type to each field."
-        yield QualityCheck("types", "look", "Types of the metadata", text, _plural(count, "mixed type"), what)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
+        yield QualityCheck("types", "look", "Types of the metadata", text, counted(count, "mixed type"), what)
 
 
 def _are(count: int) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from pipeline.errors import ConfigError, StorageError
+from pipeline.errors import StorageError
 from pipeline.output.layout import MANIFEST, shard_of
 from pipeline.output.ledger import Ledger
 from pipeline.output.records import Row
@@ -33,13 +33,7 @@ class PublishedRows:
         self.ledger = ledger
         self.url = ledger.storage.url
         ledger.existing_job()
-        try:
-            self._file = ledger.storage.read(MANIFEST)
-        except FileNotFoundError as error:
-            raise ConfigError(
-                f"{self.url} has no {MANIFEST}: no run has published there yet. Wait for the run that is at work, or "
-                f"run it again (melmill status {self.url})"
-            ) from error
+        self._file = ledger.open_manifest()
 
     def __enter__(self) -> Self:
         return self

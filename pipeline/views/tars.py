@@ -7,15 +7,12 @@ renames their fields, needs new tars. Tars are numbered in the order of the mani
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.audio.containers.tar import TarSink
 from pipeline.config import Sidecar
 from pipeline.errors import ConfigError
 from pipeline.output.layout import INDEX, shard_of
@@ -24,6 +21,7 @@ from pipeline.output.records import Row
 from pipeline.views.audio import AudioOfRows
 from pipeline.views.export_format import Making
 from pipeline.views.rows import ExportRow, shard_number
+from pipeline.views.tar_file import write_tar
 from pipeline.views.tar_texts import TarTexts
 from pipeline.worker.sidecar import sidecar
 
@@ -179,22 +177,17 @@ class _NewTars:
         name = self._pattern.format(split=split, number=len(tars), shard=shard)
         if not files.take_over(name, made_of):
             with files.made(name, made_of) as path:
-                _write_tar(path, rows, texts, self._making.audio)
+                write_tar(path, _members(rows, texts, self._making.audio))
         digest = partial(files.sha256, name)
         tars.append(ExportedTar(shard_number(self._shard), name, len(rows), files.size(name), digest))
 
 
-def _write_tar(path: Path, rows: list[Row], texts: list[bytes | None], audio: AudioOfRows) -> None:
-    """Write a tar whose members have the names that they have in the output."""
-    sink = TarSink(path.parent, "")
-    try:
-        for row, text in zip(rows, texts, strict=True):
-            name, _, extension = row.member.rpartition(".")
-            sink.add(name, extension, io.BytesIO(audio.content(row)), text)
-        ((_, made),) = sink.finish()
-    finally:
-        sink.close()
-    made.rename(path)
+def _members(rows: list[Row], texts: list[bytes | None], audio: AudioOfRows) -> Iterator[tuple[str, bytes]]:
+    """The members of a tar, under the names that they have in the output."""
+    for row, text in zip(rows, texts, strict=True):
+        yield row.member, audio.content(row)
+        if text is not None:
+            yield f"{row.member.rpartition('.')[0]}.json", text
 
 
 def _digest(rows: list[Row], texts: list[bytes | None]) -> str:

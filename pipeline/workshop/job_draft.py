@@ -56,7 +56,7 @@ def draft_job(store: str, named: str | None = None, spec: MelSpec | None = None)
     Args:
         store: path or URL of the store, as the user gives it.
         named: name of the contract of its mels, as the user gives it; None for that of the store.
-        spec: that contract.
+        spec: contract of its mels that `named` stands for; None if `named` is.
 
     Raises:
         StoreError: if there is no store, or it cannot be read without guessing.

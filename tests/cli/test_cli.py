@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import zarr
 from support.corpora import assert_whole, digests, every_byte, rows
+from support.in_process import melmill as called
 from support.kernels import BFLOAT16_TARGETS
 from support.paths import PROMPTS
 from typer.testing import CliRunner
@@ -34,14 +35,6 @@ def melmill(*arguments: object, code: int = 0) -> str:
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
-
-
-def called(*arguments: object, code: int = 0) -> str:
-    """The same of a command that is called in this process."""
-    done = CliRunner().invoke(app, [*map(str, arguments)])
-    assert done.exit_code == code, done.output
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    return done.output
 
 
 @pytest.fixture

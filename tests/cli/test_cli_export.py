@@ -6,20 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from support.in_process import melmill
 
-from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.jobs.run import run
 from pipeline.storage.whole_folder import WholeFolder
 
 Build = Callable[..., JobConfig]
-
-
-def melmill(*arguments: object, code: int = 0) -> str:
-    done = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert done.exit_code == code, done.output
-    return done.output
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from support.corpora import assert_whole, every_byte
-from typer.testing import CliRunner
+from support.in_process import melmill
 
-from pipeline.cli import app
 from pipeline.cli.next_steps import next_steps
 from pipeline.cli.options import output_access
 from pipeline.config import JobConfig
@@ -32,13 +31,6 @@ def _signals() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
-
-
-def melmill(*arguments: object, code: int = 0) -> str:
-    """Standard output and error of a command that must end with this exit code."""
-    done = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert done.exit_code == code, done.output
-    return done.output
 
 
 @pytest.fixture

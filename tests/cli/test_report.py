@@ -6,20 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.in_process import melmill as called
 from support.reports import page_of
-from typer.testing import CliRunner
 
-from pipeline.cli import app
 from pipeline.cli.report import report_folder
 
 Called = Callable[..., str]
-
-
-def called(*arguments: object, code: int = 0) -> str:
-    done = CliRunner().invoke(app, [*map(str, arguments)])
-    assert done.exit_code == code, done.output
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    return done.output
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ class ClipList:
     Args:
         id: name of the list, for links: `mel_distance`, `loud`, `quiet`, `clipped`, `rate`, `random`.
         label: heading.
-        note: by what they are chosen, as a sentence.
+        note: sentence that says why these utterances are in the list.
         clips: numbers in `PageData.clips`, the worst first.
     """
 
