@@ -12,6 +12,7 @@ from support.corpora import SPEC, tiny_vocoder
 from support.hifigans import small_hifigan
 from support.packs import pack_npy
 from support.paths import PROMPTS
+from support.terminals import DECIDES
 
 from pipeline import redaction
 from pipeline.config import JobConfig
@@ -81,6 +82,15 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(exist_ok=True)
     os.environ["MELMILL_CACHE"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _of_no_terminal() -> Iterator[None]:
+    """What this terminal is, or that a CI runs the tests, decides nothing: those that need a terminal say which."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in DECIDES:
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -60,6 +60,7 @@ def test_errors_and_warnings_are_shown_whole_and_without_secrets() -> None:
 
 def test_without_progress_there_is_no_bar_on_a_terminal_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     assert isinstance(progress_shown(), ProgressBar)
     assert not isinstance(progress_shown(wanted=False), ProgressBar)
 

@@ -30,7 +30,7 @@ def out(job: Build) -> Path:
 def watched(out: Path, *more: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "pipeline", "status", str(out), "--watch", *more]
     command = ["env", "--default-signal=INT", *command]  # a shell's background jobs ignore it
-    environment = {**{name: value for name, value in os.environ.items() if name != "CI"}, "TERM": "xterm"}
+    environment = {**os.environ, "TERM": "xterm"}
     return subprocess.Popen(command, bufsize=0, stdout=stdout, stderr=subprocess.PIPE, env=environment)
 
 

@@ -12,7 +12,8 @@ import sys
 import termios
 from dataclasses import dataclass
 
-_DECIDES = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+DECIDES = ("CI", "COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Environment variables that decide how a terminal is written to; tests inherit none of them."""
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _CONTROL = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -56,12 +57,11 @@ def on_terminal(
         words: the arguments.
         columns: width of the terminal.
         folder: current folder of the command.
-        variables: environment variables; those that decide how a terminal is written to are not inherited.
+        variables: environment variables of the command, beside those of the tests.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    inherited = {name: value for name, value in os.environ.items() if name not in _DECIDES}
-    environment = {**inherited, "TERM": "xterm-256color", "LANG": "C.UTF-8", **variables}
+    environment = {**os.environ, "TERM": "xterm-256color", "LANG": "C.UTF-8", **variables}
     arguments = [sys.executable, "-m", "pipeline", *map(str, words)]
     with subprocess.Popen(
         arguments, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, cwd=folder, close_fds=True
