@@ -1,11 +1,12 @@
-"""`make bench`: melmill's speed beside that of other runtimes, libraries and loops, as one table.
+"""`make bench`: melmill's speed beside that of other runtimes, libraries and loops, in a table for each part.
 
     python tests/tools/benchmark.py [--rounds N] [--only PART] [--largest UTTERANCES] [--out FILE.json]
     python tests/tools/benchmark.py --table FILE.json
 
-Prints the table in Markdown, and writes the same as JSON after each part, with what it was measured on. Contenders are
-processes of their own with one thread. They take turns, and each comparison is made within a round. `--only` measures
-one part again, and keeps the others of the file. `--table` prints the table of an earlier bench. Parts:
+Prints the tables in Markdown, and writes the same as JSON after each group of rows, with what it was measured on.
+Contenders are processes of their own with one thread. They take turns, and each comparison is made within a round.
+`--only` measures one part again, and keeps the others of the file. `--table` prints the tables of an earlier bench.
+Parts:
 
     decoding, packing, sharing  nets, mels and stores beside other runtimes and libraries
     jobs                        start of a job, and an hour of audio
@@ -27,6 +28,7 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +63,8 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {each: importlib.metadata.version(each) for each in PACKAGES}
 
 
-def measured(part: str, rounds: int, largest: int) -> dict[str, Any]:
-    """The rows of one part, with the load of the machine before and after."""
+def measured(part: str, rounds: int, largest: int) -> Iterator[dict[str, Any]]:
+    """One part, again after each of its rows, with what it was measured on and the load before and after."""
     from tools.bench import decoding, dispatch, jobs, kernel, loops, packing, reading, scale, sharing, start
 
     with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +82,10 @@ def measured(part: str, rounds: int, largest: int) -> dict[str, Any]:
             "scale": lambda: scale.rows(Path(folder) / "scale", rounds, largest),
             "dispatch": lambda: dispatch.rows(Path(folder) / "dispatch", rounds, largest),
         }
-        rows = [to_dict(row) for row in parts[part]()]
-    return {"rounds": rounds, "load_average": {"before": before, "after": os.getloadavg()}, "rows": rows}
+        found: dict[str, Any] = {"rounds": rounds, "machine": machine(), "versions": versions(), "rows": []}
+        for row in parts[part]():
+            found["rows"].append(to_dict(row))
+            yield {**found, "load_average": {"before": before, "after": os.getloadavg()}}
 
 
 def main() -> None:
@@ -98,14 +102,13 @@ def main() -> None:
     found = json.loads(arguments.out.read_text())["parts"] if arguments.only and arguments.out.exists() else {}
     arguments.out.parent.mkdir(exist_ok=True)
     for part in [arguments.only] if arguments.only else PARTS:
-        found[part] = measured(part, arguments.rounds, arguments.largest)
-        bench = {
-            "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds} --largest {arguments.largest}",
-            "machine": machine(),
-            "versions": versions(),
-            "parts": {each: found[each] for each in PARTS if each in found},
-        }
-        arguments.out.write_text(json.dumps(bench, indent=1) + "\n")
+        for so_far in measured(part, arguments.rounds, arguments.largest):
+            found[part] = so_far
+            bench = {
+                "command": f"python tests/tools/benchmark.py --rounds {arguments.rounds} --largest {arguments.largest}",
+                "parts": {each: found[each] for each in PARTS if each in found},
+            }
+            arguments.out.write_text(json.dumps(bench, indent=1) + "\n")
     print("\n".join(table(bench)))
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ MANY_SHARDS_SECONDS = 35.0
 """Length of a shard of which a million short utterances are 10,000."""
 
 
-def rows(folder: Path, rounds: int, largest: int) -> list[Row]:
+def rows(folder: Path, rounds: int, largest: int) -> Iterator[Row]:
     """A row for the dispatch of a shard of each size, and one for the memory of the driver at the largest corpus.
 
     Args:
@@ -45,14 +46,15 @@ def rows(folder: Path, rounds: int, largest: int) -> list[Row]:
             row.cpu.append(taken["cpu_of_shards"] / taken["counted_shards"])
             row.wall.append(taken["wall"] / taken["shards"])
             row.memory.append(taken["memory"])
-    sleepers = [_sleepers(seconds, rounds) for seconds in NAPS]
+    yield from found.values()
+    for seconds in NAPS:
+        yield _sleepers(seconds, rounds)
     corpus = made_up.store(folder / "largest.zarr", largest)
     for seconds in (600.0, MANY_SHARDS_SECONDS):
         out = folder / f"largest-{seconds:.0f}"
         taken = _driver(made_up.job_file(folder / "job.json", corpus, out, vocoder, seconds))
         what = f"whole run of {largest} made-up utterances in {taken['shards']} shards, once"
-        found[len(found)] = Row(what, "driver and scheduler", [taken["cpu"]], [taken["wall"]], memory=[taken["memory"]])
-    return [*found.values(), *sleepers]
+        yield Row(what, "driver and scheduler", [taken["cpu"]], [taken["wall"]], memory=[taken["memory"]])
 
 
 def _sleepers(seconds: float, rounds: int) -> Row:

@@ -4,6 +4,7 @@ The length of a job is chosen so that a round takes about as long with each voco
 what a job of four shards takes more than one of two, so neither has the start of processes in it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,21 +47,19 @@ class _Case:
         return f"an utterance of {LENGTHS[self.kind]}, {self.vocoder}"
 
 
-def rows(folder: Path, rounds: int) -> list[Row]:
+def rows(folder: Path, rounds: int) -> Iterator[Row]:
     """A row for each way of writing an utterance, by vocoder and kind of utterances.
 
     Args:
         folder: an empty folder for stores.
         rounds: number of rounds.
     """
-    found = []
     for (vocoder, kind), seconds in SHARD_SECONDS.items():
         place = folder / f"{vocoder.partition(' ')[0]}-{kind}"
         place.mkdir(parents=True)
         name = free_vocoder(place / "free.onnx") if vocoder == FREE else vocoder
         short, long = (store(place / f"{shards}.zarr", kind, shards * seconds) for shards in (2, 4))
-        found += _rows(_Case(vocoder, kind, short, long), name, seconds, place, rounds)
-    return found
+        yield from _rows(_Case(vocoder, kind, short, long), name, seconds, place, rounds)
 
 
 def _rows(case: _Case, name: str, shard_seconds: float, place: Path, rounds: int) -> list[Row]:

@@ -7,7 +7,7 @@ nothing.
 import itertools
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tools.bench import made_up
@@ -23,7 +23,7 @@ CHANGED = 100
 NOTHING, PUBLICATION = "nothing to do", "publication"
 
 
-def rows(folder: Path, rounds: int, largest: int) -> list[Row]:
+def rows(folder: Path, rounds: int, largest: int) -> Iterator[Row]:
     """A row for each operation and size.
 
     Args:
@@ -33,12 +33,10 @@ def rows(folder: Path, rounds: int, largest: int) -> list[Row]:
     """
     folder.mkdir(parents=True)
     vocoder = free_vocoder(folder / "free.onnx")
-    found = []
     for size in (each for each in SIZES if each <= largest):
-        found += _of_made_up(folder / f"{size}", size, vocoder, rounds)
-    return found + _of_real(
-        folder / "real", [each for each in REAL_SIZES if each <= max(largest // 10, 10_000)], vocoder, rounds
-    )
+        yield from _of_made_up(folder / f"{size}", size, vocoder, rounds)
+    real = [each for each in REAL_SIZES if each <= max(largest // 10, 10_000)]
+    yield from _of_real(folder / "real", real, vocoder, rounds)
 
 
 def _of_made_up(folder: Path, size: int, vocoder: str, rounds: int) -> list[Row]:

@@ -1,7 +1,8 @@
-"""The table of a bench, in Markdown, from what it wrote as JSON."""
+"""The tables of a bench, in Markdown, from what it wrote as JSON."""
 
+import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 HEAD = (
@@ -12,19 +13,43 @@ HEAD = (
     "x real time",
     "compared by CPU time, unless it says otherwise",
     "largest difference",
+    "memory of its first process [MiB]",
 )
-MEMORY = "memory of its first process [MiB]"
-"""The last column, where a row says it."""
+TITLES = {
+    "decoding": "Nets and mels",
+    "packing": "Packing",
+    "sharing": "Two workers on two cores",
+    "jobs": "A job's start, and a whole run",
+    "loops": "An utterance from the store to the shard, beside loops that people write",
+    "kernel": "A whole job beside its vocoder alone",
+    "reading": "Reading a store",
+    "start": "Commands",
+    "scale": "Small and large corpora",
+    "dispatch": "Handing shards to workers",
+}
+"""Part -> its title."""
 
 
 def table(bench: Mapping[str, Any]) -> list[str]:
-    """The lines of the table: medians of all rounds, and in brackets the least and the most.
+    """The lines of a table for each part: medians of all rounds, and in brackets the least and the most.
 
-    x real time is the length of the audio divided by CPU time.
+    x real time is the length of the audio divided by CPU time. A column that says nothing is left out.
     """
-    measured = rows(bench)
-    head = HEAD if not any("memory" in row for row in measured) else (*HEAD, MEMORY)
-    return [_line(head), "|---" * len(head) + "|", *(_line(_cells(row)[: len(head)]) for row in measured)]
+    return "\n\n".join("\n".join(_of_part(name, part)) for name, part in bench["parts"].items()).splitlines()
+
+
+def _of_part(name: str, part: Mapping[str, Any]) -> Iterator[str]:
+    on, (least, _, _), (most, _, _) = part["machine"], *part["load_average"].values()
+    loads = " to ".join(f"{load:.1f}" for load in sorted((least, most)))
+    cells = [_cells(row) for row in part["rows"]]
+    said = [any(row[column] for row in cells) for column in range(len(HEAD))]
+    yield f"### {TITLES[name]}"
+    yield ""
+    yield f"{on['processor']} ({on['kind']}), {on['cores']} cores, {part['rounds']} rounds, load average {loads}."
+    yield ""
+    yield _line(list(itertools.compress(HEAD, said)))
+    yield "|---" * sum(said) + "|"
+    yield from (_line(list(itertools.compress(row, said))) for row in cells)
 
 
 def rows(bench: Mapping[str, Any]) -> list[Any]:
