@@ -56,7 +56,7 @@ class Where:
         self._types = types
         self._flat = _flat_names(types)
         self._duckdb = duckdb
-        settings = {"enable_external_access": False, "python_enable_replacements": False, "threads": 1}
+        settings: dict[str, Any] = {"enable_external_access": False, "python_enable_replacements": False, "threads": 1}
         self._connection = duckdb.connect(":memory:", config=settings)
         self._connection.execute("SET lock_configuration = true")
         self._numbers_of(self._table([]))
