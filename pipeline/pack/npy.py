@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,14 @@ from pipeline.pack.matrices import Axis, matrix_corpus
 from pipeline.pack.sources import Corpus, SourceError, list_sources
 
 NPY_EXTENSIONS = frozenset({"npy"})
+
+
+class Header(NamedTuple):
+    """What a .npy file says of its array."""
+
+    shape: tuple[int, ...]
+    order: Literal["C", "F"]
+    dtype: np.dtype[Any]
 
 
 def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
@@ -30,8 +38,8 @@ def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     return matrix_corpus(list_sources(folder, NPY_EXTENSIONS, ".npy"), _open, spec, "npy", axis)
 
 
-def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and data type of the array in a .npy file, which is then at the array's first value.
+def read_header(file: IO[bytes]) -> Header:
+    """Shape, order and data type of the array in a .npy file, which is then at the array's first value.
 
     Args:
         file: the file, at its first byte.
@@ -42,21 +50,21 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, columns_first, dtype = read(file)
     if dtype.hasobject:
         raise SourceError(
             "it holds Python objects (a pickle, which may run code), not numbers; save one array of floats per mel: "
             "numpy.save(path, numpy.asarray(mel, 'float32'))"
         )
-    return shape, dtype
+    return Header(shape, "F" if columns_first else "C", dtype)
 
 
 @contextmanager
 def _open(path: str) -> Iterator[NDArray[Any]]:
     try:
         with open(path, "rb") as file:
-            read_header(file)
-        mapped = np.lib.format.open_memmap(path, mode="r")
+            header = read_header(file)
+            mapped = np.memmap(file, header.dtype, "r", file.tell(), header.shape, header.order)
     except (OSError, ValueError, EOFError, SyntaxError) as exc:
         raise SourceError(f"it cannot be read: {exc}") from exc
     yield mapped

@@ -52,8 +52,8 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     """The array of a member. Its shape is checked before memory is taken for it."""
     with archive.open(member) as file:
-        shape, dtype = read_header(file)
-        if (size := math.prod(shape) * dtype.itemsize) > MAX_WHOLE_BYTES:
+        header = read_header(file)
+        if (size := math.prod(header.shape) * header.dtype.itemsize) > MAX_WHOLE_BYTES:
             raise SourceError(f"its array takes {size} bytes, more than {MAX_WHOLE_BYTES}; save it as .npy")
     with archive.open(member) as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
