@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 
-from pipeline.errors import OwnedError
+from pipeline.errors import OwnedError, StorageError
 from pipeline.events import Listener, SupersededDeleted
 from pipeline.jobs.report import RunReport, objection
 from pipeline.jobs.steps import owner, totals_if_done
@@ -46,7 +46,20 @@ def tidied_later(prepared: Prepared, report: RunReport, listener: Listener) -> R
             held.enter_context(prepared.ledger.storage.lock(owner(prepared.job)))
             if totals_if_done(replan(prepared), retry=False) is not None:
                 return tidied(prepared, report, listener)
+    _renew_heads(prepared)
     return replace(report, superseded=superseded_beside(prepared.ledger))
+
+
+def _renew_heads(prepared: Prepared) -> None:
+    """Have the next plan read no commit record: an earlier melmill kept no heads of them, or the file was lost.
+
+    It is not renewed beside a run that will do it, nor where nothing can be written.
+    """
+    ledger = prepared.ledger
+    if not ledger.lacks_heads():
+        return
+    with contextlib.suppress(OwnedError, StorageError), ledger.storage.lock(owner(prepared.job)):
+        ledger.renew_heads()
 
 
 def _may_delete(prepared: Prepared) -> bool:

@@ -65,7 +65,7 @@ def take_census(ledger: Ledger) -> Census:
         )
     listed = (listed or set()) | _indexed(ledger)
     census = Census(set(), set(), listed, set(), set(), [])
-    for head, _ in ledger.heads():
+    for head in ledger.heads():
         name, objects = head.name, head.objects
         superseded = publication is not None and publication.supersedes(name, head.generation)
         if superseded and not any(_is_listed(each, census) for each in objects):

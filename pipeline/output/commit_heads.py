@@ -8,14 +8,15 @@ else it reads the record. So a file that is lost, damaged, behind, or of another
 
 Each line has a digest, a space, and a JSON array: name and stamp of the record, and the fields of its `CommitHead`.
 Heads that were written before `making` was have none. Lines are in the order of the names. A run writes the file each
-time it publishes, from a listing that was made before the records were read: a record that is replaced meanwhile has
-another stamp from then on.
+time it publishes, or if the file lacks a head and nothing else is to be done; from a listing that was made before the
+records were read: a record that is replaced meanwhile has another stamp from then on.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -131,6 +132,15 @@ class KnownHeads:
     def __init__(self, storage: Storage) -> None:
         self._lines = _lines(storage)
         self._next = next(self._lines, None)
+
+    def covers(self, stamps: Mapping[str, str]) -> bool:
+        """Whether the file has the head of each commit. Nothing can be found after that.
+
+        Args:
+            stamps: stamp of each commit's record, by name; one without a stamp has no place in the file.
+        """
+        there = {(name, stamp) for name, stamp, _ in itertools.chain([self._next] if self._next else [], self._lines)}
+        return there.issuperset((name, stamp) for name, stamp in stamps.items() if stamp)
 
     def find(self, name: str, stamp: str) -> CommitHead | None:
         """The head of a commit, or None if the file does not have it.

@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.config import StoreInRows
 from pipeline.errors import DamagedRecordError, LostRecordError, StorageError
 from pipeline.output.commit_format import Commit, encoded
-from pipeline.output.commit_heads import CommitHead, KnownHeads
+from pipeline.output.commit_heads import CommitHead, HeadsWriter, KnownHeads
 from pipeline.output.layout import COMMIT_HEADS, COMMITS, STALE, commit_of, commit_path, marked_commit, stale_path
 from pipeline.output.records import ShardId, ShardRecord
 from pipeline.storage import Storage, exists
@@ -35,8 +35,8 @@ class Commits:
         found = (self._read_commit(name) for name in self.commit_names())
         return (self._parsed(commit) for commit in found if commit is not None)
 
-    def heads(self, stamps: Mapping[str, str] | None = None) -> Iterator[tuple[CommitHead, str]]:
-        """The heads of all commits in the order of their names, each with the stamp of its record.
+    def heads(self, stamps: Mapping[str, str] | None = None) -> Iterator[CommitHead]:
+        """The heads of all commits in the order of their names.
 
         They come from the file of heads as far as that is up to date, and else from the records. Those that are deleted
         meanwhile are left out.
@@ -49,8 +49,8 @@ class Commits:
         """
         stamps = self.commit_stamps() if stamps is None else stamps
         known = self.known_heads()
-        found = ((self.head(name, stamp, known), stamp) for name, stamp in stamps.items())
-        return ((head, stamp) for head, stamp in found if head is not None)
+        found = (self.head(name, stamp, known) for name, stamp in stamps.items())
+        return (head for head in found if head is not None)
 
     def head(self, name: str, stamp: str, known: KnownHeads) -> CommitHead | None:
         """The head of a commit; None if its record is not there.
@@ -80,6 +80,24 @@ class Commits:
     def replace_heads(self, file: Path) -> None:
         """Replace the file of heads by this one, which lies in a scratch folder."""
         self.storage.replace(COMMIT_HEADS, file)
+
+    def lacks_heads(self) -> bool:
+        """Whether the file of heads lacks one, so that plans read its record."""
+        return not self.known_heads().covers(self.commit_stamps())
+
+    def renew_heads(self) -> None:
+        """Write the file of heads, of those it has and of records. Use it while the output is locked.
+
+        Raises:
+            StorageError: if a record cannot be read, or the file not be written.
+        """
+        stamps, known = self.commit_stamps(), self.known_heads()
+        with self.storage.scratch() as folder:
+            with HeadsWriter(folder / "heads") as heads:
+                for name, stamp in stamps.items():
+                    if (head := self.head(name, stamp, known)) is not None:
+                        heads.add(head, stamp)
+            self.replace_heads(folder / "heads")
 
     def commit_names(self) -> list[str]:
         """Names of all commits: `000123-1a2b3c4d`."""

@@ -16,7 +16,7 @@ from pipeline.pack.sources import Corpus, SourceError, list_sources
 NPY_EXTENSIONS = frozenset({"npy"})
 
 
-class Header(NamedTuple):
+class NpyHeader(NamedTuple):
     """What a .npy file says of its array."""
 
     shape: tuple[int, ...]
@@ -38,7 +38,7 @@ def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     return matrix_corpus(list_sources(folder, NPY_EXTENSIONS, ".npy"), _open, spec, "npy", axis)
 
 
-def read_header(file: IO[bytes]) -> Header:
+def read_header(file: IO[bytes]) -> NpyHeader:
     """Shape, order and data type of the array in a .npy file, which is then at the array's first value.
 
     Args:
@@ -56,7 +56,7 @@ def read_header(file: IO[bytes]) -> Header:
             "it holds Python objects (a pickle, which may run code), not numbers; save one array of floats per mel: "
             "numpy.save(path, numpy.asarray(mel, 'float32'))"
         )
-    return Header(shape, "F" if columns_first else "C", dtype)
+    return NpyHeader(shape, "F" if columns_first else "C", dtype)
 
 
 @contextmanager

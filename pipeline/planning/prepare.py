@@ -208,7 +208,7 @@ def _scan(ledger: Ledger, catalogue: Catalogue, sidecars: Sidecars, before: Outp
     lost: dict[str, str] = {}
 
     def heads() -> Iterator[CommitHead]:
-        for head, _ in ledger.heads(stamps):
+        for head in ledger.heads(stamps):
             if (gone := _lost_object(ledger.storage, head, tars)) is not None:
                 lost[head.name] = f"its object {gone} is lost"
             yield head

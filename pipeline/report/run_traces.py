@@ -50,7 +50,7 @@ def traced_shards(output: PublishedOutput) -> tuple[TracedShard, ...]:
     wanted = frozenset(output.publication.commits) if output.publication is not None else None
     return tuple(
         TracedShard(head.name, head.generation, head.made, head.failed, head.making)
-        for head, _ in output.ledger.heads()
+        for head in output.ledger.heads()
         if wanted is None or head.name in wanted
     )
 

@@ -28,7 +28,7 @@ class TarTexts:
         self._ledger = ledger
         publication = ledger.publication()
         self._metadata = publication.state.get(METADATA) if publication is not None else None
-        heads = [(head.name, head.metadata, head.ingredients.sidecar) for head, _ in ledger.heads()]
+        heads = [(head.name, head.metadata, head.ingredients.sidecar) for head in ledger.heads()]
         self._then = {name: metadata for name, metadata, _ in heads}
         self._kinds = {name: cast(Sidecar, kind or "plain") for name, _, kind in heads}
         self._read: tuple[str, Mapping[str, Mapping[str, Any]]] = "", {}

@@ -180,7 +180,7 @@ def test_a_commit_that_lands_while_the_heads_are_written_is_seen_by_the_next_pla
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "publish", after)
         run(job())
-    assert late.name in {head.name for head, _ in Ledger(LocalStorage(out)).heads()}
+    assert late.name in {head.name for head in Ledger(LocalStorage(out)).heads()}
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
@@ -203,8 +203,23 @@ def test_a_manifest_of_copied_lines_is_that_of_rows_written_one_by_one(
     assert run(config).run_id == ""
 
 
+def test_a_run_with_nothing_to_do_has_the_next_one_read_no_commit_record(
+    job: Build, out: Path, read: list[str]
+) -> None:
+    (out / COMMIT_HEADS).unlink()
+    with LocalStorage(out).lock("another run"):
+        assert run(job()).run_id == ""
+    assert not (out / COMMIT_HEADS).exists()
+    assert run(job()).run_id == ""
+    read.clear()
+    renewed = (out / COMMIT_HEADS).stat().st_mtime_ns
+    assert run(job()).run_id == ""
+    assert read == []
+    assert (out / COMMIT_HEADS).stat().st_mtime_ns == renewed
+
+
 def test_a_head_is_all_that_a_plan_needs_of_a_record(job: Build, out: Path) -> None:
     ledger = Ledger(LocalStorage(out))
     by_record = [ledger.commit(name).head for name in ledger.commit_names()]
-    assert [head for head, _ in ledger.heads()] == by_record
+    assert list(ledger.heads()) == by_record
     assert [(out / commit_path(head.name)).is_file() for head in by_record] == [True] * len(by_record)
