@@ -42,6 +42,21 @@ def test_a_file_from_scratch_becomes_an_object_in_several_parts(opened: Open, mo
     assert list(storage.list(SCRATCH)) == []  # what lost was aborted
 
 
+def test_servers_with_buckets_of_one_name_share_no_scratch_folder(
+    opened: Open, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, other = opened().url, f"http://127.0.0.1:{free_ports(1)[0]}"
+    there = {"client_kwargs": {"endpoint_url": other}}
+    with opened().scratch() as ours, opened().scratch() as again, ObjectStorage(url, there).scratch() as theirs:
+        assert ours.parent == again.parent != theirs.parent
+    by_variable = set()
+    for endpoint in (server.endpoint, other):
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        with ObjectStorage(url, {}).scratch() as scratch:
+            by_variable.add(scratch.parent)
+    assert len(by_variable) == 2
+
+
 def test_what_is_read_is_one_version(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """A manifest that is replaced while it is read is never half of each."""
     monkeypatch.setattr(transfers, "_BLOCK_BYTES", 1000)

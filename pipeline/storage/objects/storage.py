@@ -164,8 +164,9 @@ class ObjectStorage:
 
     @property
     def _scratch_folder(self) -> Path:
-        """The scratch folder of this user for this output, on this machine."""
-        digest = hashlib.blake2b(self.url.encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+        """The scratch folder of this user for this output, on this machine: of this URL on this server."""
+        place = f"{self._files.server} {self.url}".encode("utf-8", "surrogateescape")
+        digest = hashlib.blake2b(place, digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"melmill-{os.getuid()}-{digest}"
 
     def _make_scratch(self) -> None:
