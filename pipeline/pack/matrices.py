@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from pipeline.melspec import MelSpec
-from pipeline.pack.sources import Corpus, SourceError, Sources
+from pipeline.pack.sources import Corpus, PackItem, SourceError, Sources
 from pipeline.stores.mel_axis import fitting_axes, two_axes
 from pipeline.stores.possible_values import PossibleValues
 
@@ -71,6 +71,7 @@ def matrix_corpus(
     kind: str,
     axis: Axis = "auto",
     usual: Literal["mels-first", "frames-first"] | None = None,
+    may_be_square: Callable[[PackItem], bool] | None = None,
 ) -> Corpus:
     """A corpus of mels that are matrices. Other axes of length 1, wherever they are, are removed.
 
@@ -82,26 +83,39 @@ def matrix_corpus(
         axis: axis that comes first. "auto" finds it by the spec's n_mels; a mel with as many frames as bands gets the
             order of the other mels.
         usual: usual order in sources of this kind, for mels with as many frames as bands if no other mel shows one.
+        may_be_square: whether the mel of an item may have as many frames as bands, told without opening it. If none
+            has, the order of the others need not be known, and they are not opened before the work.
 
     Raises:
         ConfigError: if the order of a mel cannot be found.
     """
-    square = _order_of_square(sources, open_matrix, spec.n_mels, usual) if axis == "auto" else None
+    square = None
+    if axis == "auto":
+        fitting = functools.partial(_fitting, open_matrix=open_matrix, n_mels=spec.n_mels)
+        if may_be_square is None or any(len(fitting(item)) == 2 for item in filter(may_be_square, sources.items)):
+            square = _order_of_square(sources, fitting, spec.n_mels, usual)
     blocks = functools.partial(_blocks, open_matrix=open_matrix, spec=spec, axis=axis, square=square)
     return Corpus(sources, blocks, spec, {"from": kind, "axis": axis, "square": square})
 
 
-def _order_of_square(sources: Sources, open_matrix: OpenMatrix, n_mels: int, usual: Axis | None) -> int | None:
+def _fitting(item: PackItem, open_matrix: OpenMatrix, n_mels: int) -> Sequence[int]:
+    """The axes of an item's matrix that may be its mel axis; none if it is no mel."""
+    try:
+        with open_matrix(item.place) as matrix:
+            shape = _Squeezed(matrix).shape
+    except SourceError:
+        return ()
+    return fitting_axes(shape, n_mels) if len(shape) == 2 else ()
+
+
+def _order_of_square(
+    sources: Sources, fitting: Callable[[PackItem], Sequence[int]], n_mels: int, usual: Axis | None
+) -> int | None:
     """The mel axis of the mels with as many frames as bands, by all other mels; None if there are no such mels."""
     squares: list[str] = []
     axes: set[int] = set()
     for item in sources.items:
-        try:
-            with open_matrix(item.place) as matrix:
-                shape = _Squeezed(matrix).shape
-        except SourceError:
-            continue
-        fits = fitting_axes(shape, n_mels) if len(shape) == 2 else ()
+        fits = fitting(item)
         if len(fits) == 2:
             squares.append(item.path)
         axes.update(fits if len(fits) == 1 else ())
@@ -154,6 +168,10 @@ def _blocks(
             )
         if axis == "auto" or (len(opened.shape) > 2 and 1 in shape):  # one frame: either axis of length 1 counts it
             fits = fitting_axes(shape, n_mels)
+            if axis == "auto" and len(fits) == 2 and square is None:
+                raise SourceError(
+                    f"it is {n_mels} by {n_mels}: both axes fit; choose --axis mels-first or frames-first"
+                )
             at = square if len(fits) == 2 and square is not None else fits[0] if fits else 0
         else:
             at = _mel_axis(axis)

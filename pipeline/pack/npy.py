@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from pipeline.melspec import MelSpec
 from pipeline.pack.matrices import Axis, matrix_corpus
-from pipeline.pack.sources import Corpus, SourceError, list_sources
+from pipeline.pack.sources import Corpus, PackItem, SourceError, list_sources, stamped_bytes
 
 NPY_EXTENSIONS = frozenset({"npy"})
+_WIDTHS = (2, 4, 8, np.dtype(np.longdouble).itemsize)
+"""Sizes of floating-point values [bytes]."""
+_LONGEST_HEADER = 1024
+"""A file whose header is longer is not expected to hold a mel [bytes]: `numpy.save` writes 128."""
 
 
 class NpyHeader(NamedTuple):
@@ -35,7 +39,13 @@ def npy_corpus(folder: str, spec: MelSpec, axis: Axis = "auto") -> Corpus:
     Raises:
         ConfigError, StorageError: as `list_sources` and `matrix_corpus`.
     """
-    return matrix_corpus(list_sources(folder, NPY_EXTENSIONS, ".npy"), _open, spec, "npy", axis)
+    sizes = [spec.n_mels**2 * width for width in _WIDTHS]
+
+    def may_be_square(item: PackItem) -> bool:
+        return any(0 < stamped_bytes(item.stamp) - size <= _LONGEST_HEADER for size in sizes)
+
+    sources = list_sources(folder, NPY_EXTENSIONS, ".npy")
+    return matrix_corpus(sources, _open, spec, "npy", axis, may_be_square=may_be_square)
 
 
 def read_header(file: IO[bytes]) -> NpyHeader:

@@ -160,6 +160,11 @@ def file_stamp(path: str) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
+def stamped_bytes(stamp: str) -> int:
+    """The size of a file [bytes], which its `file_stamp` begins with."""
+    return int(stamp.partition(" ")[0])
+
+
 def list_sources(
     folder: str, extensions: Container[str], kind: str, unread: Mapping[str, str] = MappingProxyType({})
 ) -> Sources:

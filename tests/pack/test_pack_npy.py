@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from support.making import N_MELS, SPEC, random_mel
 from support.packs import pack_npy
 
 from pipeline.errors import ConfigError
-from pipeline.pack import PackResult, workers
+from pipeline.pack import PackResult, npy, workers
+from pipeline.pack.npy import npy_corpus
 from pipeline.stores import open_store
 
 
@@ -70,6 +72,39 @@ def test_a_square_mel_among_mels_of_both_orders_is_asked_about(tmp_path: Path) -
     save(tmp_path / "in", "c.npy", random_mel(30).T)
     with pytest.raises(ConfigError, match="both orders"):
         pack(tmp_path / "in")
+
+
+def test_mels_that_cannot_be_square_are_not_opened_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    really = npy.read_header
+    monkeypatch.setattr(npy, "read_header", lambda file: opened.append(Path(file.name).name) or really(file))
+    save(tmp_path / "in", "a.npy", random_mel(3))
+    save(tmp_path / "in", "b.npy", random_mel(300))
+    npy_corpus(str(tmp_path / "in"), SPEC)
+    assert opened == []
+    for name, dtype in (("half.npy", "f2"), ("double.npy", ">f8"), ("deep.npy", "longdouble")):
+        save(tmp_path / "in", name, random_mel(N_MELS).astype(dtype))
+        npy_corpus(str(tmp_path / "in"), SPEC)
+        assert opened == [name, "a.npy", "b.npy", name]
+        (tmp_path / "in" / name).unlink()
+        opened.clear()
+
+
+def test_a_square_mel_behind_an_odd_header_is_not_guessed(tmp_path: Path) -> None:
+    save(tmp_path / "in", "a.npy", random_mel(30))
+    content = (tmp_path / "in" / "a.npy").read_bytes()
+    header = content[10:128].replace(b"30), }", f"{N_MELS}), }}".encode()).rstrip() + b" " * 6000 + b"\n"
+    mel = random_mel(N_MELS).tobytes()
+    (tmp_path / "in" / "odd.npy").write_bytes(content[:8] + len(header).to_bytes(2, "little") + header + mel)
+    result, packed = pack(tmp_path / "in")
+    assert set(packed) == {"a"}
+    (failure,) = result.failures
+    assert "both axes fit; choose --axis" in failure.reason
+    shutil.rmtree(tmp_path / "in.zarr")
+    _, packed = pack(tmp_path / "in", axis="mels-first")
+    np.testing.assert_array_equal(packed["odd"], random_mel(N_MELS))
 
 
 def test_bad_mels_are_listed_and_the_others_packed(tmp_path: Path) -> None:
