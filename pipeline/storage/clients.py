@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +11,11 @@ import fsspec
 
 from pipeline.errors import ConfigError, StorageError
 from pipeline.storage.base import OBJECT_STORES
+
+_SERVER_OPTIONS = ("endpoint_url", "account_name", "account_host", "connection_string")
+"""Options of s3fs and adlfs that choose the server or account, in which a bucket has its name."""
+_SERVER_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT_NAME")
+"""Environment variables that choose it where no option does."""
 
 
 def open_client(url: str, options: Mapping[str, Any], *passing: type[Exception], **ours: Any) -> tuple[Any, str]:
@@ -42,3 +49,11 @@ def open_client(url: str, options: Mapping[str, Any], *passing: type[Exception],
         look = "; check the network, and the credentials and what they allow" if protocol in OBJECT_STORES else ""
         raise StorageError(f"{url} cannot be opened: {type(error).__name__}: {error}{look}") from error
     return client, str(root).rstrip("/")
+
+
+def server_of(options: Mapping[str, Any]) -> str:
+    """Digest of what says on which server the buckets are; some of it may be secret."""
+    chosen = {**options, **options.get("client_kwargs", {})}
+    words = [str(chosen.get(name, "")) for name in _SERVER_OPTIONS]
+    words += [os.environ.get(name, "") for name in _SERVER_VARIABLES]
+    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).hexdigest()

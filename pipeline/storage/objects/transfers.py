@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import io
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 from pipeline.config import resolved
 from pipeline.errors import ConfigError, MelmillError, StorageError
 from pipeline.storage.base import OBJECT_STORES, SCRATCH, remedy
-from pipeline.storage.clients import open_client
+from pipeline.storage.clients import open_client, server_of
 from pipeline.storage.silence import waiting_for
 
 _TRIES, _WAIT_SECONDS = 3, 0.1
@@ -35,20 +34,7 @@ _NAME_BYTES = 1024
 _TAGS = ("ETag", "etag", "generation", "md5Hash")
 """What listings of S3, Azure and Google call the tag of an object's version. A time alone would be too coarse."""
 
-_SERVER_OPTIONS = ("endpoint_url", "account_name", "account_host", "connection_string")
-"""Options of s3fs and adlfs that choose the server or account, in which a bucket has its name."""
-_SERVER_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT_NAME")
-"""Environment variables that choose it where no option does."""
-
 Mode = Literal["create", "overwrite"]
-
-
-def _server(options: Mapping[str, Any]) -> str:
-    """Digest of what says on which server the buckets are; some of it may be secret."""
-    chosen = {**options, **options.get("client_kwargs", {})}
-    words = [str(chosen.get(name, "")) for name in _SERVER_OPTIONS]
-    words += [os.environ.get(name, "") for name in _SERVER_VARIABLES]
-    return hashlib.blake2b("\0".join(words).encode(), digest_size=16).hexdigest()
 
 
 class Files:
@@ -69,7 +55,7 @@ class Files:
         given = resolved(options)
         self.client, self._root = open_client(self.url, given, use_listings_cache=False)
         self._options = ", ".join(given)
-        self.server = _server(given)
+        self.server = server_of(given)
         self._s3 = OBJECT_STORES[protocol] == "s3"
 
     @property
