@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import json
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,8 +77,21 @@ def kept_code() -> list[KeptCode]:
 def _made(recipe: Recipe, target: Target) -> tuple[bytes, Signatures]:
     module = ir.Module()
     module.triple = target.triple
-    recipe.emit(module, target)
-    return object_code(module, target), signatures(module)
+    with _no_garbage():
+        recipe.emit(module, target)
+        return object_code(module, target), signatures(module)
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """A time in which Python looks for no garbage: of the hundred thousand objects of a module, all are needed."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 # A file is a line with the digest of what follows, a line with the signatures, and the code.

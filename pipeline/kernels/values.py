@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -23,10 +24,16 @@ def vector_type(element: ir.Type, lanes: int) -> ir.Type:
 def constant(element: ir.Type, lanes: int, values: float | Sequence[float]) -> ir.Constant:
     """One value in all lanes, or a value for each."""
     kind = float if isinstance(element, (ir.FloatType, ir.DoubleType)) else int
-    if lanes == 1:
-        return ir.Constant(element, kind(values))  # type: ignore[arg-type]
-    each = list(values) if isinstance(values, Sequence) else [values] * lanes
-    return ir.Constant(ir.VectorType(element, lanes), [kind(value) for value in each])
+    if isinstance(values, Sequence):
+        return ir.Constant(ir.VectorType(element, lanes), [kind(value) for value in values])
+    return _filled(element, lanes, kind, repr(kind(values)))
+
+
+@lru_cache(1024)
+def _filled(element: ir.Type, lanes: int, kind: type[float] | type[int], value: str) -> ir.Constant:
+    """One value in all lanes, as text, which tells 0.0 from -0.0. A constant keeps what LLVM reads, so it is shared."""
+    one = kind(value)
+    return ir.Constant(element, one) if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [one] * lanes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,7 @@ class _Numbers:
     lanes: int
 
     def _of(self: _AnyNumbers, value: Any) -> _AnyNumbers:
-        return replace(self, ir=value)
+        return type(self)(self.f, value, self.element, self.lanes)
 
     def _other(self: _AnyNumbers, other: _AnyNumbers | float) -> Any:
         """The other operand: a number is a constant, and a single value goes to every lane."""
