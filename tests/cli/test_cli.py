@@ -1,5 +1,5 @@
-"""The built command, as a shell sees it: what it prints, and its exit codes. Where many commands follow each other, all
-but the first are called in this process, which saves a second for each."""
+"""The built command, as a shell sees it: what it prints, and its exit codes. Each command is a process of its own
+somewhere here, and where that matters; elsewhere it is called in this process, which saves a second of each."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path,
     (tmp_path / "speakers.csv").write_text(f"key,speaker\n{keys[0]},carlo\nnobody,x\n")
     store, out = tmp_path / "mels.zarr", tmp_path / "audio"
     arguments = [tmp_path / "manifest.jsonl", store, "--mel", "hifigan-22k", "--meta", tmp_path / "speakers.csv"]
-    said = melmill("pack", *arguments, "--workers", 1, code=3)
+    said = called("pack", *arguments, "--workers", 1, code=3)
     assert "packed 2 utterances" in said
     assert f"1 utterance has no metadata:\n  {keys[1]}\n" in said
     assert "1 key of the metadata belongs to no utterance:\n  nobody\n" in said
@@ -80,7 +80,8 @@ def test_metadata_of_a_manifest_and_of_a_list_reaches_the_output(tmp_path: Path,
     listed = tmp_path / "mels.zarr.failures.jsonl"
     assert json.loads(listed.read_text())["path"] == "line 3"
     again = [*arguments[:1], tmp_path / "again.zarr", *arguments[2:], "--workers", 1, "--json"]
-    found = json.loads(melmill("pack", *again, code=3).splitlines()[0])
+    (line,) = [line for line in called("pack", *again, code=3).splitlines() if line.startswith("{")]
+    found = json.loads(line)
     assert (found["utterances"], found["failures"]) == (2, [json.loads(listed.read_text())])
     called("run", "--store", store, "--out", out, "--vocoder", vocoder_path, "--scheduler", "synchronous")
     metas = {row["key"]: row["meta"] for row in rows(out)}
@@ -112,7 +113,7 @@ def test_log_json_is_a_line_an_event(run_arguments: list[object]) -> None:
 def test_what_a_job_file_says_of_its_cluster_holds_without_one_too(run_arguments: list[object], tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
     job.write_text("cluster: {kind: dask, address: 'tcp://127.0.0.1:9', grace: 7}\n")
-    melmill("run", job, *run_arguments)
+    called("run", job, *run_arguments)
     cluster = json.loads((tmp_path / "audio" / "job.json").read_text())["job"]["cluster"]
     assert (cluster["kind"], cluster["grace"]) == ("synchronous", 7)
 
@@ -124,7 +125,7 @@ def test_a_job_file_runs(run_arguments: list[object], tmp_path: Path) -> None:
         f"input: {{store: {settings['--store']}}}\nvocoder: {{name: {settings['--vocoder']}}}\n"
         f"output: {{url: {settings['--out']}, codec: wav}}\ncluster: {{kind: synchronous}}\n"
     )
-    melmill("run", job, "--subtype", "FLOAT")
+    called("run", job, "--subtype", "FLOAT")
     with tarfile.open(tmp_path / "audio" / rows(tmp_path / "audio")[0]["shard"]) as tar:
         assert {member.name.rpartition(".")[2] for member in tar} == {"wav", "json"}
 
@@ -145,7 +146,7 @@ def test_retry_makes_the_quarantined_again_with_the_job_that_made_the_output(
     group = zarr.open_group(str(store))
     good = group["mel"][:5]
     group["mel"][:5] = np.full_like(good, np.nan)
-    melmill("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
+    called("run", *run_arguments, "--set", "quality.max_failure_rate=0.5", code=3)
     assert "1 of them quarantined (melmill retry" in called("plan", *run_arguments)
     assert "1 utterance failed" in called("retry", tmp_path / "audio", code=3)  # still, and tried all the same
     made = digests(tmp_path / "audio")
@@ -160,7 +161,7 @@ def test_retry_makes_the_quarantined_again_with_the_job_that_made_the_output(
 def test_a_flag_overrides_the_kind_of_cluster_of_the_job_that_made_the_output(
     run_arguments: list[object], tmp_path: Path
 ) -> None:
-    melmill("run", *run_arguments)
+    called("run", *run_arguments)
     job = tmp_path / "audio" / "job.json"
     described = unsealed(job.read_bytes())
     described["job"]["cluster"] = {"kind": "slurm", "jobs": 2, "memory": "1 GB", "walltime": 60}
@@ -209,11 +210,16 @@ def test_what_a_user_can_get_wrong_is_said_with_its_exit_code(run_arguments: lis
     ],
 )
 def test_secrets_of_a_url_are_never_said(url: str, tmp_path: Path) -> None:
-    inspected = CliRunner().invoke(app, ["inspect", url])
-    command = [COMMAND, "run", "--store", url, "--out", str(tmp_path / "x"), "--log-json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert {inspected.exit_code, done.returncode} <= {2, 6}
-    assert "secret" not in inspected.output + done.stdout + done.stderr
+    run = ["run", "--store", url, "--out", str(tmp_path / "x"), "--log-json"]
+    for words in (["inspect", url], run):
+        done = CliRunner().invoke(app, words)
+        assert isinstance(done.exception, SystemExit)  # any other error would be shown as it is
+        assert done.exit_code in (2, 6)
+        assert "secret" not in done.output
+    if url.startswith("simplecache"):
+        process = subprocess.run([COMMAND, *run], capture_output=True, text=True, check=False)
+        assert process.returncode in (2, 6)
+        assert "secret" not in process.stdout + process.stderr
 
 
 def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
@@ -225,10 +231,11 @@ def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
     store, speech = tmp_path / "mels.zarr", tmp_path / "speech"
     speech.mkdir()
     shutil.copy(PROMPTS / "it_IT_m_Carlo" / "demo-nomatch.flac", speech)
-    melmill("pack", speech, store, "--mel", spec, "--workers", 1)
+    called("pack", speech, store, "--mel", spec, "--workers", 1)
     assert json.loads(called("inspect", store, "--json"))["spec"]["n_mels"] == 40
     assert "do not fit the vocoder" in called("run", "--store", store, "--out", tmp_path / "a", code=4)
-    melmill("run", "--store", store, "--out", tmp_path / "b", "--vocoder", "griffin-lim", "--workers", 1)
+    job = ["--store", store, "--out", tmp_path / "b", "--vocoder", "griffin-lim", "--scheduler", "synchronous"]
+    called("run", *job)
     audio = tmp_path / "b" / rows(tmp_path / "b")[0]["shard"]
     with tarfile.open(audio) as tar:
         member = tar.extractfile(next(iter(tar)))
@@ -239,7 +246,7 @@ def test_a_spec_file_names_any_contract(tmp_path: Path) -> None:
 def test_npy_mels_are_packed(mels: Path, tmp_path: Path) -> None:
     (mels / "broken.npy").write_bytes(b"no array")
     try:
-        said = melmill("pack", mels, tmp_path / "s.zarr", "--mel", "hifigan-22k", code=3)
+        said = called("pack", mels, tmp_path / "s.zarr", "--mel", "hifigan-22k", "--workers", 1, code=3)
     finally:
         (mels / "broken.npy").unlink()
     assert "packed 24 utterances" in said
@@ -248,7 +255,7 @@ def test_npy_mels_are_packed(mels: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("stop", "after"), [(signal.SIGINT, 0), *((signal.SIGTERM, t) for t in (0, 0.02, 0.5))])
 def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: signal.Signals, after: float) -> None:
-    for copy in range(8):  # or a fast machine is done before it is stopped
+    for copy in range(8 if after > 0.1 else 2):  # or a fast machine is done before it is stopped
         shutil.copytree(PROMPTS, tmp_path / "prompts" / str(copy))
     command = [
         "env",
@@ -274,7 +281,7 @@ def test_stopped_while_packing_it_is_75_and_resumable(tmp_path: Path, stop: sign
     assert process.returncode == 75, said
     assert len(said.strip().splitlines()) == 1, said
     assert not (tmp_path / "s.zarr").exists()
-    melmill("pack", tmp_path / "prompts", tmp_path / "s.zarr", "--mel", "hifigan-22k")
+    called("pack", tmp_path / "prompts", tmp_path / "s.zarr", "--mel", "hifigan-22k", "--workers", 1)
 
 
 def test_help_says_what_there_is() -> None:
@@ -293,9 +300,9 @@ def test_mixed_precision_is_shown_by_plan_and_refused_with_2_where_it_cannot_be(
 ) -> None:
     mixed = [*run_arguments, "--set", "vocoder.precision=mixed"]
     if BFLOAT16_TARGETS:
-        assert "runtime   native, mixed precision\n" in melmill("plan", *mixed)
-        assert json.loads(melmill("plan", *mixed, "--json"))["precision"] == "mixed"
-    assert "lift has no mixed precision" in melmill("plan", *mixed, "--set", "vocoder.name=lift", code=2)
+        assert "runtime   native, mixed precision\n" in called("plan", *mixed)
+        assert json.loads(called("plan", *mixed, "--json"))["precision"] == "mixed"
+    assert "lift has no mixed precision" in called("plan", *mixed, "--set", "vocoder.name=lift", code=2)
     monkeypatch.setenv("MELMILL_KERNELS", "x86-64")
     said = melmill("plan", *mixed, "--set", "vocoder.runtime=native", code=2)
     assert "mixed precision needs AVX512_BF16, which the target of the kernels, x86-64 (128-bit" in said
@@ -356,7 +363,7 @@ def test_a_full_log_stops_no_run_and_a_full_standard_output_is_no_defect(
 
 def test_a_job_in_parts_is_told_part_by_part_and_published_once(run_arguments: list[object], tmp_path: Path) -> None:
     out = tmp_path / "audio"
-    assert "--part 9/3: it must be INDEX/COUNT" in melmill("run", *run_arguments, "--part", "9/3", code=2)
+    assert "--part 9/3: it must be INDEX/COUNT" in called("run", *run_arguments, "--part", "9/3", code=2)
     assert "holds no melmill output" in called("publish", out, code=2)
     with LocalStorage(out).share("part 1/3 of run 7 on there"):
         assert "other parts are still at work, and the last of them publishes" in called(
@@ -372,7 +379,7 @@ def test_a_job_in_parts_is_told_part_by_part_and_published_once(run_arguments: l
 
 
 def test_retry_stays_with_its_output_and_its_store(run_arguments: list[object], store: Path, tmp_path: Path) -> None:
-    melmill("run", *run_arguments)
+    called("run", *run_arguments)
     out = tmp_path / "audio"
     for command in ("retry", "publish"):
         assert "this command works on" in called(command, out, "--set", f"output.url={tmp_path / 'elsewhere'}", code=2)

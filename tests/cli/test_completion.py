@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.commands import all_commands
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.config.keys import job_keys
 from pipeline.melspec import PRESETS
 from pipeline.vocoders.registry import NAMES
@@ -16,17 +18,21 @@ from pipeline.vocoders.registry import NAMES
 COMMAND = Path(sys.executable).with_name("melmill")
 
 
+ASKED = {"_MELMILL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+
+
 def offered(line: str) -> list[str]:
-    """What Tab offers at the end of a line in fish: names, without their descriptions."""
-    asked = {"_MELMILL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": line}
-    environment = {**os.environ, **asked, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=True)
-    return [each.partition("\t")[0] for each in done.stdout.splitlines()]
+    """What Tab offers at the end of a line in fish: names, without their descriptions; asked in this process."""
+    done = CliRunner().invoke(app, prog_name="melmill", env={**ASKED, "_TYPER_COMPLETE_ARGS": line})
+    assert done.exit_code == 0, done.output
+    return [each.partition("\t")[0] for each in done.output.splitlines()]
 
 
 def test_commands_vocoders_presets_keys_and_choices_are_offered() -> None:
     commands = [name for name in all_commands() if name and " " not in name]
-    assert offered("melmill ") == commands
+    environment = {**os.environ, **ASKED, "_TYPER_COMPLETE_ARGS": "melmill "}
+    done = subprocess.run([COMMAND], env=environment, capture_output=True, text=True, check=True)
+    assert [each.partition("\t")[0] for each in done.stdout.splitlines()] == offered("melmill ") == commands
     assert offered("melmill vocoder ") == ["list", "import", "check", "train"]
     assert offered("melmill run --vocoder ") == list(NAMES)
     assert offered("melmill vocoder check li") == [name for name in NAMES if name.startswith("li")]

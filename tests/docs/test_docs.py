@@ -30,6 +30,7 @@ import pipeline
 from pipeline.cli import app
 from pipeline.config import JobConfig
 from pipeline.melspec import mel_spec
+from pipeline.workshop import installation
 
 RECORDINGS = ["fr_CA_f_June/all-circuits-busy-now", "es_MX_f_Allison/tt-somethingwrong"]
 """Two short ones."""
@@ -93,11 +94,11 @@ def place(
 def run_line(page: str, line: str, folder: Path, first: bool) -> str:
     """Run a line of a block of commands; what it said.
 
-    The first block of the README, and `run` in the tutorial, are processes of their own that start workers. Others are
-    called in this process where a shell is not needed.
+    The first block of the README is processes of their own that start workers. Others are called in this process where
+    a shell is not needed.
     """
     command = line.partition("  #")[0].strip()
-    real = (page == "README" and first) or (page == "tutorial" and command.startswith("melmill run"))
+    real = page == "README" and first
     done = called(command) if command.startswith("melmill ") and not real and not set("|<>") & set(command) else None
     done = done or shell(command, folder)
     assert done.code == wanted_code(line), f"{page}: {line}: exit code {done.code}: {done.said}"
@@ -105,7 +106,10 @@ def run_line(page: str, line: str, folder: Path, first: bool) -> str:
 
 
 @pytest.mark.parametrize("page", RUNNING)
-def test_the_commands_and_examples_of_a_page_run_in_order(page: str, place: Callable[[str], Path]) -> None:
+def test_the_commands_and_examples_of_a_page_run_in_order(
+    page: str, place: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(installation, "_PATIENCE", 0.0001)  # how exactly a speed is measured makes no difference
     folder = place(page)
     said: list[str] = []
     for block in blocks(page):

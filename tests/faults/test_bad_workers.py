@@ -79,8 +79,9 @@ def test_an_utterance_that_aborts_its_workers_is_found_and_quarantined_alone(
         assert row["error"] == "WorkerLostError"
         assert "every worker that made it died" in row["reason"]
     assert any(isinstance(event, ShardRetried) and repr(keys[0]) in event.reason for event in events)
-    assert run(config).run_id == ""  # it is accounted for, until
-    assert run(config, retry=True).totals.failed == 0
+    here = small_job()
+    assert run(here).run_id == ""  # it is accounted for, until
+    assert run(here, retry=True).totals.failed == 0
     assert_invariant(out, reference)
 
 
@@ -102,13 +103,13 @@ def test_an_utterance_that_hangs_is_tried_elsewhere_and_then_quarantined(
 def test_workers_that_die_before_the_first_utterance_end_the_run(
     small_job: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = small_job(**LOCAL, output__shard_seconds=600)
+    config = small_job(**{**LOCAL, "cluster__workers": 1}, output__shard_seconds=600)
     with monkeypatch.context() as patch:
         patch.setattr(suspects, "UNSEEN_DEATHS", trials(10, 3))
         spoil(patch, {"": "abort"})
         with pytest.raises(ClusterError, match=r"before they came to the first utterance.*run again to resume"):
             run(config)
-    run(config)
+    run(small_job(output__shard_seconds=600))
     assert_whole(located(config.output.url), 12)
 
 
