@@ -16,13 +16,13 @@ V1 = HifiganShape(80, 512, (8, 8, 2, 2), (16, 16, 4, 4), (3, 7, 11), ((1, 3, 5),
 SMALL = {
     "V1": HifiganShape(20, 64, (8, 8, 2, 2), (16, 16, 4, 4), (3, 7, 11), ((1, 3, 5),) * 3, pairs=True),
     "V3": HifiganShape(80, 64, (8, 8, 4), (16, 16, 8), (3, 5, 7), ((1, 2), (2, 6), (3, 12)), pairs=False),
-    "SpeechT5": HifiganShape(80, 64, (4,) * 4, (8,) * 4, (3, 7, 11), ((1, 3, 5),) * 3, pairs=True, normalized=True),
+    "SpeechT5": HifiganShape(80, 64, (4,) * 4, (8,) * 4, (3,), ((1, 3, 5),), pairs=True, normalized=True),
     "ParallelWaveGAN, hop 300": HifiganShape(
-        80, 64, (5, 5, 4, 3), (10, 10, 8, 6), (3, 7, 11), ((1, 3, 5),) * 3, pairs=True,
+        80, 64, (5, 5, 4, 3), (10, 10, 8, 6), (3, 7), ((1, 3, 5),) * 2, pairs=True,
         cuts=((3, 2), (3, 2), (2, 2), (2, 1)), edge=5,
     ),
     "SpeechBrain": HifiganShape(
-        80, 64, (8, 8, 2, 2), (16, 16, 4, 4), (3, 7, 11), ((1, 3, 5),) * 3, pairs=True, mirrored=True
+        80, 64, (8, 8, 2, 2), (16, 16, 4, 4), (3, 11), ((1, 3, 5),) * 2, pairs=True, mirrored=True
     ),
     "odd channels": HifiganShape(100, 150, (4, 2), (8, 4), (3, 9), ((1, 2), (4,)), pairs=True, slope=0.2),
     "odd kernels": HifiganShape(20, 32, (4, 2, 2), (9, 5, 4), (3, 5), ((1, 2), (2, 3)), pairs=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,18 +28,21 @@ PLACES: tuple[Place, ...] = ("first", "last", "only")
 
 
 @cache
-def compiled(target: Target, taps: int, place: Place) -> Callable[..., None]:
+def compiled(target: Target, taps: int) -> Library:
+    """A function for each place; they share their parts, as those of a generator do."""
     f, room, block = for_taps(taps), Room(CHANNELS, CHANNELS, 2 * CHANNELS), block_for(target, CHANNELS)
     module = ir.Module()
     module.triple = target.triple
-    parts = (
-        data_tiles(module, "data", f, None if place == "last" else SLOPE, room.slab, target.lanes),
-        product(module, "multiply", block, room.row, room.row),
-        product(module, "multiply_more", block, room.row, room.row, begin_row=room.row),
-        output_tiles(module, "output", f, place, SLOPE, room.slab, target.lanes),
+    plain, activated = (
+        data_tiles(module, f"data_{slope}", f, slope, room.slab, target.lanes) for slope in (None, SLOPE)
     )
-    convolution(module, "convolution", f, room, block, parts)
-    return Library(object_code(module, target), signatures(module), target)["convolution"]
+    multiply = product(module, "multiply", block, room.row, room.row)
+    more = product(module, "multiply_more", block, room.row, room.row, begin_row=room.row)
+    for place in PLACES:
+        output = output_tiles(module, f"output_{place}", f, place, SLOPE, room.slab, target.lanes)
+        parts = (plain if place == "last" else activated, multiply, more, output)
+        convolution(module, place, f, room, block, parts)
+    return Library(object_code(module, target), signatures(module), target)
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def test_a_convolution_is_the_sum_over_its_taps(place: Place, taps: int, dilatio
     for target in TARGETS:
         y, work = aligned((rows, CHANNELS)), aligned(Room(CHANNELS, CHANNELS, 2 * CHANNELS).numbers(f))
         packed = aligned_copy(panels(moved, block_for(target, CHANNELS)))
-        compiled(target, f.taps, place)(
+        compiled(target, f.taps)[place](
             x.ctypes.data, y.ctypes.data, residual.ctypes.data, packed.ctypes.data, bias.ctypes.data, work.ctypes.data,
             tiles, dilation,
         )  # fmt: skip
