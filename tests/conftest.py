@@ -1,6 +1,8 @@
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ LANES = {
 """Lane, which is also the marker of its tests -> its folders. The folders of other lanes are not even imported."""
 
 
+@cache
 def _lane(path: Path) -> str | None:
     """The lane of a folder or file of the tests; None for `make test`."""
     folders = {each.relative_to(_TESTS).as_posix() for each in (path, *path.parents) if _TESTS in each.parents}
@@ -69,6 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if (lane := _lane(item.path)) is not None:
             item.add_marker(lane)
+
+
+def pytest_collection_finish() -> None:
+    """Take what is there now, half a million objects, out of the collection of garbage: each would walk over them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
