@@ -6,9 +6,10 @@ An ONNX model is a protobuf message. The numbers of its fields are those of onnx
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.vocoders.protobuf import fields, joined, messages, text
+from pipeline.vocoders.protobuf import Field, fields, joined, messages, text
 
 FLOAT32 = 1
 """The number of float32 in TensorProto.DataType."""
@@ -56,22 +57,23 @@ def read_onnx_file(content: bytes) -> OnnxFile:
     Raises:
         ValueError: if it is not a protobuf message, or a damaged one.
     """
-    model = memoryview(content)
-    graph = joined(model, _GRAPH)
-    weights = {text(tensor, _TENSOR_NAME) for tensor in messages(graph, _INITIALIZER)}
-    inputs = [_port(value) for value in messages(graph, _INPUT)]
+    model = fields(memoryview(content))
+    graph = fields(joined(model, _GRAPH))
+    weights = {text(fields(tensor), _TENSOR_NAME) for tensor in messages(graph, _INITIALIZER)}
+    inputs = [_port(fields(value)) for value in messages(graph, _INPUT)]
+    entries = map(fields, messages(model, _METADATA))
     return OnnxFile(
-        metadata=tuple((text(entry, 1), text(entry, 2)) for entry in messages(model, _METADATA)),
+        metadata=tuple((text(entry, 1), text(entry, 2)) for entry in entries),
         inputs=tuple(each for each in inputs if each[0] not in weights),
-        outputs=tuple(_port(value) for value in messages(graph, _OUTPUT)),
+        outputs=tuple(_port(fields(value)) for value in messages(graph, _OUTPUT)),
         external=_has_external_tensor(model),
     )
 
 
-def _port(value: memoryview) -> OnnxPort:
-    tensor = joined(joined(value, _TYPE), _TENSOR_TYPE)
+def _port(value: Sequence[Field]) -> OnnxPort:
+    tensor = fields(joined(fields(joined(value, _TYPE)), _TENSOR_TYPE))
     sizes: list[int | None] = []
-    for axis in messages(joined(tensor, _SHAPE), _AXIS):
+    for axis in messages(fields(joined(tensor, _SHAPE)), _AXIS):
         size: int | None = None
         for number, found in fields(axis):
             if number == _SIZE and isinstance(found, int):
@@ -79,17 +81,17 @@ def _port(value: memoryview) -> OnnxPort:
             elif number == _SIZE_NAME:  # one of the two: the last one counts
                 size = None
         sizes.append(size)
-    numbers = [found for number, found in fields(tensor) if number == _ELEMENT_TYPE and isinstance(found, int)]
+    numbers = [found for number, found in tensor if number == _ELEMENT_TYPE and isinstance(found, int)]
     return text(value, 1), numbers[-1] if numbers else 0, tuple(sizes)
 
 
-def _has_external_tensor(model: memoryview) -> bool:
+def _has_external_tensor(model: Sequence[Field]) -> bool:
     waiting = [("model", model)]
     while waiting:
         kind, message = waiting.pop()
-        for number, value in fields(message):
+        for number, value in message:
             if kind == "tensor" and (number, value) == (_DATA_LOCATION, _EXTERNAL):
                 return True
             if (inner := _INSIDE[kind].get(number)) is not None and isinstance(value, memoryview):
-                waiting.append((inner, value))
+                waiting.append((inner, fields(value)))
     return False

@@ -5,7 +5,7 @@ The numbers of the fields are those of onnx.proto (https://github.com/onnx/onnx/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.vocoders.onnx_file import FLOAT32
-from pipeline.vocoders.protobuf import fields, integers, joined, messages, text
+from pipeline.vocoders.protobuf import Field, fields, integers, joined, messages, text
 
 INT64, FLOAT16 = 7, 10
 """The numbers of int64 and float16 in TensorProto.DataType."""
@@ -105,28 +105,29 @@ def read_onnx_nodes(content: bytes) -> OnnxNodes:
         ValueError: if it is not a protobuf message or a damaged one; or if it has anything that `OnnxNodes` cannot
             express: operators of others, functions, attributes and constants of other kinds, two constants of one name.
     """
-    model = memoryview(content)
-    graph = joined(model, _GRAPH)
-    if any(number in _OTHERS for number, _ in fields(model)):
+    model = fields(memoryview(content))
+    graph = fields(joined(model, _GRAPH))
+    if any(number in _OTHERS for number, _ in model):
         raise ValueError("the model has functions of its own")
-    if any(number == _OTHER_CONSTANTS for number, _ in fields(graph)):
+    if any(number == _OTHER_CONSTANTS for number, _ in graph):
         raise ValueError("the graph has sparse constants")
     tensors: dict[str, OnnxTensor] = {}
-    for message in messages(graph, _INITIALIZER):
+    for message in map(fields, messages(graph, _INITIALIZER)):
         if (name := text(message, _TENSOR_NAME)) in tensors:
             raise ValueError(f"two constants are named {name}")
         tensors[name] = _tensor(message, name)
-    return OnnxNodes(_opset(model), tuple(_node(message) for message in messages(graph, _NODE)), tensors)
+    return OnnxNodes(_opset(model), tuple(_node(fields(message)) for message in messages(graph, _NODE)), tensors)
 
 
-def _opset(model: memoryview) -> int:
-    opsets = [(text(each, _OPSET_DOMAIN), integers(each, _OPSET_VERSION)) for each in messages(model, _OPSETS)]
+def _opset(model: Sequence[Field]) -> int:
+    found = map(fields, messages(model, _OPSETS))
+    opsets = [(text(each, _OPSET_DOMAIN), integers(each, _OPSET_VERSION)) for each in found]
     if len(opsets) != 1 or opsets[0][0] not in ("", "ai.onnx") or len(opsets[0][1]) != 1:
         raise ValueError(f"the operators are those of {opsets}")
     return opsets[0][1][0]
 
 
-def _tensor(message: memoryview, name: str) -> OnnxTensor:
+def _tensor(message: Sequence[Field], name: str) -> OnnxTensor:
     kinds, shape, raw = integers(message, _DATA_TYPE), integers(message, _DIMENSION), messages(message, _RAW_DATA)
     sizes = {FLOAT32: 4, FLOAT16: 2, INT64: 8}
     if len(kinds) != 1 or kinds[0] not in sizes or len(raw) != 1 or min(shape, default=1) < 0:
@@ -136,24 +137,24 @@ def _tensor(message: memoryview, name: str) -> OnnxTensor:
     return OnnxTensor(kinds[0], shape, raw[0])
 
 
-def _node(message: memoryview) -> OnnxNode:
+def _node(message: Sequence[Field]) -> OnnxNode:
     if text(message, _DOMAIN) not in ("", "ai.onnx"):
         raise ValueError(f"it has an operator of {text(message, _DOMAIN)}")
     inputs, outputs = (
         tuple(str(each, "utf-8") for each in messages(message, number)) for number in (_NODE_INPUT, _NODE_OUTPUT)
     )
-    attributes = dict(map(_attribute, messages(message, _ATTRIBUTE)))
+    attributes = dict(_attribute(fields(each)) for each in messages(message, _ATTRIBUTE))
     return OnnxNode(text(message, _OPERATOR), inputs, outputs, attributes)
 
 
-def _attribute(message: memoryview) -> tuple[str, OnnxAttribute]:
+def _attribute(message: Sequence[Field]) -> tuple[str, OnnxAttribute]:
     name, kinds = text(message, _NAME), integers(message, _KIND)
     known: set[int] = {_NAME, _KIND, _FLOAT, _INT, _STRING, _INTS}
-    if len(kinds) != 1 or not {number for number, _ in fields(message)} <= known:
+    if len(kinds) != 1 or not {number for number, _ in message} <= known:
         raise ValueError(f"the attribute {name} is of an unknown kind")
     match kinds[0]:
         case 1:  # AttributeProto.FLOAT; INT, STRING and INTS follow
-            floats = [value for number, value in fields(message) if number == _FLOAT and isinstance(value, float)]
+            floats = [value for number, value in message if number == _FLOAT and isinstance(value, float)]
             return name, floats[-1] if floats else 0.0
         case 2:
             return name, (0, *integers(message, _INT))[-1]

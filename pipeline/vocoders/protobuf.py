@@ -1,4 +1,4 @@
-"""Protobuf messages, read field by field.
+"""Protobuf messages: each is read once, into its fields, and what is asked for is found among them.
 
 A message is a sequence of fields, each with a number, a wire type and a value
 (https://protobuf.dev/programming-guides/encoding).
@@ -7,7 +7,7 @@ A message is a sequence of fields, each with a number, a wire type and a value
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 Field = tuple[int, int | float | memoryview]
 """The number of a field and its value: a whole number, 32 bits as a float, or all that has a length as its bytes."""
@@ -17,10 +17,10 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _MOST_VARINT = 10  # bytes of a 64-bit number
 
 
-def integers(message: memoryview, number: int) -> tuple[int, ...]:
+def integers(message: Sequence[Field], number: int) -> tuple[int, ...]:
     """The whole numbers in the fields of that number, each in a field of its own, or packed into one."""
     found: list[int] = []
-    for each, value in fields(message):
+    for each, value in message:
         if each == number and isinstance(value, int):
             found.append(value)
         elif each == number and isinstance(value, memoryview):
@@ -31,25 +31,33 @@ def integers(message: memoryview, number: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def messages(message: memoryview, number: int) -> list[memoryview]:
+def messages(message: Sequence[Field], number: int) -> list[memoryview]:
     """The inner messages, or texts, in the fields of that number."""
-    return [value for found, value in fields(message) if found == number and isinstance(value, memoryview)]
+    return [value for found, value in message if found == number and isinstance(value, memoryview)]
 
 
-def joined(message: memoryview, number: int) -> memoryview:
+def joined(message: Sequence[Field], number: int) -> memoryview:
     """The one inner message of that number. Several are merged, which for protobuf is the same as joining them."""
     parts = messages(message, number)
     return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
 
-def text(message: memoryview, number: int) -> str:
+def text(message: Sequence[Field], number: int) -> str:
     """The text in the last field of that number; "" if there is none."""
     texts = messages(message, number)
     return str(texts[-1], "utf-8") if texts else ""
 
 
-def fields(message: memoryview) -> Iterator[Field]:
-    """The fields of a message: numbers as signed 64 bits, all that has a length as its bytes, 32 bits as a float."""
+def fields(message: memoryview) -> tuple[Field, ...]:
+    """The fields of a message: numbers as signed 64 bits, all that has a length as its bytes, 32 bits as a float.
+
+    Raises:
+        ValueError: if it is not a message, or a damaged one.
+    """
+    return tuple(_fields(message))
+
+
+def _fields(message: memoryview) -> Iterator[Field]:
     position = 0
     while position < len(message):
         key, position = _varint(message, position)
@@ -80,6 +88,8 @@ def _signed(value: int) -> int:
 
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """A number in groups of seven bits, the lowest first, and the position after it."""
+    if position < len(message) and (only := message[position]) < 0x80:
+        return only, position + 1
     value = 0
     for count, byte in enumerate(message[position : position + _MOST_VARINT]):
         value |= (byte & 0x7F) << 7 * count
