@@ -11,9 +11,10 @@ import numpy as np
 from llvmlite import ir
 from numpy.typing import NDArray
 
+from pipeline.kernels.constants import constant
 from pipeline.kernels.emitter import ADDRESS, F32, F64, I1, I32, I64, NOTHING, Emitter
 from pipeline.kernels.pointer import Pointer
-from pipeline.kernels.values import Floats, Ints, Truth, constant
+from pipeline.kernels.values import Floats, Ints, Truth
 
 _ELEMENTS = {"float32": F32, "float64": F64, "int32": I32, "int64": I64}
 

@@ -8,32 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeVar
 
 from llvmlite import ir
 
+from pipeline.kernels.constants import constant
 from pipeline.kernels.emitter import BF16, F32, F64, I32, I64, Emitter
 
 
 def vector_type(element: ir.Type, lanes: int) -> ir.Type:
     """The type of `lanes` elements: the element's own for one."""
     return element if lanes == 1 else ir.VectorType(element, lanes)
-
-
-def constant(element: ir.Type, lanes: int, values: float | Sequence[float]) -> ir.Constant:
-    """One value in all lanes, or a value for each."""
-    kind = float if isinstance(element, (ir.FloatType, ir.DoubleType)) else int
-    if isinstance(values, Sequence):
-        return ir.Constant(ir.VectorType(element, lanes), [kind(value) for value in values])
-    return _filled(element, lanes, kind, repr(kind(values)))
-
-
-@lru_cache(1024)
-def _filled(element: ir.Type, lanes: int, kind: type[float] | type[int], value: str) -> ir.Constant:
-    """One value in all lanes, as text, which tells 0.0 from -0.0. A constant keeps what LLVM reads, so it is shared."""
-    one = kind(value)
-    return ir.Constant(element, one) if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [one] * lanes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,24 @@ def test_operators_are_those_of_float32(target: Target) -> None:
     assert z.tobytes() == wanted.tobytes()
 
 
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_a_constant_keeps_the_sign_of_zero(lanes: int) -> None:
+    """Equal constants are one object, and 0.0 equals -0.0 for Python."""
+    target = TARGETS[0]
+
+    def emit(module: ir.Module) -> Function:
+        f = Function(module, "zeros", "*x", lanes)
+        (x,) = f.arguments
+        for number, value in enumerate((0.0, -0.0, 0.0)):
+            x[lanes * number] = f.floats(value)
+        return f
+
+    x = np.ones(3 * lanes, np.float32)
+    compiled(target, emit)["zeros"](x.ctypes.data)
+    assert np.signbit(x.reshape(3, lanes)).tolist() == [[False] * lanes, [True] * lanes, [False] * lanes]
+    assert not x.any()
+
+
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.cpu)
 def test_a_product_is_fused_only_where_fma_says_so(target: Target) -> None:
     a = np.float32(1 + 2**-12)  # its square needs 25 bits

@@ -1188,6 +1188,13 @@ MUTANTS = (
         "tests/kernels/test_cache.py -k umask",
     ),
     Mutant(
+        "a constant of compiled code keeps the sign of zero",
+        "kernels/constants.py",
+        "repr(kind(values))",
+        "repr(kind(values) or kind())",
+        "tests/kernels/test_function.py -k sign_of_zero",
+    ),
+    Mutant(
         "damaged code is compiled again, not run",
         "kernels/recipe.py",
         "if hashlib.sha256(content).hexdigest().encode() != digest:",
