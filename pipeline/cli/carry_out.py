@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pipeline.cli.next_steps import next_steps
+from pipeline.cli.next_steps import LOOK, next_steps
 from pipeline.cli.options import Detail
 from pipeline.cli.printing import duration, hours, made_line, size, superseded_line
 from pipeline.cli.run_view import logged_to, run_view
@@ -36,6 +36,7 @@ def carry_out(
     if_changed: bool = False,
     metrics: Path | None = None,
     detail: Detail = "usual",
+    reported: bool = False,
 ) -> None:
     """Do the work of a command, show its progress, and print how it ended.
 
@@ -46,6 +47,7 @@ def carry_out(
         if_changed: show no progress, and print nothing if there was nothing to do.
         metrics: file for the figures of the run.
         detail: how much is printed.
+        reported: whether a report is written afterwards, which says itself how to look at it.
     """
     view = run_view(log_json, progress=not if_changed, detail=detail)
     figures: MetricsFile | None = None
@@ -85,12 +87,12 @@ def carry_out(
         report = report.published
     if if_changed and not report.run_id and not report.deleted.shards:
         return  # the run that quarantined utterances has already said so
-    _summarize(report, config.public(), detail == "quiet")
+    _summarize(report, config.public(), detail == "quiet", reported)
     if report.totals.failed:
         raise typer.Exit(UtteranceError.exit_code)
 
 
-def _summarize(report: RunReport, config: JobConfig, quiet: bool) -> None:
+def _summarize(report: RunReport, config: JobConfig, quiet: bool, reported: bool) -> None:
     """Print how a run ended. What is wrong is printed in any case."""
     totals, url = report.totals, config.output.url
     there = f"{counted(totals.utterances, 'utterance')}, {hours(totals.seconds)}"
@@ -112,7 +114,7 @@ def _summarize(report: RunReport, config: JobConfig, quiet: bool) -> None:
             f"mended, run: melmill retry {shlex.quote(url)}"
         )
     if report.run_id and totals.utterances and not quiet:
-        print(*next_steps(config.output), sep="\n")
+        print(*next_steps(config.output, LOOK if reported else ""), sep="\n")
 
 
 def _print_quality(totals: Totals, config: JobConfig, quiet: bool) -> None:

@@ -23,23 +23,35 @@ def _report(output: OutputConfig) -> str:
     return f"melmill report {shlex.quote(output.url)}{_access(output.options)}"
 
 
-STEPS: Mapping[str, Callable[[OutputConfig], str]] = {"load it": _load, "check it": _verify, "look at it": _report}
+LOOK = "look at it"
+STEPS: Mapping[str, Callable[[OutputConfig], str]] = {"load it": _load, "check it": _verify, LOOK: _report}
 """What for -> makes the line of Python, or the command, that does it."""
+_WIDTH = max(map(len, STEPS)) + len("to :")
 
 
-def next_steps(output: OutputConfig) -> Sequence[str]:
+def next_steps(output: OutputConfig, but: str = "") -> Sequence[str]:
     """Lines that say how to load an output, and how to look at it. Each can be copied and run as it is.
 
     Args:
         output: the section of the job, without secrets.
+        but: step that is left out, since its command has a line of its own for it.
 
     >>> print(*next_steps(OutputConfig(url="audio")), sep="\\n")
     to load it:    import pipeline; dataset = pipeline.read("audio")
     to check it:   melmill verify audio
     to look at it: melmill report audio
     """
-    width = max(map(len, STEPS)) + len("to :")
-    return [f"{f'to {purpose}:':{width}} {made(output)}" for purpose, made in STEPS.items()]
+    return [step_line(purpose, made(output)) for purpose, made in STEPS.items() if purpose != but]
+
+
+def step_line(purpose: str, what: str) -> str:
+    """The line of one step.
+
+    Args:
+        purpose: what it is for.
+        what: what to do.
+    """
+    return f"{f'to {purpose}:':{_WIDTH}} {what}"
 
 
 def _python(text: str) -> str:

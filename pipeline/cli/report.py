@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from pipeline.cli.next_steps import LOOK, STEPS, step_line
 from pipeline.cli.options import Access, Json, output_access
 from pipeline.config import JobConfig, OutputConfig
 from pipeline.errors import ClippedError, ConfigError, HopelessRunError, MelmillError, TooManyFailuresError
@@ -120,7 +121,7 @@ def report_folder(output: str) -> Path:
 
 
 def _place_line(written: WrittenReport) -> str:
-    return f"to look at it and listen: open {written.folder / INDEX_HTML}"
+    return step_line(LOOK, f"open {written.folder / INDEX_HTML}")
 
 
 @contextlib.contextmanager
@@ -159,4 +160,4 @@ def _report_on(config: JobConfig | None, quiet: bool) -> None:
             return
         print(_place_line(write_report(output.url, folder, output.options)))
     except MelmillError as error:
-        print(f"there is no report: {error}")
+        print(f"there is no report: {error}. Once that is mended: {STEPS[LOOK](config.public().output)}")

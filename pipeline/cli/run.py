@@ -102,4 +102,4 @@ def run(
             from pipeline.cli.report import report_after  # takes a tenth of a second
 
             stack.enter_context(report_after(lambda: job, quiet=if_changed or quiet))
-        carry_out(configured, work, log_json, if_changed, metrics, detail(quiet, verbose))
+        carry_out(configured, work, log_json, if_changed, metrics, detail(quiet, verbose), report)

@@ -81,7 +81,8 @@ def test_a_folder_that_may_not_be_written_is_said(arguments: list[object], tmp_p
 def test_a_run_writes_the_report_of_what_it_published(arguments: list[object], tmp_path: Path) -> None:
     said = called("run", *arguments, "--report")
     place = tmp_path / "audio-report" / "index.html"
-    assert said.rstrip().endswith(f"open {place}")
+    assert said.rstrip().endswith(f"to look at it: open {place}")
+    assert said.count("to look at it") == 1
     before = place.stat().st_mtime_ns
     assert f"the report is up to date: {place}" in called("run", *arguments, "--report")
     assert called("run", *arguments, "--report", "--if-changed") == ""
@@ -106,6 +107,7 @@ def test_a_report_that_fails_never_fails_the_run(arguments: list[object], tmp_pa
     said = called("run", *arguments, "--report")
     assert "there is no report: " in said
     assert "is a file" in said
+    assert said.rstrip().endswith(f"Once that is mended: melmill report {tmp_path / 'audio'}")
     assert "lists 24 utterances" in said
 
 
