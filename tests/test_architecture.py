@@ -83,7 +83,7 @@ FLOORS = {
     ],
     "views": [
         "card options receipt tar_file tar_texts",
-        "files published rows",
+        "files rows",
         "audio columns shard_groups table_file",
         "export_format where",
         "data_set_card tars",

@@ -16,9 +16,9 @@ from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, StorageError
 from pipeline.melspec import MelSpec
 from pipeline.output.layout import audio_object
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.folder import ReportFolder
 from pipeline.report.input_mels import InputMels
-from pipeline.report.manifest_scan import ManifestRow
 from pipeline.report.mel_file import mel_file
 from pipeline.report.page_data.rows import ClipAudio
 from pipeline.report.private_texts import PrivateTexts
@@ -59,7 +59,7 @@ class ClipWriter:
         except (KeyError, TypeError, ConfigError):
             return cls(output, None, inputs, folder)
 
-    def write(self, row: ManifestRow, name: str) -> ClipAudio:
+    def write(self, row: PlainRow, name: str) -> ClipAudio:
         """Write the audio of an utterance and its mels. What cannot be read is said in the note.
 
         Args:
@@ -86,7 +86,7 @@ class ClipWriter:
         return ClipAudio(file, detail, _peaks(samples), _silence(samples, sample_rate), note)
 
     def _detail(
-        self, row: ManifestRow, samples: NDArray[np.float32], sample_rate: int, name: str
+        self, row: PlainRow, samples: NDArray[np.float32], sample_rate: int, name: str
     ) -> tuple[str | None, str]:
         """Write the mels of input and audio. Returns the file's name, and what is to be said of them."""
         if self.spec is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.report.manifest_scan import ManifestRow
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.matched_rows import MatchedUtterances
 from pipeline.report.metadata_by_field import shortened
 from pipeline.report.page_data.rows import ColumnLabel, RowColumns
@@ -44,7 +44,7 @@ class ComparedTable:
         same = ColumnLabel("Same samples", "number", help="1 if both have the same samples, else 0.")
         return {**TEXTS, **figures, "same": same}
 
-    def columns(self, rows: Sequence[tuple[int, ManifestRow]]) -> RowColumns:
+    def columns(self, rows: Sequence[tuple[int, PlainRow]]) -> RowColumns:
         """Rows as columns.
 
         Args:
@@ -55,7 +55,7 @@ class ComparedTable:
         table = [self._cells(*each) for each in found]
         return dict(zip(names, map(list, zip(*table, strict=True)) if table else ([] for _ in names), strict=True))
 
-    def _cells(self, number: int, row: ManifestRow, position: int) -> list[Any]:
+    def _cells(self, number: int, row: PlainRow, position: int) -> list[Any]:
         return [
             number,
             self._clips.get(number, -1),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.config import InputConfig
 from pipeline.errors import MelmillError
 from pipeline.melspec import Conversion, MelSpec
-from pipeline.report.manifest_scan import ManifestRow
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.private_texts import PrivateTexts
 from pipeline.report.published_output import PublishedOutput
 from pipeline.stores import MelStore, Utterance, open_store
@@ -42,7 +42,7 @@ class InputMels:
                 words = str(error) if isinstance(error, MelmillError) else "job.json does not say where it is"
                 self._why_not = PrivateTexts.of(output).shown(f"The store cannot be read: {words}")
 
-    def find(self, row: ManifestRow) -> Found:
+    def find(self, row: PlainRow) -> Found:
         """The mel that an utterance was made from.
 
         Args:
@@ -78,7 +78,7 @@ class _Store:
             PrivateTexts.of(output),
         )
 
-    def find(self, row: ManifestRow) -> Found:
+    def find(self, row: PlainRow) -> Found:
         utterance = self.utterances.get(row["key"])
         if utterance is None:
             return None, "The store no longer has this utterance."

@@ -5,25 +5,17 @@ A million rows take about 150 MB. Their texts and keys are not kept: rows that a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, StorageError
-from pipeline.output.common_fields import common_fields
-from pipeline.output.layout import MANIFEST
-from pipeline.output.not_measured import with_nulls
+from pipeline.output.published_manifest import PlainRow, PublishedManifest
 from pipeline.report.coded_column import CodedColumn
 from pipeline.report.figures import FIGURES, Values
 from pipeline.report.metadata_by_field import MetadataByField
-from pipeline.report.published_output import PublishedOutput
 from pipeline.report.text_counts import TextCounts
 
 _AT_ONCE = 4096
@@ -35,9 +27,6 @@ _LEAST_PEAK = 1e-10
 """-200 dBFS, as levels say of silence."""
 _NAN = math.nan
 _TEXTS = ("key", "text", "speaker", "language", "shard", "member")
-
-ManifestRow = dict[str, Any]
-"""A row as `json.loads` gives it, with None for what was not measured."""
 
 
 @dataclass(frozen=True)
@@ -75,75 +64,22 @@ class ScannedManifest:
         return len(self.pcm)
 
 
-def scan_manifest(output: PublishedOutput, file: IO[bytes]) -> ScannedManifest:
+def scan_manifest(manifest: PublishedManifest) -> ScannedManifest:
     """Read all rows.
 
-    Args:
-        output: the output, for texts.
-        file: its manifest, at the first byte.
-
     Raises:
-        ConfigError: if a row is not valid.
-        StorageError: if it cannot be read.
+        StorageError: if a row is not valid, or it cannot be read.
     """
     scan = _Scan()
-    for number, line in enumerate(file):
+    for number, line in enumerate(manifest.lines()):
         try:
-            scan.add(line, parsed_row(output, number, line))
+            scan.add(len(line), manifest.plain_row(number, line))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _bad_row(output, number, error) from error
-    return scan.finish()
+            raise manifest.bad_row(number, error) from error
+    return scan.finish(manifest.sha256)
 
 
-def read_rows(
-    output: PublishedOutput, file: IO[bytes], sha256: str, wanted: NDArray[np.int64] | None = None
-) -> Iterator[tuple[int, ManifestRow]]:
-    """Rows of a manifest that was scanned, each with its number from 0, in the order of the manifest.
-
-    Args:
-        output: the output, for texts.
-        file: its manifest, at the first byte.
-        sha256: digest that the scan gave.
-        wanted: numbers of rows, ascending, `[rows] int64`; None for all.
-
-    Raises:
-        StorageError: if it cannot be read, or is not the one that was scanned.
-    """
-    digest = hashlib.sha256()
-    numbers = iter(wanted.tolist() if wanted is not None else ())
-    following = next(numbers, -1)
-    for number, line in enumerate(file):
-        digest.update(line)
-        if wanted is None or number == following:
-            following = next(numbers, -1)
-            yield number, parsed_row(output, number, line)
-    if digest.hexdigest() != sha256:
-        raise StorageError(
-            f"{output.url}/{MANIFEST} was replaced while it was read: a run has published. Make the report again"
-        )
-
-
-def parsed_row(output: PublishedOutput, number: int, line: bytes) -> ManifestRow:
-    """A line of a manifest as a row. Rows of early versions of melmill get the fields that they lack.
-
-    Raises:
-        ConfigError: if it is not valid.
-    """
-    try:
-        row = with_nulls(json.loads(line))
-        return row if "text" in row else {**common_fields(row["meta"]), **row}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _bad_row(output, number, error) from error
-
-
-def _bad_row(output: PublishedOutput, number: int, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"line {number + 1} of {output.url}/{MANIFEST} is not a valid row of a manifest ({error!r}). `melmill verify "
-        f"{output.url}` finds all that is damaged"
-    )
-
-
-def row_figures(row: ManifestRow) -> tuple[float, ...]:
+def row_figures(row: PlainRow) -> tuple[float, ...]:
     """The figures of a row, in the order of FIGURES; NaN for what was not measured."""
     duration, peak, text = row["duration"], row["peak"], row["text"]
     distance, relative, loudness = row["mel_distance"], row["mel_distance_relative"], row.get("loudness")
@@ -164,7 +100,6 @@ def row_figures(row: ManifestRow) -> tuple[float, ...]:
 
 class _Scan:
     def __init__(self) -> None:
-        self._digest = hashlib.sha256()
         self._starts = array("q")
         self._size = 0
         self._figures = array("d")
@@ -177,10 +112,9 @@ class _Scan:
         self._texts = TextCounts()
         self._waiting: list[str] = []
 
-    def add(self, line: bytes, row: ManifestRow) -> None:
-        self._digest.update(line)
+    def add(self, size: int, row: PlainRow) -> None:
         self._starts.append(self._size)
-        self._size += len(line)
+        self._size += size
         if not all(type(row[name]) is str for name in _TEXTS):
             raise TypeError(f"one of {', '.join(_TEXTS)} is not text")
         self._figures.extend(row_figures(row))
@@ -203,7 +137,7 @@ class _Scan:
         self._texts.add(self._waiting)
         self._waiting = []
 
-    def finish(self) -> ScannedManifest:
+    def finish(self, sha256: str) -> ScannedManifest:
         if self._waiting:
             self._count_texts()
         table = np.frombuffer(self._figures, np.float64) if self._figures else np.zeros(0)
@@ -222,5 +156,5 @@ class _Scan:
             self._bytes,
             self._metadata,
             self._texts,
-            self._digest.hexdigest(),
+            sha256,
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from pipeline.output.layout import shard_of
+from pipeline.output.published_manifest import PlainRow, PublishedManifest
 from pipeline.output.run_records import run_records
 from pipeline.planning.versions import installed
 from pipeline.report.changes_shown import changes_shown, superseded_shown
@@ -22,7 +22,7 @@ from pipeline.report.figures import FIGURES, histogram
 from pipeline.report.folder import ReportFolder
 from pipeline.report.input_mels import InputMels
 from pipeline.report.job_shown import job_shown
-from pipeline.report.manifest_scan import ManifestRow, ScannedManifest, read_rows, scan_manifest
+from pipeline.report.manifest_scan import ScannedManifest, scan_manifest
 from pipeline.report.page_data.page import FORMAT, PageData
 from pipeline.report.page_data.rows import ClipList, Example, TableOfRows
 from pipeline.report.private_texts import PrivateTexts
@@ -51,14 +51,14 @@ def write_report(
         wanted: what the report holds.
 
     Raises:
-        ConfigError: if there is no output, nothing is published there, its manifest is not valid, or the folder holds
+        ConfigError: if there is no output, nothing is published there, or the folder holds
             something that is no report.
         OwnedError: if another process writes this report.
         StorageError: if the output cannot be read, or the report cannot be written.
     """
     output = PublishedOutput.open(url, options)
-    with ReportFolder(folder, [output.url]) as target, output.manifest() as file:
-        made = make_report(output, file, target, wanted)
+    with ReportFolder(folder, [output.url]) as target, output.manifest() as manifest:
+        made = make_report(output, manifest, target, wanted)
         target.finish(made.page, marker(made.page))
     page = made.page
     return WrittenReport(target.target, page.verdict.text, page.verdict.level, page.rows.total, len(page.clips))
@@ -79,24 +79,25 @@ class MadeReport:
     table: RowTable
 
 
-def make_report(output: PublishedOutput, file: IO[bytes], folder: ReportFolder, wanted: ReportOptions) -> MadeReport:
+def make_report(
+    output: PublishedOutput, manifest: PublishedManifest, folder: ReportFolder, wanted: ReportOptions
+) -> MadeReport:
     """Write the clips and the rows of a report. Raises the errors of `write_report`.
 
     Args:
         output: the output.
-        file: its manifest, at the first byte.
+        manifest: its manifest.
         folder: the report.
         wanted: what it holds.
     """
-    scan = scan_manifest(output, file)
+    scan = scan_manifest(manifest)
     chosen = tuple(worth_a_look(scan, wanted.clips, wanted.seed))
     numbers = list(dict.fromkeys(number for each in chosen for number in each.rows))
     rows = table_rows(scan, wanted.most_rows, np.array(sorted(numbers), np.int64), wanted.seed)
     clips = {number: clip for clip, number in enumerate(numbers)}
     table = RowTable(scan, clips)
     files = RowFiles(table, rows, clips, len(scan), _which_rows(output, wanted))
-    file.seek(0)
-    shown = files.write(partial(read_rows, output, file, scan.sha256), folder, wanted.rows == "all")
+    shown = files.write(manifest.plain_rows, folder, wanted.rows == "all")
     examples = _examples(output, [(number, files.examples[number]) for number in numbers], folder, wanted.store)
     return MadeReport(page_data(output, scan, chosen, examples, shown), scan, table)
 
@@ -163,7 +164,7 @@ def _which_rows(output: PublishedOutput, wanted: ReportOptions) -> str:
 
 
 def _examples(
-    output: PublishedOutput, rows: Sequence[tuple[int, ManifestRow]], folder: ReportFolder, store: bool
+    output: PublishedOutput, rows: Sequence[tuple[int, PlainRow]], folder: ReportFolder, store: bool
 ) -> tuple[Example, ...]:
     inputs = InputMels(output, (row["key"] for _, row in rows), store)
     writer = ClipWriter.of(output, inputs, folder)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import Publication
+from pipeline.output.published_manifest import PublishedManifest
 from pipeline.output.published_rows import last_part
 from pipeline.redaction import redacted
 from pipeline.storage import NO_OPTIONS, Storage, open_storage
@@ -48,8 +48,8 @@ class PublishedOutput:
         ledger = Ledger(open_storage(url, options))
         described = ledger.existing_job()
         opened = cls(ledger.storage, ledger, Ranges(ledger.storage.url, options), described, ledger.publication())
-        opened.manifest().close()
-        return opened
+        with opened.manifest():  # which must be there
+            return opened
 
     @property
     def url(self) -> str:
@@ -66,13 +66,9 @@ class PublishedOutput:
         """The URL without secrets, if it is that of an object store; the name of a folder, since paths are private."""
         return redacted(self.url) if "://" in self.url else self.name
 
-    def manifest(self) -> io.BufferedReader:
-        """The manifest, opened for reading and seeking.
-
-        Raises:
-            ConfigError: if there is none.
-        """
-        return self.ledger.open_manifest()
+    def manifest(self) -> PublishedManifest:
+        """The manifest, opened. Raises ConfigError if there is none."""
+        return PublishedManifest(self.ledger)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """A section of the job that made the output, or a part of job.json; empty if it is lost."""

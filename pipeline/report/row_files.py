@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.choosing import Numbers
 from pipeline.report.folder import ReportFolder
-from pipeline.report.manifest_scan import ManifestRow
 from pipeline.report.page_data.rows import ColumnLabel, RowChunk, RowColumns, TableOfRows
 from pipeline.report.script_files import plain_json, script_file
 
@@ -18,7 +18,7 @@ ROWS_OF_CHUNK = 10_000
 MOST_BYTES = 3_000_000
 """Size of the rows in the page [bytes], as JSON. So a page stays below 5 MB."""
 
-NumberedRow = tuple[int, ManifestRow]
+NumberedRow = tuple[int, PlainRow]
 ReadRows = Callable[[Numbers | None], Iterator[NumberedRow]]
 """Gives rows of a manifest in its order, each with its number: those with these numbers, or all."""
 
@@ -50,7 +50,7 @@ class RowFiles:
 
     def __init__(self, table: Columns, wanted: Numbers, clips: Mapping[int, int], total: int, more: str) -> None:
         self._table, self._wanted, self._clips, self._total, self._more = table, wanted, clips, total, more
-        self.examples: dict[int, ManifestRow] = {}
+        self.examples: dict[int, PlainRow] = {}
         """The whole rows that have a clip, by number, once `write` has read them."""
 
     def write(self, read: ReadRows, folder: ReportFolder, all_rows: bool) -> TableOfRows:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.output.common_fields import COMMON_FIELDS
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.figures import FIGURES
-from pipeline.report.manifest_scan import ManifestRow, ScannedManifest, row_figures
+from pipeline.report.manifest_scan import ScannedManifest, row_figures
 from pipeline.report.metadata_by_field import shortened
 from pipeline.report.page_data.rows import ColumnLabel, RowColumns
 
@@ -61,7 +62,7 @@ class RowTable:
             "shard": ColumnLabel("Shard", "text"),
         }
 
-    def columns(self, rows: Sequence[tuple[int, ManifestRow]]) -> RowColumns:
+    def columns(self, rows: Sequence[tuple[int, PlainRow]]) -> RowColumns:
         """Rows as columns.
 
         Args:
@@ -71,7 +72,7 @@ class RowTable:
         table = [self._cells(number, row) for number, row in rows]
         return dict(zip(names, map(list, zip(*table, strict=True)) if table else ([] for _ in names), strict=True))
 
-    def _cells(self, number: int, row: ManifestRow) -> list[Any]:
+    def _cells(self, number: int, row: PlainRow) -> list[Any]:
         figures, meta = row_figures(row), row["meta"]
         return [
             number,

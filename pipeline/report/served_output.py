@@ -9,13 +9,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pipeline.output.layout import audio_object
+from pipeline.output.published_manifest import PlainRow, PublishedManifest
 from pipeline.report.folder import INDEX_HTML, ReportFolder
-from pipeline.report.manifest_scan import ManifestRow, parsed_row
 from pipeline.report.one_output import MadeReport, make_report, marker
 from pipeline.report.page_data.page import PageData, ServedAudio
 from pipeline.report.page_data.rows import RowChunk
@@ -59,7 +58,7 @@ class ServedOutput:
         folder: the folder of the report's files.
     """
 
-    def __init__(self, output: PublishedOutput, manifest: IO[bytes], made: MadeReport, folder: Path) -> None:
+    def __init__(self, output: PublishedOutput, manifest: PublishedManifest, made: MadeReport, folder: Path) -> None:
         self._output, self._manifest, self._made = output, manifest, made
         self._reading = threading.Lock()
         self._files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -95,14 +94,12 @@ class ServedOutput:
         rows = self._lines(chunk * ROWS_OF_CHUNK, ROWS_OF_CHUNK)
         return ServedContent.of(_TYPES[".js"], script_file(name, as_bytes(self._made.table.columns(rows))))
 
-    def _lines(self, first: int, count: int) -> list[tuple[int, ManifestRow]]:
+    def _lines(self, first: int, count: int) -> list[tuple[int, PlainRow]]:
         starts = self._made.scan.starts
         if first >= len(starts):
             raise FileNotFoundError(f"row {first}")
         with self._reading:
-            self._manifest.seek(int(starts[first]))
-            lines = list(islice(self._manifest, min(count, len(starts) - first)))
-        return [(number, parsed_row(self._output, number, line)) for number, line in enumerate(lines, first)]
+            return self._manifest.plain_rows_at(int(starts[first]), first, min(count, len(starts) - first))
 
 
 @contextlib.contextmanager
@@ -120,12 +117,12 @@ def served_output(
         ConfigError, StorageError: as from `write_report`.
     """
     output = PublishedOutput.open(url, options)
-    with tempfile.TemporaryDirectory(prefix="melmill-serve-") as temporary, output.manifest() as file:
+    with tempfile.TemporaryDirectory(prefix="melmill-serve-") as temporary, output.manifest() as manifest:
         with ReportFolder(Path(temporary) / "report", []) as target:
-            made = make_report(output, file, target, dataclasses.replace(wanted, rows=wanted.most_rows))
+            made = make_report(output, manifest, target, dataclasses.replace(wanted, rows=wanted.most_rows))
             made = dataclasses.replace(made, page=_with_everything(made.page))
             target.finish(made.page, marker(made.page))
-        yield ServedOutput(output, file, made, target.target)
+        yield ServedOutput(output, manifest, made, target.target)
 
 
 def _with_everything(page: PageData) -> PageData:

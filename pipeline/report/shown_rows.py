@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report.manifest_scan import ManifestRow
+from pipeline.output.published_manifest import PlainRow
 from pipeline.report.metadata_by_field import shortened
 
 _LONGEST = 10_000
@@ -12,7 +12,7 @@ _MOST = 1000
 """Number of values in a list or an object."""
 
 
-def shown_row(row: ManifestRow) -> dict[str, Any]:
+def shown_row(row: PlainRow) -> dict[str, Any]:
     """A row whose texts have 10,000 characters at most, and whose numbers JSON can express.
 
     `source.store` is only its name, as manifests have it unless the job asks for the whole URL.

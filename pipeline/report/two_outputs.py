@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import ConfigError
+from pipeline.output.published_manifest import PlainRow, PublishedManifest
 from pipeline.planning.versions import installed
 from pipeline.report.choosing import Numbers, first_of
 from pipeline.report.clip_audio import ClipWriter
@@ -20,7 +21,7 @@ from pipeline.report.compared_table import ComparedTable
 from pipeline.report.failures_shown import failures_shown
 from pipeline.report.folder import ReportFolder
 from pipeline.report.input_mels import InputMels
-from pipeline.report.manifest_scan import ManifestRow, ScannedManifest, read_rows, scan_manifest
+from pipeline.report.manifest_scan import ScannedManifest, scan_manifest
 from pipeline.report.matched_rows import MatchedUtterances, compared_figure, most_changed
 from pipeline.report.page_data.comparison import (
     ComparedExample,
@@ -79,22 +80,18 @@ class _Side:
     """One of the two outputs, with its manifest opened and scanned."""
 
     output: PublishedOutput
-    file: IO[bytes]
+    manifest: PublishedManifest
     scan: ScannedManifest
 
     @classmethod
     @contextlib.contextmanager
     def opened(cls, url: str, options: Mapping[str, Any]) -> Iterator[_Side]:
         output = PublishedOutput.open(url, options)
-        with output.manifest() as file:
-            yield cls(output, file, scan_manifest(output, file))
-
-    def rows(self, numbers: Numbers | None) -> Iterator[tuple[int, ManifestRow]]:
-        self.file.seek(0)
-        return read_rows(self.output, self.file, self.scan.sha256, numbers)
+        with output.manifest() as manifest:
+            yield cls(output, manifest, scan_manifest(manifest))
 
     def first_key(self) -> str:
-        return next((str(row["key"]) for _, row in self.rows(np.zeros(1, np.int64))), "")
+        return next((str(row["key"]) for _, row in self.manifest.plain_rows(np.zeros(1, np.int64))), "")
 
     def shown(self) -> ComparedOutput:
         failed = sum(group.count for group in failures_shown(self.output))
@@ -108,7 +105,7 @@ class _Side:
     def keys_beside(self, matched: Numbers) -> KeysOfOne:
         """The utterances that the other output has not."""
         alone = np.setdiff1d(np.arange(len(self.scan)), matched)
-        return KeysOfOne(len(alone), tuple(row["key"] for _, row in self.rows(alone[:_KEYS_SHOWN])))
+        return KeysOfOne(len(alone), tuple(row["key"] for _, row in self.manifest.plain_rows(alone[:_KEYS_SHOWN])))
 
 
 @dataclass(frozen=True)
@@ -149,7 +146,7 @@ class _Comparison:
             clips=self._examples(numbers, rows),
         )
 
-    def _table(self, clips: Mapping[int, int]) -> tuple[TableOfRows, Mapping[int, ManifestRow]]:
+    def _table(self, clips: Mapping[int, int]) -> tuple[TableOfRows, Mapping[int, PlainRow]]:
         """The table, those that changed most first; and the rows in A of the utterances that have a clip."""
         matched, most = self.matched, self.wanted.most_rows
         by_change = np.argsort(-matched.change(), kind="stable")
@@ -158,17 +155,17 @@ class _Comparison:
         at = {int(matched.a_rows[number]): clip for number, clip in clips.items()}
         more = "The page begins with {included:,} rows: those that changed most, and others at random."
         files = RowFiles(ComparedTable(matched, at), np.sort(matched.a_rows[chosen]), at, len(matched), more)
-        table = files.write(self.one.rows, self.folder, self.wanted.rows == "all")
+        table = files.write(self.one.manifest.plain_rows, self.folder, self.wanted.rows == "all")
         rank = np.empty(len(self.one.scan), np.int64)
         rank[matched.a_rows[by_change]] = np.arange(len(matched))
         order = np.argsort(rank[np.array(table.columns["row"], np.int64)], kind="stable")
         columns = subset(table.columns, order.tolist())
         return dataclasses.replace(table, columns=columns), files.examples
 
-    def _examples(self, numbers: list[int], rows: Mapping[int, ManifestRow]) -> tuple[ComparedExample, ...]:
+    def _examples(self, numbers: list[int], rows: Mapping[int, PlainRow]) -> tuple[ComparedExample, ...]:
         matched = self.matched
         wanted = np.sort(matched.b_rows[np.array(numbers, np.int64)])
-        others = dict(self.other.rows(wanted))
+        others = dict(self.other.manifest.plain_rows(wanted))
         keys = [row["key"] for row in rows.values()]
         writers = [
             ClipWriter.of(side.output, InputMels(side.output, keys, self.wanted.store), self.folder)
@@ -183,7 +180,7 @@ class _Comparison:
             found.append(ComparedExample(self._row(number, pair[0]), a, b, bool(matched.same[number])))
         return tuple(found)
 
-    def _row(self, number: int, row: ManifestRow) -> dict[str, Any]:
+    def _row(self, number: int, row: PlainRow) -> dict[str, Any]:
         texts = shown_row({name: row[name] for name in ("key", "text", "speaker", "language")})
         for figure in self.matched.figures:
             a, b = self.matched.values(figure)

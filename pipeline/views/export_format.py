@@ -7,11 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.planning.fields import FieldType
+from pipeline.output.published_manifest import PublishedManifest
+from pipeline.planning.fields import Fields, FieldType
 from pipeline.views.audio import AudioOfRows
 from pipeline.views.files import ExportFiles
 from pipeline.views.options import ExportOptions
-from pipeline.views.published import PublishedRows
 from pipeline.views.rows import ExportRow
 
 
@@ -20,7 +20,8 @@ class Making:
     """What a format makes an export with.
 
     Args:
-        source: the output.
+        source: the output, and its rows.
+        fields: the fields of the metadata, as the manifest has them.
         options: what is asked of the export.
         types: name of each field of the metadata in the export -> its type.
         files: files of the export.
@@ -29,7 +30,8 @@ class Making:
         notes: sentences that a person should read; a format may add some.
     """
 
-    source: PublishedRows
+    source: PublishedManifest
+    fields: Fields
     options: ExportOptions
     types: Mapping[str, FieldType]
     files: ExportFiles

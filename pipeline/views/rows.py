@@ -14,8 +14,9 @@ from typing import Any
 from pipeline.errors import ConfigError
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import shard_of
+from pipeline.output.published_manifest import PublishedManifest
 from pipeline.output.records import Row
-from pipeline.planning.fields import FieldType, unified
+from pipeline.planning.fields import Fields, FieldType, unified
 from pipeline.views.options import ExportOptions
 from pipeline.wording import meant
 
@@ -61,6 +62,19 @@ def chosen_rows(rows: Iterable[Row], types: Mapping[str, FieldType], options: Ex
         meta = unified(row.meta, types)
         told = dataclasses.replace(row, meta={names.get(name, name): each for name, each in meta.items()})
         yield ExportRow(told, split.of(value(row, meta)), common_fields(told.meta))
+
+
+def published_fields(manifest: PublishedManifest) -> Fields:
+    """The fields of the metadata, one type for each: those that the run has written down, or else those found.
+
+    To find them takes a pass over the manifest.
+    """
+    job, publication = manifest.ledger.existing_job(), manifest.ledger.publication()
+    written = job.get("metadata", {}).get("fields")
+    of_this_run = publication is not None and "counts" in job and job.get("run_id") == publication.run_id
+    if written is not None and of_this_run:
+        return Fields(dict(sorted(written.items())))
+    return Fields.of(row.meta for row in manifest.rows())
 
 
 def exported_types(types: Mapping[str, FieldType], options: ExportOptions) -> dict[str, FieldType]:

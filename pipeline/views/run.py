@@ -20,6 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.output.exports import ExportNote, export_notes, forget_gone
 from pipeline.output.layout import RECEIPT
 from pipeline.output.ledger import Ledger
+from pipeline.output.published_manifest import PublishedManifest
 from pipeline.output.published_rows import last_part
 from pipeline.storage import NO_OPTIONS, LocalStorage, Storage, open_storage, translated
 from pipeline.storage.clutter import is_clutter
@@ -30,9 +31,8 @@ from pipeline.views.export_format import Making
 from pipeline.views.files import ExportFiles
 from pipeline.views.formats import FORMATS
 from pipeline.views.options import ExportOptions
-from pipeline.views.published import PublishedRows
 from pipeline.views.receipt import Receipt, entries
-from pipeline.views.rows import exported_types
+from pipeline.views.rows import exported_types, published_fields
 from pipeline.views.writing import write_rows
 
 _KEYS_SHOWN = 5
@@ -82,7 +82,8 @@ def export(output: str, target: str, options: ExportOptions, access: Mapping[str
     entry = FORMATS[options.to]
     entry.check(options)
     ledger = Ledger(open_storage(output, access))
-    with PublishedRows(ledger) as source:
+    with PublishedManifest(ledger) as source:
+        source.check_published()
         if _is_output(target, source):
             return _export_into_output(source, options)
         folder = _own_folder(target, source)
@@ -101,7 +102,7 @@ def export(output: str, target: str, options: ExportOptions, access: Mapping[str
     return ExportReport(source.url, str(folder), receipt, True, files.reused, noted)
 
 
-def _export_into_output(source: PublishedRows, options: ExportOptions) -> ExportReport:
+def _export_into_output(source: PublishedManifest, options: ExportOptions) -> ExportReport:
     """Put the file of an export, such as a card, into the output itself, atomically."""
     storage = source.ledger.storage
     usable = [name for name, entry in FORMATS.items() if entry.in_output]
@@ -131,7 +132,7 @@ def _text_in(storage: Storage, name: str) -> str:
 
 
 def _made(
-    source: PublishedRows,
+    source: PublishedManifest,
     options: ExportOptions,
     files: ExportFiles,
     described: Mapping[str, str],
@@ -143,8 +144,9 @@ def _made(
         opened.callback(files.close)
         audio = AudioOfRows(source.ledger.storage, files, options, in_output)
         opened.callback(audio.close)
-        types = exported_types(source.fields.types, options)
-        making = Making(source, options, types, files, audio, opened, list(source.fields.notes))
+        fields = published_fields(source)
+        types = exported_types(fields.types, options)
+        making = Making(source, fields, options, types, files, audio, opened, list(fields.notes))
         counts = write_rows(FORMATS[options.to].open(making), making)
         return Receipt(
             format=options.to,
@@ -171,14 +173,14 @@ def _note(ledger: Ledger, receipt: Receipt, target: str) -> bool:
     return note.write(ledger.storage)
 
 
-def _is_output(target: str, source: PublishedRows) -> bool:
+def _is_output(target: str, source: PublishedManifest) -> bool:
     storage = source.ledger.storage
     if isinstance(storage, LocalStorage):
         return "://" not in target and os.path.realpath(target) == os.path.realpath(storage.root)
     return target.rstrip("/") == storage.url
 
 
-def _own_folder(target: str, source: PublishedRows) -> Path:
+def _own_folder(target: str, source: PublishedManifest) -> Path:
     """The folder of the export. ConfigError if it is not one that an export may have."""
     if "://" in target and not target.startswith("file://"):
         raise ConfigError(
@@ -227,7 +229,7 @@ def _made_of(described: Mapping[str, str], options: ExportOptions, places: list[
     return hashlib.blake2b(words.encode(), digest_size=16).hexdigest()
 
 
-def _described(source: PublishedRows, target: Path) -> dict[str, str]:
+def _described(source: PublishedManifest, target: Path) -> dict[str, str]:
     """What the receipt says of the output: no path of the maker beyond where it lies from the export."""
     storage, publication = source.ledger.storage, source.ledger.publication()
     local = isinstance(storage, LocalStorage)

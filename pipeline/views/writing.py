@@ -26,7 +26,7 @@ def write_rows(form: ExportFormat, making: Making) -> dict[str, Any]:
     """
     splits = {name: {"utterances": 0, "seconds": 0.0} for name in making.options.splits}
     refusals = _Refusals(making.options.to)
-    manifest = _Counted(making.source)
+    manifest = _Counted(making.source.rows())
     for row in _chosen(manifest, making):
         if (why := form.problem(row)) is not None:
             refusals.add(row.key, why)
@@ -47,7 +47,7 @@ def write_rows(form: ExportFormat, making: Making) -> dict[str, Any]:
 
 
 def _chosen(rows: Iterable[Row], making: Making) -> Iterator[ExportRow]:
-    types, options = making.source.fields.types, making.options
+    types, options = making.fields.types, making.options
     if options.where:
         rows = Where(options.where, types).chosen(rows)
     return chosen_rows(rows, types, options)

@@ -24,6 +24,7 @@ from pipeline.output.layout import COMMIT_HEADS, RUNS
 from pipeline.output.records import sealed_text
 from pipeline.report import ReportOptions, manifest_scan, write_report
 from pipeline.report.folder import ReportFolder
+from pipeline.report.served_output import served_output
 
 
 @pytest.fixture(scope="session")
@@ -332,8 +333,22 @@ def test_no_output_and_nothing_published_are_said(tmp_path: Path, output: Path) 
     with pytest.raises(ConfigError, match="no run has published"):
         write_report(str(output), tmp_path / "report")
     (output / "manifest.jsonl").write_text('{"key": "a"}\n')
-    with pytest.raises(ConfigError, match=r"line 1 of .*manifest"):
+    with pytest.raises(StorageError, match=r"line 1 of .*manifest.* is not a valid row"):
         write_report(str(output), tmp_path / "report")
+
+
+@pytest.mark.parametrize(
+    "change", [{"shard": "../../../etc", "member": "passwd"}, {"shard": "/etc/passwd.tar"}, {"member": "../../up.flac"}]
+)
+def test_a_row_whose_names_lead_elsewhere_is_neither_reported_on_nor_served(
+    output: Path, tmp_path: Path, change: dict[str, str]
+) -> None:
+    first, *others = (output / "manifest.jsonl").read_text().splitlines()
+    (output / "manifest.jsonl").write_text("\n".join([json.dumps(json.loads(first) | change), *others]) + "\n")
+    with pytest.raises(StorageError, match=r"line 1 of .*its audio is said to be at"):
+        write_report(str(output), tmp_path / "report")
+    with pytest.raises(StorageError, match=r"line 1 of .*its audio"), served_output(str(output)):
+        raise AssertionError("it was opened")
 
 
 def test_an_output_of_a_manifest_without_rows_has_a_report(output: Path, tmp_path: Path) -> None:
