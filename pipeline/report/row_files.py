@@ -16,7 +16,9 @@ from pipeline.report.script_files import plain_json, script_file
 ROWS_OF_CHUNK = 10_000
 """Number of rows in a file."""
 MOST_BYTES = 3_000_000
-"""Size of the rows in the page [bytes], as JSON. So a page stays below 5 MB."""
+"""Size of the rows in the page, with the names of all shards [bytes], as JSON. So a page stays below 5 MB."""
+_LEAST_BYTES = 500_000
+"""Size that rows may have however many shards there are [bytes]."""
 
 NumberedRow = tuple[int, PlainRow]
 ReadRows = Callable[[Numbers | None], Iterator[NumberedRow]]
@@ -79,7 +81,8 @@ class RowFiles:
                     waiting = []
         if waiting:
             chunks.append(self._write_chunk(waiting, len(chunks), folder))
-        columns = _limited(self._table.columns(kept), self._clips)
+        most = max(_LEAST_BYTES, MOST_BYTES - len(plain_json(self._table.shards)))
+        columns = _limited(self._table.columns(kept), self._clips, most)
         included = len(columns["row"])
         return TableOfRows(
             self._total,
@@ -112,14 +115,14 @@ def subset(columns: RowColumns, chosen: Sequence[int]) -> RowColumns:
     return {name: [column[at] for at in chosen] for name, column in columns.items()}
 
 
-def _limited(columns: RowColumns, clips: Collection[int]) -> RowColumns:
-    """Columns with so few rows that they are not too large; rows with clips stay."""
+def _limited(columns: RowColumns, clips: Collection[int], most: int) -> RowColumns:
+    """Columns with so few rows that they have at most this size [bytes]; rows with clips stay."""
     rng = np.random.default_rng(0)
-    while (size := len(as_bytes(columns))) > MOST_BYTES:
+    while (size := len(as_bytes(columns))) > most:
         always = np.isin(np.array(columns["row"]), list(clips))
         others = rng.permutation(np.flatnonzero(~always))
         if not len(others):
             break
-        keep = others[: int(len(others) * MOST_BYTES / size * 0.95)]
+        keep = others[: int(len(others) * most / size * 0.95)]
         columns = subset(columns, np.sort(np.concatenate([np.flatnonzero(always), keep])).tolist())
     return columns

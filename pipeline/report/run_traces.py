@@ -20,6 +20,7 @@ from pipeline.report.published_output import PublishedOutput
 _MOST_RUNS = 20
 _MOST_LANES = 200
 _MOST_SPANS = 20_000
+"""Number of shards whose work is shown, of all runs together: about a megabyte of a page."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,19 @@ def run_traces(
         run = shard.making.run_id if shard.making is not None else shard.generation
         runs.setdefault(run, _Made(shard.generation, records.get(str(run)))).shards.append(shard)
     newest = sorted(runs.items(), key=lambda each: (each[1].generation, str(each[0])), reverse=True)
-    return tuple(
-        _trace(run if isinstance(run, str) else None, made, seconds, texts) for run, made in newest[:_MOST_RUNS]
-    )
+    found, left = [], _MOST_SPANS
+    for run, made in newest[:_MOST_RUNS]:
+        found.append(_trace(run if isinstance(run, str) else None, made, seconds, texts, left))
+        left = max(0, left - len(made.shards))
+    return tuple(found)
 
 
 _Timed = tuple[TracedShard, ShardMaking]
 
 
-def _trace(run_id: str | None, made: _Made, seconds: Mapping[str, float], texts: PrivateTexts) -> RunTrace:
+def _trace(
+    run_id: str | None, made: _Made, seconds: Mapping[str, float], texts: PrivateTexts, most_spans: int
+) -> RunTrace:
     record, shards = made.record, made.shards
     timed = [(shard, shard.making) for shard in shards if shard.making is not None]
     began = min((making.began for _, making in timed), default=0.0)
@@ -99,7 +104,7 @@ def _trace(run_id: str | None, made: _Made, seconds: Mapping[str, float], texts:
         began = min(began, datetime.fromisoformat(record.started).timestamp()) if timed else began
     ended = max((making.ended for _, making in timed), default=0.0)
     stages = sum((making.stages for _, making in timed), Stages())
-    lanes = _lanes(timed, began)
+    lanes = _lanes(timed, began, most_spans)
     retries = record.retries if record is not None else ()
     return RunTrace(
         run_id=run_id,
@@ -123,10 +128,10 @@ def _trace(run_id: str | None, made: _Made, seconds: Mapping[str, float], texts:
     )
 
 
-def _lanes(timed: Sequence[_Timed], began: float) -> tuple[WorkerLane, ...]:
-    """What each worker did, in the order in which they began."""
+def _lanes(timed: Sequence[_Timed], began: float, most: int) -> tuple[WorkerLane, ...]:
+    """What each worker did, in the order in which they began; of the first shards, at most so many."""
     spans: dict[str, list[tuple[float, float, str, int]]] = {}
-    for shard, making in sorted(timed, key=lambda each: each[1].began)[:_MOST_SPANS]:
+    for shard, making in sorted(timed, key=lambda each: each[1].began)[:most]:
         span = round(making.began - began, 2), round(making.ended - began, 2), shard.name, shard.failed
         spans.setdefault(making.worker, []).append(span)
     return tuple(WorkerLane(f"worker {number}", tuple(each)) for number, each in enumerate(spans.values(), 1))
