@@ -14,7 +14,7 @@ from pipeline.views.formats import FORMATS
 from pipeline.views.options import ONE_SPLIT, ExportOptions, parse_map, parse_split
 from pipeline.views.run import ExportReport
 from pipeline.views.run import export as make_export
-from pipeline.wording import meant
+from pipeline.wording import counted, meant
 
 
 def export(
@@ -84,7 +84,7 @@ def _unknown_format(name: str) -> str:
 
 def _print_report(report: ExportReport) -> None:
     counts = report.receipt.counts
-    amount = f"{counts['utterances']} of {counts['of']} utterances, {hours(counts['seconds'])}"
+    amount = f"{counts['utterances']:,} of {counted(counts['of'], 'utterance')}, {hours(counts['seconds'])}"
     if not report.made:
         print(f"{report.target} is up to date: {report.receipt.format}, {amount}")
         return
@@ -92,8 +92,9 @@ def _print_report(report: ExportReport) -> None:
         print(f"note: {note}")
     if not report.noted:
         print(f"note: {report.output} cannot be written, so melmill status {report.output} does not show this export")
-    reused = f"; {report.reused} files were taken over as they were" if report.reused else ""
+    taken = counted(report.reused, "file was taken over as it was", "files were taken over as they were")
+    reused = f"; {taken}" if report.reused else ""
     print(f"{report.target}: {report.receipt.format}, {amount}{reused}")
     if len(counts["splits"]) > 1:
         for name, found in counts["splits"].items():
-            print(f"  {name}: {found['utterances']} utterances, {hours(found['seconds'])}")
+            print(f"  {name}: {counted(found['utterances'], 'utterance')}, {hours(found['seconds'])}")

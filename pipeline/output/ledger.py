@@ -26,7 +26,7 @@ from pipeline.output.layout import (
 )
 from pipeline.output.publication import Announced, Publication
 from pipeline.output.records import sealed_text, unsealed
-from pipeline.storage import exists
+from pipeline.storage import LocalStorage, exists
 
 _ZARR = ("zarr.json", ".zgroup", ".zarray")
 """Files that say: this folder is a group or an array of Zarr, v3 or v2."""
@@ -109,6 +109,8 @@ class Ledger(Commits):
         described = self._job_json()
         if described is None and not self.commit_names():
             what = f"there is no {JOB}" + ("; it is an export" if exists(self.storage, RECEIPT) else "")
+            if isinstance(self.storage, LocalStorage) and not self.storage.root.exists():
+                what = "there is no such folder"
             raise ConfigError(
                 f"{self.storage.url} holds no melmill output: {what}. Give the folder that a run wrote to"
             )

@@ -41,7 +41,7 @@ class DataSetCard:
         files.write(CARD, card(files.earlier(CARD), data_files, features, self._told()))
 
     def _told(self) -> str:
-        rows = [f"| `{split}` | {count} | {seconds / 3600:.2f} |" for split, (count, seconds) in self._counts.items()]
+        rows = [f"| `{split}` | {count:,} | {seconds / 3600:.2f} |" for split, (count, seconds) in self._counts.items()]
         rates = ", ".join(f"{rate} Hz" for rate in sorted(self._rates))
         lines = [
             f"Speech that melmill has made: the output `{last_part(self._making.source.url)}`, {rates}.",

@@ -27,6 +27,8 @@ from pipeline.views.rows import unknown_name
 _BATCH_ROWS = 16_384
 _NUMBER = "melmill: number of the row"
 _UNKNOWN = re.compile(r'Referenced column "(.+?)" (?:not found|was not found)|(?:Could not find key|field) "(.+?)"')
+_KIND = re.compile(r"^\w+ Error: ")
+"""How DuckDB begins what it says: `Parser Error: `, `Binder Error: `."""
 _PLACES: Mapping[str, FieldType] = {"shard": "text", "member": "text", "offset": "integer", "bytes": "integer"}
 
 
@@ -97,7 +99,7 @@ class Where:
         return pyarrow.table(columns)
 
     def _explained(self, error: Exception) -> ConfigError:
-        said = str(error).split("\n")[0]
+        said = _KIND.sub("", str(error).split("\n")[0])
         own = (*OWN_TYPES, *_PLACES)
         names = [*own, *(name for name in self._flat if name.lower() not in own)]
         if (match := _UNKNOWN.search(said)) is not None:

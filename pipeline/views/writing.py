@@ -11,6 +11,7 @@ from pipeline.output.records import Row
 from pipeline.views.export_format import ExportFormat, Making
 from pipeline.views.rows import ExportRow, chosen_rows
 from pipeline.views.where import Where
+from pipeline.wording import counted
 
 _KEYS_SHOWN = 5
 
@@ -37,8 +38,10 @@ def write_rows(form: ExportFormat, making: Making) -> dict[str, Any]:
     refusals.check()
     utterances = sum(int(each["utterances"]) for each in splits.values())
     if not utterances:
-        why = f"--where {making.options.where} is true for none of them" if manifest.count else "there is no utterance"
-        raise ConfigError(f"nothing to export of the {manifest.count} utterances of {making.source.url}: {why}")
+        why = "nothing was made yet, or all of it failed"
+        if manifest.count:
+            why = f"--where {making.options.where} is true for none of them"
+        raise ConfigError(f"nothing to export of {counted(manifest.count, 'utterance')} in {making.source.url}: {why}")
     form.finish()
     empty = [name for name, found in splits.items() if not found["utterances"]]
     making.notes.extend(f"no utterance is in the split {name}" for name in empty)
@@ -74,7 +77,7 @@ class _Reason:
     keys: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        more = f" and {self.count - len(self.keys)} more" if self.count > len(self.keys) else ""
+        more = f" and {self.count - len(self.keys):,} more" if self.count > len(self.keys) else ""
         return ", ".join(map(repr, self.keys)) + more
 
 
@@ -95,5 +98,4 @@ class _Refusals:
             return
         count = sum(each.count for each in self.reasons.values())
         told = "; ".join(f"{reason}: {why}" for why, reason in self.reasons.items())
-        utterances = "1 utterance" if count == 1 else f"{count} utterances"
-        raise ConfigError(f"--to {self._to} cannot say {utterances}, so nothing was exported. {told}")
+        raise ConfigError(f"--to {self._to} cannot say {counted(count, 'utterance')}, so nothing was exported. {told}")
