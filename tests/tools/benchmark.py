@@ -17,6 +17,7 @@ Parts:
     scale                       plans, publications, gc and verify at 10^3 to `--largest` utterances; changed mels
     dispatch                    handing shards to Dask and to 1,000 workers, and the memory of the driver at `--largest`
                                 utterances
+    views                       exports, reports and comparisons of two outputs, at 10^3 to `--largest` utterances
 
 docs/explanation/speed.md quotes tests/tools/speed.json: a test holds that.
 """
@@ -43,7 +44,7 @@ PACKAGES = (
     "melmill", "numpy", "llvmlite", "onnxruntime", "torch", "hifi-gan", "openvino", "librosa", "soxr", "soundfile",
     "zarr", "dask", "webdataset",
 )  # fmt: skip
-PARTS = ("decoding", "packing", "sharing", "jobs", "loops", "kernel", "reading", "start", "scale", "dispatch")
+PARTS = ("decoding", "packing", "sharing", "jobs", "loops", "kernel", "reading", "start", "scale", "dispatch", "views")
 
 
 def machine() -> dict[str, Any]:
@@ -65,7 +66,7 @@ def versions() -> dict[str, str]:
 
 def measured(part: str, rounds: int, largest: int) -> Iterator[dict[str, Any]]:
     """One part, again after each of its rows, with what it was measured on and the load before and after."""
-    from tools.bench import decoding, dispatch, jobs, kernel, loops, packing, reading, scale, sharing, start
+    from tools.bench import decoding, dispatch, jobs, kernel, loops, packing, reading, scale, sharing, start, views
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["MELMILL_CACHE"] = f"{folder}/cache"  # of all processes
@@ -81,6 +82,7 @@ def measured(part: str, rounds: int, largest: int) -> Iterator[dict[str, Any]]:
             "start": lambda: start.rows(Path(folder) / "start", rounds),
             "scale": lambda: scale.rows(Path(folder) / "scale", rounds, largest),
             "dispatch": lambda: dispatch.rows(Path(folder) / "dispatch", rounds, largest),
+            "views": lambda: views.rows(Path(folder) / "views", rounds, largest),
         }
         found: dict[str, Any] = {"rounds": rounds, "machine": machine(), "versions": versions(), "rows": []}
         for row in parts[part]():
