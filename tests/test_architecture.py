@@ -41,7 +41,7 @@ FLOORS = {
         "compiling complex_values function",
         "fft floored_log mel_sums phase_updates products recipe start_phases",
         "filter_bands log_mel overlap_add packed_weights",
-        "convnext hifigan net_magnitudes nonnegative_least_squares phase_stage",
+        "convnext hifigan net_magnitudes nonnegative_least_squares phase_stage refinement",
         "__init__",
     ],
     "checkpoints": [
@@ -55,7 +55,7 @@ FLOORS = {
     ],
     "vocoders": [
         "base cards protobuf",
-        "griffin_lim onnx_file sessions windows",
+        "griffin_lim onnx_file refined sessions windows",
         "ahead onnx_nodes",
         "node_chain",
         "inverse_transform_in_onnx lift_in_onnx snake_in_onnx",

@@ -29,7 +29,8 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     if found.backend.runtime is not None:
         why = found.backend.why_not_native
         precision = ", mixed precision" if found.backend.precision == "mixed" else ""
-        print(f"runtime   {found.backend.runtime}{precision}{f': {why}' if why is not None else ''}")
+        refined = f", refined {counted(found.backend.refine, 'time')}" if found.backend.refine else ""
+        print(f"runtime   {found.backend.runtime}{precision}{refined}{f': {why}' if why is not None else ''}")
     for difference in found.differences:
         print(f"contract  {difference}")
     if found.unverified is not None:

@@ -130,8 +130,8 @@ class Job:
         versions: versions of what is installed where the job was planned; a worker refuses to work if a version that
             matters is another one there.
         runtime: what runs the vocoder's net; None if it has no net.
-        elsewhere: digest of the same vocoder in another runtime, on another device or in another precision -> how its
-            shards are kept, as text.
+        elsewhere: digest of the same vocoder in another runtime, on another device, in another precision or refined
+            another number of times -> how its shards are kept, as text.
     """
 
     config: JobConfig

@@ -105,6 +105,10 @@ class VocoderConfig(Section):
     device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
     """Processor that runs networks. `cuda-or-cpu` uses the CPU, with a warning, where CUDA cannot be used. For CUDA
     install onnxruntime-gpu in place of onnxruntime."""
+    refine: Annotated[int, Field(ge=0, le=8)] = 0
+    """Number of times that a net's waveform is projected onto the mel that it was made from, with its own phases. It
+    brings HiFi-GAN nearer to recordings. It counts as another vocoder. Griffin-lim and lift, which iterate themselves,
+    are refused."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Number of frames decoded at once. If null: what suits the vocoder. It bounds the memory, and does not change the
     samples."""

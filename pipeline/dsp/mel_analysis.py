@@ -94,25 +94,30 @@ class _Tables:
             parts.append(row[first:stop])
             begin += stop - first
         self.weights = np.concatenate(parts)
-        constants = {
-            log_mel.MAGNITUDE_EPS: spec.magnitude_eps,
-            log_mel.POWER_FLOOR: spec.power_floor,
-            log_mel.ADDED_FLOOR: spec.floor if spec.flooring == "add" else 0.0,
-            log_mel.FLOOR: spec.floor if spec.flooring == "max" else 0.0,
-            log_mel.LOG_SCALE: spec.log_scale,
-            log_mel.CLIP_LOW: -np.inf,
-            log_mel.CLIP_HIGH: np.inf,
-        }
-        mean: tuple[float, ...] = (0.0,)
-        scale: tuple[float, ...] = (1.0,)
-        if spec.normalization is not None:
-            mean, scale = spec.normalization.mean, spec.normalization.scale
-            if spec.normalization.clip is not None:
-                constants[log_mel.CLIP_LOW], constants[log_mel.CLIP_HIGH] = spec.normalization.clip
-        self.constants = np.array([constants[i] for i in range(len(constants))], np.float32)
-        self.mean, self.scale = (
-            np.ascontiguousarray(np.broadcast_to(np.array(each, np.float32), spec.n_mels)) for each in (mean, scale)
-        )
+        self.constants, self.mean, self.scale = mel_numbers(spec)
+
+
+def mel_numbers(spec: MelSpec) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """The numbers of a contract as kernels read them: `constants`, `mean` and `scale` of `LogMel`."""
+    constants = {
+        log_mel.MAGNITUDE_EPS: spec.magnitude_eps,
+        log_mel.POWER_FLOOR: spec.power_floor,
+        log_mel.ADDED_FLOOR: spec.floor if spec.flooring == "add" else 0.0,
+        log_mel.FLOOR: spec.floor if spec.flooring == "max" else 0.0,
+        log_mel.LOG_SCALE: spec.log_scale,
+        log_mel.CLIP_LOW: -np.inf,
+        log_mel.CLIP_HIGH: np.inf,
+    }
+    mean: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    if spec.normalization is not None:
+        mean, scale = spec.normalization.mean, spec.normalization.scale
+        if spec.normalization.clip is not None:
+            constants[log_mel.CLIP_LOW], constants[log_mel.CLIP_HIGH] = spec.normalization.clip
+    each_band = [
+        np.ascontiguousarray(np.broadcast_to(np.array(each, np.float32), spec.n_mels)) for each in (mean, scale)
+    ]
+    return np.array([constants[i] for i in range(len(constants))], np.float32), each_band[0], each_band[1]
 
 
 _tables = lru_cache(maxsize=16)(_Tables)

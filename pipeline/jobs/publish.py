@@ -87,7 +87,8 @@ def _columns(job: Job, sidecars: Sidecars) -> Callable[[Path], ParquetManifest] 
     if "parquet" not in job.config.output.manifest:
         return None
     numbers = np.issubdtype(sidecars.metadata.catalogue.where.dtype, np.integer)
-    return partial(ParquetManifest, fields=job.fields, rows_are_numbers=bool(numbers))
+    refined = job.config.vocoder.refine > 0
+    return partial(ParquetManifest, fields=job.fields, rows_are_numbers=bool(numbers), refined=refined)
 
 
 def _write(

@@ -80,6 +80,7 @@ class RunPlan(Plan):
             "runtime": self.backend.runtime,
             "why_not_native": self.backend.why_not_native,
             "precision": self.backend.precision,
+            "refine": self.backend.refine,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "metadata_notes": list(self.metadata_notes),

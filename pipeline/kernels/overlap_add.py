@@ -56,6 +56,15 @@ class Overlap:
         at = m % self.hop_length * (self.spans * LANES) + m // self.hop_length
         return np.where((m >= 0) & (m < self.win_length), at, 0)
 
+    def put_in(self, f: Function, samples: Pointer, signal: Pointer) -> None:
+        """The first span of the signal goes, and `LANES` hops of samples become the last; `put_out` is the inverse."""
+        with f.loop(self.hop_length) as row:
+            at = row * (self.spans * LANES)
+            for span in range(self.reach):
+                signal[at + span * LANES] = signal[at + (span + 1) * LANES]
+            for lane in range(LANES):
+                signal[at + (self.reach * LANES + lane)] = samples.one(row + lane * self.hop_length)
+
     def framed(self, f: Function, signal: Pointer, window: Pointer, point: Index) -> Complex:
         """Windowed samples 2 point and 2 point + 1 of a block of frames.
 

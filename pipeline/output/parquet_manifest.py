@@ -42,18 +42,19 @@ class ParquetManifest:
         path: the file.
         fields: name of each field of the metadata -> its type, as `planning.fields` gives it.
         rows_are_numbers: whether `source.row` is a number, as in ragged and padded stores; else it is text.
+        refined: whether waveforms were refined, so that rows have `mel_distance_unrefined`.
 
     Raises:
         ConfigError: if pyarrow is not installed.
     """
 
-    def __init__(self, path: Path, fields: Mapping[str, Any], rows_are_numbers: bool) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, Any], rows_are_numbers: bool, refined: bool = False) -> None:
         check_installed()
         import pyarrow
         import pyarrow.parquet
 
         self._arrow = pyarrow
-        self._schema = self._schema_of(fields, rows_are_numbers)
+        self._schema = self._schema_of(fields, rows_are_numbers, refined)
         self._batches: list[Any] = []
         self._rows = 0
         self._file = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
@@ -88,7 +89,7 @@ class ParquetManifest:
             self._file.write_table(table, row_group_size=self._rows)
         self._batches, self._rows = [], 0
 
-    def _schema_of(self, fields: Mapping[str, Any], rows_are_numbers: bool) -> Any:
+    def _schema_of(self, fields: Mapping[str, Any], rows_are_numbers: bool, refined: bool) -> Any:
         arrow = self._arrow
         source = arrow.struct(
             [
@@ -102,7 +103,7 @@ class ParquetManifest:
         return arrow.schema(
             [
                 (name, structs[name] if name in structs else kinds.get(name, arrow.float64)())
-                for name in _FIELDS
+                for name in (*_FIELDS, *(("mel_distance_unrefined",) if refined else ()))
                 if name != "meta" or fields
             ]
         )

@@ -28,6 +28,8 @@ def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
         plain["source"]["store"] = last_part(value.source.store)
     if isinstance(value, Failure):
         return plain
+    if value.mel_distance_unrefined is None:
+        del plain["mel_distance_unrefined"]
     return {"key": plain.pop("key"), **common_fields(value.meta), **without_nulls(plain)}
 
 

@@ -61,6 +61,8 @@ class Row:
         gain_db: gain that brought the utterance to `output.loudness` [dB]; 0.0 if no loudness was asked for.
         loudness: loudness as written, before quantization [LUFS]; None if no loudness was asked for, or if the
             utterance has no measurable one.
+        mel_distance_unrefined: `mel_distance` of the net's waveform before it was refined, `NO_DISTANCE` if it was not
+            measured; None, and no field of the manifest, where nothing is refined.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Row:
     over_full_scale: int | None = None
     gain_db: float = 0.0
     loudness: float | None = None
+    mel_distance_unrefined: float | None = None
 
     @property
     def object_name(self) -> str:

@@ -31,7 +31,7 @@ from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
 from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
-from pipeline.vocoders import Vocoder, check_device, load_vocoder
+from pipeline.vocoders import Vocoder, check_device, load_vocoder, other_refinements
 
 _UNKNOWN_WORKERS = 16
 """Number of workers to have work for on a cluster that is not asked how many it has."""
@@ -114,7 +114,7 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
     contract = source_contract(store, stated)
     wanted = config.vocoder
     vocoder = load_vocoder(
-        wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch, precision=wanted.precision
+        wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch, 1, wanted.precision, wanted.refine
     )
     if config.cluster.kind in ("local", "synchronous"):  # in other clusters the workers have the card, not this process
         check_device(wanted.device)
@@ -137,7 +137,7 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
         fields=metadata.fields.types,
         versions=installed(),
         runtime=vocoder.backend.runtime,
-        elsewhere=vocoder.backend.elsewhere,
+        elsewhere={**vocoder.backend.elsewhere, **other_refinements(vocoder)},
     )
     sidecars = Sidecars(metadata, config.output.sidecar)
     scan = _scan(ledger, catalogue, sidecars)

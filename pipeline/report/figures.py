@@ -57,6 +57,8 @@ FIGURES = (
            "those of the audio.", better="lower"),
     Figure("mel_distance_relative", "Relative mel distance", "", 2, "Mel distance divided by the standard deviation of "
            "the mel that went in: usually 0.10 to 0.16.", better="lower"),
+    Figure("mel_distance_unrefined", "Mel distance before refinement", "", 3, "Mel distance of the net's own waveform, "
+           "before vocoder.refine brought it nearer to its mel.", better="lower"),
     Figure("characters_per_second", "Characters per second", "1/s", 1, "Characters of the text divided by the "
            "duration: far from the others where text and audio do not belong together."),
     Figure("loudness", "Loudness", "LUFS", 1, "Integrated loudness as written (ITU-R BS.1770)."),

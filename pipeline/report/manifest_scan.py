@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.output.published_manifest import PlainRow, PublishedManifest
 from pipeline.report.coded_column import CodedColumn
 from pipeline.report.figures import FIGURES, Values
@@ -83,13 +84,14 @@ def row_figures(row: PlainRow) -> tuple[float, ...]:
     """The figures of a row, in the order of FIGURES; NaN for what was not measured."""
     duration, peak, text = row["duration"], row["peak"], row["text"]
     distance, relative, loudness = row["mel_distance"], row["mel_distance_relative"], row.get("loudness")
-    over = row.get("over_full_scale")
+    over, unrefined = row.get("over_full_scale"), row.get("mel_distance_unrefined", NO_DISTANCE)
     return (
         duration,
         row["rms_dbfs"],
         20 * math.log10(max(peak, _LEAST_PEAK)),
         _NAN if distance is None else distance,
         _NAN if relative is None else relative,
+        _NAN if unrefined == NO_DISTANCE else unrefined,
         len(text) / duration if text and duration > 0 else _NAN,
         _NAN if loudness is None else loudness,
         _NAN if loudness is None else row.get("gain_db", 0.0),

@@ -9,6 +9,7 @@ how a checkpoint becomes a model (`checkpoints` builds it, once), or how vocoder
 from pipeline.vocoders.ahead import PIECES, decode_ahead, decode_together
 from pipeline.vocoders.base import Backend, CompiledVocoder, Vocoder
 from pipeline.vocoders.one_mel import vocode
+from pipeline.vocoders.refined import Refined, other_refinements
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
 from pipeline.vocoders.sessions import check_device
 from pipeline.vocoders.windows import decode_mels, decode_windows
@@ -18,6 +19,7 @@ __all__ = [
     "PIECES",
     "Backend",
     "CompiledVocoder",
+    "Refined",
     "Vocoder",
     "check_device",
     "decode_ahead",
@@ -25,5 +27,6 @@ __all__ = [
     "decode_together",
     "decode_windows",
     "load_vocoder",
+    "other_refinements",
     "vocode",
 ]

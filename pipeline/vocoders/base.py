@@ -43,11 +43,11 @@ class Window:
         """The samples of the core, out of those of all frames that are read.
 
         Args:
-            waveform: `[samples] float32`; sample 0 belongs to frame `start`.
+            waveform: `[samples] float32`, or rows of as many; sample 0 belongs to frame `start`.
             hop: number of samples of a frame.
         """
-        stop = len(waveform) if self.core_stop == self.frames else (self.core_stop - self.start) * hop
-        return waveform[(self.core_start - self.start) * hop : stop]
+        stop = waveform.shape[-1] if self.core_stop == self.frames else (self.core_stop - self.start) * hop
+        return waveform[..., (self.core_start - self.start) * hop : stop]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,14 @@ class Backend:
         elsewhere: digest of the same net in another runtime, on another device or in another precision -> how its
             shards are kept, as text.
         precision: precision of the net's products.
+        refine: number of projections of its waveforms onto their mels.
     """
 
     runtime: Runtime | None
     why_not_native: str | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     precision: Precision = "float32"
+    refine: int = 0
 
 
 class Vocoder(Protocol):

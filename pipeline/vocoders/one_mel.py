@@ -11,7 +11,9 @@ from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
 from pipeline.vocoders.windows import decode_windows
 
 
-def vocode(mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None = None) -> NDArray[np.float32]:
+def vocode(
+    mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None = None, refine: int = 0
+) -> NDArray[np.float32]:
     """The waveform of one mel.
 
     Args:
@@ -19,16 +21,17 @@ def vocode(mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None 
         vocoder: name of the vocoder, as in `load_vocoder`.
         spec: contract of the mel. griffin-lim needs it, and lift takes its framing from it; other vocoders ignore it,
             and take mels of their own contract only.
+        refine: number of projections of a net's waveform onto the mel, as in `load_vocoder`.
 
     Returns:
         `[samples] float32`.
 
     Raises:
         BadMelError: if the mel does not have the shape that the vocoder takes, has no frames, or holds NaN or infinity.
-        ConfigError: if there is no vocoder of that name.
+        ConfigError: if there is no vocoder of that name, or it cannot be refined.
     """
     values = np.asarray(mel, np.float32)
-    loaded = load_vocoder(vocoder, spec)
+    loaded = load_vocoder(vocoder, spec, refine=refine)
     bands = loaded.spec.n_mels
     if values.ndim != 2 or values.shape[0] != bands or not values.shape[1]:
         raise BadMelError(f"the mel has shape {list(values.shape)}; {loaded.name} takes [{bands}, frames]")

@@ -20,6 +20,7 @@ from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.native_vocoder import NativeVocoder, why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
+from pipeline.vocoders.refined import Refined
 from pipeline.vocoders.sessions import Device
 from pipeline.wording import meant
 
@@ -51,6 +52,7 @@ def load_vocoder(
     batch: int | None = None,
     sharing: int = 1,
     precision: Precision = "float32",
+    refine: int = 0,
 ) -> Vocoder:
     """The vocoder of that name. In one process the same call gives the same object, so its weights are in memory once.
 
@@ -66,9 +68,11 @@ def load_vocoder(
         sharing: number of vocoders, in all processes, that share the memory of this machine's GPUs.
         precision: precision of the net's products. On the CPU "mixed" is an error where the native kernels of HiFi-GAN
             do not run it, on a processor with AVX512_BF16, and on a GPU for all nets except HiFi-GAN.
+        refine: number of projections of a net's waveforms onto their mels, up to `MOST_REFINEMENTS`. An error for
+            "griffin-lim" and for every lift.
 
     Raises:
-        ConfigError: if there is no vocoder of that name, or it cannot be loaded.
+        ConfigError: if there is no vocoder of that name, or it cannot be loaded or refined.
     """
     with _lock:
         own_mel = mel if name == GRIFFIN_LIM else None
@@ -89,7 +93,16 @@ def load_vocoder(
         native = ". Leave vocoder.batch out, or set vocoder.runtime to onnxruntime"
         why = native if vocoder.backend.runtime == "native" else ""
         raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}{why}")
-    return vocoder
+    if refine and isinstance(vocoder, GriffinLim | Lift):
+        raise ConfigError(
+            f"vocoder.refine: {name} cannot be refined: its own iterations already bring its waveforms to their mels. "
+            "Set vocoder.refine to 0"
+        )
+    if not refine:
+        return vocoder
+    assert isinstance(vocoder, NativeVocoder | OnnxVocoder | IstftVocoder)
+    with _lock:
+        return _refined(vocoder, refine)
 
 
 @functools.cache
@@ -113,6 +126,11 @@ def _load(
     on_card: Precision = precision if device == "cuda" else "float32"
     model = OnnxModel(model_path(name), threads, device, batch, sharing, on_card)
     return vocoder_of(model, runtime, name if name in NAMES else None, precision)
+
+
+@functools.cache
+def _refined(vocoder: NativeVocoder | OnnxVocoder | IstftVocoder, refine: int) -> Refined:
+    return Refined(vocoder, refine)
 
 
 @functools.cache

@@ -269,12 +269,12 @@ class _Decoder(Generic[AnyMel]):
         waveform = self._vocoder.decode(mel, part)
         hop, ended = self._vocoder.spec.hop_length, part.core_stop == part.frames
         stop = self._vocoder.samples(part.frames) if ended else part.core_stop * hop
-        self._check_length(len(waveform), part.core_start, part.core_stop, stop - part.core_start * hop)
+        self._check_length(waveform.shape[-1], part.core_start, part.core_stop, stop - part.core_start * hop)
         return waveform
 
     def _core(self, part: Window, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
         """The samples of a window's core, out of those of the window that a batch gave."""
-        self._check_length(len(waveform), part.start, part.stop, self._vocoder.samples(part.stop - part.start))
+        self._check_length(waveform.shape[-1], part.start, part.stop, self._vocoder.samples(part.stop - part.start))
         return part.core(waveform, self._vocoder.spec.hop_length)
 
     def _check_length(self, samples: int, start: int, stop: int, wanted: int) -> None:

@@ -23,7 +23,7 @@ from pipeline.redaction import redacted
 from pipeline.storage import open_output, translated
 from pipeline.stores import MelStore, open_store
 from pipeline.stores.base import Utterance, Utterances
-from pipeline.vocoders import Vocoder, decode_ahead, decode_together, load_vocoder
+from pipeline.vocoders import Refined, Vocoder, decode_ahead, decode_together, load_vocoder
 from pipeline.worker.attempt import Attempt
 from pipeline.worker.repack import Tell, repacked
 from pipeline.worker.utterance import ShardMels, convert_utterance, failure_of
@@ -122,6 +122,8 @@ def _convert_utterances(
     # Other clusters make as many shards at once as a worker has threads; onnxruntime has threads of its own.
     alone = job.config.cluster.kind == "synchronous" and vocoder.backend.runtime != "onnxruntime"
     here = functools.partial(decode_together, threads=threads if alone else 1)
+    if isinstance(vocoder, Refined):
+        vocoder = vocoder.with_own
     with contextlib.closing((here if at_once else decode_ahead)(vocoder, wanted, window)) as decoded:
         for utterance in utterances:
             try:
@@ -152,7 +154,7 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
     config, sharing = job.config.vocoder, job.config.cluster.at_once()
     runtime = job.runtime or config.runtime  # the one that the run was planned with, not what `auto` is here
     vocoder = load_vocoder(
-        config.name, job.mel, threads, runtime, config.device, config.batch, sharing, config.precision
+        config.name, job.mel, threads, runtime, config.device, config.batch, sharing, config.precision, config.refine
     )
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(

@@ -19,6 +19,7 @@ from pipeline.errors import BadMelError, CorruptChunkError, UtteranceError
 from pipeline.events.stopwatch import Stopwatch
 from pipeline.evidence import STRETCH, middle, misfit
 from pipeline.melspec import Conversion
+from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.output.records import Failure, Row, Source
 from pipeline.redaction import redacted
 from pipeline.stores import MelStore, Utterance
@@ -91,7 +92,9 @@ class UtteranceMel:
         self.utterance, self.shard = utterance, shard
         self.frames = shard.reframing.frames(utterance.frames)
         self.samples = shard.samples(self.frames)
-        self.distance = MelDistance(shard.spec) if shard.job.config.quality.mel_distance else None
+        measured, refined = shard.job.config.quality.mel_distance, shard.job.config.vocoder.refine > 0
+        self.distance = MelDistance(shard.spec) if measured else None
+        self.own_distance = MelDistance(shard.spec) if measured and refined else None
         self._digest = MelDigest() if shard.store.digest_is_of_content else None
         self._stretch = middle(utterance.frames, STRETCH) if shard.job.config.input.check_values else (0, 0)
         self._kept: list[NDArray[np.float32]] = []
@@ -139,8 +142,9 @@ class UtteranceMel:
             self._keep(stored, start)
         while self._converted:
             start, mel = self._converted.popleft()
-            if self.distance is not None:
-                self.distance.push_mel(mel[:, self.distance.mel_frames - start :])
+            for distance in (self.distance, self.own_distance):
+                if distance is not None:
+                    distance.push_mel(mel[:, distance.mel_frames - start :])
 
     def _keep(self, stored: NDArray[np.float32], start: int) -> None:
         """Keep the part of the frames from `start` on that belongs to the stretch and is not kept yet."""
@@ -202,7 +206,8 @@ def convert_utterance(
 
     Args:
         mel: the mel that the waveform is decoded from.
-        waveform: the vocoder's output in pieces `[samples] float32`; decoded while it is iterated.
+        waveform: the vocoder's output in pieces `[samples] float32`, or `[2, samples]` where a net's waveform is
+            refined, the second row its own; decoded while it is iterated.
         meta: the utterance's metadata.
         attempt: the attempt at the shard; takes the encoded audio.
         watch: stopwatch that takes the time of each stage.
@@ -220,6 +225,7 @@ def convert_utterance(
         levels = _encode(mel, waveform, master, encoder, watch)
         with watch.during("examine"):
             distance, relative = mel.distance.finish() if mel.distance is not None else (None, None)
+            own_distance = mel.own_distance.finish()[0] if mel.own_distance is not None else NO_DISTANCE
         with watch.during("encode"):
             encoder.finish()
             row = Row(
@@ -243,6 +249,7 @@ def convert_utterance(
                 over_full_scale=levels.over_full_scale,
                 gain_db=master.gain_db,
                 loudness=master.loudness,
+                mel_distance_unrefined=own_distance if job.config.vocoder.refine else None,
             )
             return add_to_shard(row, encoder.encoded, job, attempt)
 
@@ -252,8 +259,11 @@ def _encode(
 ) -> Levels:
     """Examine, master and encode the waveform, piece by piece. Returns its levels."""
     levels = Levels()
-    own = watch.timed("examine", examined(watch.timed("decode", waveform), mel.distance))
-    for piece in watch.timed("encode", master.pieces(mel.shard.reframing.trimmed(own, mel.samples))):
+    decoded = watch.timed("decode", waveform)
+    if mel.shard.job.config.vocoder.refine:
+        decoded = watch.timed("examine", _refined(decoded, mel.own_distance))
+    made = watch.timed("examine", examined(decoded, mel.distance))
+    for piece in watch.timed("encode", master.pieces(mel.shard.reframing.trimmed(made, mel.samples))):
         with watch.during("examine"):
             mel.examine()
             peak = levels.push(piece)
@@ -267,6 +277,14 @@ def _encode(
             "accept that it is quarantined"
         )
     return levels
+
+
+def _refined(pieces: Iterable[NDArray[np.float32]], own_distance: MelDistance | None) -> Iterator[NDArray[np.float32]]:
+    """The first rows of pieces `[2, samples] float32`; the second ones, the net's own, are measured."""
+    for refined, own in pieces:
+        if own_distance is not None:
+            own_distance.push_audio(own)
+        yield refined
 
 
 def failure_of(utterance: Utterance, job: Job, error: Exception) -> Failure:

@@ -18,6 +18,7 @@ from support.frame_by_frame import mel_to_magnitude, reconstruct
 
 from pipeline.dsp.mel_analysis import CompiledMel
 from pipeline.dsp.net_magnitude import net_magnitude_blocks
+from pipeline.dsp.refinement import refined
 from pipeline.kernels import elementary
 from pipeline.kernels.buffers import aligned, aligned_copy
 from pipeline.kernels.complex_values import ComplexRows
@@ -267,6 +268,11 @@ def net_magnitudes(target: Target) -> Iterable[NDArray[Any]]:
         yield net_magnitude_blocks(levels, spec, 3, target)
 
 
+def refinement(target: Target) -> Iterable[NDArray[Any]]:
+    for spec in SPECS.values():
+        yield refined(numbers(17, 40 * spec.hop_length), mels_of(spec), spec, 2, target)
+
+
 def floored_log(target: Target) -> Iterable[NDArray[Any]]:
     x = aligned_copy(numbers(16, 1600, 12))
     library(FlooredLog(1e-5), target)["floored"](x.ctypes.data, len(x))
@@ -291,6 +297,7 @@ CASES: Mapping[str, Case] = {
     "least squares": least_squares,
     "magnitudes of a net": net_magnitudes,
     "logarithms with a floor": floored_log,
+    "refinement": refinement,
 }
 
 

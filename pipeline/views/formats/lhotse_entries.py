@@ -44,6 +44,11 @@ def supervision(row: ExportRow) -> Entry:
     return entry | ({"custom": _plain(made.meta)} if made.meta else {})
 
 
+def _unrefined(distance: float | None) -> Entry:
+    """The figure that only waveforms that were refined have."""
+    return {} if distance is None else {"mel_distance_unrefined": distance}
+
+
 def cut(row: ExportRow, source: Entry) -> Entry:
     """The whole utterance as a cut. Its `custom` has melmill's figures. The arguments are those of `recording`."""
     made = row.row
@@ -54,7 +59,7 @@ def cut(row: ExportRow, source: Entry) -> Entry:
         "channel": 0,
         "supervisions": [supervision(row)],
         "recording": recording(row, source),
-        "custom": {name: getattr(made, name) for name in _FIGURES},
+        "custom": {name: getattr(made, name) for name in _FIGURES} | _unrefined(made.mel_distance_unrefined),
         "type": "MonoCut",
     }
 
