@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pipeline.dsp.phase import why_not_invertible
 from pipeline.dsp.refinement import refined, refinement_halo, refinement_memory
 from pipeline.errors import ConfigError
-from pipeline.kernels.target import required
+from pipeline.kernels.target import available
+from pipeline.melspec import MelSpec
 from pipeline.vocoders.base import Backend, BatchVocoder, CompiledVocoder, Vocoder, Window
 
 MOST_REFINEMENTS = 8
@@ -37,9 +38,8 @@ class Refined:
 
     def __init__(self, net: Vocoder, refine: int) -> None:
         assert 0 < refine <= MOST_REFINEMENTS, refine
-        required("vocoder.refine")
-        if (why := why_not_invertible(net.spec)) is not None:
-            raise ConfigError(f"vocoder.refine: the mels that {net.name} takes cannot be inverted: {why}. Leave it out")
+        if (why := why_not_refined(net.spec)) is not None:
+            raise ConfigError(f"vocoder.refine: {net.name} cannot be refined: {why}. Set vocoder.refine to 0")
         self.net, self.refine = net, refine
         self.name, self.spec, self.window = net.name, net.spec, net.window
         self.digest = _digest(net.digest, refine)
@@ -122,6 +122,15 @@ class RefinedAndOwn(Refined):
     def decode_batch(self, mels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Both waveforms of each mel, `[batch, 2, samples] float32`; see `Refined.decode_batch`."""
         return self._batch_refined_and_own(mels)
+
+
+def why_not_refined(spec: MelSpec) -> str | None:
+    """Why no waveform can be projected onto mels of a contract, as text; None if it can, on this machine."""
+    target = available()
+    if isinstance(target, str):
+        return f"the projections are compiled when they are used, which is not possible here: {target}"
+    why = why_not_invertible(spec)
+    return None if why is None else f"the mels that it takes cannot be inverted: {why}"
 
 
 def other_refinements(vocoder: Vocoder) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pipeline.vocoders.base import Runtime
 from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.native_vocoder import why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
+from pipeline.vocoders.refined import MOST_REFINEMENTS, why_not_refined
 from pipeline.vocoders.registry import GRIFFIN_LIM, HIFIGAN_FILES, LIFTS, NAMES, hifigan_checkpoint, vocoder_of
 from pipeline.workshop.model_geometry import read_geometry
 
@@ -41,6 +42,7 @@ class Listed:
         why_not_native: why that is not the native kernels, as text.
         problem: reason why the vocoder cannot be used; "" if it can.
         precisions: what `vocoder.precision` may be on this machine.
+        refine: largest `vocoder.refine` that it takes on this machine.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Listed:
     why_not_native: str | None = None
     problem: str = ""
     precisions: tuple[Precision, ...] = ("float32",)
+    refine: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -70,6 +73,7 @@ class Listed:
             "runtime": self.runtime,
             "why_not_native": self.why_not_native,
             "precisions": self.precisions,
+            "refine": self.refine,
             "problem": self.problem,
         }
 
@@ -134,7 +138,7 @@ def _named(name: str) -> Listed:
     runtime: Runtime = "native" if why is None else "onnxruntime"
     return Listed(
         name, "hifigan", settings.mel_spec(), halo, parameters, size, _HIFIGAN_ORIGIN, runtime, why,
-        precisions=_precisions(shape),
+        precisions=_precisions(shape), refine=_refine(settings.mel_spec()),
     )  # fmt: skip
 
 
@@ -161,8 +165,12 @@ def _file(path: Path) -> Listed:
     why = None if runtime == "native" else vocoder.backend.why_not_native or model.why_unknown
     return Listed(
         name, card.family, vocoder.spec, vocoder.halo, geometry.parameters, geometry.bytes, origin, runtime, why,
-        precisions=_precisions(model.generator),
+        precisions=_precisions(model.generator), refine=0 if card.family == "lift" else _refine(vocoder.spec),
     )  # fmt: skip
+
+
+def _refine(spec: MelSpec) -> int:
+    return MOST_REFINEMENTS if why_not_refined(spec) is None else 0
 
 
 def _precisions(shape: HifiganShape | None) -> tuple[Precision, ...]:

@@ -105,8 +105,7 @@ def test_what_has_the_mel_already_stays_as_it_is() -> None:
 
 
 def test_bins_that_no_band_covers_and_frames_beyond_the_mel_stay_as_they_are() -> None:
-    """The bands end at 8 kHz. Silence takes what lies in them, and leaves a tone at 10 kHz; what lies behind the mel's last
-    frame stays, too."""
+    """The bands end at 8 kHz: a mel of silence takes a tone at 500 Hz, and leaves one at 10 kHz."""
     seconds = np.arange(22016) / 22050
     tone = (0.1 * np.sin(2 * np.pi * 10000 * seconds)).astype(np.float32)
     low = (0.1 * np.sin(2 * np.pi * 500 * seconds)).astype(np.float32)

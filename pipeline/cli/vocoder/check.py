@@ -12,7 +12,9 @@ from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.options import Json
 from pipeline.cli.printing import size
 from pipeline.cli.vocoder.listing import contract, millions
+from pipeline.vocoders.refined import MOST_REFINEMENTS
 from pipeline.vocoders.registry import NAMES
+from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.workshop.check import VocoderReport
@@ -32,6 +34,10 @@ def check(
         Literal["auto", "native", "onnxruntime"],
         typer.Option(help="What runs its net. The halo of HiFi-GAN depends on it.", show_default=True),
     ] = "auto",
+    refine: Annotated[
+        int,
+        typer.Option(min=0, max=MOST_REFINEMENTS, help="Number of projections of its waveforms (vocoder.refine)."),
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Try a vocoder, and say whether it does what it states.
@@ -46,7 +52,7 @@ def check(
     """
     from pipeline.workshop.check import check_vocoder
 
-    report = check_vocoder(name, mel_contract(mel), runtime)
+    report = check_vocoder(name, mel_contract(mel), runtime, refine)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -57,7 +63,8 @@ def check(
 def _print_report(report: VocoderReport) -> None:
     print(f"vocoder   {report.name}, digest {report.digest}")
     if report.runtime is not None:
-        print(f"runtime   {report.runtime}")
+        refined = f", refined {counted(report.refine, 'time')}" if report.refine else ""
+        print(f"runtime   {report.runtime}{refined}")
     print(f"mels      {contract(report.spec)}")
     for difference in report.differences:
         print(f"          differs from the contract that it states: {difference}")

@@ -75,6 +75,8 @@ def _lines(each: Listed) -> list[str]:
         runs = [f"{runs[0]}: {each.why_not_native}"]
     if "mixed" in each.precisions:
         runs = [f"{runs[0]}, precision float32 or mixed"]
+    if each.refine:
+        runs = [f"{runs[0]}, refine up to {each.refine}"]
     return [*lines, *([", ".join(net)] if net else []), *runs, *([each.origin] if each.origin else [])]
 
 

@@ -36,6 +36,7 @@ class VocoderReport:
         name: name of the vocoder.
         digest: digest of the vocoder.
         runtime: what runs its net; None if it has no net.
+        refine: number of projections of its waveforms.
         spec: contract that it was tried with.
         differences: differences from that contract to the one that it states, if `--mel` names another one.
         geometry: geometry of its model; None if it has no model.
@@ -55,6 +56,7 @@ class VocoderReport:
     name: str
     digest: str
     runtime: Runtime | None
+    refine: int
     spec: MelSpec
     differences: tuple[Difference, ...]
     geometry: Geometry | None
@@ -89,7 +91,9 @@ class VocoderReport:
         return finite
 
 
-def check_vocoder(name: str, mel: MelSpec | None = None, runtime: Runtime | Literal["auto"] = "auto") -> VocoderReport:
+def check_vocoder(
+    name: str, mel: MelSpec | None = None, runtime: Runtime | Literal["auto"] = "auto", refine: int = 0
+) -> VocoderReport:
     """Tries a vocoder on the prompts that come with melmill, on one thread.
 
     Args:
@@ -97,17 +101,19 @@ def check_vocoder(name: str, mel: MelSpec | None = None, runtime: Runtime | Lite
             trial.
         mel: contract by which the mels are made; the vocoder's own if None. griffin-lim has no contract of its own.
         runtime: what runs its net, as in `load_vocoder`.
+        refine: number of projections of its waveforms, as in `load_vocoder`.
 
     Raises:
-        ConfigError: if there is no vocoder of that name, if it cannot be imported, or if it decodes no mel at all.
+        ConfigError: if there is no vocoder of that name, if it cannot be imported or refined, or if it decodes no mel
+            at all.
         ContractError: if it takes mels with another number of bands.
     """
     if name.endswith(".onnx") and mel is not None and read_geometry(Path(name)).card is None:
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
             imported = Path(folder) / "imported.onnx"
             imported.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
-            return dataclasses.replace(check_vocoder(str(imported), runtime=runtime), name=name)
-    vocoder = load_vocoder(name, mel, runtime=runtime)
+            return dataclasses.replace(check_vocoder(str(imported), None, runtime, refine), name=name)
+    vocoder = load_vocoder(name, mel, runtime=runtime, refine=refine)
     spec = vocoder.spec if mel is None else mel
     if spec.n_mels != vocoder.spec.n_mels:
         raise ContractError(f"{name} takes mels of {vocoder.spec.n_mels} bands; those of --mel have {spec.n_mels}")
@@ -126,6 +132,7 @@ def check_vocoder(name: str, mel: MelSpec | None = None, runtime: Runtime | Lite
         name=name,
         digest=vocoder.digest,
         runtime=vocoder.backend.runtime,
+        refine=refine,
         spec=spec,
         differences=spec.compare(vocoder.spec),
         geometry=None if path is None else read_geometry(path),
