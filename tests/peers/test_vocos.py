@@ -14,7 +14,7 @@ from support.peers import imported
 from vocos import Vocos
 
 from pipeline.melspec import PRESETS
-from pipeline.vocoders import Vocoder
+from pipeline.vocoders import Refined, Vocoder
 
 
 def config(padding: str, dim: int, inner: int, layers: int, n_fft: int, hop: int, n_mels: int) -> dict[str, Any]:
@@ -84,6 +84,19 @@ def test_windows_give_the_whole_with_the_halo_and_not_with_a_frame_less(
     _, vocoder = made(tmp_path, CASES[name], lean)
     assert halo is None or vocoder.halo == halo
     assert_windows(vocoder, lean)
+
+
+def test_a_refined_vocos_comes_nearer_to_its_mel_as_the_original_measures_it(tmp_path: Path) -> None:
+    module, _ = made(tmp_path, MEL_24K)
+    mel = module.feature_extractor(speech(1.0, 24000))[0].numpy()
+    distances = []
+    for refine in (0, 1, 3):
+        vocoder = imported(tmp_path / "pytorch_model.bin")
+        waveform = (Refined(vocoder, refine) if refine else vocoder).decode(mel)
+        again = module.feature_extractor(torch.from_numpy(waveform)[None])[0].numpy()
+        distances.append(float(np.abs(again - mel[:, : again.shape[1]]).mean()))
+    assert distances[1] < 0.5 * distances[0]
+    assert distances[2] < 0.7 * distances[1]
 
 
 def test_the_contract_is_the_preset(tmp_path: Path) -> None:

@@ -39,6 +39,48 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a window of a refined net holds all that its projections reach",
+        "vocoders/refined.py",
+        "self._around = refinement_halo(self.spec, refine)",
+        "self._around = refinement_halo(self.spec, 1) // 2",
+        "tests/vocoders/test_refined.py -k every_geometry",
+    ),
+    Mutant(
+        "another number of projections is another vocoder",
+        "vocoders/refined.py",
+        'parts = ["refined", _ALGORITHM, net, refine]',
+        'parts = ["refined", _ALGORITHM, net]',
+        "tests/vocoders/test_refined.py -k each_number",
+    ),
+    Mutant(
+        "vocoders that iterate themselves are not refined",
+        "vocoders/registry.py",
+        "if refine and isinstance(vocoder, GriffinLim | Lift):",
+        "if False:",
+        "tests/vocoders/test_refined.py -k iterates_itself",
+    ),
+    Mutant(
+        "a projection leaves bins that no band covers, and frames beyond the mel, as they are",
+        "kernels/refinement.py",
+        "(goal > 0).where(apart, goal.filled(1.0))",
+        "apart",
+        "tests/dsp/test_refinement.py -k no_band_covers",
+    ),
+    Mutant(
+        "a projection raises nothing that the mel cannot tell from the floor",
+        "kernels/refinement.py",
+        "(band + added).within(least.spread(row), most.spread(row))",
+        "(band + added)",
+        "tests/dsp/test_refinement.py -k has_the_mel_already",
+    ),
+    Mutant(
+        "the manifest has the distance of the net's own waveform beside that of the refined one",
+        "worker/utterance.py",
+        "own_distance.push_audio(own)",
+        "own_distance.push_audio(refined)",
+        "tests/jobs/test_refined_jobs.py -k both_distances",
+    ),
+    Mutant(
         "an export that holds absolute paths is made again where it was moved",
         "views/run.py",
         "[source.url, str(folder)] if entry.absolute else []",

@@ -155,7 +155,7 @@ def test_list_says_what_each_vocoder_takes(tiny: Path, tmp_path: Path) -> None:
     said = melmill("list", folder.parent, tiny)
     assert "hifigan-universal\n    mels hifigan-22k, 22050 Hz\n    hifigan, halo 57 left, 56 right, 13.926 M" in said
     precision = ", precision float32 or mixed" if BFLOAT16_TARGETS else ""
-    assert f"parameters, 53.2 MiB\n    runtime native{precision}\n    jik876/hifi-gan" in said
+    assert f"parameters, 53.2 MiB\n    runtime native{precision}, refine up to 8\n    jik876/hifi-gan" in said
     assert "runtime native\n    trained by melmill" in said
     assert "MIT (Jungil Kong, 2020)" in said
     assert (
@@ -189,6 +189,9 @@ def test_list_prints_json_with_every_field(tiny: Path) -> None:
     both = ["float32", "mixed"] if BFLOAT16_TARGETS else ["float32"]
     assert (by_name[str(tiny)]["precisions"], by_name["hifigan-universal"]["precisions"]) == (both, both)
     assert by_name["lift"]["precisions"] == ["float32"]
+    refined = {name: row["refine"] for name, row in by_name.items() if name != str(tiny)}
+    assert refined == {name: 8 if name.startswith("hifigan") else 0 for name in refined}
+    assert by_name[str(tiny)]["refine"] == 8
     assert all(set(row) == set(plain[0]) for row in plain)
 
 
