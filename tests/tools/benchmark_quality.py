@@ -1,7 +1,7 @@
 """`make bench-quality`: every system on the shipped prompts, on clean mels and on mels as acoustic models predict them.
 
     python tests/tools/benchmark_quality.py [--folds FOLDER] [--speech FOLDER] [--out FOLDER] [--each N] [--rows FILE]
-        [--kinds KIND...]
+        [--kinds KIND...] [--systems SYSTEM...]
 
 `--folds` holds a lift for each voice, trained without it, as `make lift-folds` leaves them, and voices without one are
 left out; without `--folds` the shipped one is judged, which has heard these voices.
@@ -55,8 +55,9 @@ SENTENCES = [
     "It's easy to tell the depth of a well.", "Four hours of steady work faced us.",
 ]  # fmt: skip  # Harvard sentences, IEEE 1969
 MIXED = "hifigan-universal, mixed precision"
+REFINED = {f"hifigan-universal, refine {times}": times for times in (1, 2)}
 SYSTEMS = (
-    "recording", "librosa", "griffin-lim", "lift", "lift-hq", "hifigan-universal", MIXED, "hifigan-ljspeech",
+    "recording", "librosa", "griffin-lim", "lift", "lift-hq", "hifigan-universal", *REFINED, MIXED, "hifigan-ljspeech",
 )  # fmt: skip
 ITERATIONS = (16, 32, 48, 64, 96)
 """Numbers of iterations of lift that are compared, on clean mels alone; the others with the first."""
@@ -118,6 +119,8 @@ def vocoded(system: str, voice: str, mel: Mel, folds: Path | None) -> NDArray[np
         return librosa_waveform(mel, SPEC)
     if system == MIXED:
         return load_vocoder("hifigan-universal", precision="mixed").decode(mel)
+    if system in REFINED:
+        return load_vocoder("hifigan-universal", refine=REFINED[system]).decode(mel)
     iterations = LIFT_ITERATIONS.get(system)
     if iterations is not None:
         return _lift(_fold(folds, voice) or LIFTS["lift"][0], iterations).decode(mel)
@@ -235,6 +238,34 @@ def iterations_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
+def refinement_table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table of what refining hifigan-universal changes, utterance by utterance, for each kind of mel."""
+    plain = {_key(row): row for row in rows if row["system"] == "hifigan-universal"}
+    names = {name: NAMES[name] for name in ("pesq", "dnsmos", "plcmos", "mel_distance")}
+    lines = [f"| mel | projections | {' | '.join(names.values())} |", "|---" * (len(names) + 2) + "|"]
+    for kind in KINDS:
+        for system, times in REFINED.items():
+            pairs = [
+                (row, plain[_key(row)])
+                for row in rows
+                if (row["system"], row["kind"]) == (system, kind) and _key(row) in plain
+            ]
+            if pairs:
+                gains = [_gain([row[name] - other[name] for row, other in pairs]) for name in names]
+                lines.append(f"| {kind} | {times} | {' | '.join(gains)} |")
+    return "\n".join([*lines, ""]) if len(lines) > 2 else ""
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["voice"], row["utterance"], row["kind"]
+
+
+def _gain(differences: list[float]) -> str:
+    """The mean with its 95 % interval."""
+    mean, low, high = median_interval(differences, statistic=np.mean)
+    return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
 def given_speech(folder: Path) -> list[tuple[str, NDArray[np.float32]]]:
     """Every recording of a folder, at the spec's rate, peak 0.9."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".wav", ".flac"))
@@ -247,6 +278,8 @@ def report(rows: list[dict[str, Any]]) -> str:
     own = [row for row in rows if row["voice"] != GIVEN]
     others = [row for row in rows if row["voice"] == GIVEN]
     parts = [table(own), "### iterations of lift, on clean mels\n", iterations_table(own)]
+    if refinement := refinement_table(own):
+        parts += ["### what refining hifigan-universal changes: means of differences\n", refinement]
     if others:
         names = ", ".join(sorted({row["utterance"] for row in others}))
         parts.append(table(others, ("clean",), f"clean, {names}"))
@@ -267,6 +300,7 @@ def main() -> None:
     parser.add_argument("--folds", type=Path)
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--systems", nargs="+", help="all if not given")
     parser.add_argument("--rows", type=Path, help="JSON lines")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     parser.add_argument("--each", type=int, default=5, help="utterances a voice")
@@ -283,7 +317,12 @@ def main() -> None:
         spoken[GIVEN] = given_speech(given.speech)
     rows = kept_rows(given.rows, given.folds)
     measured = {(row["voice"], row["utterance"], row["kind"], row["system"]) for row in rows}
-    wanted = [(kind, system) for kind in given.kinds for system in measured_systems(kind)]
+    wanted = [
+        (kind, system)
+        for kind in given.kinds
+        for system in measured_systems(kind)
+        if given.systems is None or system in given.systems
+    ]
     work = [
         (voice, name, wave, given.folds, [each for each in wanted if (voice, name, *each) not in measured])
         for voice, named in spoken.items() for name, wave in named
