@@ -84,9 +84,8 @@ class Refinement:
 
 
 def _emit_wanted_bands(module: ir.Module) -> None:
-    f = Function(
-        module, "wanted_bands", "*mel *there *constants *mean *scale *wanted mels blocks first bands", LANES
-    )  # fmt: skip
+    arguments = "*mel *there *constants *mean *scale *wanted mels blocks first bands"
+    f = Function(module, "wanted_bands", arguments, LANES)
     mel, there, constants, mean, scale, wanted, mels, blocks, first, bands = f.arguments
     with f.loop(blocks) as block:
         inside = there[block * LANES]
