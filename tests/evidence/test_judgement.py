@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 from support.corpora import SPEC
 from support.misfits import PARTLY, UNSEEN, WAYS, corpus
+from support.paths import PROMPTS
 
+from pipeline.dsp.mel import log_mel
 from pipeline.evidence import Sample, judge, judge_presets, middle, misfit
 from pipeline.melspec import PRESETS, convert_mel
 
@@ -81,6 +85,19 @@ def test_silence_and_quiet_speech_are_no_misfits_at_any_length(name: str, frames
         assert [misfit(mel, spec) for mel in quiet] == [None] * 6
     silence = np.full((80, frames), spec.stored_floor(), np.float32)
     assert misfit(silence, spec) is None
+
+
+@pytest.mark.parametrize("name", ["hifigan-22k", "bigvgan-44k-256", "speecht5-16k"])
+def test_no_piece_of_speech_is_a_misfit_however_short(name: str) -> None:
+    spec, judged = PRESETS[name], 0
+    for path in sorted(PROMPTS.glob("*/*.flac")):
+        waveform, rate = soundfile.read(path, dtype="float32")
+        mel = log_mel(soxr.resample(waveform, rate, spec.sample_rate), spec)
+        for frames in (20, 26, 32, 51):
+            for start in range(0, mel.shape[1] - frames, 5):
+                assert misfit(mel[:, start : start + frames], spec) is None, (path.name, start, frames)
+                judged += 1
+    assert judged > 1000
 
 
 def test_the_stretch_is_in_the_middle() -> None:
