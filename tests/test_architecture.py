@@ -35,7 +35,7 @@ FLOORS = {
         "__main__",
     ],
     "kernels": [
-        "buffers circle emitter target",
+        "buffers circle constants emitter target",
         "cache frame_blocks minimal_filtering values",
         "elementary emulated_fma mapped pointer",
         "compiling complex_values function",
