@@ -1,7 +1,7 @@
 """An utterance of a whole job, from the store to the shard: the loops that people write, and melmill.
 
-The length of a job is chosen so that a round takes about as long with each vocoder. Each figure is of one utterance:
-what a job of four shards takes more than one of two, so neither has the start of processes in it.
+The length of a job is chosen so that a round takes some minutes with each vocoder. Each figure is of one utterance:
+what a job of four shards takes more than one of two, so neither has the start of processes in it, which varies by less.
 """
 
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from tools.bench.measuring import Contender, Group, Row, added, alternated, cost
 
 HIFIGAN, LIFT, FREE = "hifigan-universal", "lift", "a vocoder that costs nothing"
 SHARD_SECONDS: dict[tuple[str, Kind], float] = {
-    (HIFIGAN, "speech"): 6,
-    (HIFIGAN, "short"): 3,
-    (LIFT, "speech"): 150,
-    (LIFT, "short"): 100,
-    (FREE, "speech"): 600,
-    (FREE, "short"): 200,
+    (HIFIGAN, "speech"): 20,
+    (HIFIGAN, "short"): 10,
+    (LIFT, "speech"): 300,
+    (LIFT, "short"): 200,
+    (FREE, "speech"): 2400,
+    (FREE, "short"): 800,
 }
 """Vocoder and kind of utterances -> length of a shard [s]."""
 LENGTHS = {"speech": "3 s", "short": "0.35 s"}
