@@ -1,7 +1,10 @@
 """A server for all tests of a process, and a folder of it for each."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +56,19 @@ def folder() -> str:
 def opened(folder: str, options: dict[str, Any]) -> Callable[[], ObjectStorage]:
     """Opens that folder, as often as it is called."""
     return lambda: ObjectStorage(folder, options)
+
+
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`aws s3 cp URL FILE`, as the AWS CLI has it, on the path of commands."""
+    program = tmp_path / "bin" / "aws"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport sys, fsspec\n"
+        "assert sys.argv[1:3] == ['s3', 'cp'], sys.argv\n"
+        "content = fsspec.open(sys.argv[3]).open().read()\n"
+        "file = sys.stdout.buffer if sys.argv[4] == '-' else open(sys.argv[4], 'wb')\n"
+        "file.write(content)\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")

@@ -2,7 +2,6 @@
 
 import hashlib
 import multiprocessing
-import os
 import pickle
 import shlex
 import subprocess
@@ -40,22 +39,6 @@ def config(small_job: Build, folder: str, server: Server, monkeypatch: pytest.Mo
         return small_job(output__url=f"{folder}/audio", **settings)
 
     return build
-
-
-@pytest.fixture
-def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`aws s3 cp URL FILE`, as the AWS CLI has it, on the path of commands."""
-    program = tmp_path / "bin" / "aws"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\nimport sys, fsspec\n"
-        "assert sys.argv[1:3] == ['s3', 'cp'], sys.argv\n"
-        "content = fsspec.open(sys.argv[3]).open().read()\n"
-        "file = sys.stdout.buffer if sys.argv[4] == '-' else open(sys.argv[4], 'wb')\n"
-        "file.write(content)\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def digests(dataset: pipeline.AudioDataset) -> dict[str, str]:
