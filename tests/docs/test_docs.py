@@ -323,7 +323,9 @@ def test_files_links_and_make_targets_that_pages_name_are_there() -> None:
 
 
 def test_figures_of_quality_are_those_that_the_bench_printed() -> None:
-    lines = [line for line in PAGES["explanation/vocoders"].read_text().splitlines() if line.startswith("|")]
+    sections = PAGES["explanation/vocoders"].read_text().split("\n## ")
+    of_the_bench = [each for each in sections if not each.startswith("Refinement of HiFi-GAN")]  # says how it was made
+    lines = [line for each in of_the_bench for line in each.splitlines() if line.startswith("|")]
     assert len(lines) > 5
     assert set(lines) <= set((ROOT / "tests" / "tools" / "quality.md").read_text().splitlines())
 
