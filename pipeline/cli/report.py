@@ -26,6 +26,7 @@ from pipeline.report import (
     write_report,
 )
 from pipeline.report.folder import INDEX_HTML
+from pipeline.wording import counted
 
 _ENDED_WITH_A_PUBLICATION = (0, 3, 7)
 _MOST_CLIPS = 1000
@@ -94,15 +95,15 @@ def _rows(rows: str) -> int | Literal["all"]:
 
 def _one_output(places: list[str]) -> tuple[str, Path]:
     if len(places) > 2:
-        raise ConfigError(
-            f"report takes OUT and DEST, and was given {len(places)} places. To compare two outputs, pass --compare"
-        )
+        given = counted(len(places), "place")
+        raise ConfigError(f"report takes OUT and DEST, and was given {given}. To compare two outputs, pass --compare")
     return places[0], Path(places[1]) if len(places) == 2 else report_folder(places[0])
 
 
 def _two_outputs(places: list[str]) -> tuple[str, str, Path]:
     if len(places) not in (2, 3):
-        raise ConfigError(f"report --compare takes two outputs, and DEST, and was given {len(places)} places")
+        given = counted(len(places), "place")
+        raise ConfigError(f"report --compare takes two outputs, and DEST, and was given {given}")
     first, second, *folder = places
     names = last_part(first), last_part(second)
     beside = f"{names[0]}-and-{names[1]}-report" if names[0] != names[1] else "comparison-report"
