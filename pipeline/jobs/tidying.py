@@ -55,11 +55,10 @@ def _renew_heads(prepared: Prepared) -> None:
 
     It is not renewed beside a run that will do it, nor where nothing can be written.
     """
-    ledger = prepared.ledger
-    if not ledger.lacks_heads():
+    if not prepared.scan.heads_lacked:
         return
-    with contextlib.suppress(OwnedError, StorageError), ledger.storage.lock(owner(prepared.job)):
-        ledger.renew_heads()
+    with contextlib.suppress(OwnedError, StorageError), prepared.ledger.storage.lock(owner(prepared.job)):
+        prepared.ledger.renew_heads()
 
 
 def _may_delete(prepared: Prepared) -> bool:

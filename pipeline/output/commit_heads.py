@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -125,6 +124,8 @@ class HeadsWriter:
 class KnownHeads:
     """The heads in the file of an output. They are asked for in the order of the commits' names, and read once.
 
+    `lacked` says whether one was asked for that the file does not have, and could have.
+
     Args:
         storage: storage of the output.
     """
@@ -132,15 +133,7 @@ class KnownHeads:
     def __init__(self, storage: Storage) -> None:
         self._lines = _lines(storage)
         self._next = next(self._lines, None)
-
-    def covers(self, stamps: Mapping[str, str]) -> bool:
-        """Whether the file has the head of each commit. Nothing can be found after that.
-
-        Args:
-            stamps: stamp of each commit's record, by name; one without a stamp has no place in the file.
-        """
-        there = {(name, stamp) for name, stamp, _ in itertools.chain([self._next] if self._next else [], self._lines)}
-        return there.issuperset((name, stamp) for name, stamp in stamps.items() if stamp)
+        self.lacked = False
 
     def find(self, name: str, stamp: str) -> CommitHead | None:
         """The head of a commit, or None if the file does not have it.
@@ -149,6 +142,11 @@ class KnownHeads:
             name: name of the commit; not before that of the last call.
             stamp: stamp of its record.
         """
+        head = self._found(name, stamp)
+        self.lacked |= head is None and bool(stamp)
+        return head
+
+    def _found(self, name: str, stamp: str) -> CommitHead | None:
         while self._next is not None and self._next[0] < name:
             self._next = next(self._lines, None)
         if self._next is None or self._next[:2] != (name, stamp) or not stamp:

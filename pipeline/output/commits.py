@@ -35,7 +35,7 @@ class Commits:
         found = (self._read_commit(name) for name in self.commit_names())
         return (self._parsed(commit) for commit in found if commit is not None)
 
-    def heads(self, stamps: Mapping[str, str] | None = None) -> Iterator[CommitHead]:
+    def heads(self, stamps: Mapping[str, str] | None = None, known: KnownHeads | None = None) -> Iterator[CommitHead]:
         """The heads of all commits in the order of their names.
 
         They come from the file of heads as far as that is up to date, and else from the records. Those that are deleted
@@ -43,12 +43,13 @@ class Commits:
 
         Args:
             stamps: what `commit_stamps` gave; None to list the commits now.
+            known: what `known_heads` gave, to see afterwards whether it lacked any; None to open it now.
 
         Raises:
             StorageError: if one cannot be read.
         """
         stamps = self.commit_stamps() if stamps is None else stamps
-        known = self.known_heads()
+        known = self.known_heads() if known is None else known
         found = (self.head(name, stamp, known) for name, stamp in stamps.items())
         return (head for head in found if head is not None)
 
@@ -80,10 +81,6 @@ class Commits:
     def replace_heads(self, file: Path) -> None:
         """Replace the file of heads by this one, which lies in a scratch folder."""
         self.storage.replace(COMMIT_HEADS, file)
-
-    def lacks_heads(self) -> bool:
-        """Whether the file of heads lacks one, so that plans read its record."""
-        return not self.known_heads().covers(self.commit_stamps())
 
     def renew_heads(self) -> None:
         """Write the file of heads, of those it has and of records. Use it while the output is locked.

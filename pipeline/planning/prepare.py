@@ -45,11 +45,13 @@ class OutputScan:
         commits: the commits, indexed by the catalogue's utterances.
         lost: name of each commit with an object that is gone -> why its shard is to be made again.
         listing: digest over the names of all commits and objects, and the stamps of commits, before they were read.
+        heads_lacked: whether the file of heads lacked one, so that a commit record was read.
     """
 
     commits: CommitIndex
     lost: Mapping[str, str]
     listing: bytes
+    heads_lacked: bool
 
 
 @dataclass(frozen=True)
@@ -206,14 +208,16 @@ def _scan(ledger: Ledger, catalogue: Catalogue, sidecars: Sidecars, before: Outp
     if before is not None and before.listing == listing.digest():
         return before
     lost: dict[str, str] = {}
+    known = ledger.known_heads()
 
     def heads() -> Iterator[CommitHead]:
-        for head in ledger.heads(stamps):
+        for head in ledger.heads(stamps, known):
             if (gone := _lost_object(ledger.storage, head, tars)) is not None:
                 lost[head.name] = f"its object {gone} is lost"
             yield head
 
-    return OutputScan(index_commits(catalogue, heads(), sidecars, ledger.commit_record), lost, listing.digest())
+    commits = index_commits(catalogue, heads(), sidecars, ledger.commit_record)
+    return OutputScan(commits, lost, listing.digest(), known.lacked)
 
 
 def _lost_object(storage: Storage, commit: CommitHead, tars: Set[str]) -> str | None:

@@ -53,7 +53,7 @@ def a_job(out: Path, container: str, generation: int) -> Job:
 
 
 def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
-    nothing = OutputScan(index_commits(catalogue, ()), {}, b"")
+    nothing = OutputScan(index_commits(catalogue, ()), {}, b"", heads_lacked=False)
     plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, no_memory)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
     metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
