@@ -6,7 +6,7 @@ import json
 
 from pipeline.cli.job_flags import JobFlags, with_job_flags
 from pipeline.cli.options import Json
-from pipeline.cli.printing import hours, needed_again_line, print_some, reason_line, size, texts_line
+from pipeline.cli.printing import hours, needed_again_line, print_some, reason_line, refined_words, size, texts_line
 from pipeline.jobs import run as jobs
 from pipeline.wording import counted
 
@@ -29,8 +29,10 @@ def plan(flags: JobFlags, as_json: Json = False) -> None:
     if found.backend.runtime is not None:
         why = found.backend.why_not_native
         precision = ", mixed precision" if found.backend.precision == "mixed" else ""
-        refined = f", refined {counted(found.backend.refine, 'time')}" if found.backend.refine else ""
+        refined = refined_words(found.backend.refine)
         print(f"runtime   {found.backend.runtime}{precision}{refined}{f': {why}' if why is not None else ''}")
+    if found.origin is not None:
+        print(f"mels      {found.origin}: {found.why_origin}")
     for difference in found.differences:
         print(f"contract  {difference}")
     if found.unverified is not None:

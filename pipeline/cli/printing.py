@@ -63,6 +63,15 @@ def reason_line(reason: Reason) -> str:
     return f"{counted(reason.shards, 'shard')}: {reason.words} ({names})"
 
 
+def refined_words(times: float) -> str:
+    """What follows the name of a runtime whose waveforms are refined so many times; nothing for 0.
+
+    >>> refined_words(0.5), refined_words(1), refined_words(0)
+    (', refined 0.5 times', ', refined 1 time', '')
+    """
+    return f", refined {times:g} {'time' if times == 1 else 'times'}" if times else ""
+
+
 def texts_line(changed: int, repacked: int, vocoded: int) -> str | None:
     """What changed texts cost; None if they cost nothing.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from pipeline.config.options import check_options
-from pipeline.melspec import MelSpec, mel_spec
+from pipeline.melspec import MelOrigin, MelSpec, mel_spec
 from pipeline.redaction import public_url
 
 Codec = Literal["flac", "wav"]
@@ -105,10 +105,15 @@ class VocoderConfig(Section):
     device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
     """Processor that runs networks. `cuda-or-cpu` uses the CPU, with a warning, where CUDA cannot be used. For CUDA
     install onnxruntime-gpu in place of onnxruntime."""
-    refine: Annotated[int, Field(ge=0, le=8)] = 0
-    """Number of times that a net's waveform is projected onto the mel that it was made from, with its own phases. It
-    brings HiFi-GAN nearer to recordings. It counts as another vocoder. Griffin-lim and lift, which iterate themselves,
-    are refused."""
+    mels: Literal["auto"] | MelOrigin = "auto"
+    """What the mels are of: recordings, or an acoustic model, whose mels are smoother than any recording's. Lift and
+    griffin-lim run fewer iterations for predicted mels, and `refine: auto` depends on it. `auto` is decided once for an
+    output, when it is planned for the first time, by a sample of the store's mels."""
+    refine: Literal["auto"] | Annotated[int | float, Field(ge=0, le=8)] = 0
+    """Number of times that a net's waveform is projected onto the mel that it was made from, with its own phases; 0.5
+    goes half of the way. It brings HiFi-GAN nearer to recordings. It counts as another vocoder. Griffin-lim and lift,
+    which iterate themselves, are refused. `auto` is 0.5 for recorded mels and 0 for predicted ones, in an output that
+    was begun what it was begun with, and 0 for what cannot be refined."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Number of frames decoded at once. If null: what suits the vocoder. It bounds the memory, and does not change the
     samples."""
@@ -116,6 +121,17 @@ class VocoderConfig(Section):
     """Number of windows decoded at once. If null: one on the CPU; on CUDA as many as fit into half of a worker's share
     of the GPU memory, at most 64. Workers of a running Dask cluster, and parts of an array job, do not know of each
     other: set this key if several of them share a GPU."""
+
+    @property
+    def origin(self) -> MelOrigin | None:
+        """What the mels are taken as; None where that was not decided, since the vocoder treats all mels alike."""
+        return None if self.mels == "auto" else self.mels
+
+    @property
+    def refinements(self) -> float:
+        """`refine`, which planning has resolved."""
+        assert self.refine != "auto"
+        return self.refine
 
     @model_validator(mode="after")
     def _runtime_has_device(self) -> Self:

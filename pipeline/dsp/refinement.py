@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,7 +50,7 @@ class _Layout:
 
 
 def refined(
-    waveform: NDArray[np.float32], mel: NDArray[np.float32], spec: MelSpec, times: int, target: Target | None = None
+    waveform: NDArray[np.float32], mel: NDArray[np.float32], spec: MelSpec, times: float, target: Target | None = None
 ) -> NDArray[np.float32]:
     """A waveform after some projections onto a mel.
 
@@ -63,7 +64,8 @@ def refined(
         waveform: what a vocoder made of the mel, `[samples] float32`.
         mel: `[n_mels, frames] float32`, finite, in the values of `spec`.
         spec: contract of the mel, one that `why_not_refinable` has nothing against.
-        times: number of projections.
+        times: number of projections. A fraction is a part of one more: the waveform goes that part of the way to where
+            the projection takes it.
         target: what the kernels are compiled for; None for this machine. The samples are the same for each.
 
     Returns:
@@ -86,10 +88,12 @@ def refined(
     arrays: list[NDArray[Any]] = [given, made, wanted, *tables, *room]
     project = library(recipe, target)["project"]
     first, last = layout.first_sample, layout.first_sample + len(waveform)
-    for _ in range(times):
+    for done in range(math.ceil(times)):
         given[: layout.stop] = np.pad(waveform, (first, layout.stop - last), mode="reflect")
         project(*(each.ctypes.data for each in arrays), blocks, bands.bands)
-        waveform = made[first:last]
+        before, waveform = given[first:last], made[first:last]
+        if (part := np.float32(min(1.0, times - done))) < 1:
+            waveform = before + part * (waveform - before)
     return waveform.copy()
 
 
@@ -118,13 +122,13 @@ def _limits(spec: MelSpec, target: Target) -> tuple[NDArray[np.float32], NDArray
     return found[0, :, 0].copy(), found[0, :, 1].copy()
 
 
-def refinement_halo(spec: MelSpec, times: int) -> int:
+def refinement_halo(spec: MelSpec, times: float) -> int:
     """Frames of context on each side that make the samples of a window equal to those of the whole waveform.
 
     After one projection, a sample depends on those that share a frame with it, so on `win_length - 1` samples on each
     side; after n, on n times as many. The windows of the frames that hold them end there, too.
     """
-    return -(-times * (spec.win_length - 1) // spec.hop_length)
+    return -(-math.ceil(times) * (spec.win_length - 1) // spec.hop_length)
 
 
 def refinement_memory(spec: MelSpec, frames: int) -> int:

@@ -52,8 +52,7 @@ def read_values(sample: Sample, spec: MelSpec) -> Reading:
     floor = magnitude_logs(mel_silence(spec)[:, None].astype(np.float64), spec)
     lowest = spec.natural_floor().min() / spec.power
     unfloored = logs > floor + ABOVE_FLOOR
-    usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]  # a band that is mostly empty is bent
-    usable &= usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()  # as is a frame that is mostly silent
+    usable = unbent_entries(unfloored)
     three = usable[:-2] & usable[1:-1] & usable[2:]
     second = logs[:-2] - 2 * logs[1:-1] + logs[2:]
     entries = three.sum(axis=1)
@@ -67,6 +66,15 @@ def read_values(sample: Sample, spec: MelSpec) -> Reading:
         bend=np.where(three, second, 0.0).sum(axis=1) / np.maximum(entries, 1),
         entries=entries,
     )
+
+
+def unbent_entries(unfloored: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The entries that no floor bends, of those that are above it: `[n_mels, frames]` to the same shape.
+
+    A band that is mostly empty is bent, as is a frame that is mostly silent.
+    """
+    usable = unfloored & (unfloored.mean(axis=1) > 0.5)[:, None]
+    return np.asarray(usable & (usable.sum(axis=0) > 0.9 * usable.any(axis=1).sum()))
 
 
 def magnitude_logs(values: NDArray[np.float64], spec: MelSpec) -> NDArray[np.float64]:

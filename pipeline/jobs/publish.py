@@ -87,8 +87,10 @@ def _columns(job: Job, sidecars: Sidecars) -> Callable[[Path], ParquetManifest] 
     if "parquet" not in job.config.output.manifest:
         return None
     numbers = np.issubdtype(sidecars.metadata.catalogue.where.dtype, np.integer)
-    refined = job.config.vocoder.refine > 0
-    return partial(ParquetManifest, fields=job.fields, rows_are_numbers=bool(numbers), refined=refined)
+    vocoder = job.config.vocoder
+    optional = {"mel_distance_unrefined": vocoder.refinements > 0, "mel_origin": vocoder.origin is not None}
+    more = tuple(name for name, there in optional.items() if there)
+    return partial(ParquetManifest, fields=job.fields, rows_are_numbers=bool(numbers), more=more)
 
 
 def _write(

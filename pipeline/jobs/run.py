@@ -20,7 +20,7 @@ from pipeline.jobs.steps import (
     totals_if_done,
 )
 from pipeline.jobs.tidying import tidied, tidied_later
-from pipeline.melspec import Difference
+from pipeline.melspec import Difference, MelOrigin
 from pipeline.planning.plan import Plan, reasons
 from pipeline.planning.prepare import prepare, replan
 from pipeline.vocoders import Backend
@@ -40,6 +40,8 @@ class RunPlan(Plan):
         backend: what runs the vocoder's net.
         differences: differences between the store's contract and the vocoder's; melmill bridges all of them.
         unverified: description of what the store's values could not show of its contract; None if there is nothing.
+        origin: what the vocoder takes the mels as; None if it treats all mels alike.
+        why_origin: description of what that was decided by; None if it treats all mels alike.
         metadata: description of the list of metadata; None if the job names no list.
         metadata_notes: sentences about the fields of the metadata that become text.
         needed_again: number of shards that are there and superseded; a run reads their objects before it publishes
@@ -55,6 +57,8 @@ class RunPlan(Plan):
     backend: Backend
     differences: tuple[Difference, ...]
     unverified: str | None
+    origin: MelOrigin | None
+    why_origin: str | None
     metadata: str | None
     metadata_notes: tuple[str, ...]
     needed_again: int
@@ -81,6 +85,8 @@ class RunPlan(Plan):
             "why_not_native": self.backend.why_not_native,
             "precision": self.backend.precision,
             "refine": self.backend.refine,
+            "mels": self.origin,
+            "why_mels": self.why_origin,
             "differences": [str(difference) for difference in self.differences],
             "doubt": self.unverified,
             "metadata_notes": list(self.metadata_notes),
@@ -113,6 +119,8 @@ def plan(config: JobConfig, adopt: bool = False) -> RunPlan:
         backend=vocoder.backend,
         differences=prepared.differences,
         unverified=prepared.unverified,
+        origin=prepared.job.config.vocoder.origin,
+        why_origin=prepared.why_origin,
         metadata=None if metadata.path is None else metadata.words(),
         metadata_notes=metadata.fields.notes,
         needed_again=len(needed_again(prepared)),

@@ -9,13 +9,14 @@ from pipeline.melspec.conversion import Conversion, convert_mel
 from pipeline.melspec.difference import Difference
 from pipeline.melspec.normalization import Normalization
 from pipeline.melspec.presets import PRESETS, mel_spec, preset, preset_names
-from pipeline.melspec.spec import Framing, MelSpec
+from pipeline.melspec.spec import Framing, MelOrigin, MelSpec
 
 __all__ = [
     "PRESETS",
     "Conversion",
     "Difference",
     "Framing",
+    "MelOrigin",
     "MelSpec",
     "Normalization",
     "convert_mel",

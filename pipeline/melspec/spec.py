@@ -23,6 +23,8 @@ Log = Literal["ln", "log10", "db"]
 Framing = Literal["same", "center"]
 HannWindow = Literal["periodic", "symmetric"]
 Flooring = Literal["max", "add"]
+MelOrigin = Literal["recorded", "predicted"]
+"""What mels are of: recordings, or an acoustic model, whose mels are smoother than those of any recording."""
 
 # Largest values in a contract. A store's contract is read before anything else, and its filterbank is kept in memory.
 _MOST_SIZES = {"sample_rate": 1_000_000, "n_fft": 32768, "hop_length": 32768, "win_length": 32768, "n_mels": 1024}

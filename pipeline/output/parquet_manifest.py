@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from pipeline.output.arrow_columns import arrow_struct, column
 GROUP_ROWS = 65_536
 """Smallest number of rows in a group; the last one may have fewer. A group of usual rows takes 30 MB of memory."""
 
-_TEXTS = ("key", "text", "speaker", "language", "shard", "member", "subtype", "pcm_sha256")
+_TEXTS = ("key", "text", "speaker", "language", "shard", "member", "subtype", "pcm_sha256", "mel_origin")
 _WHOLE = ("offset", "bytes", "sample_rate", "num_samples", "clipped", "over_full_scale")
 _FIELDS = (
     "key", "text", "speaker", "language", "shard", "member", "offset", "bytes", "sample_rate", "num_samples",
@@ -42,19 +42,19 @@ class ParquetManifest:
         path: the file.
         fields: name of each field of the metadata -> its type, as `planning.fields` gives it.
         rows_are_numbers: whether `source.row` is a number, as in ragged and padded stores; else it is text.
-        refined: whether waveforms were refined, so that rows have `mel_distance_unrefined`.
+        more: which of `records.OPTIONAL_FIELDS` the rows have.
 
     Raises:
         ConfigError: if pyarrow is not installed.
     """
 
-    def __init__(self, path: Path, fields: Mapping[str, Any], rows_are_numbers: bool, refined: bool = False) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, Any], rows_are_numbers: bool, more: Sequence[str] = ()) -> None:
         check_installed()
         import pyarrow
         import pyarrow.parquet
 
         self._arrow = pyarrow
-        self._schema = self._schema_of(fields, rows_are_numbers, refined)
+        self._schema = self._schema_of(fields, rows_are_numbers, more)
         self._batches: list[Any] = []
         self._rows = 0
         self._file = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
@@ -89,7 +89,7 @@ class ParquetManifest:
             self._file.write_table(table, row_group_size=self._rows)
         self._batches, self._rows = [], 0
 
-    def _schema_of(self, fields: Mapping[str, Any], rows_are_numbers: bool, refined: bool) -> Any:
+    def _schema_of(self, fields: Mapping[str, Any], rows_are_numbers: bool, more: Sequence[str]) -> Any:
         arrow = self._arrow
         source = arrow.struct(
             [
@@ -103,7 +103,7 @@ class ParquetManifest:
         return arrow.schema(
             [
                 (name, structs[name] if name in structs else kinds.get(name, arrow.float64)())
-                for name in (*_FIELDS, *(("mel_distance_unrefined",) if refined else ()))
+                for name in (*_FIELDS, *more)
                 if name != "meta" or fields
             ]
         )

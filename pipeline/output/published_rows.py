@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.config import StoreInRows
 from pipeline.output.common_fields import common_fields
 from pipeline.output.not_measured import without_nulls
-from pipeline.output.records import Failure, Row
+from pipeline.output.records import OPTIONAL_FIELDS, Failure, Row
 
 
 def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
@@ -28,8 +28,9 @@ def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:
         plain["source"]["store"] = last_part(value.source.store)
     if isinstance(value, Failure):
         return plain
-    if value.mel_distance_unrefined is None:
-        del plain["mel_distance_unrefined"]
+    for name in OPTIONAL_FIELDS:
+        if plain[name] is None:
+            del plain[name]
     return {"key": plain.pop("key"), **common_fields(value.meta), **without_nulls(plain)}
 
 

@@ -14,9 +14,13 @@ from typing import Any
 
 from pipeline.config import Subtype
 from pipeline.events import Stages
+from pipeline.melspec import MelOrigin
 from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import audio_object, shard_name
 from pipeline.output.not_measured import with_nulls
+
+OPTIONAL_FIELDS = "mel_distance_unrefined", "mel_origin"
+"""Fields of a row that the manifest has only where they have a value."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Row:
             utterance has no measurable one.
         mel_distance_unrefined: `mel_distance` of the net's waveform before it was refined, `NO_DISTANCE` if it was not
             measured; None, and no field of the manifest, where nothing is refined.
+        mel_origin: what the vocoder took the mels as; None, and no field of the manifest, if it treats all alike.
     """
 
     key: str
@@ -87,6 +92,7 @@ class Row:
     gain_db: float = 0.0
     loudness: float | None = None
     mel_distance_unrefined: float | None = None
+    mel_origin: MelOrigin | None = None
 
     @property
     def object_name(self) -> str:

@@ -6,8 +6,7 @@ from pipeline.config import FramingChange
 from pipeline.errors import ContractError
 from pipeline.evidence import Judgement, Sample, judge, listed, unjudged
 from pipeline.melspec import Difference, MelSpec
-from pipeline.stores import Catalogue, MelStore
-from pipeline.stores.sampling import sample_mels
+from pipeline.stores import MelStore
 from pipeline.vocoders import Vocoder
 from pipeline.wording import counted
 
@@ -83,7 +82,7 @@ def check_contract(
     )
 
 
-def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str | None:
+def check_values(store: MelStore, sample: Sample, source: MelSpec) -> str | None:
     """Look at a sample of the mels, and refuse values that contradict their contract.
 
     Values are refused if another contract explains them, or if no waveform can have them. Values that are merely
@@ -92,7 +91,7 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
 
     Args:
         store: the store, opened.
-        catalogue: catalogue of the store.
+        sample: the sample, from `sample_mels`.
         source: contract of the store's mels.
 
     Returns:
@@ -102,7 +101,6 @@ def check_values(store: MelStore, catalogue: Catalogue, source: MelSpec) -> str 
         ContractError: if the values contradict the contract. The message says what was found, and which contract the
             values look like.
     """
-    sample = sample_mels(store, catalogue)
     if not sample.mels:
         return None
     judged = judge(sample, source)

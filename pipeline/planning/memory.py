@@ -77,7 +77,7 @@ def memory_need(job: Job, store: MelStore, catalogue: Catalogue, vocoder: Vocode
     chunks = 2 * store.chunk_bytes(longest, longest) if longest.frames else 0  # decoded, and as they are stored
     decoding = vocoder.memory(window * (config.vocoder.batch or 1)) + chunks + spool + largest * _PER_ROW
     if config.vocoder.device != "cpu":
-        rows = 2 if config.vocoder.refine else 1  # the net's own waveform waits, too
+        rows = 2 if config.vocoder.refinements else 1  # the net's own waveform waits, too
         decoding += 4 * PIECES * rows * vocoder.samples(window)  # float32 waveforms that wait to be encoded
     workers = config.cluster.worker_count()
     in_flight = 2 * max(1, workers) * threads

@@ -8,14 +8,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
 from pipeline.audio.loudness import check_installed
-from pipeline.config import Job, JobConfig
+from pipeline.config import Job, JobConfig, VocoderConfig
 from pipeline.errors import ConfigError
-from pipeline.melspec import Difference
+from pipeline.melspec import Difference, MelSpec
 from pipeline.output.commit_heads import CommitHead
 from pipeline.output.layout import DATA, INDEX, PARQUET, shard_path
 from pipeline.output.ledger import Ledger
@@ -23,6 +23,7 @@ from pipeline.output.parquet_manifest import check_installed as check_pyarrow
 from pipeline.output.shard_index import indexed_shards
 from pipeline.planning.commit_index import CommitIndex, index_commits
 from pipeline.planning.contract import check_contract, check_values, source_contract
+from pipeline.planning.mel_origin import decide_origin
 from pipeline.planning.memory import check_memory, memory_need
 from pipeline.planning.plan import Plan, plan_shards
 from pipeline.planning.shard_length import LONGEST_SECONDS, begun_with, shard_seconds
@@ -31,7 +32,8 @@ from pipeline.planning.utterance_metadata import UtteranceMetadata
 from pipeline.planning.versions import installed
 from pipeline.storage import NO_OPTIONS, Storage, absolute_url, exists, open_output, open_storage
 from pipeline.stores import Catalogue, MelStore, open_store
-from pipeline.vocoders import Vocoder, check_device, load_vocoder, other_refinements
+from pipeline.stores.sampling import sample_mels
+from pipeline.vocoders import Vocoder, check_device, load_vocoder, other_origin, other_refinements
 
 _UNKNOWN_WORKERS = 16
 """Number of workers to have work for on a cluster that is not asked how many it has."""
@@ -65,6 +67,7 @@ class Prepared:
         vocoder: the vocoder, loaded in this process; workers load their own.
         differences: the differences between the store's contract and the vocoder's; all of them can be bridged.
         unverified: the part of the store's contract that its values could not confirm, as text; None if all was.
+        why_origin: what `vocoder.mels` was decided by, as text; None if the vocoder treats all mels alike.
         plan: the shards to make, and those that are there.
         ledger: ledger of the output.
         scan: the commits and objects that the plan was made from.
@@ -77,6 +80,7 @@ class Prepared:
     vocoder: Vocoder
     differences: tuple[Difference, ...]
     unverified: str | None
+    why_origin: str | None
     plan: Plan
     ledger: Ledger
     scan: OutputScan
@@ -115,9 +119,7 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
     store = open_store(source.store, source.layout, stated, source.fingerprint, source.options)
     contract = source_contract(store, stated)
     wanted = config.vocoder
-    vocoder = load_vocoder(
-        wanted.name, contract, 1, wanted.runtime, wanted.device, wanted.batch, 1, wanted.precision, wanted.refine
-    )
+    vocoder = _load(wanted, contract)
     if config.cluster.kind in ("local", "synchronous"):  # in other clusters the workers have the card, not this process
         check_device(wanted.device)
     differences = check_contract(store, contract, vocoder, source.convert, source.framing)
@@ -126,6 +128,10 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
         raise ConfigError(
             f"the store {store.url} holds no utterances ({store.describe()}). Check input.store and input.layout"
         )
+    sample = cache(partial(sample_mels, store, catalogue))
+    decided = decide_origin(wanted, vocoder, described, sample, contract)
+    vocoder = _load(decided.config, contract)
+    config = config.model_copy(update={"vocoder": decided.config})
     config = _with_shard_length(config, described, contract.seconds(int(catalogue.frames.sum())), parts)
     metadata = UtteranceMetadata.read(store, catalogue, source.meta, (described or {}).get("metadata"))
     job = Job(
@@ -139,15 +145,23 @@ def prepare(config: JobConfig, adopt: bool = False, parts: int = 1) -> Prepared:
         fields=metadata.fields.types,
         versions=installed(),
         runtime=vocoder.backend.runtime,
-        elsewhere={**vocoder.backend.elsewhere, **other_refinements(vocoder)},
+        elsewhere={**vocoder.backend.elsewhere, **other_refinements(vocoder), **other_origin(vocoder)},
     )
     sidecars = Sidecars(metadata, config.output.sidecar)
     scan = _scan(ledger, catalogue, sidecars)
     plan = _plan(scan, ledger, store, catalogue, vocoder, job, sidecars)
     if plan.todo:
         check_memory(plan.memory, config.cluster)
-    unverified = check_values(store, catalogue, contract) if plan.todo and source.check_values else None
-    return Prepared(job, store, catalogue, vocoder, differences, unverified, plan, ledger, scan, sidecars)
+    unverified = check_values(store, sample(), contract) if plan.todo and source.check_values else None
+    return Prepared(job, store, catalogue, vocoder, differences, unverified, decided.why, plan, ledger, scan, sidecars)
+
+
+def _load(config: VocoderConfig, contract: MelSpec) -> Vocoder:
+    """The vocoder of a job, in this process. Mels whose origin is still open are taken as recorded."""
+    return load_vocoder(
+        config.name, contract, 1, config.runtime, config.device, config.batch, 1, config.precision, config.refine,
+        config.origin or "recorded",
+    )  # fmt: skip
 
 
 def _with_shard_length(config: JobConfig, described: Mapping[str, Any] | None, seconds: float, parts: int) -> JobConfig:

@@ -14,12 +14,13 @@ _TEXTS = ("key", *COMMON_FIELDS, "subtype", "pcm_sha256")
 _WHOLE = ("sample_rate", "num_samples", "clipped", "over_full_scale")
 _NUMBERS = ("duration", "peak", "rms_dbfs", "mel_distance", "mel_distance_relative", "gain_db", "loudness")
 _UNREFINED = "mel_distance_unrefined"  # only in rows of waveforms that were refined; --where knows it
+_ORIGIN = "mel_origin"  # only in rows of vocoders that treat mels by their origin; --where knows it
 _OWN: tuple[str, ...] = (
     "key", *COMMON_FIELDS, "duration", "sample_rate", "num_samples", "subtype", "pcm_sha256", "peak", "rms_dbfs",
     "clipped", "over_full_scale", "mel_distance", "mel_distance_relative", "gain_db", "loudness",
 )  # fmt: skip
 OWN_TYPES: Mapping[str, FieldType] = {
-    **dict.fromkeys(_TEXTS, "text"),
+    **dict.fromkeys((*_TEXTS, _ORIGIN), "text"),
     **dict.fromkeys(_WHOLE, "integer"),
     **dict.fromkeys((*_NUMBERS, _UNREFINED), "number"),
 }

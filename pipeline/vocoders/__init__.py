@@ -10,7 +10,7 @@ from pipeline.vocoders.ahead import PIECES, decode_ahead, decode_together
 from pipeline.vocoders.base import Backend, CompiledVocoder, Vocoder
 from pipeline.vocoders.one_mel import vocode
 from pipeline.vocoders.refined import Refined, other_refinements
-from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
+from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder, other_origin, refinements, suits_mels
 from pipeline.vocoders.sessions import check_device
 from pipeline.vocoders.windows import decode_mels, decode_windows
 
@@ -27,6 +27,9 @@ __all__ = [
     "decode_together",
     "decode_windows",
     "load_vocoder",
+    "other_origin",
     "other_refinements",
+    "refinements",
+    "suits_mels",
     "vocode",
 ]

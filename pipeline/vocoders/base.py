@@ -61,14 +61,14 @@ class Backend:
         elsewhere: digest of the same net in another runtime, on another device or in another precision -> how its
             shards are kept, as text.
         precision: precision of the net's products.
-        refine: number of projections of its waveforms onto their mels.
+        refine: number of projections of its waveforms onto their mels; see `load_vocoder`.
     """
 
     runtime: Runtime | None
     why_not_native: str | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     precision: Precision = "float32"
-    refine: int = 0
+    refine: float = 0
 
 
 class Vocoder(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,13 @@ from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.errors import ContractError
 from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.target import required
-from pipeline.melspec import MelSpec
+from pipeline.melspec import MelOrigin, MelSpec
 from pipeline.vocoders.base import Backend, Window
 
 # Raise it whenever the same mel gives other samples.
 _ALGORITHM = 4
+_ITERATIONS: Mapping[MelOrigin, int] = {"recorded": 32, "predicted": 4}
+"""See `lift`: more of them fit mels that no signal has."""
 _METHOD: Method = "fast-griffin-lim"
 
 
@@ -29,7 +32,7 @@ class GriffinLim:
 
     Args:
         spec: the contract of the mels that it takes.
-        iterations: number of Griffin-Lim iterations.
+        iterations: number of Griffin-Lim iterations; by default that of mels of recordings.
         updates: number of updates of the least squares.
 
     Raises:
@@ -38,7 +41,7 @@ class GriffinLim:
     """
 
     spec: MelSpec
-    iterations: int = 32
+    iterations: int = _ITERATIONS["recorded"]
     updates: int = 30
 
     def __post_init__(self) -> None:
@@ -50,6 +53,16 @@ class GriffinLim:
     def name(self) -> str:
         """The name under which `load_vocoder` finds it."""
         return "griffin-lim"
+
+    @classmethod
+    def for_mels(cls, spec: MelSpec, origin: MelOrigin) -> GriffinLim:
+        """With the number of iterations for mels of that origin. Errors are those of the class."""
+        return cls(spec, _ITERATIONS[origin])
+
+    @property
+    def origin(self) -> MelOrigin:
+        """What the mels are of for which it has its number of iterations."""
+        return "predicted" if self.iterations == _ITERATIONS["predicted"] else "recorded"
 
     @property
     def digest(self) -> str:

@@ -15,7 +15,7 @@ from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.kernels.phase_stage import Method
 from pipeline.kernels.target import required
-from pipeline.melspec import Framing
+from pipeline.melspec import Framing, MelOrigin
 from pipeline.vocoders.base import Backend, Window
 from pipeline.vocoders.lift_net import LevelNet
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -29,6 +29,11 @@ _ANCHOR = 0.2
 _METHOD: Method = "admm"
 
 
+# Iterations of mels that an acoustic model predicted. More of them fit a mel that no signal has, and forget the start
+# phases, which belong together: docs/explanation/vocoders.md has the figures.
+_OF_PREDICTED = 3
+
+
 class Lift:
     """A `Vocoder` from a net that `melmill vocoder train` made.
 
@@ -36,35 +41,51 @@ class Lift:
         model: a net from mel to levels; see `net_magnitude_blocks`. Compiled kernels run it on the CPU, whatever
             runtime and device it was opened for: in another runtime, its bits would differ from processor to processor.
         name: the vocoder's name; the stem of the model's file if None.
-        iterations: number of iterations of the phase stage.
+        iterations: number of iterations of the phase stage for mels of recordings.
         framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
+        origin: what the mels are of, which decides the number of iterations.
 
     Raises:
         ConfigError: if kernels cannot be compiled here, or the model is not one that `melmill vocoder train` made.
     """
 
     def __init__(
-        self, model: OnnxModel, name: str | None = None, iterations: int = 32, framing: Framing | None = None
+        self,
+        model: OnnxModel,
+        name: str | None = None,
+        iterations: int = 32,
+        framing: Framing | None = None,
+        origin: MelOrigin = "recorded",
     ) -> None:
         required("lift")
         model = model.on_the_cpu()
         self.name = model.path.stem if name is None else name
         self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)
-        self.iterations = iterations
-        parts = ["lift", _ALGORITHM, model.digest, iterations]
+        self.origin, self._of_recorded = origin, iterations
+        self.iterations = iterations if origin == "recorded" else _OF_PREDICTED
+        parts = ["lift", _ALGORITHM, model.digest, self.iterations]
         if self.spec.framing != model.card.spec.framing:
             parts.append(self.spec.framing)
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
         self._model, self._net = model, LevelNet(model)
-        left, right = phase_halo(self.spec, iterations)
+        left, right = phase_halo(self.spec, self.iterations)
         self.halo = left + model.card.halo[0], right + model.card.halo[1]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Lift, (self._model, self.name, self.iterations, self.spec.framing)
+        return Lift, (self._model, self.name, self._of_recorded, self.spec.framing, self.origin)
 
     def for_framing(self, framing: Framing) -> Lift:
         """The same net for mels of that framing: the net sees frames, not where in the audio they lie."""
-        return self if framing == self.spec.framing else Lift(self._model, self.name, self.iterations, framing)
+        return self._with(framing, self.origin)
+
+    def for_mels(self, origin: MelOrigin) -> Lift:
+        """The same net for mels of that origin."""
+        return self._with(self.spec.framing, origin)
+
+    def _with(self, framing: Framing, origin: MelOrigin) -> Lift:
+        if (framing, origin) == (self.spec.framing, self.origin):
+            return self
+        return Lift(self._model, self.name, self._of_recorded, framing, origin)
 
     @property
     def window(self) -> int:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.errors import BadMelError
-from pipeline.melspec import MelSpec
+from pipeline.melspec import MelOrigin, MelSpec
 from pipeline.vocoders.registry import DEFAULT_VOCODER, load_vocoder
 from pipeline.vocoders.windows import decode_windows
 
 
 def vocode(
-    mel: ArrayLike, vocoder: str = DEFAULT_VOCODER, spec: MelSpec | None = None, refine: int = 0
+    mel: ArrayLike,
+    vocoder: str = DEFAULT_VOCODER,
+    spec: MelSpec | None = None,
+    refine: float | Literal["auto"] = 0,
+    mels: MelOrigin = "recorded",
 ) -> NDArray[np.float32]:
     """The waveform of one mel.
 
@@ -22,6 +28,7 @@ def vocode(
         spec: contract of the mel. griffin-lim needs it, and lift takes its framing from it; other vocoders ignore it,
             and take mels of their own contract only.
         refine: number of projections of a net's waveform onto the mel, as in `load_vocoder`.
+        mels: what the mel is of, as in `load_vocoder`.
 
     Returns:
         `[samples] float32`.
@@ -31,7 +38,7 @@ def vocode(
         ConfigError: if there is no vocoder of that name, or it cannot be refined.
     """
     values = np.asarray(mel, np.float32)
-    loaded = load_vocoder(vocoder, spec, refine=refine)
+    loaded = load_vocoder(vocoder, spec, refine=refine, mels=mels)
     bands = loaded.spec.n_mels
     if values.ndim != 2 or values.shape[0] != bands or not values.shape[1]:
         raise BadMelError(f"the mel has shape {list(values.shape)}; {loaded.name} takes [{bands}, frames]")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,13 @@ from pipeline.dsp.phase import why_not_invertible
 from pipeline.dsp.refinement import refined, refinement_halo, refinement_memory
 from pipeline.errors import ConfigError
 from pipeline.kernels.target import available
-from pipeline.melspec import MelSpec
+from pipeline.melspec import MelOrigin, MelSpec
 from pipeline.vocoders.base import Backend, BatchVocoder, CompiledVocoder, Vocoder, Window
 
 MOST_REFINEMENTS = 8
 """Largest number of projections."""
+REFINEMENTS: Mapping[MelOrigin, float] = {"recorded": 0.5, "predicted": 0}
+"""Numbers of projections that suit mels; docs/explanation/vocoders.md has the figures."""
 # Raise it whenever the same waveform of a net gives other samples.
 _ALGORITHM = 1
 
@@ -30,13 +33,13 @@ class Refined:
 
     Args:
         net: the vocoder whose waveforms are refined.
-        refine: number of projections, 1 to `MOST_REFINEMENTS`.
+        refine: number of projections, more than 0 and up to `MOST_REFINEMENTS`; with a fraction as in `refined`.
 
     Raises:
         ConfigError: if kernels cannot be compiled here, or no waveform can be made from mels of the net's contract.
     """
 
-    def __init__(self, net: Vocoder, refine: int) -> None:
+    def __init__(self, net: Vocoder, refine: float) -> None:
         assert 0 < refine <= MOST_REFINEMENTS, refine
         if (why := why_not_refined(net.spec)) is not None:
             raise ConfigError(f"vocoder.refine: {net.name} cannot be refined: {why}. Set vocoder.refine to 0")
@@ -136,7 +139,7 @@ def why_not_refined(spec: MelSpec) -> str | None:
 def other_refinements(vocoder: Vocoder) -> dict[str, str]:
     """Digest of the same vocoder with each other number of projections -> how its shards are kept, as text."""
     net, refine = (vocoder.net, vocoder.refine) if isinstance(vocoder, Refined) else (vocoder, 0)
-    others = (other for other in range(MOST_REFINEMENTS + 1) if other != refine)
+    others = (other for other in (*range(MOST_REFINEMENTS + 1), *REFINEMENTS.values()) if other != refine)
     return {
         _digest(net.digest, other) if other else net.digest: (
             f"the same net, {'refined' if other else 'not refined'}; --set vocoder.refine={other} keeps these shards"
@@ -145,6 +148,7 @@ def other_refinements(vocoder: Vocoder) -> dict[str, str]:
     }
 
 
-def _digest(net: str, refine: int) -> str:
-    parts = ["refined", _ALGORITHM, net, refine]
+def _digest(net: str, refine: float) -> str:
+    whole = int(refine)
+    parts = ["refined", _ALGORITHM, net, whole if whole == refine else refine]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

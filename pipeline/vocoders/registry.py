@@ -12,7 +12,7 @@ from typing import Literal
 from pipeline.checkpoints.cached_hifigan import cached_hifigan
 from pipeline.errors import ConfigError
 from pipeline.kernels.hifigan.shape import Precision, why_not
-from pipeline.melspec import Framing, MelSpec
+from pipeline.melspec import Framing, MelOrigin, MelSpec
 from pipeline.vocoders.base import BatchVocoder, Runtime, Vocoder
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.istft_vocoder import IstftVocoder
@@ -20,7 +20,7 @@ from pipeline.vocoders.lift import Lift
 from pipeline.vocoders.native_vocoder import NativeVocoder, why_not_native
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.onnx_vocoder import OnnxVocoder
-from pipeline.vocoders.refined import Refined
+from pipeline.vocoders.refined import REFINEMENTS, Refined, why_not_refined
 from pipeline.vocoders.sessions import Device
 from pipeline.wording import meant
 
@@ -52,7 +52,8 @@ def load_vocoder(
     batch: int | None = None,
     sharing: int = 1,
     precision: Precision = "float32",
-    refine: int = 0,
+    refine: float | Literal["auto"] = 0,
+    mels: MelOrigin = "recorded",
 ) -> Vocoder:
     """The vocoder of that name. In one process the same call gives the same object, so its weights are in memory once.
 
@@ -68,8 +69,10 @@ def load_vocoder(
         sharing: number of vocoders, in all processes, that share the memory of this machine's GPUs.
         precision: precision of the net's products. On the CPU "mixed" is an error where the native kernels of HiFi-GAN
             do not run it, on a processor with AVX512_BF16, and on a GPU for all nets except HiFi-GAN.
-        refine: number of projections of a net's waveforms onto their mels, up to `MOST_REFINEMENTS`. An error for
-            "griffin-lim" and for every lift.
+        refine: number of projections of a net's waveforms onto their mels, up to `MOST_REFINEMENTS`, with a part of
+            one for a fraction. An error for "griffin-lim" and for every lift, unless it is 0 or "auto". "auto" takes
+            what suits the mels.
+        mels: what the mels are of. It decides the number of iterations of lift and griffin-lim, and `refine: auto`.
 
     Raises:
         ConfigError: if there is no vocoder of that name, or it cannot be loaded or refined.
@@ -77,8 +80,7 @@ def load_vocoder(
     with _lock:
         own_mel = mel if name == GRIFFIN_LIM else None
         vocoder = _load(name, own_mel, threads, runtime, device, batch, sharing, precision)
-        if isinstance(vocoder, Lift) and mel is not None:
-            vocoder = _framed(vocoder, mel.framing)
+        vocoder = _suited(vocoder, mel, mels)
     if vocoder.backend.precision != precision:
         raise ConfigError(
             f"vocoder.precision: {name} has no mixed precision; HiFi-GAN has, in native kernels and on a GPU. Set "
@@ -93,6 +95,8 @@ def load_vocoder(
         native = ". Leave vocoder.batch out, or set vocoder.runtime to onnxruntime"
         why = native if vocoder.backend.runtime == "native" else ""
         raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}{why}")
+    if refine == "auto":
+        refine = refinements(vocoder, mels)
     if refine and isinstance(vocoder, GriffinLim | Lift):
         raise ConfigError(
             f"vocoder.refine: {name} cannot be refined: its own iterations already bring its waveforms to their mels. "
@@ -129,13 +133,42 @@ def _load(
 
 
 @functools.cache
-def _refined(vocoder: NativeVocoder | OnnxVocoder | IstftVocoder, refine: int) -> Refined:
+def _refined(vocoder: NativeVocoder | OnnxVocoder | IstftVocoder, refine: float) -> Refined:
     return Refined(vocoder, refine)
 
 
+def _suited(vocoder: Vocoder, mel: MelSpec | None, origin: MelOrigin) -> Vocoder:
+    """A lift or griffin-lim for these mels; any other vocoder as it is."""
+    if isinstance(vocoder, Lift):
+        return _suited_lift(vocoder, vocoder.spec.framing if mel is None else mel.framing, origin)
+    return GriffinLim.for_mels(vocoder.spec, origin) if isinstance(vocoder, GriffinLim) else vocoder
+
+
 @functools.cache
-def _framed(lift: Lift, framing: Framing) -> Lift:
-    return lift.for_framing(framing)
+def _suited_lift(lift: Lift, framing: Framing, origin: MelOrigin) -> Lift:
+    return lift.for_framing(framing).for_mels(origin)
+
+
+def suits_mels(vocoder: Vocoder) -> bool:
+    """Whether a vocoder decodes mels of recordings in another way than predicted ones."""
+    return isinstance(vocoder, GriffinLim | Lift)
+
+
+def refinements(vocoder: Vocoder, origin: MelOrigin) -> float:
+    """What `refine: auto` is for a vocoder: 0 if it cannot be refined."""
+    net = vocoder.net if isinstance(vocoder, Refined) else vocoder
+    if isinstance(net, GriffinLim | Lift) or why_not_refined(net.spec) is not None:
+        return 0
+    return REFINEMENTS[origin]
+
+
+def other_origin(vocoder: Vocoder) -> dict[str, str]:
+    """Digest of the same lift or griffin-lim for the other kind of mels -> how its shards are kept, as text."""
+    if not isinstance(vocoder, GriffinLim | Lift):
+        return {}
+    other: MelOrigin = "recorded" if vocoder.origin == "predicted" else "predicted"
+    digest = _suited(vocoder, vocoder.spec, other).digest
+    return {digest: f"the same vocoder for {other} mels; --set vocoder.mels={other} keeps these shards"}
 
 
 def vocoder_of(

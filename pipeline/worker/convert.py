@@ -154,8 +154,9 @@ def _load_vocoder(job: Job, threads: int) -> Vocoder:
     config, sharing = job.config.vocoder, job.config.cluster.at_once()
     runtime = job.runtime or config.runtime  # the one that the run was planned with, not what `auto` is here
     vocoder = load_vocoder(
-        config.name, job.mel, threads, runtime, config.device, config.batch, sharing, config.precision, config.refine
-    )
+        config.name, job.mel, threads, runtime, config.device, config.batch, sharing, config.precision,
+        config.refinements, config.origin or "recorded",
+    )  # fmt: skip
     if vocoder.digest != job.vocoder_digest:
         raise ContractError(
             f"the vocoder {config.name} is {vocoder.digest[:8]} on this worker but {job.vocoder_digest[:8]} where the "

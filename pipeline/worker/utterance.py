@@ -92,7 +92,7 @@ class UtteranceMel:
         self.utterance, self.shard = utterance, shard
         self.frames = shard.reframing.frames(utterance.frames)
         self.samples = shard.samples(self.frames)
-        measured, refined = shard.job.config.quality.mel_distance, shard.job.config.vocoder.refine > 0
+        measured, refined = shard.job.config.quality.mel_distance, shard.job.config.vocoder.refinements > 0
         self.distance = MelDistance(shard.spec) if measured else None
         self.own_distance = MelDistance(shard.spec) if measured and refined else None
         self._digest = MelDigest() if shard.store.digest_is_of_content else None
@@ -249,7 +249,8 @@ def convert_utterance(
                 over_full_scale=levels.over_full_scale,
                 gain_db=master.gain_db,
                 loudness=master.loudness,
-                mel_distance_unrefined=own_distance if job.config.vocoder.refine else None,
+                mel_distance_unrefined=own_distance if job.config.vocoder.refinements else None,
+                mel_origin=job.config.vocoder.origin,
             )
             return add_to_shard(row, encoder.encoded, job, attempt)
 
@@ -260,7 +261,7 @@ def _encode(
     """Examine, master and encode the waveform, piece by piece. Returns its levels."""
     levels = Levels()
     decoded = watch.timed("decode", waveform)
-    if mel.shard.job.config.vocoder.refine:
+    if mel.shard.job.config.vocoder.refinements:
         decoded = watch.timed("examine", _refined(decoded, mel.own_distance))
     made = watch.timed("examine", examined(decoded, mel.distance))
     for piece in watch.timed("encode", master.pieces(mel.shard.reframing.trimmed(made, mel.samples))):

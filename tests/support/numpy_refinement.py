@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,13 +14,13 @@ from pipeline.melspec import MelSpec
 
 
 def refined(
-    waveform: NDArray[np.float32], mel: NDArray[np.float32], spec: MelSpec, times: int = 1
+    waveform: NDArray[np.float32], mel: NDArray[np.float32], spec: MelSpec, times: float = 1
 ) -> NDArray[np.float64]:
     """The waveform `[samples] float64` that `pipeline.dsp.refinement.refined` makes."""
     found = waveform.astype(np.float64)
     possible = np.clip(mel, mel_silence(spec)[:, None], mel_ceiling(spec)[:, None]).astype(np.float64)
-    for _ in range(times):
-        found = _projected(found, possible, spec)
+    for done in range(math.ceil(times)):
+        found = found + min(1.0, times - done) * (_projected(found, possible, spec) - found)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import pickle
 import tracemalloc
 from pathlib import Path
@@ -75,15 +76,15 @@ class Hops:
         return window.core(whole if window.stop == window.frames else hops, self.spec.hop_length)
 
 
-@pytest.mark.parametrize("refine", [1, 3])
+@pytest.mark.parametrize("refine", [0.5, 1, 3])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_windows_give_the_samples_of_the_whole(name: str, refine: int, tmp_path: Path) -> None:
+def test_windows_give_the_samples_of_the_whole(name: str, refine: float, tmp_path: Path) -> None:
     """Bit for bit where the net's own are so."""
     path, mel = str(random_model(name, tmp_path / "model.onnx")), some_mel(300)
     net, vocoder = load_vocoder(path), load_vocoder(path, refine=refine)
     assert isinstance(vocoder, Refined)
     assert vocoder.backend.refine == refine
-    around = -(-refine * 63 // 16)
+    around = -(-math.ceil(refine) * 63 // 16)
     assert vocoder.halo == (net.halo[0] + around, net.halo[1] + around)
     whole = vocoder.decode(mel)
     np.testing.assert_array_equal(whole, refined(net.decode(mel), mel, net.spec, refine))
@@ -147,13 +148,13 @@ def test_batches_equal_each_mel_alone_and_both_waveforms_can_be_had(small_model:
 
 
 def test_each_number_of_projections_is_a_vocoder_and_says_how_to_keep_the_shards_of_another(vocoder_path: Path) -> None:
-    every = [load_vocoder(str(vocoder_path), refine=refine) for refine in range(9)]
-    assert len({each.digest for each in every}) == 9
-    assert load_vocoder(str(vocoder_path), refine=2) is every[2]
-    for vocoder in every:
+    every = {refine: load_vocoder(str(vocoder_path), refine=refine) for refine in (*range(9), 0.5)}
+    assert len({each.digest for each in every.values()}) == 10
+    assert load_vocoder(str(vocoder_path), refine=2) is every[2] is load_vocoder(str(vocoder_path), refine=2.0)
+    for vocoder in every.values():
         others = other_refinements(vocoder)
-        assert others.keys() == {each.digest for each in every} - {vocoder.digest}
-        for refine, each in enumerate(every):
+        assert others.keys() == {each.digest for each in every.values()} - {vocoder.digest}
+        for refine, each in every.items():
             assert each is vocoder or f"--set vocoder.refine={refine} keeps these shards" in others[each.digest]
     other = load_vocoder(str(vocoder_path), runtime="onnxruntime", refine=2)
     assert "vocoder.runtime=onnxruntime keeps" in every[2].backend.elsewhere[other.digest]

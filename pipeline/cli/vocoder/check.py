@@ -10,11 +10,10 @@ import typer
 from pipeline.cli import completion
 from pipeline.cli.mel_option import Mel, mel_contract
 from pipeline.cli.options import Json
-from pipeline.cli.printing import size
+from pipeline.cli.printing import refined_words, size
 from pipeline.cli.vocoder.listing import contract, millions
 from pipeline.vocoders.refined import MOST_REFINEMENTS
 from pipeline.vocoders.registry import NAMES
-from pipeline.wording import counted
 
 if TYPE_CHECKING:
     from pipeline.workshop.check import VocoderReport
@@ -35,9 +34,13 @@ def check(
         typer.Option(help="What runs its net. The halo of HiFi-GAN depends on it.", show_default=True),
     ] = "auto",
     refine: Annotated[
-        int,
+        float,
         typer.Option(min=0, max=MOST_REFINEMENTS, help="Number of projections of its waveforms (vocoder.refine)."),
     ] = 0,
+    mels: Annotated[
+        Literal["recorded", "predicted"],
+        typer.Option(help="What the mels are taken as (vocoder.mels).", show_default=True),
+    ] = "recorded",
     as_json: Json = False,
 ) -> None:
     """Try a vocoder, and say whether it does what it states.
@@ -52,7 +55,7 @@ def check(
     """
     from pipeline.workshop.check import check_vocoder
 
-    report = check_vocoder(name, mel_contract(mel), runtime, refine)
+    report = check_vocoder(name, mel_contract(mel), runtime, refine, mels)
     if as_json:
         print(json.dumps(report.to_dict()))
     else:
@@ -63,7 +66,7 @@ def check(
 def _print_report(report: VocoderReport) -> None:
     print(f"vocoder   {report.name}, digest {report.digest}")
     if report.runtime is not None:
-        refined = f", refined {counted(report.refine, 'time')}" if report.refine else ""
+        refined = refined_words(report.refine)
         print(f"runtime   {report.runtime}{refined}")
     print(f"mels      {contract(report.spec)}")
     for difference in report.differences:

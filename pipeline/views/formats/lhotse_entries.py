@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from pipeline.output.records import OPTIONAL_FIELDS, Row
 from pipeline.views.rows import ExportRow
 
 Entry = dict[str, Any]
@@ -44,9 +45,9 @@ def supervision(row: ExportRow) -> Entry:
     return entry | ({"custom": _plain(made.meta)} if made.meta else {})
 
 
-def _unrefined(distance: float | None) -> Entry:
-    """The figure that only waveforms that were refined have."""
-    return {} if distance is None else {"mel_distance_unrefined": distance}
+def _optional(row: Row) -> Entry:
+    """The fields that only some outputs' rows have."""
+    return {name: value for name in OPTIONAL_FIELDS if (value := getattr(row, name)) is not None}
 
 
 def cut(row: ExportRow, source: Entry) -> Entry:
@@ -59,7 +60,7 @@ def cut(row: ExportRow, source: Entry) -> Entry:
         "channel": 0,
         "supervisions": [supervision(row)],
         "recording": recording(row, source),
-        "custom": {name: getattr(made, name) for name in _FIGURES} | _unrefined(made.mel_distance_unrefined),
+        "custom": {name: getattr(made, name) for name in _FIGURES} | _optional(made),
         "type": "MonoCut",
     }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.dsp.mel import log_mel
 from pipeline.errors import ConfigError, ContractError, MelmillError
-from pipeline.melspec import Difference, MelSpec
+from pipeline.melspec import Difference, MelOrigin, MelSpec
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
 from pipeline.vocoders.base import Runtime
 from pipeline.vocoders.registry import GRIFFIN_LIM, model_path
@@ -56,7 +56,7 @@ class VocoderReport:
     name: str
     digest: str
     runtime: Runtime | None
-    refine: int
+    refine: float
     spec: MelSpec
     differences: tuple[Difference, ...]
     geometry: Geometry | None
@@ -92,7 +92,11 @@ class VocoderReport:
 
 
 def check_vocoder(
-    name: str, mel: MelSpec | None = None, runtime: Runtime | Literal["auto"] = "auto", refine: int = 0
+    name: str,
+    mel: MelSpec | None = None,
+    runtime: Runtime | Literal["auto"] = "auto",
+    refine: float = 0,
+    mels: MelOrigin = "recorded",
 ) -> VocoderReport:
     """Tries a vocoder on the prompts that come with melmill, on one thread.
 
@@ -102,6 +106,7 @@ def check_vocoder(
         mel: contract by which the mels are made; the vocoder's own if None. griffin-lim has no contract of its own.
         runtime: what runs its net, as in `load_vocoder`.
         refine: number of projections of its waveforms, as in `load_vocoder`.
+        mels: what the mels are taken as, as in `load_vocoder`. The trial's are of recordings.
 
     Raises:
         ConfigError: if there is no vocoder of that name, if it cannot be imported or refined, or if it decodes no mel
@@ -112,8 +117,8 @@ def check_vocoder(
         with tempfile.TemporaryDirectory(prefix="melmill-") as folder:
             imported = Path(folder) / "imported.onnx"
             imported.write_bytes(import_onnx(Path(name), mel).model.SerializeToString(deterministic=True))
-            return dataclasses.replace(check_vocoder(str(imported), None, runtime, refine), name=name)
-    vocoder = load_vocoder(name, mel, runtime=runtime, refine=refine)
+            return dataclasses.replace(check_vocoder(str(imported), None, runtime, refine, mels), name=name)
+    vocoder = load_vocoder(name, mel, runtime=runtime, refine=refine, mels=mels)
     spec = vocoder.spec if mel is None else mel
     if spec.n_mels != vocoder.spec.n_mels:
         raise ContractError(f"{name} takes mels of {vocoder.spec.n_mels} bands; those of --mel have {spec.n_mels}")
