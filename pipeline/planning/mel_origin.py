@@ -47,13 +47,14 @@ def decide_origin(
     begun = (described or {}).get("job", {}).get("vocoder")
     if begun is not None and begun.get("name") != config.name:
         begun = None  # all shards are made again anyway
-    if config.refine == "auto" and begun is not None:
-        config = config.model_copy(update={"refine": begun.get("refine", 0)})
-    if config.refine != "auto" and not suits_mels(vocoder):
-        return Decided(config, None)
+    automatic = config.refine == "auto"
+    if not suits_mels(vocoder) and not (automatic and refinements(vocoder, "recorded")):
+        return Decided(config.model_copy(update={"refine": 0}) if automatic else config, None)
     origin, why = _origin(config, begun, sample, spec)
-    refine = refinements(vocoder, origin) if config.refine == "auto" else config.refine
-    return Decided(config.model_copy(update={"mels": origin, "refine": refine}), why)
+    update: dict[str, Any] = {"mels": origin}
+    if automatic:
+        update["refine"] = refinements(vocoder, origin) if begun is None else begun.get("refine", 0)
+    return Decided(config.model_copy(update=update), why)
 
 
 def _origin(

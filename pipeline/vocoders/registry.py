@@ -70,8 +70,8 @@ def load_vocoder(
         precision: precision of the net's products. On the CPU "mixed" is an error where the native kernels of HiFi-GAN
             do not run it, on a processor with AVX512_BF16, and on a GPU for all nets except HiFi-GAN.
         refine: number of projections of a net's waveforms onto their mels, up to `MOST_REFINEMENTS`, with a part of
-            one for a fraction. An error for "griffin-lim" and for every lift, unless it is 0 or "auto". "auto" takes
-            what suits the mels.
+            one for a fraction. An error for "griffin-lim" and for every lift, unless it is 0 or "auto". "auto" is 1
+            for the HiFi-GANs of `NAMES` and mels of recordings, 0 for all else.
         mels: what the mels are of. It decides the number of iterations of lift and griffin-lim, and `refine: auto`.
 
     Raises:
@@ -155,9 +155,8 @@ def suits_mels(vocoder: Vocoder) -> bool:
 
 
 def refinements(vocoder: Vocoder, origin: MelOrigin) -> float:
-    """What `refine: auto` is for a vocoder: 0 if it cannot be refined."""
-    net = vocoder.net if isinstance(vocoder, Refined) else vocoder
-    if isinstance(net, GriffinLim | Lift) or why_not_refined(net.spec) is not None:
+    """What `refine: auto` is for a vocoder: 0 if it cannot be refined, or if nobody judged how it sounds refined."""
+    if vocoder.name not in HIFIGAN_FILES or why_not_refined(vocoder.spec) is not None:
         return 0
     return REFINEMENTS[origin]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.config import VocoderConfig
 from pipeline.dsp.mel import log_mel
 from pipeline.evidence import Sample
 from pipeline.melspec import PRESETS
-from pipeline.planning.mel_origin import decide_origin
+from pipeline.planning.mel_origin import Decided, decide_origin
 from pipeline.vocoders import Vocoder, load_vocoder
 
 SPEC = PRESETS["hifigan-22k"]
@@ -54,7 +55,7 @@ def test_a_new_output_is_decided_by_the_values(name: str, smooth: bool, origin: 
 
 
 def test_what_the_user_says_decides_and_the_store_is_not_read() -> None:
-    config = VocoderConfig(name="lift", mels="predicted")
+    config = VocoderConfig(name="lift", mels="predicted", refine=0)
     for begun in (None, described(name="lift", mels="recorded"), described(name="lift")):
         found = decide_origin(config, vocoder("lift"), begun, unread, SPEC)
         assert (found.config, found.why) == (config, "as vocoder.mels says")
@@ -79,9 +80,10 @@ def test_an_output_of_another_vocoder_is_decided_by_the_values() -> None:
     assert found.config.origin == "predicted"
 
 
-@pytest.mark.parametrize(("smooth", "refine"), [(False, 0.5), (True, 0)])
+@pytest.mark.parametrize(("smooth", "refine"), [(False, 1), (True, 0)])
 def test_auto_refines_nets_on_recorded_mels_alone(smooth: bool, refine: float) -> None:
-    config = VocoderConfig(refine="auto")
+    config = VocoderConfig()
+    assert config.refine == "auto"
     net = load_vocoder(config.name, SPEC, refine="auto")
     found = decide_origin(config, net, None, lambda: sample(smooth), SPEC)
     assert found.config.refine == refine
@@ -90,15 +92,19 @@ def test_auto_refines_nets_on_recorded_mels_alone(smooth: bool, refine: float) -
 
 @pytest.mark.parametrize(("section", "refine"), [({"refine": 2}, 2), ({"refine": 0.5}, 0.5), ({}, 0)])
 def test_auto_keeps_the_refinement_that_an_output_was_begun_with(section: dict[str, float], refine: float) -> None:
-    config = VocoderConfig(refine="auto")
-    found = decide_origin(config, vocoder(config.name), described(name=config.name, **section), unread, SPEC)
-    assert (found.config.refine, found.config.origin, found.why) == (refine, None, None)
-
-
-def test_a_net_that_is_not_refined_treats_all_mels_alike() -> None:
     config = VocoderConfig()
-    found = decide_origin(config, vocoder(config.name), None, unread, SPEC)
-    assert (found.config, found.why, found.config.origin) == (config, None, None)
+    found = decide_origin(config, vocoder(config.name), described(name=config.name, **section), unread, SPEC)
+    assert (found.config.refine, found.config.origin) == (refine, "recorded")
+    again = decide_origin(config, vocoder(config.name), described(**found.config.model_dump()), unread, SPEC)
+    assert again == found
+
+
+def test_a_net_that_is_not_refined_treats_all_mels_alike(vocoder_path: Path) -> None:
+    config = VocoderConfig(refine=0)
+    assert decide_origin(config, vocoder(config.name), None, unread, SPEC) == Decided(config, None)
+    unjudged = VocoderConfig(name=str(vocoder_path))
+    found = decide_origin(unjudged, load_vocoder(unjudged.name, SPEC, refine="auto"), None, unread, SPEC)
+    assert (found.config.refine, found.config.origin, found.why) == (0, None, None)
 
 
 @pytest.mark.parametrize("mels", [(), (np.zeros((80, 5), np.float32),)], ids=["none", "too short"])

@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "an output keeps the refinement that it was begun with",
         "planning/mel_origin.py",
-        'if config.refine == "auto" and begun is not None:',
-        "if False:",
+        'refinements(vocoder, origin) if begun is None else begun.get("refine", 0)',
+        "refinements(vocoder, origin)",
         "tests/planning/test_mel_origin.py -k keeps_the_refinement",
     ),
     Mutant(
