@@ -21,7 +21,7 @@ from pipeline.vocoders.base import Backend, Window
 
 # Raise it whenever the same mel gives other samples.
 _ALGORITHM = 4
-_ITERATIONS: Mapping[MelOrigin, int] = {"recorded": 32, "predicted": 4}
+_ITERATIONS: Mapping[MelOrigin, int] = {"recorded": 32, "predicted": 2}
 """See `lift`: more of them fit mels that no signal has."""
 _METHOD: Method = "fast-griffin-lim"
 

@@ -19,7 +19,7 @@ from pipeline.vocoders.base import Backend, BatchVocoder, CompiledVocoder, Vocod
 
 MOST_REFINEMENTS = 8
 """Largest number of projections."""
-REFINEMENTS: Mapping[MelOrigin, int] = {"recorded": 1, "predicted": 0}
+REFINEMENTS: Mapping[MelOrigin, float] = {"recorded": 0.8, "predicted": 0}
 """Numbers of projections that suit mels of each origin; docs/explanation/vocoders.md has the figures."""
 # Raise it whenever the same waveform of a net gives other samples.
 _ALGORITHM = 1
@@ -139,7 +139,7 @@ def why_not_refined(spec: MelSpec) -> str | None:
 def other_refinements(vocoder: Vocoder) -> dict[str, str]:
     """Digest of the same vocoder with each other number of projections -> how its shards are kept, as text."""
     net, refine = (vocoder.net, vocoder.refine) if isinstance(vocoder, Refined) else (vocoder, 0)
-    others = (other for other in (0, 0.5, *range(1, MOST_REFINEMENTS + 1)) if other != refine)
+    others = (other for other in sorted({*range(MOST_REFINEMENTS + 1), *REFINEMENTS.values()}) if other != refine)
     return {
         _digest(net.digest, other) if other else net.digest: (
             f"the same net, {'refined' if other else 'not refined'}; --set vocoder.refine={other} keeps these shards"

@@ -70,7 +70,7 @@ def load_vocoder(
         precision: precision of the net's products. On the CPU "mixed" is an error where the native kernels of HiFi-GAN
             do not run it, on a processor with AVX512_BF16, and on a GPU for all nets except HiFi-GAN.
         refine: number of projections of a net's waveforms onto their mels, up to `MOST_REFINEMENTS`, with a part of
-            one for a fraction. An error for "griffin-lim" and for every lift, unless it is 0 or "auto". "auto" is 1
+            one for a fraction. An error for "griffin-lim" and for every lift, unless it is 0 or "auto". "auto" is 0.8
             for the HiFi-GANs of `NAMES` and mels of recordings, 0 for all else.
         mels: what the mels are of. It decides the number of iterations of lift and griffin-lim, and `refine: auto`.
 

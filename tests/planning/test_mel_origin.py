@@ -80,7 +80,7 @@ def test_an_output_of_another_vocoder_is_decided_by_the_values() -> None:
     assert found.config.origin == "predicted"
 
 
-@pytest.mark.parametrize(("smooth", "refine"), [(False, 1), (True, 0)])
+@pytest.mark.parametrize(("smooth", "refine"), [(False, 0.8), (True, 0)])
 def test_auto_refines_nets_on_recorded_mels_alone(smooth: bool, refine: float) -> None:
     config = VocoderConfig()
     assert config.refine == "auto"
