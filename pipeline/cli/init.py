@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +36,7 @@ def init(
         melmill init job.yaml --store mels.zarr
         melmill plan job.yaml
     """
-    if job is not None and job.exists():
+    if job is not None and os.path.exists(job):
         raise _exists(job)
     if store is None:
         if mel is not None:
@@ -53,8 +55,17 @@ def init(
             file.write(text)
     except FileExistsError as error:
         raise _exists(job) from error
+    except FileNotFoundError as error:
+        what = f"{job} cannot be written: there is no folder {job.parent}"
+        raise ConfigError(
+            f"{what}. Make it (mkdir -p {shlex.quote(str(job.parent))}), or choose another place"
+        ) from error
+    except NotADirectoryError as error:
+        what = f"{job} cannot be written: {job.parent} lies in a file, or is one"
+        raise ConfigError(f"{what}. Choose another place") from error
     except OSError as error:
-        raise StorageError(f"{job} cannot be written: {error.strerror}") from error
+        what = f"{job} cannot be written: {error.strerror}"
+        raise StorageError(f"{what}. Choose another place, or mend that, and run init again") from error
     print(f"wrote {job}; now see what it would make: melmill plan {job}")
 
 

@@ -1,6 +1,7 @@
 """`melmill init`: a job file for a store, with what inspect finds in it, which `melmill plan` takes."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,21 @@ def test_a_file_is_never_overwritten(job: Path, monkeypatch: pytest.MonkeyPatch)
     job.write_text("mine")
     assert "job.yaml exists already" in melmill("init", job, code=2)
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", lambda path: False)  # it comes up between the look and the writing
+        patch.setattr(os.path, "exists", lambda path: False)  # it comes up between the look and the writing
         assert "job.yaml exists already" in melmill("init", job, code=2)
     assert job.read_text() == "mine"
-    assert "cannot be written" in melmill("init", job.with_name("no") / "job.yaml", code=6)
+
+
+def test_a_file_that_cannot_be_written_is_told_with_its_folder_and_a_remedy(job: Path) -> None:
+    folder = job.with_name("no") / "such folder"
+    assert f"there is no folder {folder}. Make it (mkdir -p '{folder}')" in melmill("init", folder / "j.yaml", code=2)
+    job.write_text("")
+    assert f"{job} lies in a file, or is one. Choose another" in melmill("init", job / "job.yaml", code=2)
+    name = "j" * 300
+    assert "File name too long. Choose another place" in melmill("init", job.with_name(name), code=6)
+
+
+def test_a_contract_without_a_store_is_refused() -> None:
     assert "--store, which is missing" in melmill("init", "--mel", "hifigan-22k", code=2)
 
 
