@@ -84,9 +84,10 @@ FLOORS = {
     "views": [
         "card options receipt tar_file tar_texts",
         "files rows",
-        "audio columns shard_groups table_file",
-        "export_format where",
-        "data_set_card tars",
+        "audio shard_groups table_file",
+        "export_format",
+        "columns",
+        "data_set_card tars where",
         "formats writing",
         "run",
         "__init__",

@@ -22,6 +22,7 @@ from pipeline.output.layout import RECEIPT
 from pipeline.output.ledger import Ledger
 from pipeline.output.published_manifest import PublishedManifest
 from pipeline.output.published_rows import last_part
+from pipeline.output.records import OPTIONAL_FIELDS
 from pipeline.storage import NO_OPTIONS, LocalStorage, Storage, open_storage, translated
 from pipeline.storage.clutter import is_clutter
 from pipeline.storage.local import local_path
@@ -146,7 +147,9 @@ def _made(
         opened.callback(audio.close)
         fields = published_fields(source)
         types = exported_types(fields.types, options)
-        making = Making(source, fields, options, types, files, audio, opened, list(fields.notes))
+        first = next(source.rows(), None)
+        more = tuple(name for name in OPTIONAL_FIELDS if getattr(first, name, None) is not None)
+        making = Making(source, fields, options, types, files, audio, opened, more, list(fields.notes))
         counts = write_rows(FORMATS[options.to].open(making), making)
         return Receipt(
             format=options.to,

@@ -19,6 +19,8 @@ from pipeline.output.not_measured import NO_DISTANCE
 from pipeline.output.records import Row
 from pipeline.report.manifest_scan import row_figures
 from pipeline.stores import open_store
+from pipeline.views.options import ExportOptions
+from pipeline.views.run import export
 from pipeline.vocoders import decode_windows, load_vocoder
 
 Build = Callable[..., JobConfig]
@@ -74,6 +76,17 @@ def test_windows_threads_and_workers_make_the_same_refined_shards(job: Build, tm
         run(job(vocoder__refine=1, output__url=str(tmp_path / name), **more))
         made[name] = [(row["pcm_sha256"], row["mel_distance"], row[FIELD]) for row in rows(tmp_path / name)]
     assert made["whole"] == made["windows"] == made["workers"]
+
+
+@pytest.mark.parametrize("refine", [0, 1])
+def test_exports_have_the_column_if_the_rows_have_it(job: Build, tmp_path: Path, refine: int) -> None:
+    config = job(vocoder__refine=refine)
+    run(config)
+    export(str(out_of(config)), str(tmp_path / "lists"), ExportOptions("audiofolder", audio=True))
+    told = [json.loads(line) for line in (tmp_path / "lists" / "train" / "metadata.jsonl").read_text().splitlines()]
+    assert [each.get(FIELD) for each in told] == [row.get(FIELD) for row in rows(out_of(config))]
+    assert {FIELD in each for each in told} == {FIELD in (tmp_path / "lists" / "README.md").read_text()}
+    assert {FIELD in each for each in told} == {refine > 0}
 
 
 def test_what_was_not_measured_is_a_number_and_nothing_else_changes(job: Build) -> None:

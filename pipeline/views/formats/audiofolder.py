@@ -57,7 +57,7 @@ class AudioFolder:
     def add(self, row: ExportRow) -> None:
         """See ExportFormat."""
         name = self._making.audio.file(row.row, row.split).removeprefix(f"{row.split}/")
-        told = columns(row, self._making.types, _TAKEN)
+        told = columns(row, self._making, _TAKEN)
         self._looks_like_time = self._looks_like_time or any(map(_looks_like_time, told.values()))
         self._making.files.write(f"{row.split}/{_LINES}", json.dumps({"file_name": name, **told}) + "\n")
         self._card.add(row)
@@ -65,7 +65,7 @@ class AudioFolder:
 
     def finish(self) -> None:
         """See ExportFormat."""
-        types = column_types(self._making.types, _TAKEN)
+        types = column_types(self._making, _TAKEN)
         if self._looks_like_time:
             self._make_tables({"file_name": "text", **types})
         features = features_of(types, {"audio": self._card.sample_rate})

@@ -59,7 +59,7 @@ class Croissant:
     def __init__(self, making: Making) -> None:
         self._making = making
         self._tars = exported_tars(making, "data/{shard}.tar")
-        self._plain_types = column_types(making.types, _TAKEN)
+        self._plain_types = column_types(making, _TAKEN)
         self._types = {name: _flat(known) for name, known in self._plain_types.items()}
         self._types |= {"split": "text", "audio_name": "text"}
         self._table = TableFile(making.files, _ROWS, self._types)
@@ -73,7 +73,7 @@ class Croissant:
         """See ExportFormat."""
         self._tars.add(row)
         self._extensions.add(row.row.member.rpartition(".")[2])
-        told = columns(row, self._making.types, _TAKEN)
+        told = columns(row, self._making, _TAKEN)
         changed = {name: json.dumps(told[name], ensure_ascii=False) for name in told if self._is_flattened(name)}
         self._table.add({**told, **changed, "split": row.split, "audio_name": row.row.member})
 

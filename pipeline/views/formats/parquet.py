@@ -38,7 +38,7 @@ class Parquet:
     def __init__(self, making: Making) -> None:
         self._making = making
         self._audio = making.options.audio
-        self._types = column_types(making.types, _TAKEN)
+        self._types = column_types(making, _TAKEN)
         self._card = DataSetCard(making)
         self._waiting: dict[str, list[ExportRow]] = {}
         self._tables: dict[str, int] = {}
@@ -92,7 +92,7 @@ class Parquet:
 
     def _plain(self, row: ExportRow) -> dict[str, Any]:
         """A row without the bytes of its audio."""
-        told = columns(row, self._making.types, _TAKEN)
+        told = columns(row, self._making, _TAKEN)
         if self._audio:
             return {"audio": {"path": row.row.member.rpartition("/")[2]}, **told}
         place = {"file": self._making.audio.path(row.row.object_name), "offset": row.row.offset, "bytes": row.row.bytes}

@@ -11,6 +11,7 @@ import pytest
 from support.corpora import rows
 from support.exports import HOSTILE_KEYS, job_of, meta_of, write_metas
 
+from pipeline.config import JobConfig
 from pipeline.jobs.run import run
 from pipeline.views.formats import parquet
 from pipeline.views.options import ExportOptions, parse_split
@@ -29,6 +30,17 @@ def table(target: Path, split: str = "train") -> list[dict[str, Any]]:
 def content(out: Path, row: dict[str, Any]) -> bytes:
     name = row["shard"] if row["shard"].endswith(".tar") else f"{row['shard']}/{row['member']}"
     return (out / name).read_bytes()[row["offset"] :][: row["bytes"]]
+
+
+def test_tables_of_refined_audio_have_the_distance_before(job: Callable[..., JobConfig], tmp_path: Path) -> None:
+    config = job(vocoder__refine=1, quality__mel_distance=False)
+    run(config)
+    out = Path(config.output.url)
+    export(str(out), str(tmp_path / "tables"), ExportOptions("parquet"))
+    assert [each["mel_distance_unrefined"] for each in table(tmp_path / "tables")] == [-1.0] * len(rows(out))
+    export(str(out), str(tmp_path / "described"), ExportOptions("croissant"))
+    (described,) = json.loads((tmp_path / "described" / "croissant.json").read_text())["recordSet"]
+    assert "mel_distance_unrefined" in [each["name"] for each in described["field"]]
 
 
 @pytest.mark.parametrize("container", ["tar", "files"])
