@@ -48,7 +48,7 @@ def verify(
     with progress_shown(not as_json and not quiet) as progress:
         shown = _shown_on(progress, open_output(access), sample)
         if sample is not None:
-            report = audit.look(output, sample, shown, access.options)
+            report = audit.look(output, sample, shown, access.options, workers)
         else:
             report = audit.verify(output, shown, access.options, workers)
     holder = open_output(access).holder()

@@ -24,7 +24,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pipeline.config import StoreInRows
@@ -42,6 +42,8 @@ _END = b'"}\n'
 _SEAL_BYTES = len(_SEAL) + 2 * 16 + len(_END)
 _OBJECTS, _SUMS = b'"objects": ', b'"sums": '
 _ROWS, _FAILURES, _LAST = b'"rows": [\n', b'\n],\n"failures": [\n', b"\n],\n"
+
+_NOT_OF_ITS_HEAD = "its rows and failures are not those of its head"
 
 
 class _Parts(NamedTuple):
@@ -97,7 +99,7 @@ class Commit:
                 making=self.head.making,
             )
             if head_of(record) != self.head:
-                raise ValueError("its rows and failures are not those of its head")
+                raise ValueError(_NOT_OF_ITS_HEAD)
             return record
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not a commit record: {error!r}") from error
@@ -138,26 +140,49 @@ class Commit:
             return ready
         return b"".join(list_line(row, store) for row in self.record.rows)
 
+    def rows_at(self, numbers: Sequence[int]) -> tuple[Row, ...]:
+        """Some of its rows; of the others, nothing but their number is checked.
+
+        Args:
+            numbers: their indexes.
+
+        Raises:
+            ValueError: if one of them is not valid, or is not the one that the head names.
+        """
+        if self._parts is None:
+            return tuple(self.record.rows[at] for at in numbers)
+        lines = _split(self._parts.rows)
+        if len(lines) != self.head.made:
+            raise ValueError(_NOT_OF_ITS_HEAD)
+        try:
+            rows = tuple(Row.from_dict(self._plain(lines[at])) for at in numbers)
+            found = [(row.key, bytes.fromhex(row.source.digest)) for row in rows]
+            named = [(self.head.keys[at], self.head.digests[DIGEST_BYTES * at :][:DIGEST_BYTES]) for at in numbers]
+        except (LookupError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"not a commit record: {error!r}") from error
+        if found != named:
+            raise ValueError(_NOT_OF_ITS_HEAD)
+        return rows
+
     def failures(self) -> tuple[Failure, ...]:
         """Its failures."""
         return self.record.failures if self._parts is None else tuple(self._failures())
 
     def _rows(self) -> Iterator[Row]:
         assert self._parts is not None
-        return (Row.from_dict(each) for each in self._with_store(self._parts.rows))
+        return (Row.from_dict(self._plain(line)) for line in _split(self._parts.rows))
 
     def _failures(self) -> Iterator[Failure]:
         assert self._parts is not None
-        return (Failure.from_dict(each) for each in self._with_store(self._parts.failures))
+        return (Failure.from_dict(self._plain(line)) for line in _split(self._parts.failures))
 
-    def _with_store(self, lines: bytes) -> Iterator[dict[str, Any]]:
+    def _plain(self, line: str) -> dict[str, Any]:
+        """A row or failure as its list has it, with the whole URL of its store."""
         assert self._parts is not None
-        store = self._parts.head["store"]
-        for line in lines.split(b",\n") if lines else ():
-            plain = json.loads(line)
-            if store:
-                plain["source"]["store"] = store
-            yield plain
+        plain: dict[str, Any] = json.loads(line)
+        if store := self._parts.head["store"]:
+            plain["source"]["store"] = store
+        return plain
 
 
 def encoded(record: ShardRecord, store: StoreInRows = "name") -> bytes:
@@ -239,6 +264,11 @@ def _head(parts: _Parts) -> CommitHead:
         texts=plain["texts"],
         making=making_of(plain.get("making")),
     )
+
+
+def _split(lines: bytes) -> list[str]:
+    """The lines of rows or failures. Decoded at once, as `json.loads` decodes bytes; one by one takes longer."""
+    return lines.decode("utf-8", "surrogatepass").split(",\n") if lines else []
 
 
 def _is_text(value: object) -> bool:

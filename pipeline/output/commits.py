@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import StoreInRows
@@ -12,7 +12,7 @@ from pipeline.errors import DamagedRecordError, LostRecordError, StorageError
 from pipeline.output.commit_format import Commit, encoded
 from pipeline.output.commit_heads import CommitHead, HeadsWriter, KnownHeads
 from pipeline.output.layout import COMMIT_HEADS, COMMITS, STALE, commit_of, commit_path, marked_commit, stale_path
-from pipeline.output.records import ShardId, ShardRecord
+from pipeline.output.records import Row, ShardId, ShardRecord
 from pipeline.storage import Storage, exists
 
 
@@ -121,6 +121,17 @@ class Commits:
         commit = self.commit(name)
         self._parsed(commit)
         return commit
+
+    def commit_with_rows(self, name: str, numbers: Sequence[int]) -> tuple[Commit, tuple[Row, ...]]:
+        """The same, with some of its rows; the others are not parsed. Raises the errors of `commit_record`.
+
+        Args:
+            name: name of the commit.
+            numbers: indexes of the rows.
+        """
+        commit = self.commit(name)
+        with self._checked(name):
+            return commit, commit.rows_at(numbers)
 
     def _read_commit(self, name: str) -> Commit | None:
         try:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commits import as_version_1
 from support.corpora import assert_whole, digests, rows, tiny_vocoder
 from typer.testing import CliRunner
 
@@ -15,8 +17,10 @@ from pipeline.errors import ConfigError, InterruptedRunError, OwnedError
 from pipeline.events import Event
 from pipeline.jobs.run import plan, run
 from pipeline.output.audit import ShardVerified, look, repair, verify
+from pipeline.output.commit_format import Commit
 from pipeline.output.garbage import collect_garbage, find_garbage
 from pipeline.output.layout import COMMIT_HEADS, STATUS
+from pipeline.output.records import Row
 from pipeline.output.status import Holding, read_status
 from pipeline.storage import LocalStorage
 
@@ -513,6 +517,62 @@ def test_a_quick_look_finds_what_is_wrong_with_the_utterances_that_it_reads(out:
     assert (f"_melmill/commits/{damaged.name}", "corrupt") in {
         (finding.name, finding.kind) for finding in look(str(out), 24).findings
     }
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_quick_look_parses_the_rows_that_it_reads_and_no_others(
+    out: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    if version == 1:
+        for path in (out / "_melmill" / "commits").iterdir():
+            path.write_bytes(as_version_1(Commit(path.read_bytes()).record))
+    parsed: list[str] = []
+    from_dict = Row.from_dict
+
+    def counted(plain: dict[str, Any]) -> Row:
+        parsed.append(plain["key"])
+        return from_dict(plain)
+
+    monkeypatch.setattr(Row, "from_dict", counted)
+    report = look(str(out), 5)
+    assert (report.findings, report.utterances) == ((), 5)
+    assert len(parsed) == 5 if version == 2 else len(parsed) >= 24
+
+
+def sealed_again(path: Path, edit: Callable[[bytes], bytes]) -> None:
+    """Edit a commit record as another program would that knows its format."""
+    body = edit(path.read_bytes().rpartition(b'"seal": ')[0])
+    path.chmod(0o644)
+    path.write_bytes(body + b'"seal": "' + hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b'"}\n')
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text.replace(b'{"key": "', b'{"key": "x', 1),
+        lambda text: re.sub(rb'"digest": "..', b'"digest": "00', text, count=1),
+        lambda text: re.sub(rb'"digest": "..', b'"digest": "zz', text, count=1),
+        lambda text: re.sub(rb'"digest": "[0-9a-f]+"', b'"digest": 3', text, count=1),
+        lambda text: re.sub(rb'(\{"key": .*?)"peak": [^,]+, ', rb"\1", text, count=1),
+        lambda text: re.sub(rb'"rows": \[\n\{.*\},\n', b'"rows": [\n', text, count=1),
+        lambda text: re.sub(rb'"rows": \[\n\{', b'"rows": [\n', text, count=1),
+    ],
+    ids=["a key", "a mel", "no digest", "a number", "no peak", "too few", "no JSON"],
+)
+def test_a_quick_look_finds_rows_that_are_not_those_of_the_head(out: Path, edit: Callable[[bytes], bytes]) -> None:
+    path = first_commit(out)
+    sealed_again(path, edit)
+    found = [(each.kind, each.name) for each in look(str(out), 24).findings]
+    assert found == [("corrupt", f"_melmill/commits/{path.name}")]
+    assert found[0] in [(each.kind, each.name) for each in verify(str(out)).findings]
+
+
+def test_a_quick_look_of_worker_processes_finds_what_this_process_finds(out: Path) -> None:
+    flip(first_tar(out), rows(out)[0]["offset"] + 2000)
+    (out / rows(out)[-1]["shard"]).unlink()
+    alone, together = look(str(out), 24), look(str(out), 24, workers=2)
+    assert len(alone.findings) == 2
+    assert together == alone
 
 
 def test_a_quick_look_says_what_it_did_not_read(out: Path) -> None:

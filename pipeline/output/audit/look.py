@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import DamagedRecordError
+from pipeline.errors import DamagedRecordError, LostRecordError
 from pipeline.events import Listener
 from pipeline.output.audit.findings import Checked, Finding, Look, ShardVerified, VerifyReport
 from pipeline.output.audit.reading import Verification
-from pipeline.output.audit.shards import ShardCheck, read_commit
-from pipeline.output.audit.workers import in_threads
+from pipeline.output.audit.shards import ShardCheck, bad_record
+from pipeline.output.audit.workers import checking
 from pipeline.output.ledger import Ledger
 from pipeline.output.publication import Publication
 from pipeline.output.superseded import superseded_beside
@@ -24,22 +23,29 @@ from pipeline.storage import NO_OPTIONS, exists, open_storage, translated
 
 
 def look(
-    url: str, utterances: int, listener: Listener = lambda event: None, options: Mapping[str, Any] = NO_OPTIONS
+    url: str,
+    utterances: int,
+    listener: Listener = lambda event: None,
+    options: Mapping[str, Any] = NO_OPTIONS,
+    workers: int | None = 1,
 ) -> VerifyReport:
     """Decode the audio of some utterances of an output, and compare it with their commit records.
 
     Every utterance that is committed, and not superseded, is chosen with the same probability, anew each time. Nothing
-    else is read: no whole object, no row of a list, and no name of an object that nothing names.
+    else is read: no whole object, no row of a list, and no name of an object that nothing names. Of a commit record,
+    its seal is checked, and the rows of those utterances alone are parsed.
 
     Args:
         url: URL or path of the output.
         utterances: number of utterances to read.
         listener: called with each shard of which something was read.
         options: options for the client of an object store.
+        workers: number of processes that read; see `verify`.
 
     Raises:
         ConfigError: if there is no melmill output.
         StorageError: if it cannot be read.
+        InterruptedRunError: if a worker process is killed.
     """
     ledger = Ledger(open_storage(url, options))
     with translated(f"reading {url}"):
@@ -49,14 +55,13 @@ def look(
         counts = [made for _, made in there]
         chosen = _chosen(counts, utterances)
         findings, seconds = verification.findings + findings, 0.0
-        threads = len(os.sched_getaffinity(0))
-        with in_threads(ledger, threads) as check_all:
+        read = sum(map(len, chosen.values()))
+        with checking(ledger, url, options, workers, read) as check_all:
             items = (_Some(there[at][0], rows) for at, rows in sorted(chosen.items()))
             for event, found in check_all(_check_some, items):
                 findings += found
                 seconds += event.seconds
                 listener(event)
-        read = sum(map(len, chosen.values()))
         failed = publication.totals.failed if publication is not None else 0
         how_much = Look(read, sum(counts), len(chosen), len(there))
         return VerifyReport(read, failed, seconds, tuple(findings), superseded=superseded_beside(ledger), look=how_much)
@@ -69,8 +74,8 @@ def _there(ledger: Ledger, publication: Publication | None) -> tuple[list[tuple[
     for name, stamp in ledger.commit_stamps().items():
         try:
             head = ledger.head(name, stamp, known)
-        except DamagedRecordError:
-            findings += read_commit(ledger, name)[1]
+        except DamagedRecordError as error:
+            findings.append(bad_record(ledger, name, error))
             continue
         if head is not None and (publication is None or not publication.supersedes(name, head.generation)):
             there.append((name, head.made))
@@ -102,12 +107,12 @@ def _chosen(counts: list[int], utterances: int) -> dict[int, tuple[int, ...]]:
 
 
 def _check_some(ledger: Ledger, some: _Some) -> Checked:
-    commit, findings = read_commit(ledger, some.name)
-    if commit is None:
-        return ShardVerified(some.name, 0, 0.0, len(findings)), findings
-    rows = [commit.record.rows[at] for at in some.rows]
+    try:
+        commit, rows = ledger.commit_with_rows(some.name, some.rows)
+    except (LostRecordError, DamagedRecordError) as error:
+        return ShardVerified(some.name, 0, 0.0, 1), [bad_record(ledger, some.name, error)]
     check, needed = ShardCheck(ledger, commit), {row.object_name for row in rows}
-    findings += [
+    findings = [
         check.missing(each) for each in commit.objects if each.name in needed and not exists(ledger.storage, each.name)
     ]
     findings += check.check_audio(rows)

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -27,7 +26,7 @@ from pipeline.output.audit.shards import (
     publish_again,
     unreadable_line,
 )
-from pipeline.output.audit.workers import All, in_processes, in_threads
+from pipeline.output.audit.workers import All, checking
 from pipeline.output.exports import exported_here
 from pipeline.output.layout import (
     COMMITS,
@@ -49,8 +48,6 @@ from pipeline.output.records import Failure, Row
 from pipeline.output.superseded import superseded_beside
 from pipeline.storage import NO_OPTIONS, PRIVATE, exists, open_storage, translated
 
-_FEW_UTTERANCES = 5000
-"""For fewer utterances, new processes take longer than they save."""
 _LOST_LIST = "it is not there; run the job again to publish it"
 
 
@@ -83,15 +80,9 @@ def verify(
     """
     ledger = Ledger(open_storage(url, options))
     with translated(f"reading {url}"):
-        if workers is None:
-            publication = ledger.publication()
-            small = publication is None or publication.totals.utterances < _FEW_UTTERANCES
-            workers = 1 if small else len(os.sched_getaffinity(0))
-        if workers == 1:
-            checking = in_threads(ledger, len(os.sched_getaffinity(0)))
-        else:
-            checking = in_processes(url, options, workers)
-        return Verification(ledger, url, listener).report(checking)
+        publication = ledger.publication() if workers is None else None
+        utterances = publication.totals.utterances if publication is not None else 0
+        return Verification(ledger, url, listener).report(checking(ledger, url, options, workers, utterances))
 
 
 class Verification:
@@ -115,12 +106,12 @@ class Verification:
         self._utterances = self._failed = 0
         self._seconds = 0.0
 
-    def report(self, checking: AbstractContextManager[All]) -> VerifyReport:
+    def report(self, checks: AbstractContextManager[All]) -> VerifyReport:
         """Read everything, with what checks many shards at once."""
         described = self.job()
         publication = self.publication(described)
         announced = None if "counts" in described else self._ledger.announced()
-        with checking as check_all:
+        with checks as check_all:
             self._check_manifest(check_all, _metadata(publication, announced))
             self._check_failures()
             replaced = self._ledger.stale()  # made again since, or about to be: nobody needs what is left of them

@@ -145,15 +145,21 @@ def read_commit(
     """
     try:
         return ledger.parsed_commit(name), []
-    except LostRecordError as error:
-        if superseded:
-            return None, []
-        return None, [Finding("missing", commit_path(name), f"{needed}: {error}" if needed else str(error))]
-    except DamagedRecordError as error:
-        path, what = commit_path(name), str(error)
-        if superseded:
-            what = f"it cannot be read: {error.__cause__}. Delete {path}. {_superseded(ledger)}"
-        return None, [Finding("corrupt", path, what, superseded=superseded)]
+    except (LostRecordError, DamagedRecordError) as error:
+        gone = superseded and isinstance(error, LostRecordError)
+        return None, [] if gone else [bad_record(ledger, name, error, needed, superseded)]
+
+
+def bad_record(
+    ledger: Ledger, name: str, error: LostRecordError | DamagedRecordError, needed: str = "", superseded: bool = False
+) -> Finding:
+    """The finding that a commit record is not there, or damaged. The arguments are those of `read_commit`."""
+    path, what = commit_path(name), str(error)
+    if isinstance(error, LostRecordError):
+        return Finding("missing", path, f"{needed}: {what}" if needed else what)
+    if superseded:
+        what = f"it cannot be read: {error.__cause__}. Delete {path}. {_superseded(ledger)}"
+    return Finding("corrupt", path, what, superseded=superseded)
 
 
 def _superseded(ledger: Ledger) -> str:

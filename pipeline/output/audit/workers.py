@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -22,6 +23,27 @@ All = Callable[[Check[Any], Iterable[Any]], Iterator[Checked]]
 
 _AHEAD = 2
 """Number of shards for each thread or process that are read ahead; their lines are in memory."""
+_FEW_UTTERANCES = 5000
+"""For fewer utterances, new processes take longer than they save."""
+
+
+def checking(
+    ledger: Ledger, url: str, options: Mapping[str, Any], workers: int | None, utterances: int
+) -> AbstractContextManager[All]:
+    """Checks in threads of this process, or in new processes.
+
+    Args:
+        ledger: ledger of the output.
+        url: URL or path of the output.
+        options: options for the client of an object store.
+        workers: number of processes; 1 for this process alone, which reads several shards at once. None for one process
+            per core, or this one alone if there is little to read.
+        utterances: number of utterances to read.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if workers is None:
+        workers = 1 if utterances < _FEW_UTTERANCES else cores
+    return in_threads(ledger, cores) if workers == 1 else in_processes(url, options, workers)
 
 
 @contextmanager
