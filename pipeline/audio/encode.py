@@ -21,6 +21,8 @@ from pipeline.storage import translated
 
 _SPOOL_BYTES = 16 * 2**20
 """Largest encoded audio that stays in memory [bytes]; larger audio goes to a file in the scratch folder."""
+_BLOCK_SAMPLES = 2**18
+"""Audio is decoded in blocks of this length [samples]."""
 
 BITS = {"PCM_16": 16, "PCM_24": 24}
 _DTYPES = {"PCM_16": "int16", "PCM_24": "int32", "FLOAT": "float32"}
@@ -87,10 +89,10 @@ class _ErrorKeepingFile:
         return self.call(self.file.tell)
 
     @contextlib.contextmanager
-    def raising(self) -> Iterator[None]:
+    def raising(self) -> Iterator[Self]:
         """A context that at its end raises the first error of the file, in place of libsndfile's own error."""
         try:
-            yield
+            yield self
         except (soundfile.LibsndfileError, AssertionError):
             if self.error is None:
                 raise
@@ -229,9 +231,13 @@ def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
         soundfile.LibsndfileError: if the file does not decode.
     """
     digest, samples = hashlib.sha256(), 0
-    kept = _ErrorKeepingFile(encoded)
-    with kept.raising(), soundfile.SoundFile(kept) as file:
-        for block in file.blocks(2**18, dtype=_DTYPES[subtype]):
+    with contextlib.ExitStack() as opened:
+        if not isinstance(encoded, io.BytesIO):  # which raises no errors
+            encoded = cast(IO[bytes], opened.enter_context(_ErrorKeepingFile(encoded).raising()))
+        file = opened.enter_context(soundfile.SoundFile(encoded))
+        dtype = _DTYPES[subtype]
+        short = file.frames <= _BLOCK_SAMPLES  # a block of the usual size takes longer to allocate than to decode
+        for block in (file.read(dtype=dtype),) if short else file.blocks(_BLOCK_SAMPLES, dtype=dtype):
             steps = block >> 8 if subtype == "PCM_24" else block
             digest.update(pcm_bytes(steps, subtype))
             samples += len(block)

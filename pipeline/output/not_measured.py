@@ -38,4 +38,8 @@ def with_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
     >>> with_nulls({"key": "a", "loudness": -200.0, "mel_distance": 0.25})
     {'key': 'a', 'loudness': None, 'mel_distance': 0.25}
     """
-    return {name: None if name in _STAND_INS and value == _STAND_INS[name] else value for name, value in row.items()}
+    found = dict(row)
+    for name, stand_in in _STAND_INS.items():
+        if found.get(name) == stand_in:
+            found[name] = None
+    return found

@@ -106,8 +106,11 @@ class Row:
         told = {name: plain[name] for name in COMMON_FIELDS if name in plain}
         if told and told != common_fields(plain["meta"]):
             raise TypeError(f"{', '.join(told)} are {list(told.values())}, which are not those of its meta")
-        plain = with_nulls({name: value for name, value in plain.items() if name not in told})
-        return cls(**{**plain, "source": Source(**plain["source"])})
+        fields = with_nulls(plain)
+        for name in told:
+            del fields[name]
+        fields["source"] = Source(**fields["source"])
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
