@@ -39,7 +39,7 @@ def test_a_cluster_without_workers_is_told_and_no_shard_is_blamed(job: Build, mo
             if isinstance(event, ShardCommitted) and not any(isinstance(each, WorkersAwaited) for each in events):
                 cluster.scale(0)
                 until(lambda: not cluster.scheduler.workers, "the worker's end")  # before more than a few are made
-                threading.Timer(12, lambda: cluster.scale(1)).start()
+                threading.Timer(7, lambda: cluster.scale(1)).start()
 
         run(config, listen)
     assert_whole(Path(config.output.url), 24)
