@@ -121,8 +121,9 @@ bench: $(BENCH)/done  ## measure decoding, packing, whole runs and large corpora
 bench-cuda: $(CUDA)/done  ## measure decoding and whole runs on a CUDA card
 	$(CUDA)/bin/python tests/tools/benchmark_cuda.py
 
-bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds; SPEECH=folder
-	$(BIN)/python tests/tools/benchmark_quality.py $(if $(FOLDS),--folds $(FOLDS)) $(if $(SPEECH),--speech $(SPEECH))
+bench-quality: $(VENV)/extras  ## PESQ, STOI, DNSMOS, PLCMOS and more of every system; FOLDS=build/folds of make lift-folds; SPEECH, CORPUS, PAGE=folder
+	$(BIN)/python tests/tools/benchmark_quality.py $(if $(FOLDS),--folds $(FOLDS)) $(if $(SPEECH),--speech $(SPEECH)) \
+	  $(if $(CORPUS),--corpus $(CORPUS)) $(if $(PAGE),--page $(PAGE))
 
 # The shipped weights, and one for each voice without it: CORPUS=folder of speech, as Debian's asterisk-core-sounds.
 lift: $(VENV)/extras  ## train the shipped weights from CORPUS=folder

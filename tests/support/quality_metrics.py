@@ -1,4 +1,20 @@
-"""What is measured of a vocoded waveform against the recording. None of it is the loss of a net here."""
+"""What is measured of a vocoded waveform against the recording. None of it is the loss of a net here.
+
+All judges but mel_distance and LSD get 16 kHz, resampled by soxr. Those that hear no recording, DNSMOS and PLCMOS, get
+samples clipped to [-1, 1].
+
+DNSMOS is the overall score of DNSMOS P.835 (Reddy, Gopal and Cutler, arXiv 2110.01763), not personalized, as the
+package speechmos (0.0.1.1) takes it: the net `dnsmos_models/sig_bak_ovr.onnx` hears 9.01 s at a time. Shorter audio is
+appended to itself, doubled each time, until it is that long, and its first 9.01 s are heard; longer audio is heard in
+stretches that begin each second, and the scores are averaged. The net's overall score x is then fitted to listeners by
+-0.06766283 x^2 + 1.11546468 x + 0.04602535. This is the recipe of `DNSMOS/dnsmos_local.py` in
+github.com/microsoft/DNS-Challenge, without its option for personalized scores, whose net and polynomial are others. The
+score of P.808 (`model_v8.onnx`), which the package also gives, is not used.
+
+PLCMOS is version 2, without a reference (Diener et al., arXiv 2305.15127): the mean over 15 listeners that are drawn at
+random. The package draws them by numpy's global generator, so it is seeded here: all audio is judged by the same
+listeners, and the same audio has the same score.
+"""
 
 import functools
 import math
@@ -37,7 +53,7 @@ def measure(recording: Wave, made: Wave, mel: NDArray[np.float32], spec: MelSpec
         "pesq": _pesq(low, low_made),
         "stoi": float(pystoi.stoi(low, low_made, RATE)),
         "dnsmos": float(dnsmos.run(np.clip(low_made, -1, 1), RATE)["ovrl_mos"]),
-        "plcmos": float(plcmos.run(np.clip(low_made, -1, 1), RATE)["plcmos"]),
+        "plcmos": _plcmos(np.clip(low_made, -1, 1)),
         "mel_distance": float(np.abs(mel[:, :frames] - again[:, :frames]).mean()),
         "lsd": _log_spectral_distance(recording, made, spec),
     }
@@ -49,6 +65,11 @@ def _pesq(recording: Wave, made: Wave) -> float:
         return float(pesq.pesq(RATE, recording, made, "wb"))
     except pesq.PesqError:  # no speech was found in it
         return math.nan
+
+
+def _plcmos(made: Wave) -> float:
+    np.random.seed(0)  # noqa: NPY002  # the generator that the package draws its listeners by
+    return float(plcmos.run(made, RATE)["plcmos"])
 
 
 def _log_spectral_distance(recording: Wave, made: Wave, spec: MelSpec) -> float:
