@@ -19,6 +19,7 @@ def test_rows_are_paired_by_voice_utterance_and_kind_in_whatever_order_they_come
     rows = [
         row("hifigan-universal", 1.0, voice="Carlo"), row("hifigan-universal", 2.0), row("lift", 2.5),
         row("hifigan-universal", 9.0, kind="noise of 0.2"), row("lift", 1.25, voice="Carlo"), row("lift", 4.0, "two"),
+        row("lift", 1.0, kind="noise of 0.2"),
     ]  # fmt: skip
     for order in (rows, rows[::-1]):
         found = difference(paired(order, "lift", "hifigan-universal", "clean"), "pesq")
@@ -30,6 +31,7 @@ def test_the_interval_is_of_the_differences_not_of_the_two_systems() -> None:
     random = np.random.default_rng(0)
     levels = random.uniform(1, 4, 40)
     gains = random.normal(0.1, 0.02, 40)
+    gains += 0.1 - gains.mean()
     rows = [row("hifigan-universal", level, str(i)) for i, level in enumerate(levels)]
     rows += [row("lift", level + gain, str(i)) for i, (level, gain) in enumerate(zip(levels, gains, strict=True))]
     found = difference(paired(rows, "lift", "hifigan-universal", "clean"), "pesq")

@@ -19,6 +19,7 @@ import matplotlib as mpl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tools.quality.kinds import MODEL_B, Prepared, prepared
+from tools.quality.paired import key
 from tools.quality.speech import GIVEN, SPEC, Named, Wave, given_speech, speech
 from tools.quality.systems import HIFIGAN, vocoded
 from tools.quality.worst import DECIBELS, Wrong, chosen, wrong
@@ -80,7 +81,8 @@ def main() -> None:
     parser.add_argument("--worst", type=int, default=5)
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    rows = [json.loads(line) for line in given.rows.read_text().splitlines()]
+    read = [json.loads(line) for line in given.rows.read_text().splitlines()]
+    rows = list({(*key(row), row["system"]): row for row in read}.values())  # the bench appends what it measures again
     spoken: dict[str, Named] = speech(99)
     if given.speech is not None:
         spoken[GIVEN] = given_speech(given.speech)
