@@ -59,13 +59,14 @@ def test_a_corpus_of_the_judged_voice_alone_is_refused() -> None:
 
 def test_nets_are_kept_by_what_they_were_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_b, "STEPS", 2)
+    monkeypatch.setattr(model_b, "LEAST_SECONDS", 1.0)
     judged = {"June": [("one", noise(0))]}
-    corpus = [Heard(str(seed), "anna", noise(seed, 8)) for seed in (1, 2)]
+    corpus = [Heard(str(seed), "anna", noise(seed, 1)) for seed in (1, 2)]
     first = net_path("June", judged, corpus, tmp_path)
     written = first.stat().st_mtime_ns
     assert net_path("June", judged, corpus, tmp_path) == first
     assert first.stat().st_mtime_ns == written
-    assert net_path("June", judged, [corpus[0], Heard("2", "anna", noise(3, 8))], tmp_path) != first
+    assert net_path("June", judged, [corpus[0], Heard("2", "anna", noise(3, 1))], tmp_path) != first
     again = tmp_path / "again"
     np.testing.assert_array_equal(
         predicted(noise(4, 1), net_path("June", judged, corpus, again)), predicted(noise(4, 1), first)
