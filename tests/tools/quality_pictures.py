@@ -28,7 +28,7 @@ mpl.use("agg")
 from matplotlib import pyplot
 
 Row = dict[str, Any]
-SYSTEMS = ("lift", "griffin-lim", HIFIGAN, f"{HIFIGAN}, refine 1")
+SYSTEMS = ("lift", "griffin-lim", HIFIGAN, f"{HIFIGAN}, refine 0.8")
 
 
 def drawn(path: Path, found: Sequence[tuple[Row, Prepared, Wave, Wrong]]) -> None:

@@ -20,7 +20,7 @@ from pipeline.vocoders.registry import LIFTS
 
 RECORDING, HIFIGAN = "recording", "hifigan-universal"
 MIXED = f"{HIFIGAN}, mixed precision"
-REFINED = {f"{HIFIGAN}, refine {times}": times for times in (1, 2)}
+REFINED = {f"{HIFIGAN}, refine {times}": times for times in (0.8, 1, 2)}
 SYSTEMS = (RECORDING, "librosa", "griffin-lim", "lift", "lift-hq", HIFIGAN, *REFINED, MIXED, "hifigan-ljspeech")
 ITERATIONS = (16, 32, 48, 64, 96)
 """Numbers of iterations of lift that are compared, on clean mels alone; the others with the first."""
