@@ -93,10 +93,11 @@ def test_rows_of_other_weights_are_measured_again(tmp_path: Path) -> None:
         {"voice": "June", "system": "lift", "fold": None}, {"voice": "June", "system": "librosa", "fold": None},
         {"voice": "June", "system": "lift-hq", "fold": hashlib.sha256(b"weights").hexdigest()[:16]},
         {"voice": "Carlo", "system": "lift", "fold": None},
+        {"voice": "June", "system": "lift, vocoder.mels predicted", "fold": None},
     ]  # fmt: skip
     rows = [{"kind": "clean", "net": None} | row for row in rows]
     (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    assert kept_rows(tmp_path / "rows.jsonl", tmp_path, {}) == rows[1:]
+    assert kept_rows(tmp_path / "rows.jsonl", tmp_path, {}) == rows[1:-1]
 
 
 def test_mels_of_another_net_of_model_b_are_measured_again(tmp_path: Path) -> None:
@@ -113,6 +114,16 @@ def test_the_same_audio_has_the_same_scores_whatever_was_judged_before(recording
     first = measure(recording, recording, mel, SPEC)
     np.random.seed(1)  # noqa: NPY002
     assert measure(recording, recording, mel, SPEC) == first
+
+
+@pytest.mark.parametrize("name", ["lift", "griffin-lim"])
+def test_what_is_judged_as_predicted_is_what_the_vocoder_makes_of_predicted_mels(
+    recording: np.ndarray, name: str
+) -> None:
+    mel = log_mel(recording[: 60 * SPEC.hop_length], SPEC)
+    made = vocoded(f"{name}, vocoder.mels predicted", "Carlo", mel, None)
+    np.testing.assert_array_equal(made, load_vocoder(name, SPEC, mels="predicted").decode(mel))
+    assert not np.array_equal(made, vocoded(name, "Carlo", mel, None))
 
 
 def test_what_is_judged_as_refined_is_what_the_refined_vocoder_makes(recording: np.ndarray) -> None:

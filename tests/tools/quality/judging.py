@@ -11,7 +11,7 @@ from support.quality_metrics import measure
 from tools.quality.kinds import MODEL_B, prepared
 from tools.quality.listening import audio_path
 from tools.quality.speech import SPEC, Wave
-from tools.quality.systems import LIFT_ITERATIONS, RECORDING, vocoded, weights
+from tools.quality.systems import OF_LIFT, RECORDING, vocoded, weights
 
 Row = dict[str, Any]
 
@@ -69,7 +69,7 @@ def kept_rows(path: Path | None, folds: Path | None, nets: dict[str, Path]) -> l
     return [
         row
         for row in rows
-        if (row["system"] not in LIFT_ITERATIONS or row["fold"] == weights(folds, row["voice"]))
+        if (row["system"] not in OF_LIFT or row["fold"] == weights(folds, row["voice"]))
         and (row["kind"] != MODEL_B or row["net"] == _made_by(MODEL_B, nets.get(row["voice"])))
     ]
 

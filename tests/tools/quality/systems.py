@@ -21,11 +21,17 @@ from pipeline.vocoders.registry import LIFTS
 RECORDING, HIFIGAN = "recording", "hifigan-universal"
 MIXED = f"{HIFIGAN}, mixed precision"
 REFINED = {f"{HIFIGAN}, refine {times}": times for times in (0.8, 1, 2)}
-SYSTEMS = (RECORDING, "librosa", "griffin-lim", "lift", "lift-hq", HIFIGAN, *REFINED, MIXED, "hifigan-ljspeech")
+PREDICTED = {f"{name}, vocoder.mels predicted": name for name in ("griffin-lim", "lift")}
+"""The systems that iterate less on mels that are taken as predicted; by their plain names they take all as recorded."""
+SYSTEMS = (
+    RECORDING, "librosa", "griffin-lim", "lift", "lift-hq", *PREDICTED, HIFIGAN, *REFINED, MIXED, "hifigan-ljspeech",
+)  # fmt: skip
 ITERATIONS = (16, 32, 48, 64, 96)
 """Numbers of iterations of lift that are compared, on clean mels alone; the others with the first."""
 LIFT_ITERATIONS = {name: LIFTS[name][1] for name in ("lift", "lift-hq")}
 LIFT_ITERATIONS |= {f"lift, {each} iterations": each for each in ITERATIONS if each not in LIFT_ITERATIONS.values()}
+OF_LIFT = {*LIFT_ITERATIONS, *(system for system, name in PREDICTED.items() if name == "lift")}
+"""The systems that are made of a lift's weights."""
 AT = {iterations: name for name, iterations in LIFT_ITERATIONS.items()}
 
 
@@ -36,10 +42,11 @@ def vocoded(system: str, voice: str, mel: NDArray[np.float32], folds: Path | Non
         return load_vocoder(HIFIGAN, precision="mixed").decode(mel)
     if system == HIFIGAN or system in REFINED:
         return refined(_of_hifigan(mel.tobytes()), mel, SPEC, REFINED.get(system, 0))
-    iterations = LIFT_ITERATIONS.get(system)
+    origin, name = ("predicted", PREDICTED[system]) if system in PREDICTED else ("recorded", system)
+    iterations = LIFT_ITERATIONS.get(name)
     if iterations is not None:
-        return _lift(fold(folds, voice) or LIFTS["lift"][0], iterations).decode(mel)
-    return load_vocoder(system, SPEC).decode(mel)
+        return _lift(fold(folds, voice) or LIFTS["lift"][0], iterations).for_mels(origin).decode(mel)
+    return load_vocoder(name, SPEC, mels=origin).decode(mel)
 
 
 @functools.lru_cache(maxsize=1)  # its refined forms begin with the same waveform
