@@ -305,6 +305,7 @@ NEW_IN_A_PLAN = (
     "texts_changed", "shards_repacked", "shards_vocoded", "repacked", "needed_again", "shared_bytes", "vocoded",
     "utterances_copied", "driver_bytes", "first_bytes",
 )  # fmt: skip
+NEW_IN_A_VOCODER = ("precision", "refine", "mels")
 NEW_IN_A_JOB = ("sidecar", "store_in_rows", "manifest")
 NEW_IN_A_COMMIT = (
     "texts", "copied_from", "copied_seconds", "making", "store", "store_in_rows", "made", "keys", "digests", "sums"
@@ -760,7 +761,7 @@ def test_what_is_written_about_the_audio_is_written_again_from_the_commits(place
     assert_kept(before, after, files_of(before, old.committed()))
     now = json.loads((old.out / "job.json").read_bytes())
     assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
-    assert [now["job"]["vocoder"].pop(name) for name in ("precision", "refine")] == ["float32", 0]
+    assert [now["job"]["vocoder"].pop(name) for name in NEW_IN_A_VOCODER] == ["float32", 0, "auto"]
     assert now["job"]["quality"].pop("max_clipped_rate")
     for part in ("job", "mel", "vocoder"):
         assert of_its_kind(now[part]) == of_its_kind(described[part])
@@ -829,7 +830,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
                 assert now["vocoder"].pop("runtime") == "onnxruntime"
                 assert now.pop("metadata")["fields"] == {"text": "text", "speaker": "text"}
                 assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
-                assert [now["job"]["vocoder"].pop(name) for name in ("precision", "refine")] == ["float32", 0]
+                assert [now["job"]["vocoder"].pop(name) for name in NEW_IN_A_VOCODER] == ["float32", 0, "auto"]
                 assert now["job"]["quality"].pop("max_clipped_rate")
                 now["job"], then["job"] = of_its_kind(now["job"]), of_its_kind(then["job"])
             if path in LISTS:
@@ -843,7 +844,7 @@ def test_a_run_of_now_writes_the_same_files_with_the_same_fields(place: Place, f
         assert [row["key"] for row in new.rows(rows)] == [row["key"] for row in old.rows(rows)]
     now, then = (json.loads((each.out / "job.json").read_bytes()) for each in (new, old))
     assert [now["job"]["output"].pop(name) for name in NEW_IN_A_JOB] == ["plain", "name", ["jsonl"]]
-    assert [now["job"]["vocoder"].pop(name) for name in ("precision", "refine")] == ["float32", 0]
+    assert [now["job"]["vocoder"].pop(name) for name in NEW_IN_A_VOCODER] == ["float32", 0, "auto"]
     assert now["job"]["quality"].pop("max_clipped_rate")
     for part in ("generation", "job", "mel", "vocoder", "store"):
         assert of_its_kind(now[part]) == of_its_kind(then[part])
