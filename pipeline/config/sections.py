@@ -112,8 +112,8 @@ class VocoderConfig(Section):
     refine: Literal["auto"] | Annotated[int | float, Field(ge=0, le=8)] = "auto"
     """Number of times that a net's waveform is projected onto the mel that it was made from, with its own phases; 0.5
     goes half of the way. It brings HiFi-GAN nearer to recordings. It counts as another vocoder. Griffin-lim and lift,
-    which iterate themselves, are refused. `auto` is 0.8 for `hifigan-universal` and `hifigan-ljspeech` on recorded mels,
-    and 0 for all else; an output that was begun keeps what it was begun with."""
+    which iterate themselves, are refused. `auto` is 0.8 for `hifigan-universal` and `hifigan-ljspeech` on recorded
+    mels, and 0 for all else; an output that was begun keeps what it was begun with."""
     window: Annotated[int, Field(ge=16)] | None = None
     """Number of frames decoded at once. If null: what suits the vocoder. It bounds the memory, and does not change the
     samples."""
