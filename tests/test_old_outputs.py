@@ -10,28 +10,36 @@ processor may make other last bits.
 
 import contextlib
 import hashlib
-import io
 import json
 import re
 import shutil
 import socket
 import tarfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
-from typer.testing import CliRunner
+from support.old_outputs import (
+    DATA,
+    URL,
+    Output,
+    Row,
+    assert_kept,
+    digest_read,
+    files_of,
+    furnish,
+    lines,
+    melmill,
+    names,
+    run,
+    shards,
+)
 
 import pipeline
-from pipeline.cli import app
 from pipeline.output.not_measured import without_nulls
 
-DATA = Path(__file__).parent / "data" / "outputs"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((DATA / "expected.json").read_text(encoding="utf-8"))
-URL = "/proc/self/cwd/audio"
 OLD_HOST = "old-host"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="the outputs were made in /proc/self/cwd")
@@ -75,71 +83,7 @@ REWRITTEN = {
     *(f"_melmill/{name}.json" for name in ("published", "publishing", "status")),
 }
 
-Row = dict[str, Any]
-
-
 # ---- an output in a folder of its own
-
-
-@dataclass(frozen=True)
-class Output:
-    """An output that was unpacked, with its store and its vocoders, to the folder that this process works in."""
-
-    name: str
-    place: Path
-
-    @property
-    def out(self) -> Path:
-        return self.place / "audio"
-
-    @property
-    def expected(self) -> dict[str, Any]:
-        return EXPECTED[self.name]
-
-    def config(self, **changes: Any) -> pipeline.JobConfig:
-        """Its job; keywords like `vocoder__name` change it. Onnxruntime runs its vocoder, as `auto` did then."""
-        return pipeline.JobConfig.build(changed(self.expected["job"], {"vocoder__runtime": "onnxruntime"} | changes))
-
-    def stamps(self) -> dict[str, tuple[str, int, int]]:
-        """Digest, time of change and inode of every file."""
-        found = {}
-        for path in sorted(self.out.rglob("*")):
-            if path.is_file():
-                stat = path.stat()
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()
-                found[str(path.relative_to(self.out))] = (digest, stat.st_mtime_ns, stat.st_ino)
-        return found
-
-    def rows(self, name: str = "manifest.jsonl") -> list[Row]:
-        return lines(self.out / name)
-
-    def expected_commits(self) -> list[str]:
-        """The shards that were there as they should be."""
-        return names(self.expected["plan"]["done"])
-
-    def committed(self) -> dict[str, list[Row]]:
-        """Name of a commit -> its rows."""
-        folder = self.out / "_melmill" / "commits"
-        return {path.stem: json.loads(path.read_bytes())["rows"] for path in sorted(folder.iterdir())}
-
-
-def changed(values: dict[str, dict[str, Any]], changes: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    result = {section: dict(keys) for section, keys in values.items()}
-    for name, value in changes.items():
-        section, key = name.split("__")
-        result[section][key] = value
-    return result
-
-
-def lines(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def furnish(place: Path, inputs: Path, store: str) -> None:
-    """Put a store and the vocoders into a folder."""
-    shutil.copytree(inputs / store, place / "mels.zarr")
-    for path in inputs.glob("*.onnx"):
-        shutil.copy(path, place)
 
 
 Place = Callable[[str], Output]
@@ -162,7 +106,7 @@ def place(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pl
         shutil.copytree(unpacked / name, tmp_path, dirs_exist_ok=True)
         furnish(tmp_path, unpacked / "inputs", EXPECTED[name]["store"])
         monkeypatch.chdir(tmp_path)
-        return Output(name, tmp_path)
+        return Output(name, tmp_path, EXPECTED[name])
 
     return put
 
@@ -177,7 +121,7 @@ def fresh(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
         if what not in made:
             folder = tmp_path_factory.mktemp("fresh")
             furnish(folder, unpacked / "inputs", EXPECTED[name]["store"])
-            made[what] = Output(name, folder)
+            made[what] = Output(name, folder, EXPECTED[name])
             with contextlib.chdir(folder):
                 pipeline.run(made[what].config())
         return made[what]
@@ -186,30 +130,6 @@ def fresh(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Fresh:
 
 
 # ---- what is asked of outputs
-
-
-def melmill(*arguments: str, code: int = 0) -> str:
-    """What a command prints that must end with this exit code."""
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == code, done.output
-    return done.output
-
-
-def run(config: pipeline.JobConfig, **how: bool) -> list[str]:
-    """The names of the shards that a run commits."""
-    events: list[Any] = []
-    pipeline.run(config, events.append, **how)
-    return sorted(event.name for event in events if type(event).__name__ == "ShardCommitted")
-
-
-def shards(planned: Iterable[Any]) -> list[str]:
-    """The names of the shards of a plan."""
-    return sorted(shard.name for shard in planned)
-
-
-def names(listed: Iterable[dict[str, Any]]) -> list[str]:
-    """Those of a plan in the table."""
-    return sorted(shard["shard"] for shard in listed)
 
 
 NEW_IN_A_ROW = ("text", "speaker", "language")
@@ -230,18 +150,6 @@ def by_key(rows: Iterable[Row], *without: str) -> dict[str, Row]:
     return {
         row["key"]: {name: value for name, value in row.items() if name not in without} for row in map(row_then, rows)
     }
-
-
-def digest_read(out: Path, row: Row) -> str:
-    """Digest of the samples that a reader who knows the manifest alone finds."""
-    path = out / row["shard"]
-    content = (path / row["member"] if path.is_dir() else path).read_bytes()[row["offset"] :][: row["bytes"]]
-    samples, rate = soundfile.read(io.BytesIO(content), dtype="int32")
-    assert (rate, len(samples)) == (row["sample_rate"], row["num_samples"])
-    if row["subtype"] == "PCM_16":
-        return hashlib.sha256((samples >> 16).astype("<i2").tobytes()).hexdigest()
-    assert row["subtype"] == "PCM_24"
-    return hashlib.sha256((samples >> 8).astype("<i4").view("u1").reshape(-1, 4)[:, :3].tobytes()).hexdigest()
 
 
 def assert_whole(old: Output, failed: int = 0) -> None:
@@ -277,23 +185,6 @@ def assert_rows(old: Output, kept: Iterable[Row], fresh: list[Row]) -> None:
     assert made == by_key((row for row in fresh if row["key"] in made), *WHERE)
     assert made
     assert len(now) == len(old.rows()) == len(fresh)
-
-
-def assert_kept(before: dict[str, Any], after: dict[str, Any], names: Iterable[str]) -> None:
-    """These files have their bytes, their time of change and their place on the disk."""
-    names = set(names)
-    assert names
-    assert {name: after.get(name) for name in names} == {name: before[name] for name in names}
-
-
-def files_of(stamps: dict[str, Any], commits: Iterable[str]) -> set[str]:
-    """The commit records and the objects of shards."""
-    return {
-        name
-        for name in stamps
-        for commit in commits
-        if name in (f"_melmill/commits/{commit}.json", f"data/{commit}.tar") or name.startswith(f"data/{commit}/")
-    }
 
 
 def below(stamps: dict[str, Any], names: Iterable[str]) -> set[str]:

@@ -1,9 +1,13 @@
-"""Makes the outputs in tests/data/outputs, as melmill wrote them at commit d591a97. See `tests/test_old_outputs.py`.
+"""Makes the outputs in tests/data/outputs, as melmill wrote them at commits d591a97 and 94f63dd.
+
+See `tests/test_old_outputs.py` and `tests/test_outputs_of_format_2.py`.
 
 They say what later code must be able to read, so they are never made by later code. To make them again:
 
     git worktree add /tmp/old d591a97
-    PYTHONPATH=/tmp/old:/tmp/old/tests .venv/bin/python tests/tools/make_old_outputs.py
+    PYTHONPATH=/tmp/old:/tmp/old/tests .venv/bin/python tests/tools/make_old_outputs.py outputs
+    git worktree add /tmp/old-2 94f63dd
+    PYTHONPATH=/tmp/old-2:/tmp/old-2/tests .venv/bin/python tests/tools/make_old_outputs.py format-2
 
 What is written:
 
@@ -11,6 +15,10 @@ What is written:
                      NAME/audio/                    an output of each kind below
                      NAME/first-manifest.jsonl      of the first of two publications, where there were two
     expected.json    NAME: its job, its store, and what melmill said of the output right after it was made
+    format-2.tar.xz, format-2-expected.json         the same of 94f63dd; its inputs are those of outputs.tar.xz
+
+94f63dd writes commit records of format 2 and the file of their heads, as 6910815 did first, and is the last commit that
+does not say in them how a shard was made.
 
 An output knows its store, its vocoder and its own place by absolute paths, in a job.json that is sealed, so they cannot
 be edited. All of them were therefore made in `/proc/self/cwd`, the folder that a process works in: whoever changes to
@@ -19,9 +27,11 @@ the folder that an output was unpacked to is where it was made. The machine's na
 The vocoder is an ONNX net, which lies in the archive: the bytes of the audio are those that onnxruntime gave on the
 machine that this ran on. Another processor may make other last bits, so nobody may expect to make the same bytes again.
 
-Modules of melmill are imported where they are used: only the old commit has them at these places.
+Modules of melmill are imported where they are used: only the old commits have them at these places.
 """
 
+import importlib
+import importlib.util
 import io
 import json
 import lzma
@@ -100,10 +110,10 @@ def make_inputs(folder: Path) -> None:
 
 def job(name: str) -> dict[str, dict[str, Any]]:
     """The job of an output, as plain values."""
-    kind = OUTPUTS[name]
+    kind = KINDS[name]
     return {
         "input": {"store": f"{PLACE}/mels.zarr", **kind.input},
-        "vocoder": {"name": f"{PLACE}/{kind.vocoder}"},
+        "vocoder": {"name": f"{PLACE}/{kind.vocoder}"} | ({"runtime": "onnxruntime"} if name in OF_FORMAT_2 else {}),
         "output": {"url": f"{PLACE}/{OUT}", "shard_seconds": SHARD_SECONDS, **kind.output},
         "cluster": {"kind": "synchronous"},
         "quality": {"max_failure_rate": 0.5},
@@ -168,9 +178,8 @@ def damage(name: str) -> None:
 
 def mark(name: str) -> None:
     """`melmill verify --repair`."""
-    from pipeline.audit import repair, verify
-
-    assert repair(f"{PLACE}/{OUT}", verify(f"{PLACE}/{OUT}").findings)
+    audit = _first_of("pipeline.audit", "pipeline.output.audit")
+    assert audit.repair(f"{PLACE}/{OUT}", audit.verify(f"{PLACE}/{OUT}").findings)
 
 
 def look(name: str) -> None:
@@ -194,18 +203,22 @@ def look(name: str) -> None:
 
 
 def _die_at_commit(number: int) -> None:
-    from pipeline.ledger import Ledger
+    ledgers = _first_of("pipeline.ledger", "pipeline.output.ledger").Ledger
+    put, begun = ledgers.put_commit, 0
 
-    put, begun = Ledger.put_commit, 0
-
-    def die(ledger: Any, record: Any) -> Any:
+    def die(ledger: Any, *record: Any) -> Any:
         nonlocal begun
         begun += 1
         if begun == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        return put(ledger, record)
+        return put(ledger, *record)
 
-    mock.patch.object(Ledger, "put_commit", die).start()
+    mock.patch.object(ledgers, "put_commit", die).start()
+
+
+def _first_of(*names: str) -> Any:
+    """The module that is there under one of these names: it has moved between the two commits."""
+    return importlib.import_module(next(name for name in names if importlib.util.find_spec(name) is not None))
 
 
 def _digests() -> dict[str, str]:
@@ -257,26 +270,43 @@ OUTPUTS = {
 }
 
 
-def main() -> None:
-    """Make all of it, and put it into TARGET."""
+OF_FORMAT_2 = {
+    "finished-2": Kind(((make, 0),)),
+    "finished-2-files": Kind(((make, 0),), output=FILES),
+    "half-2": Kind(((be_killed, KILLED),)),
+    "failures-2": Kind(((make, 0),), store="broken.zarr", input={"max_utterance_seconds": LONGEST_SECONDS}),
+    "superseded-2": Kind(((make_by_the_other_vocoder, 0), (make, 0))),
+}
+KINDS = OUTPUTS | OF_FORMAT_2
+
+
+def main(archive: str) -> None:
+    """Make all outputs of an archive, and put it into TARGET."""
     import pipeline
 
     print(f"with melmill of {Path(pipeline.__file__).parent}")
-    expected: dict[str, Any] = {}
+    first, expected = archive == "outputs", {}
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
-        make_inputs(top / "inputs")
-        for name in OUTPUTS:
+        if first:
+            make_inputs(top / "inputs")
+        else:
+            with tarfile.open(TARGET / "outputs.tar.xz") as tar:
+                inputs = [each for each in tar if each.name.split("/")[0] == "inputs"]
+                tar.extractall(top, inputs, filter="data")
+        for name in OUTPUTS if first else OF_FORMAT_2:
             expected[name] = _make_output(name, top / "inputs", top / name)
+        if not first:
+            shutil.rmtree(top / "inputs")
         TARGET.mkdir(exist_ok=True)
-        (TARGET / "outputs.tar.xz").write_bytes(lzma.compress(_tar(top), preset=9 | lzma.PRESET_EXTREME))
+        (TARGET / f"{archive}.tar.xz").write_bytes(lzma.compress(_tar(top), preset=9 | lzma.PRESET_EXTREME))
     words = json.dumps(expected, indent=1, ensure_ascii=False)
-    (TARGET / "expected.json").write_text(words + "\n", encoding="utf-8")
+    (TARGET / ("expected.json" if first else f"{archive}-expected.json")).write_text(words + "\n", encoding="utf-8")
 
 
 def _make_output(name: str, inputs: Path, place: Path) -> dict[str, Any]:
     """Make one in a new folder, and say what there is to know of it."""
-    kind = OUTPUTS[name]
+    kind = KINDS[name]
     shutil.copytree(inputs, place)
     shutil.copytree(place / (kind.first_store or kind.store), place / "mels.zarr")
     for step, code in kind.steps:
@@ -307,8 +337,8 @@ def _tar(top: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 1:
-        main()
+    if len(sys.argv) == 2:
+        main(sys.argv[1])
     else:
         mock.patch.object(socket, "gethostname", return_value=HOST).start()
         globals()[sys.argv[1]](sys.argv[2])
