@@ -80,6 +80,17 @@ class InputConfig(Section):
         return None if self.mel == "auto" else mel_spec(self.mel)
 
 
+_MOST_REFINEMENTS = 8
+
+
+def _refinements(value: Any) -> Any:
+    """Passes what `refine` may be: a union would name its members in the message."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value == "auto" or (number and 0 <= value <= _MOST_REFINEMENTS):
+        return value
+    raise ValueError(f"must be auto, or a number from 0 to {_MOST_REFINEMENTS}")
+
+
 def _no_openvino(runtime: Any) -> Any:
     if runtime == "openvino":
         raise ValueError(
@@ -105,11 +116,13 @@ class VocoderConfig(Section):
     device: Literal["cpu", "cuda", "cuda-or-cpu"] = "cpu"
     """Processor that runs networks. `cuda-or-cpu` uses the CPU, with a warning, where CUDA cannot be used. For CUDA
     install onnxruntime-gpu in place of onnxruntime."""
-    mels: Literal["auto"] | MelOrigin = "auto"
+    mels: Literal["auto", "recorded", "predicted"] = "auto"
     """What the mels are of: recordings, or an acoustic model, whose mels are smoother than any recording's. Lift and
     griffin-lim run fewer iterations for predicted mels, and `refine: auto` depends on it. `auto` is decided once for an
     output, when it is planned for the first time, by a sample of the store's mels."""
-    refine: Literal["auto"] | Annotated[int | float, Field(ge=0, le=8)] = "auto"
+    refine: Annotated[
+        Literal["auto"] | Annotated[float, Field(ge=0, le=_MOST_REFINEMENTS)], BeforeValidator(_refinements)
+    ] = "auto"
     """Number of times that a net's waveform is projected onto the mel that it was made from, with its own phases; 0.5
     goes half of the way. It brings HiFi-GAN nearer to recordings. It counts as another vocoder. Griffin-lim and lift,
     which iterate themselves, are refused. `auto` is 0.8 for `hifigan-universal` and `hifigan-ljspeech` on recorded
