@@ -232,7 +232,7 @@ def decoded_pcm_sha256(encoded: IO[bytes], subtype: Subtype) -> tuple[str, int]:
     """
     digest, samples = hashlib.sha256(), 0
     with contextlib.ExitStack() as opened:
-        if not isinstance(encoded, io.BytesIO):  # which raises no errors
+        if type(encoded) is not io.BytesIO:  # which raises no errors
             encoded = cast(IO[bytes], opened.enter_context(_ErrorKeepingFile(encoded).raising()))
         file = opened.enter_context(soundfile.SoundFile(encoded))
         dtype = _DTYPES[subtype]
