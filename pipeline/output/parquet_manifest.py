@@ -42,7 +42,7 @@ class ParquetManifest:
         path: the file.
         fields: name of each field of the metadata -> its type, as `planning.fields` gives it.
         rows_are_numbers: whether `source.row` is a number, as in ragged and padded stores; else it is text.
-        more: which of `records.OPTIONAL_FIELDS` the rows have.
+        more: which of `published_rows.OPTIONAL_FIELDS` the rows have.
 
     Raises:
         ConfigError: if pyarrow is not installed.

@@ -12,7 +12,10 @@ from typing import Any
 from pipeline.config import StoreInRows
 from pipeline.output.common_fields import common_fields
 from pipeline.output.not_measured import without_nulls
-from pipeline.output.records import OPTIONAL_FIELDS, Failure, Row
+from pipeline.output.records import Failure, Row
+
+OPTIONAL_FIELDS = "mel_distance_unrefined", "mel_origin"
+"""Fields of a row that the manifest has only where they have a value."""
 
 
 def published(value: Row | Failure, store: StoreInRows) -> dict[str, Any]:

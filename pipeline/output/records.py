@@ -19,9 +19,6 @@ from pipeline.output.common_fields import COMMON_FIELDS, common_fields
 from pipeline.output.layout import audio_object, shard_name
 from pipeline.output.not_measured import with_nulls
 
-OPTIONAL_FIELDS = "mel_distance_unrefined", "mel_origin"
-"""Fields of a row that the manifest has only where they have a value."""
-
 
 @dataclass(frozen=True)
 class Source:

@@ -27,7 +27,7 @@ class Making:
         files: files of the export.
         audio: audio of the output.
         opened: closes what a format opens, at the end, whether the export is finished or not.
-        more: which of `records.OPTIONAL_FIELDS` the rows have.
+        more: which of `published_rows.OPTIONAL_FIELDS` the rows have.
         notes: sentences that a person should read; a format may add some.
     """
 

@@ -21,8 +21,7 @@ from pipeline.output.exports import ExportNote, export_notes, forget_gone
 from pipeline.output.layout import RECEIPT
 from pipeline.output.ledger import Ledger
 from pipeline.output.published_manifest import PublishedManifest
-from pipeline.output.published_rows import last_part
-from pipeline.output.records import OPTIONAL_FIELDS
+from pipeline.output.published_rows import OPTIONAL_FIELDS, last_part
 from pipeline.storage import NO_OPTIONS, LocalStorage, Storage, open_storage, translated
 from pipeline.storage.clutter import is_clutter
 from pipeline.storage.local import local_path

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.output.records import OPTIONAL_FIELDS, Row
+from pipeline.output.published_rows import OPTIONAL_FIELDS
+from pipeline.output.records import Row
 from pipeline.views.rows import ExportRow
 
 Entry = dict[str, Any]
