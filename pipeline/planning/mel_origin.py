@@ -49,11 +49,11 @@ def decide_origin(
         begun = None  # all shards are made again anyway
     automatic = config.refine == "auto"
     if not suits_mels(vocoder) and not (automatic and refinements(vocoder, "recorded")):
-        return Decided(config.model_copy(update={"refine": 0}) if automatic else config, None)
+        return Decided(config.model_copy(update={"refine": 0.0}) if automatic else config, None)
     origin, why = _origin(config, begun, sample, spec)
     update: dict[str, Any] = {"mels": origin}
     if automatic:
-        update["refine"] = refinements(vocoder, origin) if begun is None else begun.get("refine", 0)
+        update["refine"] = refinements(vocoder, origin) if begun is None else float(begun.get("refine", 0))
     return Decided(config.model_copy(update=update), why)
 
 

@@ -19,7 +19,7 @@ from pipeline.vocoders.base import Backend, BatchVocoder, CompiledVocoder, Vocod
 
 MOST_REFINEMENTS = 8
 """Largest number of projections."""
-REFINEMENTS: Mapping[MelOrigin, float] = {"recorded": 0.8, "predicted": 0}
+REFINEMENTS: Mapping[MelOrigin, float] = {"recorded": 0.8, "predicted": 0.0}
 """Numbers of projections that suit mels of each origin; docs/explanation/vocoders.md has the figures."""
 # Raise it whenever the same waveform of a net gives other samples.
 _ALGORITHM = 1

@@ -157,7 +157,7 @@ def suits_mels(vocoder: Vocoder) -> bool:
 def refinements(vocoder: Vocoder, origin: MelOrigin) -> float:
     """What `refine: auto` is for a vocoder: 0 if it cannot be refined, or if nobody judged how it sounds refined."""
     if vocoder.name not in HIFIGAN_FILES or why_not_refined(vocoder.spec) is not None:
-        return 0
+        return 0.0
     return REFINEMENTS[origin]
 
 

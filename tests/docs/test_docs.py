@@ -278,9 +278,9 @@ def test_every_exit_code_is_in_the_readme() -> None:
     assert codes == {0, *(error.exit_code for error in tables.error_classes()), *of_verify}
 
 
-def test_every_vocoder_is_in_the_readme_and_every_extra_in_the_reference() -> None:
+def test_every_vocoder_and_every_extra_is_in_the_reference() -> None:
     listed = {each["name"] for each in json.loads(CliRunner().invoke(app, ["vocoder", "list", "--json"]).stdout)}
-    assert field_table("README", "vocoder | takes | choose it because") == {*listed, "NAME.onnx"}
+    assert field_table("reference/vocoders", "vocoder | takes | choose it because") == {*listed, "NAME.onnx"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert field_table("reference/extras", "extra | for") == set(extras)
 
@@ -324,10 +324,18 @@ def test_files_links_and_make_targets_that_pages_name_are_there() -> None:
 
 def test_figures_of_quality_are_those_that_the_bench_printed() -> None:
     sections = PAGES["explanation/vocoders"].read_text().split("\n## ")
-    of_the_bench = [each for each in sections if not each.startswith("Refinement of HiFi-GAN")]  # says how it was made
+    by_hand = ("Recorded and predicted mels", "Refinement of HiFi-GAN")  # they say how they were made
+    of_the_bench = [each for each in sections if not each.startswith(by_hand)]
     lines = [line for each in of_the_bench for line in each.splitlines() if line.startswith("|")]
     assert len(lines) > 5
     assert set(lines) <= set((ROOT / "tests" / "tools" / "quality.md").read_text().splitlines())
+
+
+def test_the_confusion_of_recorded_and_predicted_mels_is_the_one_that_was_printed() -> None:
+    printed = (ROOT / "tests" / "tools" / "mel_kind_table.md").read_text().splitlines()
+    table = [line for line in printed if line.startswith("|")]
+    assert len(table) > 15
+    assert "\n".join(table) in PAGES["explanation/vocoders"].read_text()
 
 
 SPEEDS = json.loads((ROOT / "tests" / "tools" / "speed.json").read_text())
@@ -347,9 +355,9 @@ def test_speeds_are_those_of_the_kept_bench() -> None:
 
 
 def test_how_many_times_faster_a_vocoder_is_follows_from_the_kept_bench() -> None:
-    (times,) = re.findall(r"It decodes (\d+) times faster than HiFi-GAN", PAGES["README"].read_text())
+    (times,) = re.findall(r"It decodes (\d+) times faster than HiFi-GAN", PAGES["reference/vocoders"].read_text())
     assert int(times) == pytest.approx(np.median(kept("lift")["compared"]["x the speed of hifigan-universal"]), rel=0.1)
-    (percent,) = re.findall(r"at (\d+) % of its speed", PAGES["README"].read_text())
+    (percent,) = re.findall(r"at (\d+) % of its speed", PAGES["reference/vocoders"].read_text())
     assert int(percent) == pytest.approx(100 * bench.median(kept("lift")) / bench.median(kept("lift-hq")), abs=5)
 
 

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "an output keeps the refinement that it was begun with",
         "planning/mel_origin.py",
-        'refinements(vocoder, origin) if begun is None else begun.get("refine", 0)',
+        'refinements(vocoder, origin) if begun is None else float(begun.get("refine", 0))',
         "refinements(vocoder, origin)",
         "tests/planning/test_mel_origin.py -k keeps_the_refinement",
     ),
