@@ -25,6 +25,14 @@ def _escape_what_cannot_be_shown() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def _leave_pending_tasks() -> None:
+    """Let Python end without words about reads that an interrupt left in an event loop, such as zarr's."""
+    if "asyncio" in sys.modules:
+        import logging
+
+        logging.getLogger("asyncio").disabled = True
+
+
 def main() -> None:
     """Run the command line. From start to end, Ctrl-C and SIGTERM end it with one line on standard error."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -42,6 +50,7 @@ def main() -> None:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):  # the exit code is settled; Python takes a moment to end
             signal.signal(number, signal.SIG_IGN)
+        _leave_pending_tasks()
         # If a KeyboardInterrupt passes through an `exec` of text (an import of a dataclass runs one), CPython ends by
         # SIGINT, even if the interrupt is caught later. The next `exec` of text undoes that.
         exec("")  # noqa: S102

@@ -57,7 +57,7 @@ def before_any_commit(out: Path, catalogue: Catalogue, job: Job) -> Prepared:
     plan = plan_shards(catalogue, job, nothing.commits, {}, lambda first, last: 0, no_memory)
     store, ledger = cast(Any, _NoStore()), Ledger(LocalStorage(out))
     metadata = UtteranceMetadata(store, catalogue, {}, None, 0, "")
-    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, plan, ledger, nothing, Sidecars(metadata))
+    return Prepared(job, store, catalogue, GriffinLim(SPEC), (), None, None, plan, ledger, nothing, Sidecars(metadata))
 
 
 def commit(plan: Plan, catalogue: Catalogue, job: Job, ledger: Ledger) -> None:
