@@ -11,6 +11,7 @@ Parts:
     decoding, packing, sharing  nets, mels and stores beside other runtimes and libraries
     jobs                        start of a job, and an hour of audio
     loops                       an utterance from the store to the shard, beside loops that people write
+    overhead                    the same with a vocoder that costs nothing
     kernel                      a whole job beside its vocoder alone
     reading                     a ragged store beside a grouped one
     start                       `melmill --help`, and a plan
@@ -44,7 +45,10 @@ PACKAGES = (
     "melmill", "numpy", "llvmlite", "onnxruntime", "torch", "hifi-gan", "openvino", "librosa", "soxr", "soundfile",
     "zarr", "dask", "webdataset",
 )  # fmt: skip
-PARTS = ("decoding", "packing", "sharing", "jobs", "loops", "kernel", "reading", "start", "scale", "dispatch", "views")
+PARTS = (
+    "decoding", "packing", "sharing", "jobs", "loops", "overhead", "kernel", "reading", "start", "scale", "dispatch",
+    "views",
+)  # fmt: skip
 
 
 def machine() -> dict[str, Any]:
@@ -76,7 +80,8 @@ def measured(part: str, rounds: int, largest: int) -> Iterator[dict[str, Any]]:
             "packing": lambda: packing.rows(Path(folder), rounds),
             "sharing": lambda: sharing.rows(rounds),
             "jobs": lambda: jobs.rows(Path(folder) / "jobs", rounds),
-            "loops": lambda: loops.rows(Path(folder) / "loops", rounds),
+            "loops": lambda: loops.rows(Path(folder) / "loops", rounds, free=False),
+            "overhead": lambda: loops.rows(Path(folder) / "overhead", rounds, free=True),
             "kernel": lambda: kernel.rows(Path(folder) / "kernel", rounds),
             "reading": lambda: reading.rows(Path(folder) / "reading", rounds),
             "start": lambda: start.rows(Path(folder) / "start", rounds),

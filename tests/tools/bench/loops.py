@@ -47,14 +47,17 @@ class _Case:
         return f"an utterance of {LENGTHS[self.kind]}, {self.vocoder}"
 
 
-def rows(folder: Path, rounds: int) -> Iterator[Row]:
+def rows(folder: Path, rounds: int, free: bool) -> Iterator[Row]:
     """A row for each way of writing an utterance, by vocoder and kind of utterances.
 
     Args:
         folder: an empty folder for stores.
         rounds: number of rounds.
+        free: whether with the vocoder that costs nothing, or with the others.
     """
     for (vocoder, kind), seconds in SHARD_SECONDS.items():
+        if (vocoder == FREE) != free:
+            continue
         place = folder / f"{vocoder.partition(' ')[0]}-{kind}"
         place.mkdir(parents=True)
         name = free_vocoder(place / "free.onnx") if vocoder == FREE else vocoder

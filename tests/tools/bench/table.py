@@ -21,11 +21,13 @@ TITLES = {
     "sharing": "Two workers on two cores",
     "jobs": "A job's start, and a whole run",
     "loops": "An utterance from the store to the shard, beside loops that people write",
+    "overhead": "The same with a vocoder that costs nothing",
     "kernel": "A whole job beside its vocoder alone",
     "reading": "Reading a store",
     "start": "Commands",
     "scale": "Small and large corpora",
     "dispatch": "Handing shards to workers",
+    "views": "Exports, reports and comparisons",
 }
 """Part -> its title."""
 
