@@ -32,6 +32,7 @@ from support.old_outputs import (
     lines,
     melmill,
     names,
+    placed,
     run,
     shards,
 )
@@ -103,10 +104,8 @@ def place(unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pl
     """Puts an output where this process then works."""
 
     def put(name: str) -> Output:
-        shutil.copytree(unpacked / name, tmp_path, dirs_exist_ok=True)
-        furnish(tmp_path, unpacked / "inputs", EXPECTED[name]["store"])
         monkeypatch.chdir(tmp_path)
-        return Output(name, tmp_path, EXPECTED[name])
+        return placed(name, unpacked, tmp_path, EXPECTED[name])
 
     return put
 

@@ -34,7 +34,8 @@ def decide_origin(
 ) -> Decided:
     """Resolves `mels` and `refine`.
 
-    An output that was begun keeps what it was begun with, so that no run makes shards again for this alone. Outputs of
+    An output that was begun keeps what it was begun with, so that no run makes shards again for this alone; the other
+    origin, if the user states it, has its own number of refinements. Outputs of
     versions of melmill without these keys took all mels as recorded, and refined nothing.
 
     Args:
@@ -48,12 +49,14 @@ def decide_origin(
     if begun is not None and begun.get("name") != config.name:
         begun = None  # all shards are made again anyway
     automatic = config.refine == "auto"
-    if not suits_mels(vocoder) and not (automatic and refinements(vocoder, "recorded")):
+    if not suits_mels(vocoder) and not (automatic and refinements(config.name, vocoder.spec, "recorded")):
         return Decided(config.model_copy(update={"refine": 0.0}) if automatic else config, None)
     origin, why = _origin(config, begun, sample, spec)
     update: dict[str, Any] = {"mels": origin}
     if automatic:
-        update["refine"] = refinements(vocoder, origin) if begun is None else float(begun.get("refine", 0))
+        kept = begun if begun is not None and begun.get("mels", "recorded") in (origin, "auto") else None
+        of_origin = refinements(config.name, vocoder.spec, origin)
+        update["refine"] = of_origin if kept is None else float(kept.get("refine", 0))
     return Decided(config.model_copy(update=update), why)
 
 

@@ -96,7 +96,7 @@ def load_vocoder(
         why = native if vocoder.backend.runtime == "native" else ""
         raise ConfigError(f"vocoder.batch: {name} decodes one window at a time, not {batch}{why}")
     if refine == "auto":
-        refine = refinements(vocoder, mels)
+        refine = refinements(name, vocoder.spec, mels)
     if refine and isinstance(vocoder, GriffinLim | Lift):
         raise ConfigError(
             f"vocoder.refine: {name} cannot be refined: its own iterations already bring its waveforms to their mels. "
@@ -154,9 +154,15 @@ def suits_mels(vocoder: Vocoder) -> bool:
     return isinstance(vocoder, GriffinLim | Lift)
 
 
-def refinements(vocoder: Vocoder, origin: MelOrigin) -> float:
-    """What `refine: auto` is for a vocoder: 0 if it cannot be refined, or if nobody judged how it sounds refined."""
-    if vocoder.name not in HIFIGAN_FILES or why_not_refined(vocoder.spec) is not None:
+def refinements(name: str, spec: MelSpec, origin: MelOrigin) -> float:
+    """What `refine: auto` is: 0 for what cannot be refined, and for nets of which nobody judged how they sound refined.
+
+    Args:
+        name: the vocoder's name, as in `load_vocoder`.
+        spec: contract of the mels that it takes.
+        origin: what the mels are of.
+    """
+    if name not in HIFIGAN_FILES or why_not_refined(spec) is not None:
         return 0.0
     return REFINEMENTS[origin]
 

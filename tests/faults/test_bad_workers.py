@@ -72,8 +72,6 @@ def test_an_utterance_that_aborts_its_workers_is_found_and_quarantined_alone(
     keys = [list(reference.digests)[index] for index in guilty]
     events: list[Event] = []
     with monkeypatch.context() as patch:
-        for module in (dispatch, suspects):  # each death costs the start of a worker
-            patch.setattr(module, "DEATHS", trials(3, 2))
         spoil(patch, dict.fromkeys(keys, "abort"))
         assert run(config, events.append).totals.failed == len(keys)
     assert_invariant(out, reference, failed=frozenset(keys))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,23 @@ def test_auto_keeps_the_refinement_that_an_output_was_begun_with(section: dict[s
     assert (found.config.refine, found.config.origin) == (refine, "recorded")
     again = decide_origin(config, vocoder(config.name), described(**found.config.model_dump()), unread, SPEC)
     assert again == found
+
+
+def test_a_file_that_is_named_as_a_judged_net_is_not_judged(vocoder_path: Path, tmp_path: Path) -> None:
+    path = shutil.copy(vocoder_path, tmp_path / "hifigan-universal.onnx")
+    assert load_vocoder("hifigan-universal", refine="auto").backend.refine == 0.8
+    assert load_vocoder(str(path), refine="auto").backend.refine == 0
+    found = decide_origin(VocoderConfig(name=str(path)), load_vocoder(str(path)), None, unread, SPEC)
+    assert (found.config.refine, found.config.origin) == (0, None)
+
+
+def test_the_other_origin_has_its_own_refinement_also_in_an_output_that_was_begun() -> None:
+    begun = described(name="hifigan-universal", mels="recorded", refine=0.8)
+    found = decide_origin(VocoderConfig(mels="predicted"), vocoder("hifigan-universal"), begun, unread, SPEC)
+    assert (found.config.origin, found.config.refine) == ("predicted", 0)
+    back = described(**found.config.model_dump())
+    again = decide_origin(VocoderConfig(mels="recorded"), vocoder("hifigan-universal"), back, unread, SPEC)
+    assert (again.config.origin, again.config.refine) == ("recorded", 0.8)
 
 
 def test_a_net_that_is_not_refined_treats_all_mels_alike(vocoder_path: Path) -> None:

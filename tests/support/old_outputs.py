@@ -84,6 +84,13 @@ def furnish(place: Path, inputs: Path, store: str) -> None:
         shutil.copy(path, place)
 
 
+def placed(name: str, unpacked: Path, place: Path, expected: dict[str, Any]) -> Output:
+    """An output out of an archive that was unpacked, with its store and the vocoders, in a folder."""
+    shutil.copytree(unpacked / name, place, dirs_exist_ok=True)
+    furnish(place, unpacked / "inputs", expected["store"])
+    return Output(name, place, expected)
+
+
 def melmill(*arguments: str, code: int = 0) -> str:
     """What a command prints that must end with this exit code."""
     done = CliRunner().invoke(app, arguments)

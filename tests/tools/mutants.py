@@ -62,8 +62,8 @@ MUTANTS = (
     Mutant(
         "an output keeps the refinement that it was begun with",
         "planning/mel_origin.py",
-        'refinements(vocoder, origin) if begun is None else float(begun.get("refine", 0))',
-        "refinements(vocoder, origin)",
+        'update["refine"] = of_origin if kept is None else float(kept.get("refine", 0))',
+        'update["refine"] = of_origin',
         "tests/planning/test_mel_origin.py -k keeps_the_refinement",
     ),
     Mutant(

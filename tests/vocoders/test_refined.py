@@ -190,9 +190,10 @@ def test_hifigan_comes_nearer_to_mels_of_speech_with_each_projection() -> None:
     assert all(later < earlier for earlier, later in itertools.pairwise(distances))
 
 
+@pytest.mark.parametrize("refine", [0.8, 3])
 @pytest.mark.parametrize("frames", [16, 600])
-def test_the_stated_memory_is_enough(frames: int) -> None:
-    vocoder, mel = Refined(Hops(HIFIGAN), 3), some_mel(frames, 80)
+def test_the_stated_memory_is_enough(frames: int, refine: float) -> None:
+    vocoder, mel = Refined(Hops(HIFIGAN), refine), some_mel(frames, 80)
     vocoder.prepare()
     vocoder.decode(mel[:, :10])
     tracemalloc.start()
