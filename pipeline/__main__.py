@@ -39,8 +39,10 @@ def main() -> None:
     _read_names_as_utf8()
     _escape_what_cannot_be_shown()
     try:
-        from pipeline.interrupts import interrupts_after_import
+        from pipeline.interrupts import interrupt, interrupts_after_import
 
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, interrupt)
         with interrupts_after_import():
             from pipeline import cli
         cli.main()

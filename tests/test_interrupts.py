@@ -1,22 +1,21 @@
 """When signals act."""
 
 import contextlib
+import io
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from pipeline.interrupts import interrupts_after_import, interrupts_noted, stop_within
+from pipeline.interrupts import interrupt, interrupts_after_import, interrupts_noted, stop_within
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM]
-
-
-def interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 @pytest.fixture(autouse=True)
@@ -75,13 +74,65 @@ def test_a_run_that_does_not_stop_within_the_grace_is_stopped() -> None:
     def waiting() -> Iterator[None]:
         with stop_within(0.05):
             yield
-            threading.Event().wait(60)
+            threading.Event().wait(20)
 
     assert survived(waiting, signal.SIGTERM, 1) == 1
 
 
 def test_without_grace_the_first_signal_stops_the_run() -> None:
     assert survived(lambda: stop_within(0), signal.SIGTERM, 1) == 0
+
+
+class InterruptedFile(io.BytesIO):
+    """A file that so many signals interrupt as libsndfile asks where it is."""
+
+    def __init__(self, signals: int) -> None:
+        super().__init__()
+        self.signals = signals
+
+    def tell(self) -> int:
+        if self.signals:
+            self.signals -= 1
+            signal.raise_signal(signal.SIGTERM)
+        return super().tell()
+
+
+class InterruptedAtItsEnd:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def encode(file: io.BytesIO) -> bytes:
+    soundfile.write(file, np.linspace(-1, 1, 10_000, dtype=np.float32), 22050, format="WAV")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("context", "signals"),
+    [(contextlib.nullcontext, 1), (lambda: stop_within(0), 1), (lambda: stop_within(600), 2)],
+)
+def test_an_interrupt_within_a_callback_of_libsndfile_spoils_no_audio_and_comes_after_it(
+    context: Context, signals: int
+) -> None:
+    written = []
+    with pytest.raises(KeyboardInterrupt), context():
+        written.append(encode(InterruptedFile(signals)))
+        threading.Event().wait(20)
+    assert written == [encode(io.BytesIO())]
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("context", [contextlib.nullcontext, lambda: stop_within(0)])
+def test_an_interrupt_as_an_object_is_deleted_comes_after_it(context: Context) -> None:
+    with pytest.raises(KeyboardInterrupt), context():
+        gone = InterruptedAtItsEnd()
+        del gone
+        threading.Event().wait(20)
+
+
+def test_an_interrupt_that_has_to_wait_is_not_lost_at_the_end_of_the_run() -> None:
+    with pytest.raises(KeyboardInterrupt), stop_within(0):
+        encode(InterruptedFile(1))
 
 
 def test_beyond_the_main_thread_signals_are_left_alone() -> None:

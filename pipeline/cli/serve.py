@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import Access, Output, output_access
 from pipeline.cli.report import Clips, Seed, WithoutStore
+from pipeline.interrupts import interrupt
 from pipeline.report import CLIPS, ReportOptions
 from pipeline.report.http_server import ReportServer
 from pipeline.report.served_output import served_output
@@ -47,12 +47,8 @@ def serve(
 
 def _serve(server: ReportServer) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-
-    def terminated(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, terminated) if main else None
+    before = signal.signal(signal.SIGTERM, interrupt) if main else None
     try:
         server.serve_forever(poll_interval=0.1)
     except KeyboardInterrupt:

@@ -8,10 +8,38 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
+
+
+_MOMENT = 0.001
+"""How long an interrupt waits that would be lost [s]; a callback takes some microseconds."""
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A handler of signals: raise KeyboardInterrupt, or have the signal come again in a moment if it would be lost."""
+    if not _loses_exceptions(frame):
+        raise KeyboardInterrupt
+    again = threading.Timer(_MOMENT, signal.pthread_kill, [threading.main_thread().ident, number])
+    again.daemon = True
+    again.start()
+
+
+def _loses_exceptions(frame: FrameType | None) -> bool:
+    """Whether an exception raised here would end nothing: in a callback from libsndfile, or where objects are deleted.
+
+    libsndfile would go on as if nothing had been written or read, and the audio would not be what its row says.
+    """
+    soundfile = getattr(sys.modules.get("soundfile"), "__file__", None)
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name == "__del__" or (name.startswith("vio_") and frame.f_code.co_filename == soundfile):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager
@@ -99,10 +127,13 @@ def stop_within(grace: float) -> Iterator[Stop]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked or not grace:
+        at_once, stop.asked = stop.asked or not grace, True
+        if not at_once:
+            signal.setitimer(signal.ITIMER_REAL, grace)
+        elif _loses_exceptions(frame):
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT)
+        else:
             raise KeyboardInterrupt
-        stop.asked = True
-        signal.setitimer(signal.ITIMER_REAL, grace)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     before = {number: signal.signal(number, ask) for number in numbers}

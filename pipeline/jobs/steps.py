@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 from pipeline.cluster.execute import execute
@@ -38,6 +37,7 @@ from pipeline.events import (
     ShardStarted,
     ShardTakenOver,
 )
+from pipeline.interrupts import interrupt
 from pipeline.jobs.needed_again import damaged_since
 from pipeline.jobs.publish import publish, why_due
 from pipeline.output.ledger import Ledger
@@ -280,12 +280,8 @@ def owner(job: Job) -> str:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Turn Ctrl-C and SIGTERM into an InterruptedRunError."""
-
-    def terminated(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, terminated) if main else None
+    before = signal.signal(signal.SIGTERM, interrupt) if main else None
     try:
         yield
     except KeyboardInterrupt:
