@@ -982,6 +982,13 @@ MUTANTS = (
         "tests/test_interrupts.py",
     ),
     Mutant(
+        "an interrupt does not come within a callback that would lose it",
+        "interrupts/__init__.py",
+        "    while frame is not None:\n",
+        "    while False:\n",
+        "tests/test_interrupts.py -k has_to_wait",
+    ),
+    Mutant(
         "a signal is noticed while this process makes a shard",
         "cluster/dispatch.py",
         "        self._look_around()\n\n    def _landed",
