@@ -115,19 +115,28 @@ def test_an_interrupt_within_a_callback_of_libsndfile_spoils_no_audio_and_comes_
     context: Context, signals: int
 ) -> None:
     written = []
-    with pytest.raises(KeyboardInterrupt), context():
-        written.append(encode(InterruptedFile(signals)))
-        threading.Event().wait(20)
+
+    def interrupted() -> None:
+        with context():
+            written.append(encode(InterruptedFile(signals)))
+            threading.Event().wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert written == [encode(io.BytesIO())]
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize("context", [contextlib.nullcontext, lambda: stop_within(0)])
 def test_an_interrupt_as_an_object_is_deleted_comes_after_it(context: Context) -> None:
-    with pytest.raises(KeyboardInterrupt), context():
-        gone = InterruptedAtItsEnd()
-        del gone
-        threading.Event().wait(20)
+    def interrupted() -> None:
+        with context():
+            gone = InterruptedAtItsEnd()
+            del gone
+            threading.Event().wait(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
 
 def test_an_interrupt_that_has_to_wait_is_not_lost_at_the_end_of_the_run() -> None:

@@ -16,11 +16,11 @@ from pipeline.kernels.target import Target, required
 from pipeline.melspec import MelSpec
 
 UPDATES = 3
-"""Number of updates of the magnitudes towards the corrected mel. Nets are trained with as many."""
+"""Updates of the magnitudes towards the corrected mel, with which nets are trained; newer ones without too."""
 
 
 def net_magnitude_blocks(
-    levels: NDArray[np.float32], spec: MelSpec, before: int, target: Target | None = None
+    levels: NDArray[np.float32], spec: MelSpec, before: int, target: Target | None = None, updates: int = UPDATES
 ) -> NDArray[np.float32]:
     """Magnitudes of what a net gives, in blocks.
 
@@ -30,6 +30,7 @@ def net_magnitude_blocks(
         spec: contract of the mel.
         before: number of silent frames in front.
         target: what the kernels are compiled for; None for this machine. The magnitudes are the same for each.
+        updates: number of updates of the magnitudes towards the corrected mel.
 
     Returns:
         `[blocks, bins, LANES] float32`.
@@ -40,6 +41,6 @@ def net_magnitude_blocks(
     room = aligned((bins + spec.n_mels, LANES)), *(aligned((tables.bands + 2, LANES)) for _ in range(2))
     arrays: list[NDArray[Any]] = [levels, found, tables.segments, tables.weights, *room]
     code = library(NetMagnitudes(bins, spec.n_mels, spec.power), target or required("lift"))["net_magnitudes"]
-    numbers = len(found), len(levels), before, UPDATES, bands_in_front(spec), tables.bands
+    numbers = len(found), len(levels), before, updates, bands_in_front(spec), tables.bands
     code(*(each.ctypes.data for each in arrays), *numbers)
     return found

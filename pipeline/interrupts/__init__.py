@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
-
 _MOMENT = 0.001
 """How long an interrupt waits that would be lost [s]; a callback takes some microseconds."""
 

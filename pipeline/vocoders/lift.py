@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dsp.net_magnitude import net_magnitude_blocks
+from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
 from pipeline.dsp.phase import phase_halo, phase_memory, reconstruct_blocks
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.kernels.phase_stage import Method
@@ -32,6 +32,11 @@ _METHOD: Method = "admm"
 # Iterations of mels that an acoustic model predicted. More of them fit a mel that no signal has, and forget the start
 # phases, which belong together: docs/explanation/vocoders.md has the figures.
 _OF_PREDICTED = 3
+WITHOUT_UPDATES = "trained_without_updates"
+"""Key of a training's record: whether the net's magnitudes are good before their updates, too.
+
+Then those of predicted mels are not updated: a mel that no signal has would pull them away from speech.
+"""
 
 
 class Lift:
@@ -43,7 +48,7 @@ class Lift:
         name: the vocoder's name; the stem of the model's file if None.
         iterations: number of iterations of the phase stage for mels of recordings.
         framing: the framing of the mels, which only the phase stage uses; None for that of the training mels.
-        origin: what the mels are of, which decides the number of iterations.
+        origin: what the mels are of, which decides the number of iterations and whether magnitudes are updated.
 
     Raises:
         ConfigError: if kernels cannot be compiled here, or the model is not one that `melmill vocoder train` made.
@@ -63,7 +68,11 @@ class Lift:
         self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)
         self.origin, self._of_recorded = origin, iterations
         self.iterations = iterations if origin == "recorded" else _OF_PREDICTED
+        alone = origin == "predicted" and (model.card.training or {}).get(WITHOUT_UPDATES, False)
+        self._updates = 0 if alone else UPDATES
         parts = ["lift", _ALGORITHM, model.digest, self.iterations]
+        if alone:
+            parts.append("without updates")
         if self.spec.framing != model.card.spec.framing:
             parts.append(self.spec.framing)
         self.digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -124,6 +133,6 @@ class Lift:
         self._model.check(mel[None], self.name)
         window = window or Window.whole(mel.shape[1])
         levels = self._net.levels(mel)
-        blocks = net_magnitude_blocks(levels, self.spec, window.start % PHASE_BLOCK)
+        blocks = net_magnitude_blocks(levels, self.spec, window.start % PHASE_BLOCK, updates=self._updates)
         waveform = reconstruct_blocks(blocks, len(levels), self.spec, self.iterations, _METHOD, window.start, _ANCHOR)
         return window.core(waveform, self.spec.hop_length)

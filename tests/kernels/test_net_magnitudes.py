@@ -21,14 +21,14 @@ SPECS = {
 }
 
 
-def numpy_magnitudes(levels: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float64]:
+def numpy_magnitudes(levels: NDArray[np.float32], spec: MelSpec, updates: int = UPDATES) -> NDArray[np.float64]:
     """`[frames, bins]`, in double precision; the way it was part of the net."""
     bins = 1 + spec.n_fft // 2
     logs, mel = levels[:, :bins].astype(np.float64), levels[:, bins:].astype(np.float64)
     bank = mel_filterbank(spec).astype(np.float64)
     sums = bank.sum(axis=0)
     linear = np.exp(spec.power * np.clip(logs, -20, 20))
-    for _ in range(UPDATES):
+    for _ in range(updates):
         ratio = np.exp(np.clip(mel - np.log(linear @ bank.T + 1e-9), -20, 20))
         linear *= ratio @ (bank / np.maximum(sums, 1e-9)) + (sums == 0)
     return linear ** (1 / spec.power)
@@ -52,6 +52,12 @@ def test_they_are_those_of_plain_numpy_and_silence_surrounds_them(spec: MelSpec,
     around = from_blocks(blocks, len(blocks) * LANES).copy()
     around[:, before : before + frames] = 0
     assert not around.any()
+
+
+def test_without_updates_they_are_the_exponentials_of_what_the_net_gives() -> None:
+    levels = some_levels(HIFIGAN, 20)
+    got = from_blocks(net_magnitude_blocks(levels, HIFIGAN, 0, updates=0), 20)
+    np.testing.assert_allclose(got.T, numpy_magnitudes(levels, HIFIGAN, 0), rtol=1e-5)
 
 
 def test_they_are_the_same_bits_for_every_target() -> None:

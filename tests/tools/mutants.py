@@ -74,6 +74,20 @@ MUTANTS = (
         "tests/jobs/test_mel_origin_jobs.py -k another_origin",
     ),
     Mutant(
+        "magnitudes of predicted mels are not pulled to the mel, by nets that learnt to do without",
+        "vocoders/lift.py",
+        "self._updates = 0 if alone else UPDATES",
+        "self._updates = UPDATES",
+        "tests/vocoders/test_lift.py -k not_updated",
+    ),
+    Mutant(
+        "a net learns to give magnitudes before their updates, too",
+        "workshop/training/loop.py",
+        " + loss(own, batch, self.net.bank, self.net.spec)",
+        "",
+        "tests/workshop/training/test_training_run.py -k without_updates",
+    ),
+    Mutant(
         "frames that overlap more are compared with noise in such frames",
         "evidence/smoothness.py",
         "_of_noise(spec.win_length / spec.hop_length)",

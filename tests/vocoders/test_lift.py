@@ -19,6 +19,8 @@ from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
+from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
+from pipeline.dsp.phase import reconstruct_blocks
 from pipeline.dsp.phase_tables import PHASE_BLOCK
 from pipeline.dsp.stft import framed
 from pipeline.errors import BadMelError
@@ -27,6 +29,7 @@ from pipeline.vocoders import decode_windows, load_vocoder
 from pipeline.vocoders.base import Window
 from pipeline.vocoders.griffin_lim import GriffinLim
 from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.lift_net import LevelNet
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.vocoders.registry import LIFTS
 
@@ -115,6 +118,23 @@ def test_mels_of_the_other_framing_are_taken_as_they_lie(lift: Lift) -> None:
     ]
     lags = [np.corrcoef(np.roll(envelopes[1], lag), envelopes[0])[0, 1] for lag in range(-4, 5)]
     assert np.argmax(lags) == 4
+
+
+@pytest.mark.parametrize(("name", "updates"), [("lift", 0), ("lift-speecht5-16k", UPDATES)])
+def test_magnitudes_of_predicted_mels_are_not_updated_if_the_net_was_trained_for_that(name: str, updates: int) -> None:
+    """The weights for SpeechT5 were trained before."""
+    model = OnnxModel(LIFTS[name][0])
+    spec = model.card.spec
+    mel = log_mel(speech("ru_RU_f_IvrvoiceRU/demo-nomatch"), spec)[:, :60]
+    levels = LevelNet(model).levels(mel)
+    blocks = net_magnitude_blocks(levels, spec, 0, updates=updates)
+    wanted = reconstruct_blocks(blocks, 60, spec, 3, "admm", 0, 0.2)
+    recorded = load_vocoder(name, spec)
+    predicted = load_vocoder(name, spec, mels="predicted")
+    np.testing.assert_array_equal(predicted.decode(mel), wanted)
+    assert predicted.digest != recorded.digest
+    pieces = decode_windows(predicted, lambda start, stop: mel[:, start:stop], 60, 32)
+    np.testing.assert_array_equal(np.concatenate(list(pieces)), wanted)
 
 
 def test_a_tenth_of_the_halo_is_not_enough(lift: Lift, mel: Mel) -> None:

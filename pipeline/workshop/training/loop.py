@@ -121,7 +121,8 @@ class Training:
             group["lr"] = rate(step, steps)
         batch = self._batches.draw(np.random.default_rng([self._plan.seed, step]))
         random = torch.Generator().manual_seed(self._plan.seed * 1_000_003 + step)
-        error = loss(self.net(degrade(batch.given, random)), batch, self.net.bank, self.net.spec)
+        own, updated = self.net(degrade(batch.given, random))
+        error = loss(updated, batch, self.net.bank, self.net.spec) + loss(own, batch, self.net.bank, self.net.spec)
         self._optimizer.zero_grad()
         error.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), _LARGEST_GRADIENT)
@@ -169,7 +170,8 @@ def level(net: LiftNet, batches: Batches, random: np.random.Generator, count: in
     for _ in range(count):
         batch = batches.draw(random)
         with torch.no_grad():
-            found += (torch.exp(2 * net(batch.given)) * batch.known).sum(dim=(0, 1))
+            _, updated = net(batch.given)
+            found += (torch.exp(2 * updated) * batch.known).sum(dim=(0, 1))
         wanted += (torch.exp(2 * batch.log_magnitude) * batch.known).sum(dim=(0, 1))
     heard = (net.uncovered > 0) & (wanted > 0)
     with torch.no_grad():

@@ -70,7 +70,8 @@ class LiftNet(nn.Module):
 
     Besides log-magnitudes the net gives a correction for each band and frame of the mel: none for a clean mel, the
     difference to a clean one for a mel that is smoothed or noisy. Multiplicative updates then move the magnitudes
-    towards the corrected mel.
+    towards the corrected mel. Both are trained, so that magnitudes can be had without the updates, too: those know
+    what speech is like, and follow the mel less.
 
     Args:
         spec: contract of the mels.
@@ -106,8 +107,12 @@ class LiftNet(nn.Module):
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("deviation", torch.tensor(np.float32(deviation)))
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Log-magnitudes `[batch, frames, bins]` of mels `[batch, frames, n_mels]`, both natural logarithms."""
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-magnitudes `[batch, frames, bins]` of mels `[batch, frames, n_mels]`, both natural logarithms.
+
+        Returns:
+            The magnitudes before the updates, and those after them.
+        """
         x = self.embed(((mel - self.mean) / self.deviation).transpose(1, 2)).transpose(1, 2)
         x = self.norm_in(x)
         for block in self.blocks:
@@ -115,9 +120,10 @@ class LiftNet(nn.Module):
         x = self.norm_out(x)
         skip = (mel - self.level) / self.spec.power @ self.spread
         wanted = mel + self.correction(x)
-        linear = torch.exp(self.spec.power * torch.clamp(self.head(x) + skip, -LARGEST_LOG, LARGEST_LOG))
+        own = torch.clamp(self.head(x) + skip, -LARGEST_LOG, LARGEST_LOG)
+        linear = torch.exp(self.spec.power * own)
         for _ in range(UPDATES):
             present = torch.log(linear @ self.bank.T + SMALLEST_BAND)
             ratio = torch.exp(torch.clamp(wanted - present, -LARGEST_LOG, LARGEST_LOG))
             linear = linear * (ratio @ self.spread + self.uncovered)
-        return torch.log(linear + 1e-30) / self.spec.power
+        return own, torch.log(linear + 1e-30) / self.spec.power

@@ -27,7 +27,7 @@ from pipeline.melspec import MelSpec
 from pipeline.storage import translated
 from pipeline.storage.atomic import atomic_write
 from pipeline.vocoders import Vocoder, decode_windows, load_vocoder
-from pipeline.vocoders.lift import Lift
+from pipeline.vocoders.lift import WITHOUT_UPDATES, Lift
 from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.workshop.training.batches import Batches
 from pipeline.workshop.training.export import export
@@ -115,6 +115,7 @@ def train_vocoder(
         "teacher": teacher,
         "teacher_minutes": teacher_minutes if teacher else None,
         "shape": asdict(shape),
+        WITHOUT_UPDATES: True,
         "plan": asdict(plan),
         "versions": {name: importlib.metadata.version(name) for name in ("melmill", "numpy", "torch")},
     }

@@ -11,7 +11,7 @@ from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.net_magnitude import net_magnitude_blocks
+from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
 from pipeline.kernels.frame_blocks import from_blocks
 from pipeline.melspec import PRESETS, MelSpec, Normalization
 from pipeline.vocoders.onnx_model import OnnxModel
@@ -44,9 +44,9 @@ def utterances(spec: MelSpec) -> tuple[Recording, ...]:
     return read_speech([PROMPTS / "it_IT_m_Carlo"], spec.sample_rate).train
 
 
-def magnitudes(model: OnnxModel, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+def magnitudes(model: OnnxModel, mel: NDArray[np.float32], updates: int = UPDATES) -> NDArray[np.float32]:
     """`[frames, bins]`, by the model and the kernel after it."""
-    blocks = net_magnitude_blocks(model.run(mel[None], "net"), model.card.spec, before=0)
+    blocks = net_magnitude_blocks(model.run(mel[None], "net"), model.card.spec, before=0, updates=updates)
     return from_blocks(blocks, mel.shape[1]).T
 
 
@@ -58,10 +58,11 @@ def test_the_onnx_model_gives_the_magnitudes_of_the_net_in_both_runtimes(spec: M
     mel = log_mel(utterances(spec)[0].waveform, spec)[:, :150]
     natural = mel if spec.normalization is None else mel * 1.5 - 2
     with torch.no_grad():
-        wanted = torch.exp(net(torch.from_numpy(natural.T / spec.log_scale)[None].float()))[0].numpy()
-    got = magnitudes(OnnxModel(path), mel)
-    assert got.shape == (150, bins)
-    assert np.abs(np.log(got + 1e-4) - np.log(wanted + 1e-4)).max() < 0.02  # weights in half precision
+        both = net(torch.from_numpy(natural.T / spec.log_scale)[None].float())
+    for updates, found in zip((0, UPDATES), both, strict=True):
+        got, wanted = magnitudes(OnnxModel(path), mel, updates), torch.exp(found)[0].numpy()
+        assert got.shape == (150, bins)
+        assert np.abs(np.log(got + 1e-4) - np.log(wanted + 1e-4)).max() < 0.02  # weights in half precision
 
 
 def test_bins_that_were_not_taught_are_silent_where_no_band_covers_them(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_the_context_is_as_large_as_it_must_be() -> None:
     changed = mel.clone()
     changed[0, 40] += 1
     with torch.no_grad():
-        apart = (net(mel) - net(changed)).abs().amax(dim=(0, 2))
+        apart = (net(mel)[1] - net(changed)[1]).abs().amax(dim=(0, 2))
     reach = torch.nonzero(apart > 1e-7).flatten()
     assert (40 - int(reach[0]), int(reach[-1]) - 40) == (SMALL.context, SMALL.context)
 
@@ -92,7 +93,7 @@ def test_magnitudes_are_brought_to_the_corrected_mel() -> None:
         with torch.no_grad():
             net.correction.weight.zero_()
             net.correction.bias.fill_(correction)
-            given = torch.log(torch.exp(net(mel)) @ net.bank.T + 1e-9)
+            given = torch.log(torch.exp(net(mel)[1]) @ net.bank.T + 1e-9)
         assert float((given - mel - correction).abs().mean()) < 0.1
 
 
@@ -148,7 +149,7 @@ def test_bins_without_a_band_get_the_mean_power_of_their_targets() -> None:
     np.testing.assert_array_equal(net.head.bias.detach().numpy()[covered], before[covered])
     with torch.no_grad():
         drawn = [batches.draw(rng) for _ in range(16)]
-        found = np.mean([torch.exp(2 * net(each.given)).mean(dim=(0, 1)).numpy() for each in drawn], axis=0)
+        found = np.mean([torch.exp(2 * net(each.given)[1]).mean(dim=(0, 1)).numpy() for each in drawn], axis=0)
     wanted = np.mean([torch.exp(2 * each.log_magnitude).mean(dim=(0, 1)).numpy() for each in drawn], axis=0)
     assert np.abs(10 * np.log10(found / wanted)[~covered]).max() < 1.5
     assert np.abs(before[~covered] - net.head.bias.detach().numpy()[~covered]).min() > 0.5

@@ -12,10 +12,16 @@ import pytest
 import torch
 from support.paths import PROMPTS
 
+from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
+from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
 from pipeline.errors import ConfigError
+from pipeline.kernels.frame_blocks import from_blocks
 from pipeline.melspec import PRESETS
 from pipeline.vocoders import load_vocoder
+from pipeline.vocoders.lift import WITHOUT_UPDATES
+from pipeline.vocoders.lift_net import LevelNet
+from pipeline.vocoders.onnx_model import OnnxModel
 from pipeline.workshop.training import run as run_module
 from pipeline.workshop.training.loop import TrainingPlan, TrainingProgress, rate
 from pipeline.workshop.training.net import LiftShape
@@ -62,6 +68,22 @@ def test_it_makes_a_vocoder_for_the_contract_with_its_record_and_its_card(tmp_pa
     assert 7000 < record["silent_above"] < 8000
     assert "silent there" in out.with_suffix(".md").read_text()
     assert sorted(path.name for path in out.parent.iterdir()) == ["mine.md", "mine.onnx"]
+
+
+def test_the_net_learns_to_give_magnitudes_without_updates_too(tmp_path: Path) -> None:
+    """Without that, the head would leave the level of each band to the updates."""
+    out = tmp_path / "mine.onnx"
+    trained = train_vocoder(SPEECH, SPEC, out, TrainingPlan(steps=60, threads=1))
+    assert trained.record[WITHOUT_UPDATES] is True
+    model = OnnxModel(out)
+    mel = log_mel(read_speech(SPEECH, 22050).train[0].waveform, SPEC)
+    levels = LevelNet(model).levels(mel)
+    bank = mel_filterbank(SPEC)
+    apart = []
+    for updates in (0, UPDATES):
+        magnitudes = from_blocks(net_magnitude_blocks(levels, SPEC, 0, updates=updates), len(levels))
+        apart.append(np.abs(np.log(np.maximum(bank @ magnitudes, SPEC.floor)) - mel).mean())
+    assert apart[0] < 0.17
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
