@@ -41,8 +41,9 @@ def main() -> None:
     try:
         from pipeline.interrupts import interrupt, interrupts_after_import
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, interrupt)
+        signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it
+            signal.signal(signal.SIGINT, interrupt)
         with interrupts_after_import():
             from pipeline import cli
         cli.main()

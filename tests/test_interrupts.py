@@ -3,6 +3,8 @@
 import contextlib
 import io
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline import interrupts
 from pipeline.interrupts import interrupt, interrupts_after_import, interrupts_noted, stop_within
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
@@ -84,17 +87,18 @@ def test_without_grace_the_first_signal_stops_the_run() -> None:
 
 
 class InterruptedFile(io.BytesIO):
-    """A file that so many signals interrupt as libsndfile asks where it is."""
+    """A file that raises so many signals, from libsndfile's third write on, where a lost exception spoils the audio."""
 
     def __init__(self, signals: int) -> None:
         super().__init__()
-        self.signals = signals
+        self.writes, self.signals = 0, signals
 
-    def tell(self) -> int:
-        if self.signals:
+    def write(self, piece: Any) -> int:
+        self.writes += 1
+        if self.writes >= 3 and self.signals:
             self.signals -= 1
             signal.raise_signal(signal.SIGTERM)
-        return super().tell()
+        return super().write(piece)
 
 
 class InterruptedAtItsEnd:
@@ -102,11 +106,46 @@ class InterruptedAtItsEnd:
         signal.raise_signal(signal.SIGTERM)
 
 
+class HangsAtItsEnd:
+    def __init__(self, seen: list[str]) -> None:
+        self.seen = seen
+
+    def __del__(self) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            threading.Event().wait(20)
+        except KeyboardInterrupt:
+            self.seen.append("interrupted")
+
+
 def encode(file: io.BytesIO) -> bytes:
-    soundfile.write(file, np.linspace(-1, 1, 10_000, dtype=np.float32), 22050, format="WAV")
+    soundfile.write(file, np.linspace(-1, 1, 100_000, dtype=np.float32), 22050, format="WAV")
     return file.getvalue()
 
 
+def interrupted_after(context: Context, work: Callable[[], object]) -> object:
+    """What the work gives, which an interrupt comes after."""
+    given: list[object] = []
+
+    def waiting() -> None:
+        with context():
+            given.append(work())
+            threading.Event().wait(20)
+            given.append("it was not interrupted")
+
+    with pytest.raises(KeyboardInterrupt):
+        waiting()
+    (found,) = given
+    return found
+
+
+@pytest.fixture
+def _long_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is interrupted is over when the signal comes again, on a busy machine, too."""
+    monkeypatch.setattr(interrupts, "_MOMENT", 0.3)
+
+
+@pytest.mark.usefixtures("_long_moment")
 @pytest.mark.parametrize(
     ("context", "signals"),
     [(contextlib.nullcontext, 1), (lambda: stop_within(0), 1), (lambda: stop_within(600), 2)],
@@ -114,34 +153,41 @@ def encode(file: io.BytesIO) -> bytes:
 def test_an_interrupt_within_a_callback_of_libsndfile_spoils_no_audio_and_comes_after_it(
     context: Context, signals: int
 ) -> None:
-    written = []
-
-    def interrupted() -> None:
-        with context():
-            written.append(encode(InterruptedFile(signals)))
-            threading.Event().wait(20)
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert written == [encode(io.BytesIO())]
+    assert interrupted_after(context, lambda: encode(InterruptedFile(signals))) == encode(io.BytesIO())
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
+@pytest.mark.usefixtures("_long_moment")
 @pytest.mark.parametrize("context", [contextlib.nullcontext, lambda: stop_within(0)])
 def test_an_interrupt_as_an_object_is_deleted_comes_after_it(context: Context) -> None:
-    def interrupted() -> None:
-        with context():
-            gone = InterruptedAtItsEnd()
-            del gone
-            threading.Event().wait(20)
+    def delete() -> str:
+        gone = InterruptedAtItsEnd()
+        del gone
+        return "deleted"
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    assert interrupted_after(context, delete) == "deleted"
 
 
-def test_an_interrupt_that_has_to_wait_is_not_lost_at_the_end_of_the_run() -> None:
-    with pytest.raises(KeyboardInterrupt), stop_within(0):
-        encode(InterruptedFile(1))
+def test_an_interrupt_that_has_to_wait_for_long_acts_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_LONGEST_WAIT", 0.2)
+    seen: list[str] = []
+    hanging = HangsAtItsEnd(seen)
+    del hanging
+    assert seen == ["interrupted"]
+
+
+def test_a_command_whose_shell_ignores_ctrl_c_ignores_it() -> None:
+    """As a shell has it for jobs in the background."""
+    code = """
+import signal
+from pipeline import cli
+cli.main = lambda: print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)
+from pipeline.__main__ import main
+main()
+"""
+    for shell, ignored in (("trap '' INT; ", "True\n"), ("", "False\n")):
+        command = ["sh", "-c", f'{shell}exec "$0" -c "$1"', sys.executable, code]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == ignored
 
 
 def test_beyond_the_main_thread_signals_are_left_alone() -> None:

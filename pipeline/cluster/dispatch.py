@@ -146,9 +146,10 @@ class Dispatcher:
         Raises:
             HopelessRunError: if the run cannot succeed.
         """
-        if self._stop.asked and not self._stopping:
+        grace = self._job.config.cluster.grace
+        if self._stop.asked and grace and not self._stopping:
             self._stopping = True
-            self._prospects(RunStopping(self._job.config.cluster.grace))
+            self._prospects(RunStopping(grace))
         self._prospects.check()
 
     def _heard(self, trial: int, said: ShardStarted | UtterancesMade) -> None:

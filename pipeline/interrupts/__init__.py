@@ -10,27 +10,56 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
 
 _MOMENT = 0.001
-"""How long an interrupt waits that would be lost [s]; a callback takes some microseconds."""
+"""Time until a signal that had to wait is tried again [s]."""
+_LONGEST_WAIT = 5.0
+"""Time after which it acts in any case [s], so that a callback that hangs can be ended."""
+
+
+@dataclass
+class _Waiting:
+    """The signal that waits.
+
+    Args:
+        since: when it came; None if none waits.
+    """
+
+    since: float | None = None
+
+
+_waiting = _Waiting()
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
     """A handler of signals: raise KeyboardInterrupt, or have the signal come again in a moment if it would be lost."""
-    if not _loses_exceptions(frame):
+    if _acts(frame):
         raise KeyboardInterrupt
     again = threading.Timer(_MOMENT, signal.pthread_kill, [threading.main_thread().ident, number])
     again.daemon = True
     again.start()
 
 
-def _loses_exceptions(frame: FrameType | None) -> bool:
-    """Whether an exception raised here would end nothing: in a callback from libsndfile, or where objects are deleted.
+def _acts(frame: FrameType | None) -> bool:
+    """Whether an interrupt acts here and now: it is not lost here, or has waited for long enough."""
+    now = time.monotonic()
+    if _loses_exceptions(frame):
+        _waiting.since = now if _waiting.since is None else _waiting.since
+        if now - _waiting.since < _LONGEST_WAIT:
+            return False
+    _waiting.since = None
+    return True
 
-    libsndfile would go on as if nothing had been written or read, and the audio would not be what its row says.
+
+def _loses_exceptions(frame: FrameType | None) -> bool:
+    """Whether an exception raised here is known to be lost: in a callback from libsndfile, or in a `__del__`.
+
+    libsndfile would go on as if nothing had been written or read, and the audio would not be what its row says. Other
+    finalizers are not recognized.
     """
     soundfile = getattr(sys.modules.get("soundfile"), "__file__", None)
     while frame is not None:
@@ -129,18 +158,19 @@ def stop_within(grace: float) -> Iterator[Stop]:
         at_once, stop.asked = stop.asked or not grace, True
         if not at_once:
             signal.setitimer(signal.ITIMER_REAL, grace)
-        elif _loses_exceptions(frame):
-            signal.setitimer(signal.ITIMER_REAL, _MOMENT)
-        else:
+        elif _acts(frame):
             raise KeyboardInterrupt
+        else:
+            signal.setitimer(signal.ITIMER_REAL, _MOMENT)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
     before = {number: signal.signal(number, ask) for number in numbers}
     try:
         yield stop
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
+            if number == signal.SIGALRM:  # the last: a signal may set the alarm until the others have their handlers
+                signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(number, handler)
     if stop.asked:
         raise KeyboardInterrupt

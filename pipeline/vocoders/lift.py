@@ -33,9 +33,9 @@ _METHOD: Method = "admm"
 # phases, which belong together: docs/explanation/vocoders.md has the figures.
 _OF_PREDICTED = 3
 WITHOUT_UPDATES = "trained_without_updates"
-"""Key of a training's record: whether the net's magnitudes are good before their updates, too.
+"""Key of a training's record: whether the loss also judged the magnitudes before their updates.
 
-Then those of predicted mels are not updated: a mel that no signal has would pull them away from speech.
+If so, those of predicted mels are not updated: updates would pull them to a mel that no signal has.
 """
 
 
@@ -68,10 +68,10 @@ class Lift:
         self.spec = model.card.spec if framing is None else dataclasses.replace(model.card.spec, framing=framing)
         self.origin, self._of_recorded = origin, iterations
         self.iterations = iterations if origin == "recorded" else _OF_PREDICTED
-        alone = origin == "predicted" and (model.card.training or {}).get(WITHOUT_UPDATES, False)
-        self._updates = 0 if alone else UPDATES
+        without_updates = origin == "predicted" and (model.card.training or {}).get(WITHOUT_UPDATES, False)
+        self._updates = 0 if without_updates else UPDATES
         parts = ["lift", _ALGORITHM, model.digest, self.iterations]
-        if alone:
+        if without_updates:
             parts.append("without updates")
         if self.spec.framing != model.card.spec.framing:
             parts.append(self.spec.framing)

@@ -54,10 +54,11 @@ def test_they_are_those_of_plain_numpy_and_silence_surrounds_them(spec: MelSpec,
     assert not around.any()
 
 
-def test_without_updates_they_are_the_exponentials_of_what_the_net_gives() -> None:
-    levels = some_levels(HIFIGAN, 20)
-    got = from_blocks(net_magnitude_blocks(levels, HIFIGAN, 0, updates=0), 20)
-    np.testing.assert_allclose(got.T, numpy_magnitudes(levels, HIFIGAN, 0), rtol=1e-5)
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_without_updates_they_are_the_exponentials_of_what_the_net_gives(spec: MelSpec) -> None:
+    levels = some_levels(spec, 20)
+    got = from_blocks(net_magnitude_blocks(levels, spec, 0, updates=0), 20)
+    np.testing.assert_allclose(got.T, numpy_magnitudes(levels, spec, 0), rtol=1e-5)
 
 
 def test_they_are_the_same_bits_for_every_target() -> None:

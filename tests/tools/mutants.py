@@ -76,14 +76,14 @@ MUTANTS = (
     Mutant(
         "magnitudes of predicted mels are not pulled to the mel, by nets that learnt to do without",
         "vocoders/lift.py",
-        "self._updates = 0 if alone else UPDATES",
+        "self._updates = 0 if without_updates else UPDATES",
         "self._updates = UPDATES",
         "tests/vocoders/test_lift.py -k not_updated",
     ),
     Mutant(
         "a net learns to give magnitudes before their updates, too",
         "workshop/training/loop.py",
-        " + loss(own, batch, self.net.bank, self.net.spec)",
+        " + self._loss(before_updates, batch)",
         "",
         "tests/workshop/training/test_training_run.py -k without_updates",
     ),
@@ -1000,7 +1000,7 @@ MUTANTS = (
         "interrupts/__init__.py",
         "    while frame is not None:\n",
         "    while False:\n",
-        "tests/test_interrupts.py -k has_to_wait",
+        "tests/test_interrupts.py -k libsndfile",
     ),
     Mutant(
         "a signal is noticed while this process makes a shard",

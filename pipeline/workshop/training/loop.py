@@ -121,8 +121,8 @@ class Training:
             group["lr"] = rate(step, steps)
         batch = self._batches.draw(np.random.default_rng([self._plan.seed, step]))
         random = torch.Generator().manual_seed(self._plan.seed * 1_000_003 + step)
-        own, updated = self.net(degrade(batch.given, random))
-        error = loss(updated, batch, self.net.bank, self.net.spec) + loss(own, batch, self.net.bank, self.net.spec)
+        before_updates, updated = self.net(degrade(batch.given, random))
+        error = self._loss(updated, batch) + self._loss(before_updates, batch)
         self._optimizer.zero_grad()
         error.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), _LARGEST_GRADIENT)
@@ -132,6 +132,9 @@ class Training:
             steps = max(_TIMED_STEPS + 1, round(self._plan.minutes * 60 / seconds * _TIMED_STEPS))
         running = found if math.isnan(before.loss) else 0.98 * before.loss + 0.02 * found
         return TrainingProgress(step + 1, steps, running, seconds)
+
+    def _loss(self, found: Tensor, batch: Batch) -> Tensor:
+        return loss(found, batch, self.net.bank, self.net.spec)
 
     def _save(self) -> None:
         parts = {"net": self.net.state_dict(), "optimizer": self._optimizer.state_dict()}
@@ -146,8 +149,8 @@ class Training:
             raise ConfigError(f"{self._state} is damaged ({error}); delete it to start from scratch") from error
         if identity != self._identity:
             raise ConfigError(
-                f"{self._state} is an unfinished training on other speech or with other settings; pass those again "
-                "to resume it, or delete it to start from scratch"
+                f"{self._state} is an unfinished training on other speech, with other settings or of another melmill; "
+                "pass those again to resume it, or delete it to start from scratch"
             )
         self.net.load_state_dict(saved["net"])
         self._optimizer.load_state_dict(saved["optimizer"])

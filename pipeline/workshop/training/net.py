@@ -70,8 +70,8 @@ class LiftNet(nn.Module):
 
     Besides log-magnitudes the net gives a correction for each band and frame of the mel: none for a clean mel, the
     difference to a clean one for a mel that is smoothed or noisy. Multiplicative updates then move the magnitudes
-    towards the corrected mel. Both are trained, so that magnitudes can be had without the updates, too: those know
-    what speech is like, and follow the mel less.
+    towards the corrected mel. Both are trained, so that magnitudes can be had without the updates, too: these follow
+    the mel less, and are nearer to speech where the mel is not one of speech.
 
     Args:
         spec: contract of the mels.
@@ -120,10 +120,10 @@ class LiftNet(nn.Module):
         x = self.norm_out(x)
         skip = (mel - self.level) / self.spec.power @ self.spread
         wanted = mel + self.correction(x)
-        own = torch.clamp(self.head(x) + skip, -LARGEST_LOG, LARGEST_LOG)
-        linear = torch.exp(self.spec.power * own)
+        before_updates = torch.clamp(self.head(x) + skip, -LARGEST_LOG, LARGEST_LOG)
+        linear = torch.exp(self.spec.power * before_updates)
         for _ in range(UPDATES):
             present = torch.log(linear @ self.bank.T + SMALLEST_BAND)
             ratio = torch.exp(torch.clamp(wanted - present, -LARGEST_LOG, LARGEST_LOG))
             linear = linear * (ratio @ self.spread + self.uncovered)
-        return own, torch.log(linear + 1e-30) / self.spec.power
+        return before_updates, torch.log(linear + 1e-30) / self.spec.power

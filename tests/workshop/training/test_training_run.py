@@ -14,7 +14,7 @@ from support.paths import PROMPTS
 
 from pipeline.dsp.filterbank import mel_filterbank
 from pipeline.dsp.mel import log_mel
-from pipeline.dsp.net_magnitude import UPDATES, net_magnitude_blocks
+from pipeline.dsp.net_magnitude import net_magnitude_blocks
 from pipeline.errors import ConfigError
 from pipeline.kernels.frame_blocks import from_blocks
 from pipeline.melspec import PRESETS
@@ -79,11 +79,9 @@ def test_the_net_learns_to_give_magnitudes_without_updates_too(tmp_path: Path) -
     mel = log_mel(read_speech(SPEECH, 22050).train[0].waveform, SPEC)
     levels = LevelNet(model).levels(mel)
     bank = mel_filterbank(SPEC)
-    apart = []
-    for updates in (0, UPDATES):
-        magnitudes = from_blocks(net_magnitude_blocks(levels, SPEC, 0, updates=updates), len(levels))
-        apart.append(np.abs(np.log(np.maximum(bank @ magnitudes, SPEC.floor)) - mel).mean())
-    assert apart[0] < 0.17
+    magnitudes = from_blocks(net_magnitude_blocks(levels, SPEC, 0, updates=0), len(levels))
+    apart = np.abs(np.log(np.maximum(bank @ magnitudes, SPEC.floor)) - mel).mean()
+    assert apart < 0.17  # 0.12; 0.23 if only what is updated is judged
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_one_that_was_not(tmp_path: Path) -> None:
