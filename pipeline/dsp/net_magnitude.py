@@ -16,7 +16,7 @@ from pipeline.kernels.target import Target, required
 from pipeline.melspec import MelSpec
 
 UPDATES = 3
-"""Updates of the magnitudes towards the corrected mel in training. Newer nets also learn to do without them."""
+"""Number of updates of the magnitudes towards the corrected mel in training. Newer nets learn to do without, too."""
 
 
 def net_magnitude_blocks(

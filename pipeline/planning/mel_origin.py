@@ -35,8 +35,8 @@ def decide_origin(
     """Resolves `mels` and `refine`.
 
     An output that was begun keeps what it was begun with, so that no run makes shards again for this alone; the other
-    origin, if the user states it, has its own number of refinements. Outputs of
-    versions of melmill without these keys took all mels as recorded, and refined nothing.
+    origin, if the user states it, has its own number of refinements. Outputs of versions of melmill without these keys
+    took all mels as recorded, and refined nothing.
 
     Args:
         config: the section of the job.
