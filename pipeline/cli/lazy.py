@@ -6,6 +6,7 @@ with these, and a test runs them.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -72,6 +73,8 @@ class LazyCommand(TyperCommand):
         module, _, function = self.place.partition(":")
         with interrupts_after_import():
             command = getattr(importlib.import_module(module), function)
+        gc.freeze()  # what was imported stays, so no collection looks at it again, nor the last one, at the end
+        gc.enable()
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.command(self.name, cls=Command)(command)
         return get_command(app)

@@ -50,17 +50,25 @@ def fingerprint_of(keys: Sequence[str], digests: bytes, ingredients: Ingredients
 
     Args:
         keys: keys of its utterances, in order.
-        digests: digests of their mels, one after another.
+        digests: digests of their mels, of one size, one after another.
         ingredients: ingredients that it is made with.
     """
     digest = hashlib.blake2b(digest_size=16)
     head = [FORMAT_VERSION, ingredients.vocoder, ingredients.contract, ingredients.output]
     digest.update(json.dumps(head).encode())
-    size = len(digests) // max(1, len(keys))
-    for at, name in enumerate(keys):
-        key = name.encode("utf-8", "surrogatepass")
-        digest.update(len(key).to_bytes(8, "little") + key + digests[at * size : (at + 1) * size])
+    encoded = _encoded(keys)
+    lengths = np.fromiter(map(len, encoded), "<i8", len(encoded))
+    pieces = [b""] * (3 * len(encoded))
+    pieces[0::3], pieces[1::3] = lengths.view("V8").tolist(), encoded
+    pieces[2::3] = np.frombuffer(digests, f"V{len(digests) // len(keys)}").tolist() if keys else []
+    digest.update(b"".join(pieces))
     return digest.hexdigest()
+
+
+def _encoded(keys: Sequence[str]) -> list[bytes]:
+    """Each key in UTF-8. All at once takes a third of the time, unless there is a line end in one."""
+    encoded = "\n".join(keys).encode("utf-8", "surrogatepass").split(b"\n")
+    return encoded if len(encoded) == len(keys) else [key.encode("utf-8", "surrogatepass") for key in keys]
 
 
 def is_reusable(old: CommittedShard, ingredients: Ingredients, stale: Container[str]) -> bool:

@@ -33,9 +33,12 @@ def key_faults(keys: NDArray[Any], faults: Faults) -> None:
     """
     for empty in np.flatnonzero(keys == "").tolist():
         add_fault(faults, empty, f"its key is empty (item {empty})")
-    for index, key in enumerate(keys):
-        if len(key) > MAX_KEY_BYTES // 4 and (reason := bad_key(key)):
+    lengths = np.fromiter(map(len, keys), np.int64, len(keys))  # numpy's str_len ends at a NUL
+    for index in np.flatnonzero(lengths > MAX_KEY_BYTES // 4).tolist():
+        if reason := bad_key(str(keys[index])):
             add_fault(faults, index, f"{reason} (item {index})")
+    if (keys[1:] > keys[:-1]).all():  # as in every store whose keys are sorted
+        return
     hashes = np.fromiter(map(hash, keys), np.int64, len(keys))  # to sort the keys would take four times their memory
     order = np.argsort(hashes, kind="stable")
     alike = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])

@@ -172,8 +172,9 @@ def read_column(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
         StoreError: if the array is too large, or a chunk is missing or does not decode.
         StorageError: if storage fails.
     """
-    # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing.
-    return _column(tree, metadata, ("", "\x01") if metadata.kind == "string" else (0, 1))
+    # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing. The first is
+    # rare, so that seldom anything is read twice.
+    return _column(tree, metadata, ("\x01", "") if metadata.kind == "string" else (1, 0))
 
 
 def read_numbers(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
@@ -199,7 +200,7 @@ def _column(tree: ZarrTree, metadata: ArrayMetadata, fills: tuple[Any, ...]) -> 
     metadata.check_codecs()
     try:
         filled = [open_filled(tree, metadata, fill) for fill in fills]
-        pieces = [_piece(tree, metadata, filled, part) for part in _parts(metadata)]
+        pieces = [_piece(tree, metadata, filled, fills, part) for part in _parts(metadata)]
         return np.concatenate(pieces) if pieces else _values(filled[0], metadata, slice(0, 0))
     except MelmillError:
         raise
@@ -218,11 +219,13 @@ def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
         start, stop = stop, -(-(stop + min(stop, _COLUMN_PIECE)) // chunk) * chunk
 
 
-def _piece(tree: ZarrTree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]], part: slice) -> NDArray[Any]:
-    first, *others = (_values(array, metadata, part) for array in filled)
-    if not others:
+def _piece(
+    tree: ZarrTree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]], fills: tuple[Any, ...], part: slice
+) -> NDArray[Any]:
+    first = _values(filled[0], metadata, part)
+    if len(filled) == 1 or not _may_be_missing(first, fills[0], metadata):
         return first
-    (second,) = others
+    second = _values(filled[1], metadata, part)
     same = first == second
     if first.dtype.kind == "f":
         same |= np.isnan(first) & np.isnan(second)
@@ -230,6 +233,12 @@ def _piece(tree: ZarrTree, metadata: ArrayMetadata, filled: list[zarr.Array[Any]
         where = part.start + int(np.argmin(same.reshape(len(first), -1).all(axis=1)))
         raise StoreError(f"array {metadata.path} of {tree.url} has no chunk for item {where}; restore the store")
     return first
+
+
+def _may_be_missing(values: NDArray[Any], fill: Any, metadata: ArrayMetadata) -> bool:
+    """Whether a chunk may be missing: there is an item, or a part of one that is a chunk, which is all fill value."""
+    whole_items = all(chunk >= length for chunk, length in zip(metadata.chunks[1:], metadata.shape[1:], strict=True))
+    return not whole_items or bool((values == fill).reshape(len(values), -1).all(axis=1).any())
 
 
 def _values(array: zarr.Array[Any], metadata: ArrayMetadata, items: slice) -> NDArray[Any]:
