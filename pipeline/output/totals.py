@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import statistics
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from pipeline.output.records import Row
 
@@ -150,4 +151,4 @@ def _larger(one: tuple[float, str] | None, other: tuple[float, str] | None) -> t
 
 
 def _median(values: array[float]) -> float | None:
-    return statistics.median(values) if values else None
+    return float(np.median(np.frombuffer(values), overwrite_input=True)) if values else None

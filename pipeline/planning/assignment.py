@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Set
 
 import numpy as np
@@ -49,14 +50,15 @@ def _runs(new: NDArray[np.int64], housed: NDArray[np.int64], catalogue: Catalogu
     """
     seconds = job.config.output.shard_seconds
     assert seconds is not None, "`prepare` has resolved it"
-    target = seconds * job.mel.sample_rate / job.mel.hop_length  # frames
-    parted = (np.diff(np.searchsorted(housed, new), prepend=0) > 0).tolist()
-    cuts, frames = [], 0
-    for at, (apart, length) in enumerate(zip(parted, catalogue.frames[new].tolist(), strict=True)):
-        if at and (apart or frames >= target):
-            cuts.append(at)
-            frames = 0
-        frames += length
+    target = math.ceil(seconds * job.mel.sample_rate / job.mel.hop_length)  # frames
+    parted = np.append(np.flatnonzero(np.diff(np.searchsorted(housed, new)) > 0) + 1, len(new))
+    before = np.cumsum(catalogue.frames[new]) - catalogue.frames[new]  # frames of all new utterances before each
+    cuts: list[int] = []
+    at = 0
+    while at < len(new):
+        full = np.searchsorted(before, before[at] + target)
+        at = min(int(full), int(parted[np.searchsorted(parted, at, side="right")]))
+        cuts.append(at)
     return [run for run in np.split(new, cuts) if len(run)]
 
 

@@ -41,8 +41,11 @@ def _reframed(job: Job) -> dict[str, str]:
 
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
-    """Digest over the utterances at some positions of the catalogue, their mels, and what they are made with."""
-    return fingerprint_of(catalogue.keys[members].tolist(), catalogue.digests[members].tobytes(), ingredients)
+    """Digest over the utterances at some positions of the catalogue, ascending, their mels, and what they are made with."""
+    at: slice | NDArray[np.int64] = members
+    if len(members) and members[-1] - members[0] == len(members) - 1:  # a slice copies nothing
+        at = slice(int(members[0]), int(members[-1]) + 1)
+    return fingerprint_of(catalogue.keys[at].tolist(), catalogue.digests[at].tobytes(), ingredients)
 
 
 def fingerprint_of(keys: Sequence[str], digests: bytes, ingredients: Ingredients) -> str:
