@@ -1,10 +1,13 @@
 """The command `melmill`, also started by `python -m pipeline`."""
 
-import gc
 import io
 import os
 import signal
 import sys
+
+from pipeline.collector import collect_later
+
+collect_later()  # worker processes, too, begin with the main module of their command
 
 
 def _read_names_as_utf8() -> None:
@@ -36,7 +39,6 @@ def _leave_pending_tasks() -> None:
 
 def main() -> None:
     """Run the command line. From start to end, Ctrl-C and SIGTERM end it with one line on standard error."""
-    gc.disable()  # imports make objects that stay, and collections would walk over them: see `LazyCommand.imported`
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _read_names_as_utf8()
     _escape_what_cannot_be_shown()

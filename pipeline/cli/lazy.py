@@ -6,7 +6,6 @@ with these, and a test runs them.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import inspect
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from pipeline.collector import collect_from_now_on
 from pipeline.interrupts import interrupts_after_import
 
 _EXAMPLE = "\n\nExample:\n"
@@ -73,8 +73,7 @@ class LazyCommand(TyperCommand):
         module, _, function = self.place.partition(":")
         with interrupts_after_import():
             command = getattr(importlib.import_module(module), function)
-        gc.freeze()  # what was imported stays, so no collection looks at it again, nor the last one, at the end
-        gc.enable()
+        collect_from_now_on()
         app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
         app.command(self.name, cls=Command)(command)
         return get_command(app)

@@ -9,6 +9,7 @@ from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.here import Here
 from pipeline.cluster.hopeless import Prospects
+from pipeline.collector import uncollected
 from pipeline.config import Job, importing_dask
 from pipeline.events import Listener
 from pipeline.interrupts import interrupts_after_import
@@ -43,6 +44,7 @@ def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_af
 def _executor(job: Job, listener: Listener) -> contextlib.AbstractContextManager[Executor]:
     if job.config.cluster.kind == "synchronous":
         return contextlib.nullcontext(Here(job))
-    with interrupts_after_import(), importing_dask():  # Dask takes a second, which only runs that need it should pay
+    # Dask takes a second, which only runs that need it should pay.
+    with interrupts_after_import(), uncollected(), importing_dask():
         from pipeline.cluster.dask_executor import dask_executor
     return dask_executor(job, listener)

@@ -16,6 +16,7 @@ from distributed import Client, Worker, WorkerPlugin
 from distributed.comm.core import CommClosedError
 
 from pipeline.cluster.liveness import GRACE_SECONDS, within
+from pipeline.collector import collect_from_now_on
 from pipeline.config import Job, is_loopback
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.worker.allocation import keep_freed_memory
@@ -32,7 +33,8 @@ class _JobPlugin(WorkerPlugin):
         self.job = job
 
     def setup(self, worker: Worker) -> None:
-        """See WorkerPlugin."""
+        """See WorkerPlugin. All that a worker needs is imported by now."""
+        collect_from_now_on()
         keep_freed_memory()
 
 

@@ -15,6 +15,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
+from pipeline.collector import collect_from_now_on
 from pipeline.errors import InterruptedRunError
 from pipeline.interrupts import interrupts_held
 
@@ -99,6 +100,7 @@ def _as_workers_start() -> Iterator[list[int]]:
 
 
 def _begin(begin: Callable[..., None], *arguments: Any) -> None:
+    collect_from_now_on()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin(*arguments)

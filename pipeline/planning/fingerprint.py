@@ -41,7 +41,7 @@ def _reframed(job: Job) -> dict[str, str]:
 
 
 def shard_fingerprint(catalogue: Catalogue, members: NDArray[np.int64], ingredients: Ingredients) -> str:
-    """Digest over the utterances at some positions of the catalogue, ascending, their mels, and what they are made with."""
+    """Digest over utterances, their mels, and what they are made with. Positions in the catalogue are ascending."""
     at: slice | NDArray[np.int64] = members
     if len(members) and members[-1] - members[0] == len(members) - 1:  # a slice copies nothing
         at = slice(int(members[0]), int(members[-1]) + 1)

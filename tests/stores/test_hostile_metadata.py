@@ -137,6 +137,30 @@ def test_a_list_that_is_only_said_to_be_long_takes_no_memory(tmp_path: Path) -> 
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("chunks", [(2, 16), (8, 4)], ids=str)
+@pytest.mark.parametrize("values", [0, 1])
+def test_a_chunk_of_digests_that_is_missing_is_told_from_digests_of_its_fill_value(
+    tmp_path: Path, chunks: tuple[int, int], values: int
+) -> None:
+    make_ragged(tmp_path / "s", some_mels())
+    group = zarr.open_group(tmp_path / "s", mode="r+")
+    count = group["digests"].shape[0]
+    digests = np.full((count, 16), values, np.uint8)
+    del group["digests"]
+    group.create_array("digests", data=digests, chunks=chunks, config={"write_empty_chunks": True})
+    assert (open_store(str(tmp_path / "s")).catalogue().digests == digests).all()
+    sorted(path for path in (tmp_path / "s/digests/c").rglob("*") if path.is_file())[-1].unlink()
+    with pytest.raises(StoreError, match=r"array digests of .* has no chunk for item"):
+        open_store(str(tmp_path / "s")).catalogue()
+
+
+def test_a_key_may_be_the_fill_value_of_a_missing_one(tmp_path: Path) -> None:
+    keys = ["\x01", "a", "\x01\x01", "b"]
+    make_ragged(tmp_path / "s", some_mels(), keys=keys)
+    catalogue = open_store(str(tmp_path / "s")).catalogue()
+    assert (catalogue.keys.tolist(), catalogue.faults) == (keys, {})
+
+
 def test_a_column_that_zarr_cannot_read_is_a_store_error(tmp_path: Path) -> None:
     make_ragged(tmp_path / "s", some_mels())
     document = tmp_path / "s/keys/zarr.json"
