@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from pipeline.collector import collect_later
+from pipeline.processes.collector import collect_later
 
 collect_later()  # worker processes, too, begin with the main module of their command
 
@@ -43,7 +43,7 @@ def main() -> None:
     _read_names_as_utf8()
     _escape_what_cannot_be_shown()
     try:
-        from pipeline.interrupts import interrupt, interrupts_after_import
+        from pipeline.processes.interrupts import interrupt, interrupts_after_import
 
         signal.signal(signal.SIGTERM, interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's background jobs ignore it

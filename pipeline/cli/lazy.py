@@ -15,8 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from pipeline.collector import collect_from_now_on
-from pipeline.interrupts import interrupts_after_import
+from pipeline.processes.collector import collect_from_now_on
+from pipeline.processes.interrupts import interrupts_after_import
 
 _EXAMPLE = "\n\nExample:\n"
 

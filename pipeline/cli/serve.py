@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.options import Access, Output, output_access
 from pipeline.cli.report import Clips, Seed, WithoutStore
-from pipeline.interrupts import interrupt
+from pipeline.processes.interrupts import interrupt
 from pipeline.report import CLIPS, ReportOptions
 from pipeline.report.http_server import ReportServer
 from pipeline.report.served_output import served_output

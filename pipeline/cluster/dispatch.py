@@ -18,8 +18,8 @@ from pipeline.cluster.lost_workers import DEATHS, Blame, Suspect, Verdict
 from pipeline.config import Job
 from pipeline.errors import ClusterError
 from pipeline.events import RunStopping, ShardAbandoned, ShardRetried, ShardStarted, UtterancesMade
-from pipeline.interrupts import Stop, stop_within
 from pipeline.planning.plan import ShardTask
+from pipeline.processes.interrupts import Stop, stop_within
 
 _TIMES_THE_SLOWEST = 10
 _LEAST_TIMEOUT = 300.0  # seconds

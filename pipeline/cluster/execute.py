@@ -9,11 +9,11 @@ from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Executor
 from pipeline.cluster.here import Here
 from pipeline.cluster.hopeless import Prospects
-from pipeline.collector import uncollected
 from pipeline.config import Job, importing_dask
 from pipeline.events import Listener
-from pipeline.interrupts import interrupts_after_import
 from pipeline.planning.plan import ShardTask
+from pipeline.processes.collector import uncollected
+from pipeline.processes.interrupts import interrupts_after_import
 
 
 def execute(tasks: Iterable[ShardTask], job: Job, listener: Listener, give_up_after: int = 0) -> list[Abandoned]:

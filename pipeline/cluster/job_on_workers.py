@@ -16,9 +16,9 @@ from distributed import Client, Worker, WorkerPlugin
 from distributed.comm.core import CommClosedError
 
 from pipeline.cluster.liveness import GRACE_SECONDS, within
-from pipeline.collector import collect_from_now_on
 from pipeline.config import Job, is_loopback
 from pipeline.errors import ClusterError, ConfigError
+from pipeline.processes.collector import collect_from_now_on
 from pipeline.worker.allocation import keep_freed_memory
 
 _PAUSE = 0.1

@@ -15,7 +15,7 @@ from pipeline.cluster.settings import configured_alone
 from pipeline.config import LocalConfig
 from pipeline.errors import ClusterError
 from pipeline.events import Listener
-from pipeline.interrupts import interrupts_held
+from pipeline.processes.interrupts import interrupts_held
 from pipeline.wording import counted
 
 _STARTS = 10

@@ -26,7 +26,7 @@ from pipeline.cluster.slurm_queue import ANSWER_SECONDS, describe_jobs, queue_st
 from pipeline.config import SlurmConfig
 from pipeline.errors import ClusterError, ConfigError
 from pipeline.events import Listener
-from pipeline.interrupts import interrupts_held
+from pipeline.processes.interrupts import interrupts_held
 
 FOLDER = "melmill-slurm"
 _LOOK_SECONDS = 15.0

@@ -37,7 +37,6 @@ from pipeline.events import (
     ShardStarted,
     ShardTakenOver,
 )
-from pipeline.interrupts import interrupt
 from pipeline.jobs.needed_again import damaged_since
 from pipeline.jobs.publish import publish, why_due
 from pipeline.output.ledger import Ledger
@@ -46,6 +45,7 @@ from pipeline.output.totals import Totals
 from pipeline.planning.parts import WHOLE, Part
 from pipeline.planning.plan import PlannedShard, reasons
 from pipeline.planning.prepare import Prepared, replan
+from pipeline.processes.interrupts import interrupt
 from pipeline.vocoders import CompiledVocoder
 from pipeline.wording import counted
 

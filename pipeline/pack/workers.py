@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InterruptedRunError, StorageError
-from pipeline.interrupts.worker_pool import done_in_order, worker_processes
 from pipeline.pack.sources import MelBlocks, SourceError
+from pipeline.processes.worker_pool import done_in_order, worker_processes
 from pipeline.stores.digests import MelDigest
 
 SPOOL_BYTES = 8 << 20

@@ -990,17 +990,17 @@ MUTANTS = (
     ),
     Mutant(
         "signals wait while modules are imported",
-        "interrupts/__init__.py",
+        "processes/interrupts.py",
         "    with interrupts_noted() as noted:\n        yield\n",
         "    noted: list[int] = []\n    yield\n",
-        "tests/test_interrupts.py",
+        "tests/processes/test_interrupts.py",
     ),
     Mutant(
         "an interrupt does not come within a callback that would lose it",
-        "interrupts/__init__.py",
+        "processes/interrupts.py",
         "    while frame is not None:\n",
         "    while False:\n",
-        "tests/test_interrupts.py -k libsndfile",
+        "tests/processes/test_interrupts.py -k libsndfile",
     ),
     Mutant(
         "a signal is noticed while this process makes a shard",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from pipeline.interrupts.worker_pool import done_in_order, worker_processes
 from pipeline.output.audit.findings import Checked
 from pipeline.output.ledger import Ledger
+from pipeline.processes.worker_pool import done_in_order, worker_processes
 from pipeline.storage import open_storage, translated
 
 Item = TypeVar("Item")

@@ -172,8 +172,8 @@ def read_column(tree: ZarrTree, metadata: ArrayMetadata) -> NDArray[Any]:
         StoreError: if the array is too large, or a chunk is missing or does not decode.
         StorageError: if storage fails.
     """
-    # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing. As the first
-    # is rare, seldom anything is read twice.
+    # A missing chunk reads as the fill value. If two fill values give the same values, no chunk is missing. Since the
+    # first is rare, seldom anything is read twice.
     return _column(tree, metadata, ("\x01", "") if metadata.kind == "string" else (1, 0))
 
 

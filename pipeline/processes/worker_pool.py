@@ -15,9 +15,9 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext
 from typing import Any, TypeVar
 
-from pipeline.collector import collect_from_now_on
 from pipeline.errors import InterruptedRunError
-from pipeline.interrupts import interrupts_held
+from pipeline.processes.collector import collect_from_now_on
+from pipeline.processes.interrupts import interrupts_held
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline import interrupts
-from pipeline.interrupts import interrupt, interrupts_after_import, interrupts_noted, stop_within
+from pipeline.processes import interrupts
+from pipeline.processes.interrupts import interrupt, interrupts_after_import, interrupts_noted, stop_within
 
 Context = Callable[[], contextlib.AbstractContextManager[Any]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.collector import collect_from_now_on, collect_later, uncollected
+from pipeline.processes.collector import collect_from_now_on, collect_later, uncollected
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ if __name__ == "__main__":
     from pipeline.cli.lazy import LazyCommand
     from pipeline.cluster.job_on_workers import entrusted
     from pipeline.config import Job, JobConfig
-    from pipeline.interrupts.worker_pool import worker_processes
+    from pipeline.processes.worker_pool import worker_processes
     from pipeline.melspec import preset
 
     found = {}

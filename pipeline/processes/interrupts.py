@@ -1,8 +1,4 @@
-"""What Ctrl-C and SIGTERM do while modules are imported, while processes start, and while work is in flight.
-
-These contexts note signals, hold them back, or give work in flight time to end; `worker_pool` starts and ends pools of
-processes on this machine. Nothing here knows what the work is.
-"""
+"""What Ctrl-C and SIGTERM do while modules are imported, while processes start, and while work is in flight."""
 
 from __future__ import annotations
 
