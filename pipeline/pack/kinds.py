@@ -62,7 +62,7 @@ def pack_source(
         kind: kind of the source; "auto" detects it, as `kind_of` does.
         axis: axis of a mel that comes first, for mels in files of their own.
         metadata: metadata of the utterances by key; its fields override those that the source has.
-        workers: number of worker processes; None for one per processor.
+        workers: number of worker processes; 1 for this process alone, None for one per processor.
         on_progress: callback that is given the progress at the start and after each utterance.
 
     Raises:

@@ -44,7 +44,7 @@ def pack(
         corpus: corpus to be packed. An interrupted packing of other sources or parameters is not resumed.
         out: local path of the new store.
         metadata: metadata of the utterances by key; its fields override those that the corpus has.
-        workers: number of worker processes; None for one per processor.
+        workers: number of worker processes; 1 for this process alone, None for one per processor.
         on_progress: callback that is given the progress at the start and after each utterance.
 
     Raises:

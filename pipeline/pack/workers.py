@@ -1,4 +1,4 @@
-"""Mels made in worker processes and returned in order, a bounded number at a time."""
+"""Mels made in worker processes, or in this one, and returned in order, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pipeline.errors import InterruptedRunError, StorageError
 from pipeline.pack.sources import MelBlocks, SourceError
@@ -95,11 +96,15 @@ def made_in_order(blocks: MelBlocks, jobs: Sequence[MelJob], workers: int) -> Ge
     Args:
         blocks: function that makes the mel of an item.
         jobs: mels to be made.
-        workers: number of worker processes.
+        workers: number of worker processes; with 1, this process makes them, with one thread for matrix products, too.
 
     Raises:
         InterruptedRunError: if a worker process is killed.
     """
+    if workers == 1:
+        with threadpool_limits(1):
+            yield from map(partial(make_mel, blocks), jobs)
+        return
     stopping: list[Event] = []
 
     def arguments(context: SpawnContext) -> tuple[Event]:
