@@ -15,7 +15,7 @@ BAR = re.compile(r"^[━╸╺ ]*[━╸╺]")
 
 @pytest.fixture
 def words(store: Path, vocoder_path: Path) -> list[object]:
-    """A run with two workers of its own; its output is `audio` in the current folder."""
+    """A run; its output is `audio` in the current folder."""
     return ["run", "--store", store, "--out", "audio", "--vocoder", vocoder_path, "--set", "output.shard_seconds=10"]
 
 
@@ -23,11 +23,12 @@ def bars(shown: Shown) -> list[str]:
     return [line for line in shown.drawn if BAR.match(line)]
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize(("columns", "workers"), [(60, 0), (80, 2), (120, 0)])
 def test_on_a_terminal_the_first_line_says_what_is_made_and_the_bar_fits(
-    words: list[object], tmp_path: Path, columns: int
+    words: list[object], tmp_path: Path, columns: int, workers: int
 ) -> None:
-    shown = on_terminal(*words, "--workers", 2, columns=columns, folder=tmp_path)
+    where = ("--workers", workers) if workers else ("--scheduler", "synchronous")
+    shown = on_terminal(*words, *where, columns=columns, folder=tmp_path)
     assert shown.code == 0, shown.raw
     lines = [line for line in shown.drawn if not BAR.match(line)]
     shards = len(list((tmp_path / "audio" / "data").iterdir()))
@@ -37,7 +38,8 @@ def test_on_a_terminal_the_first_line_says_what_is_made_and_the_bar_fits(
     assert max(map(len, drawn)) <= columns
     whole = [line for line in drawn if "24 of 24" in line]
     assert whole
-    assert re.search(r"24 of 24, [\d.]+ x real time, \d:\d\d:\d\d left, 2 workers", whole[-1])
+    told = ", 2 workers" if workers else ""
+    assert re.search(rf"24 of 24, [\d.]+ x real time, \d:\d\d:\d\d left{told}", whole[-1])
     assert BAR.match(whole[-1])[0].count("━") >= 8  # type: ignore[index]
     assert any("0.8 min of 0.8 min" in line for line in whole) == (columns >= 80)
     assert shown.coloured
