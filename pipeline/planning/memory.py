@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pipeline.config import ClusterConfig, Job, memory_bytes
 from pipeline.errors import ConfigError
 from pipeline.stores import Catalogue, MelStore
+from pipeline.stores.mel_array import AHEAD_BYTES
+from pipeline.stores.zarr_arrays import KEPT_BYTES
 from pipeline.vocoders import PIECES, Vocoder
 
 _MIB = 2**20
-_WORKER_BASE = 160 * _MIB
+_WORKER_BASE = 168 * _MIB
 """A worker that has imported everything, with Dask and the compiler, and decoded nothing."""
 _DRIVER_BASE = 240 * _MIB
 """The same with a scheduler and the command line."""
@@ -25,6 +27,9 @@ _PER_ROW = 6144
 """A row of a shard that is being made, with its share of the commit record [bytes]."""
 _SPOOL = 16 * _MIB
 """Encoded audio of an utterance beyond this is in a file."""
+_READ = KEPT_BYTES + 4 * AHEAD_BYTES
+"""Decoded chunks that a store keeps for the next read, and rows that it reads ahead: as Zarr gives them, joined, as
+float32, and those of the read before."""
 _COMPILING = 24 * _MIB
 
 
@@ -79,6 +84,7 @@ def memory_need(job: Job, store: MelStore, catalogue: Catalogue, vocoder: Vocode
     if config.vocoder.device != "cpu":
         rows = 2 if config.vocoder.refinements else 1  # the net's own waveform waits, too
         decoding += 4 * PIECES * rows * vocoder.samples(window)  # float32 waveforms that wait to be encoded
+    read = min(_READ, 4 * 4 * job.mel.n_mels * int(catalogue.frames.sum()))
     workers = config.cluster.worker_count()
     in_flight = 2 * max(1, workers) * threads
     return MemoryNeed(
@@ -86,10 +92,10 @@ def memory_need(job: Job, store: MelStore, catalogue: Catalogue, vocoder: Vocode
         + len(catalogue) * _PER_UTTERANCE
         + workers * _PER_CONNECTION
         + in_flight * largest * _PER_TASK_UTTERANCE,
-        worker=_WORKER_BASE + threads * decoding,
+        worker=_WORKER_BASE + read + threads * decoding,
         shared=vocoder.shared_memory,
         first=_COMPILING + 3 * vocoder.shared_memory // 2,
-        decoding=threads * decoding,
+        decoding=read + threads * decoding,
     )
 
 

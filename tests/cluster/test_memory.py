@@ -8,8 +8,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from support.corpora import SPEC
+from support.packs import pack_npy
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
@@ -58,6 +61,29 @@ def test_neither_driver_nor_scheduler_keeps_anything_of_a_finished_shard_and_a_w
     need = planned.memory.worker + planned.memory.shared
     assert len(peaks) == 3
     assert max(peaks) < need < 1.5 * max(peaks)
+
+
+def test_what_a_worker_keeps_of_a_large_store_is_planned(job: Build, tmp_path: Path) -> None:
+    """Decoded chunks, and rows that it reads ahead."""
+    (tmp_path / "long").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        np.save(tmp_path / "long" / f"{number}.npy", rng.uniform(-8, 0, (80, 2000)).astype(np.float32))
+    pack_npy(str(tmp_path / "long"), str(tmp_path / "long.zarr"), SPEC, workers=1)
+    config = job(
+        input__store=str(tmp_path / "long.zarr"), output__shard_seconds=200, cluster__kind="local", cluster__workers=1,
+        input__check_values=False,
+    )  # fmt: skip
+    need = plan(config).memory
+    peaks: list[int] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, ShardCommitted):
+            peaks.extend(most_resident(each.pid) for each in workers())
+
+    run(config, listen)
+    assert len(peaks) > 3
+    assert max(peaks) < need.worker + need.shared < 1.5 * max(peaks)
 
 
 def test_a_driver_takes_what_was_planned(job: Build) -> None:

@@ -6,13 +6,21 @@ taken. Nothing here knows what a mel, a layout or a catalogue is.
 """
 
 from pipeline.stores.zarr_arrays.array_metadata import ArrayMetadata, UnreadableArray
-from pipeline.stores.zarr_arrays.array_values import ChunkedArray, Region, open_filled, read_column, read_numbers
+from pipeline.stores.zarr_arrays.array_values import (
+    KEPT_BYTES,
+    ChunkedArray,
+    Region,
+    open_filled,
+    read_column,
+    read_numbers,
+)
 from pipeline.stores.zarr_arrays.chunk_presence import present_chunks
 from pipeline.stores.zarr_arrays.object_names import array_of_object, arrays_of_chunks
 from pipeline.stores.zarr_arrays.zarr_tree import DOCUMENT_NAMES, ZarrTree
 
 __all__ = [
     "DOCUMENT_NAMES",
+    "KEPT_BYTES",
     "ArrayMetadata",
     "ChunkedArray",
     "Region",
