@@ -31,8 +31,9 @@ def assign(
     number_of = np.array([shard.number for shard in commits.shards], np.int64)
     its_number = number_of[commits.home[housed]]
     order = np.argsort(its_number, kind="stable")
-    found, first = np.unique(its_number[order], return_index=True)
-    shards = dict(zip(found.tolist(), np.split(housed[order], first[1:]), strict=False))
+    its_number = its_number[order]
+    first = np.flatnonzero(np.diff(its_number, prepend=-1))
+    shards = dict(zip(its_number[first].tolist(), np.split(housed[order], first[1:]), strict=False))
     runs = _runs(np.flatnonzero(wanted & (commits.home < 0)), housed, catalogue, job)
     free = (number for number in range(len(numbers) + len(runs)) if number not in numbers)
     shards.update(zip(free, runs, strict=False))
