@@ -211,11 +211,13 @@ def _column(tree: ZarrTree, metadata: ArrayMetadata, fills: tuple[Any, ...]) -> 
 
 
 def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
-    """Slices that grow from one item on: an array that only claims to be long fails before it takes memory or time."""
-    start, stop = 0, 1
+    """Slices that grow: an array that only claims to be long fails before it takes memory or time. The first is a chunk,
+    which is read once then, or one item of a huge chunk.
+    """
+    chunk = metadata.chunks[0]
+    start, stop = 0, chunk if chunk <= 2 * _COLUMN_PIECE else 1
     while start < metadata.shape[0]:
         yield slice(start, min(stop, metadata.shape[0]))
-        chunk = metadata.chunks[0]
         start, stop = stop, -(-(stop + min(stop, _COLUMN_PIECE)) // chunk) * chunk
 
 
@@ -263,4 +265,4 @@ def open_filled(tree: ZarrTree, metadata: ArrayMetadata, fill: Any) -> zarr.Arra
 def _strings(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "S":
         values = np.char.decode(values, "utf-8")
-    return values.astype(np.dtypes.StringDType())
+    return values.astype(np.dtypes.StringDType(), copy=False)
