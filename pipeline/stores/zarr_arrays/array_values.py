@@ -211,8 +211,8 @@ def _column(tree: ZarrTree, metadata: ArrayMetadata, fills: tuple[Any, ...]) -> 
 
 
 def _parts(metadata: ArrayMetadata) -> Iterator[slice]:
-    """Slices that grow: an array that only claims to be long fails before it takes memory or time. The first is a chunk,
-    which is read once then, or one item of a huge chunk.
+    """Slices that grow: an array that only claims to be long fails before it takes memory or time. The first one is a
+    chunk, which is then read once, or one item of a huge chunk.
     """
     chunk = metadata.chunks[0]
     start, stop = 0, chunk if chunk <= 2 * _COLUMN_PIECE else 1
