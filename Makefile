@@ -48,7 +48,7 @@ dist: wheel $(VENV)/dev  ## build the wheel and the sdist into dist/, check them
 	$(BIN)/pytest -m dist
 	@ls -l dist
 
-test: $(VENV)/dev  ## run the tests (under ten minutes on two cores)
+test: $(VENV)/dev  ## run the tests (ten to fifteen minutes on two cores)
 	$(PYTEST)
 
 test-faults: $(VENV)/dev  ## inject every fault as often as was promised (tests/faults); make test does a few of each

@@ -1003,6 +1003,27 @@ MUTANTS = (
         "tests/processes/test_interrupts.py -k libsndfile",
     ),
     Mutant(
+        "workers collect garbage once they have started",
+        "cluster/job_on_workers.py",
+        "        collect_from_now_on()\n",
+        "",
+        "tests/processes/test_collector.py -k workers",
+    ),
+    Mutant(
+        "a chunk of a column that is missing is not taken for its fill value",
+        "stores/zarr_arrays/array_values.py",
+        "not _may_be_missing(first, fills[0], metadata)",
+        "True",
+        "tests/stores/test_hostile_metadata.py -k missing_is_told",
+    ),
+    Mutant(
+        "this process tells of each failure at once",
+        "cluster/here.py",
+        "event.failed == failed and ",
+        "",
+        "tests/cluster/test_dispatch.py -k failure_at_once",
+    ),
+    Mutant(
         "a signal is noticed while this process makes a shard",
         "cluster/dispatch.py",
         "        self._look_around()\n\n    def _landed",
