@@ -151,4 +151,5 @@ def _larger(one: tuple[float, str] | None, other: tuple[float, str] | None) -> t
 
 
 def _median(values: array[float]) -> float | None:
+    """The median, found in place: the values change their order, and nothing is copied."""
     return float(np.median(np.frombuffer(values), overwrite_input=True)) if values else None
